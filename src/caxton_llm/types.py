@@ -1,0 +1,549 @@
+"""The common model: what every dialect translates from and to.
+
+It has the shape of OpenAI's chat completions, the format nearly every client speaks. Rules kept here:
+
+- `None` means "not said". A zero is a zero that somebody said.
+- `Usage.prompt_tokens` includes cached and cache-written tokens, `completion_tokens` includes reasoning; the details are
+  subsets, never addends.
+- A value that arrived in some dialect remembers its bytes (`RequestSource`, `ChatResponse.wire`, `ChatChunk.wire`), so a
+  request between two sides of one dialect passes through unchanged.
+
+Nothing in this module does I/O or knows a vendor.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Raw, Struct, field
+
+__all__ = [
+    "AudioInput",
+    "Capabilities",
+    "ChatChunk",
+    "ChatRequest",
+    "ChatResponse",
+    "ChatStream",
+    "Choice",
+    "ChunkChoice",
+    "CompletionTokensDetails",
+    "ContentPart",
+    "Delta",
+    "FileInput",
+    "FinishReason",
+    "FunctionCall",
+    "FunctionCallDelta",
+    "FunctionDefinition",
+    "ImageUrl",
+    "Json",
+    "JsonSchemaFormat",
+    "Message",
+    "ModelInfo",
+    "ModelPrice",
+    "ParameterReport",
+    "ParameterRules",
+    "PromptTokensDetails",
+    "RequestSource",
+    "ResponseFormat",
+    "Role",
+    "StreamOptions",
+    "Tool",
+    "ToolCall",
+    "ToolCallDelta",
+    "Usage",
+]
+
+Json = Any
+"""A JSON value whose shape belongs to somebody else: a tool's schema, a vendor's own field."""
+
+Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "error"]
+
+
+class ImageUrl(Struct, omit_defaults=True):
+    """An image by https URL or data URL."""
+
+    url: str
+    detail: str | None = None
+
+
+class AudioInput(Struct, omit_defaults=True):
+    """Base64 audio without a `data:` prefix; `format` is `wav` or `mp3`."""
+
+    data: str
+    format: str
+
+
+class FileInput(Struct, omit_defaults=True):
+    """A document: either `file_id`, or `file_data` (a data URL) with `filename`."""
+
+    file_data: str | None = None
+    file_id: str | None = None
+    filename: str | None = None
+
+
+class ContentPart(Struct, omit_defaults=True, kw_only=True):
+    """One part of a message: `type` says which of the other fields is set.
+
+    A `type` unknown to this class is kept as a name only; its content travels in the request's source bytes, and a dialect
+    that would have to translate it refuses with `UnsupportedFeature`.
+    """
+
+    type: str
+    text: str | None = None
+    image_url: ImageUrl | None = None
+    input_audio: AudioInput | None = None
+    file: FileInput | None = None
+    refusal: str | None = None
+    cache_control: Json = None
+    """Prompt cache hint in Anthropic's form, e.g. `{"type": "ephemeral", "ttl": "1h"}`; other vendors never see it."""
+
+
+class FunctionCall(Struct):
+    """`arguments` is JSON text as the model wrote it; it may be invalid."""
+
+    name: str
+    arguments: str = ""
+
+
+class ToolCall(Struct, omit_defaults=True, kw_only=True):
+    """One call that the model asks for; `id` is unique in the conversation."""
+
+    id: str
+    # A factory, because `omit_defaults` would leave a plain default out and `type` is required on the wire.
+    type: str = field(default_factory=lambda: "function")
+    function: FunctionCall | None = None
+    custom: Json = None
+
+
+class Message(Struct, omit_defaults=True, kw_only=True):
+    """One turn. `content` is text, a list of parts, or `None` (an assistant turn that only calls tools)."""
+
+    role: Role
+    content: str | list[ContentPart] | None = None
+    name: str | None = None
+    tool_calls: list[ToolCall] | None = None
+    tool_call_id: str | None = None
+    refusal: str | None = None
+    reasoning_content: str | None = None
+    """The model's visible reasoning. An extension: it is never sent to a vendor that does not know it."""
+    thinking_blocks: list[Json] | None = None
+    """Anthropic's `thinking` and `redacted_thinking` blocks, verbatim with their signatures; only Anthropic gets them."""
+    function_call: FunctionCall | None = None
+    """The deprecated ancestor of `tool_calls`."""
+    annotations: Json = None
+    audio: Json = None
+
+
+class FunctionDefinition(Struct, omit_defaults=True, kw_only=True):
+    """A function that the model may call; `parameters` is a JSON Schema object."""
+
+    name: str
+    description: str | None = None
+    parameters: dict[str, Json] | None = None
+    strict: bool | None = None
+
+
+class Tool(Struct, omit_defaults=True, kw_only=True):
+    """A tool. `type` is `function`, `custom`, or a vendor's built-in."""
+
+    type: str
+    function: FunctionDefinition | None = None
+    custom: Json = None
+    cache_control: Json = None
+
+
+class JsonSchemaFormat(Struct, omit_defaults=True, kw_only=True):
+    """The schema that an answer must satisfy."""
+
+    name: str = "response"
+    description: str | None = None
+    schema: dict[str, Json] | None = None
+    strict: bool | None = None
+
+
+class ResponseFormat(Struct, omit_defaults=True, kw_only=True):
+    """`type` is `text`, `json_object` or `json_schema`."""
+
+    type: str
+    json_schema: JsonSchemaFormat | None = None
+
+
+class StreamOptions(Struct, omit_defaults=True, kw_only=True):
+    """What a client wants to see in its stream."""
+
+    include_usage: bool | None = None
+    include_obfuscation: bool | None = None
+
+
+class RequestSource(Struct, frozen=True):
+    """The request as the client sent it: its dialect, its top-level fields as bytes, and the headers that may travel on."""
+
+    dialect: str
+    fields: dict[str, Raw]
+    headers: Mapping[str, str] = {}
+
+    def __repr__(self) -> str:
+        return f"RequestSource(dialect={self.dialect!r}, fields={sorted(self.fields)})"
+
+
+class ChatRequest(Struct, omit_defaults=True, kw_only=True):
+    """A chat request in the common model.
+
+    `temperature` is 0..2, `top_p` 0..1, penalties -2..2, `top_logprobs` 0..20. `max_completion_tokens` is the canonical
+    limit of the output and wins over its older name `max_tokens`. A request is never changed once built: every step that
+    needs another value makes a copy.
+    """
+
+    model: str = "default"
+    messages: list[Message]
+    tools: list[Tool] | None = None
+    tool_choice: str | dict[str, Json] | None = None
+    parallel_tool_calls: bool | None = None
+    functions: list[FunctionDefinition] | None = None
+    function_call: str | dict[str, Json] | None = None
+    response_format: ResponseFormat | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    n: int | None = None
+    stop: str | list[str] | None = None
+    max_completion_tokens: int | None = None
+    max_tokens: int | None = None
+    seed: int | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    logit_bias: dict[str, float] | None = None
+    user: str | None = None
+    safety_identifier: str | None = None
+    metadata: dict[str, Json] | None = None
+    reasoning_effort: str | None = None
+    verbosity: str | None = None
+    service_tier: str | None = None
+    prompt_cache_key: str | None = None
+    store: bool | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+
+    # The two fields below belong to this process, not to the wire: the zero byte keeps any real field from meeting them.
+    extra: dict[str, Json] = field(default_factory=dict, name="\x00extra")
+    """Top-level fields outside the common model (`top_k`, `thinking`, vLLM's parameters): values or `msgspec.Raw`."""
+    source: RequestSource | None = field(default=None, name="\x00source")
+
+    @property
+    def output_limit(self) -> int | None:
+        """The limit of the output in tokens, whichever name it was given under; `None` when it was not given."""
+        return self.max_completion_tokens if self.max_completion_tokens is not None else self.max_tokens
+
+    def extra_value(self, name: str) -> Json:
+        """A field outside the common model as a plain value; `None` when it is absent or null."""
+        value = self.extra.get(name)
+        return msgspec.json.decode(value) if isinstance(value, Raw) else value
+
+    def __repr__(self) -> str:  # prompts never reach a log
+        return f"ChatRequest(model={self.model!r}, messages={len(self.messages)}, tools={len(self.tools or ())})"
+
+
+class PromptTokensDetails(Struct, omit_defaults=True, kw_only=True):
+    """Parts of the prompt tokens."""
+
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    audio_tokens: int | None = None
+
+
+class CompletionTokensDetails(Struct, omit_defaults=True, kw_only=True):
+    """Parts of the completion tokens."""
+
+    reasoning_tokens: int | None = None
+    audio_tokens: int | None = None
+    accepted_prediction_tokens: int | None = None
+    rejected_prediction_tokens: int | None = None
+
+
+class Usage(Struct, kw_only=True):
+    """Tokens of one answer; `None` is "the provider did not say". `estimated` marks figures that we counted ourselves."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+    prompt_tokens_details: PromptTokensDetails | None = None
+    completion_tokens_details: CompletionTokensDetails | None = None
+    estimated: bool = field(default=False, name="\x00estimated")
+
+    @property
+    def cached_tokens(self) -> int | None:
+        return self.prompt_tokens_details.cached_tokens if self.prompt_tokens_details else None
+
+    @property
+    def cache_write_tokens(self) -> int | None:
+        return self.prompt_tokens_details.cache_write_tokens if self.prompt_tokens_details else None
+
+    @property
+    def reasoning_tokens(self) -> int | None:
+        return self.completion_tokens_details.reasoning_tokens if self.completion_tokens_details else None
+
+
+class Choice(Struct, kw_only=True):
+    """One answer. `stop_sequence` is the matched stop string where the provider tells it."""
+
+    index: int
+    message: Message
+    finish_reason: FinishReason | None = None
+    logprobs: Json = None
+    stop_sequence: str | None = None
+
+
+class ParameterReport(Struct):
+    """What became of the caller's parameters: `mapped` name -> what it became, `dropped` name -> why.
+
+    A refused parameter raises `UnsupportedFeature` before anything is sent, so it has no place here.
+    """
+
+    mapped: dict[str, str] = field(default_factory=dict)
+    dropped: dict[str, str] = field(default_factory=dict)
+
+
+class ChatResponse(Struct, kw_only=True):
+    """A whole answer.
+
+    `model` is the provider's own name for what answered; `provider` is the configured entry. `cost_usd` is `None` when the
+    price or the usage is unknown. `wire` holds the provider's bytes in `dialect`.
+    """
+
+    id: str
+    model: str
+    choices: list[Choice]
+    created: int = 0
+    usage: Usage | None = None
+    service_tier: str | None = None
+    system_fingerprint: str | None = None
+    provider: str = ""
+    request_id: str | None = None
+    attempts: int = 1
+    params: ParameterReport = field(default_factory=ParameterReport)
+    cost_usd: float | None = None
+    warnings: list[str] = field(default_factory=list)
+    dialect: str = ""
+    wire: bytes | None = None
+
+    @property
+    def text(self) -> str:
+        """The text of the first choice; empty when there is none."""
+        content = self.choices[0].message.content if self.choices else None
+        if isinstance(content, str):
+            return content
+        return "".join(part.text or "" for part in content or ())
+
+    @property
+    def tool_calls(self) -> list[ToolCall]:
+        """The tool calls of the first choice."""
+        return (self.choices[0].message.tool_calls or []) if self.choices else []
+
+    def __repr__(self) -> str:  # answers never reach a log
+        return f"ChatResponse(id={self.id!r}, model={self.model!r}, provider={self.provider!r}, choices={len(self.choices)})"
+
+
+class FunctionCallDelta(Struct, omit_defaults=True):
+    """A fragment of a call: `name` once, `arguments` appended."""
+
+    name: str | None = None
+    arguments: str | None = None
+
+
+class ToolCallDelta(Struct, omit_defaults=True, kw_only=True):
+    """A fragment of the call number `index`; `id`, `type` and the name come once, with the first fragment."""
+
+    index: int
+    id: str | None = None
+    type: str | None = None
+    function: FunctionCallDelta | None = None
+    custom: Json = None
+
+
+class Delta(Struct, omit_defaults=True, kw_only=True):
+    """What a chunk adds to a message."""
+
+    role: str | None = None
+    content: str | None = None
+    reasoning_content: str | None = None
+    thinking_blocks: list[Json] | None = None
+    """Whole blocks with their signatures, each once, when the block has ended."""
+    refusal: str | None = None
+    tool_calls: list[ToolCallDelta] | None = None
+
+    @property
+    def has_content(self) -> bool:
+        """Whether a reader would see something: a role alone is nothing."""
+        return bool(self.content or self.tool_calls or self.reasoning_content or self.refusal or self.thinking_blocks)
+
+
+class ChunkChoice(Struct, kw_only=True):
+    """The part of a chunk that belongs to the choice number `index`."""
+
+    index: int
+    delta: Delta
+    finish_reason: FinishReason | None = None
+    logprobs: Json = None
+    stop_sequence: str | None = None
+
+
+class ChatChunk(Struct, kw_only=True):
+    """One event of a stream. `wire` is the payload of the event as the provider sent it, in the stream's dialect.
+
+    A chunk without choices and usage carries nothing for a reader, but its `wire` may matter to a client of the same
+    dialect (a ping, a vendor's own event).
+    """
+
+    choices: list[ChunkChoice] = field(default_factory=list)
+    id: str = ""
+    model: str = ""
+    created: int = 0
+    usage: Usage | None = None
+    event: str | None = None
+    """The name of the server-sent event, where the dialect names its events."""
+    wire: bytes | None = None
+
+    @property
+    def commits(self) -> bool:
+        """Whether this chunk is the first that a reader would see: content, or the end of the answer."""
+        for choice in self.choices:
+            if choice.finish_reason is not None or choice.delta.has_content:
+                return True
+        return False
+
+    def __repr__(self) -> str:
+        return f"ChatChunk(id={self.id!r}, choices={len(self.choices)}, usage={self.usage is not None})"
+
+
+class ChatStream:
+    """An answer in the making: iterate over it for `ChatChunk`s; close it to stop the provider.
+
+    Leaving the iteration early leaves the provider running until `aclose()`; `async with` does both. `batches` yields what
+    has arrived together, so that a server can write it together. An error of the provider is raised from the iteration.
+    """
+
+    def __init__(
+        self,
+        batches: AsyncIterator[list[ChatChunk]],
+        *,
+        close: Callable[[], Awaitable[None]],
+        dialect: str = "",
+        provider: str = "",
+        model: str = "",
+        request_id: str | None = None,
+        attempts: int = 1,
+        params: ParameterReport | None = None,
+    ) -> None:
+        self._batches = batches
+        self._close = close
+        self._pending: list[ChatChunk] = []
+        self.dialect = dialect
+        self.provider = provider
+        self.model = model
+        self.request_id = request_id
+        self.attempts = attempts
+        self.params = params or ParameterReport()
+        self.warnings: list[str] = []
+        self.usage: Usage | None = None
+        """The usage of the whole answer, known when the iteration has ended."""
+        self.cost_usd: float | None = None
+
+    def __aiter__(self) -> "ChatStream":
+        return self
+
+    async def __anext__(self) -> ChatChunk:
+        while not self._pending:
+            self._pending = list(reversed(await self.next_batch()))
+        return self._pending.pop()
+
+    async def next_batch(self) -> list[ChatChunk]:
+        """The chunks that are there, at least one; raises `StopAsyncIteration` at the end."""
+        if self._pending:
+            batch = self._pending[::-1]
+            self._pending = []
+            return batch
+        return await anext(self._batches)
+
+    async def aclose(self) -> None:
+        """Stop: the connection to the provider is closed if the answer is not complete. Safe to call twice."""
+        await self._close()
+
+    async def __aenter__(self) -> "ChatStream":
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.aclose()
+
+
+class ModelPrice(Struct, frozen=True, kw_only=True):
+    """USD per million tokens; `None` is unknown. Above `tier_above_tokens` prompt tokens, `tier` prices the whole request."""
+
+    input: float
+    output: float
+    cache_read: float | None = None
+    cache_write: float | None = None
+    tier_above_tokens: int | None = None
+    tier: "ModelPrice | None" = None
+
+
+class Capabilities(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a model can do; `None` is unknown, and an unknown capability is tried rather than refused."""
+
+    streaming: bool | None = None
+    tools: bool | None = None
+    forced_tool_choice: bool | None = None
+    vision: bool | None = None
+    audio: bool | None = None
+    pdf: bool | None = None
+    json_schema: bool | None = None
+    reasoning: bool | None = None
+    prefill: bool | None = None
+    """The conversation may end with an assistant message that the model continues."""
+    inline_system: bool | None = None
+    """System messages may stand between the turns (Anthropic)."""
+
+
+class ParameterRules(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How a model wants its parameters; data of the catalogue, never guessed from a model's name."""
+
+    output_limit_field: Literal["max_completion_tokens", "max_tokens"] | None = None
+    sampling: Literal["always", "never", "without_reasoning"] | None = None
+    """When temperature, top_p, penalties, logit_bias and logprobs are accepted; `without_reasoning`: at effort `none`."""
+    exclusive_sampling: bool | None = None
+    """temperature and top_p are not accepted together (Claude 4.1 and 4.5)."""
+    efforts: list[str] | None = None
+    """Accepted values of `reasoning_effort` (Anthropic: of `output_config.effort`); empty: none is accepted."""
+    default_effort: str | None = None
+    tools_need_effort_none: bool | None = None
+    """Function tools need `reasoning_effort: none` to be sent explicitly (OpenAI from gpt-5.4 on)."""
+    thinking: list[str] | None = None
+    """Accepted `thinking.type` values (Anthropic): enabled, adaptive, disabled, between_tools."""
+    thinking_always_on: bool | None = None
+    chat_completions: bool | None = None
+    """`False`: the model answers only on OpenAI's Responses API."""
+    chat_tools: bool | None = None
+    """`False`: tools work only on OpenAI's Responses API."""
+    refuses: list[str] | None = None
+    """Further parameters that the model answers with an error."""
+
+
+class ModelInfo(Struct, frozen=True, kw_only=True):
+    """What is known of a model. `sources` says for each fact where it came from: `catalogue`, `configuration`, `provider`."""
+
+    id: str
+    provider: str
+    context_window: int | None = None
+    max_input_tokens: int | None = None
+    max_output_tokens: int | None = None
+    capabilities: Capabilities = Capabilities()
+    parameters: ParameterRules = ParameterRules()
+    price: ModelPrice | None = None
+    lifecycle: str | None = None
+    """`active`, `legacy`, `deprecated` or `retired`."""
+    retires_on: str | None = None
+    """ISO date; with `retires_not_before` true it is the earliest possible date."""
+    retires_not_before: bool = False
+    aliases: tuple[str, ...] = ()
+    sources: Mapping[str, str] = {}
