@@ -157,7 +157,9 @@ class ConfigurationProblem:
     def __str__(self) -> str:
         place = ":".join(str(part) for part in (self.file, self.line) if part)
         text = f"{self.path}: {self.message}" if self.path else self.message
-        return " ".join(part for part in (f"{place}:" if place else "", text, f"({self.hint})" if self.hint else "") if part)
+        return " ".join(
+            part for part in (f"{place}:" if place else "", text, f"({self.hint})" if self.hint else "") if part
+        )
 
 
 class ConfigurationError(LlmError):

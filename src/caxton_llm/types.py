@@ -226,10 +226,10 @@ class ChatRequest(Struct, omit_defaults=True, kw_only=True):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
 
-    # The two fields below belong to this process, not to the wire: the zero byte keeps any real field from meeting them.
-    extra: dict[str, Json] = field(default_factory=dict, name="\x00extra")
+    # The two fields below belong to this process, not to the wire: no API has a field whose name begins so.
+    extra: dict[str, Json] = field(default_factory=dict, name="#extra")
     """Top-level fields outside the common model (`top_k`, `thinking`, vLLM's parameters): values or `msgspec.Raw`."""
-    source: RequestSource | None = field(default=None, name="\x00source")
+    source: RequestSource | None = field(default=None, name="#source")
 
     @property
     def output_limit(self) -> int | None:
@@ -270,7 +270,7 @@ class Usage(Struct, kw_only=True):
     total_tokens: int | None = None
     prompt_tokens_details: PromptTokensDetails | None = None
     completion_tokens_details: CompletionTokensDetails | None = None
-    estimated: bool = field(default=False, name="\x00estimated")
+    estimated: bool = field(default=False, name="#estimated")
 
     @property
     def cached_tokens(self) -> int | None:
@@ -408,10 +408,7 @@ class ChatChunk(Struct, kw_only=True):
     @property
     def commits(self) -> bool:
         """Whether this chunk is the first that a reader would see: content, or the end of the answer."""
-        for choice in self.choices:
-            if choice.finish_reason is not None or choice.delta.has_content:
-                return True
-        return False
+        return any(choice.finish_reason is not None or choice.delta.has_content for choice in self.choices)
 
     def __repr__(self) -> str:
         return f"ChatChunk(id={self.id!r}, choices={len(self.choices)}, usage={self.usage is not None})"

@@ -40,7 +40,7 @@ class SettingsBlock(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         return f"{type(self).__name__}({', '.join(shown)})"
 
 
-class SecretReference(SettingsBlock):
+class SecretReference(SettingsBlock, frozen=True, kw_only=True):
     """Where a secret is kept. `source` decides which of the other keys are read:
 
     `env`: `name`; `file`: `path`; `vault`: `path`, `key`; `aws_secrets`: `path` or `secret_name`, `key`, `region`;
@@ -56,7 +56,7 @@ class SecretReference(SettingsBlock):
     region: str | None = None
 
 
-class EntraId(SettingsBlock):
+class EntraId(SettingsBlock, frozen=True, kw_only=True):
     """Microsoft Entra ID for Azure: client credentials when `client_secret` is given, else the machine's own identity
     (needs the `azure` extra)."""
 
@@ -67,7 +67,7 @@ class EntraId(SettingsBlock):
     authority: str = "https://login.microsoftonline.com"
 
 
-class CustomApi(SettingsBlock):
+class CustomApi(SettingsBlock, frozen=True, kw_only=True):
     """A text API of one's own (`provider: custom`): how to sign, where the prompt goes, where the answer is.
 
     `*_field` are dotted paths (`result.text`, `choices.0.text`). `prompt_style`: `transcript` sends the whole conversation
@@ -110,7 +110,7 @@ class CustomApi(SettingsBlock):
     health_path: str | None = None
 
 
-class BuiltinStep(SettingsBlock):
+class BuiltinStep(SettingsBlock, frozen=True, kw_only=True):
     """One scripted answer of the `builtin` provider."""
 
     text: str | None = None
@@ -141,7 +141,7 @@ class BuiltinStep(SettingsBlock):
     finish_reason: Literal["stop", "length", "content_filter"] | None = None
 
 
-class BuiltinScript(SettingsBlock):
+class BuiltinScript(SettingsBlock, frozen=True, kw_only=True):
     """Answers of the `builtin` provider, one per request in turn; after the last it answers from the request again unless
     `repeat` is true."""
 
@@ -149,7 +149,7 @@ class BuiltinScript(SettingsBlock):
     repeat: bool = False
 
 
-class ModelFacts(SettingsBlock):
+class ModelFacts(SettingsBlock, frozen=True, kw_only=True):
     """Facts that the operator knows better than the catalogue; each replaces the catalogue's."""
 
     context_window: int | None = None
@@ -166,7 +166,7 @@ class ModelFacts(SettingsBlock):
     refuses: tuple[str, ...] | None = None
 
 
-class ProviderSettings(SettingsBlock):
+class ProviderSettings(SettingsBlock, frozen=True, kw_only=True):
     """One provider entry. Times are in seconds, delays in milliseconds."""
 
     provider: str

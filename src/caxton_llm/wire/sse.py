@@ -49,7 +49,7 @@ class SseDecoder:
         complete = bytes(buffer[:end])
         del buffer[: end + 2]
         self._searched = len(buffer)
-        events = []
+        events: list[SseEvent] = []
         for block in complete.split(b"\n\n"):
             if block.startswith(b"data: ") and b"\n" not in block:  # what nearly every event looks like
                 events.append((None, block[6:]))
