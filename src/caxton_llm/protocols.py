@@ -30,6 +30,7 @@ __all__ = [
     "LlmProvider",
     "Origin",
     "ProviderAdapter",
+    "ProviderDialect",
     "Quirks",
     "Restore",
     "SecretSource",
@@ -204,6 +205,23 @@ class EncodedChat(Struct, kw_only=True):
     headers: tuple[tuple[str, str], ...] = ()
     report: ParameterReport
     restore: Restore
+
+
+class ProviderDialect(Protocol):
+    """What we say to a provider and what it answers. Implemented by modules, so these are functions."""
+
+    name: str
+
+    def encode_chat(self, request: ChatRequest, options: EncodeOptions, *, stream: bool) -> EncodedChat:
+        """Raises `InvalidRequest` or `UnsupportedFeature` for what must not be sent."""
+
+    def decode_chat(self, body: bytes, restore: Restore) -> ChatResponse:
+        """A 2xx answer. Raises the error that a 200 may carry, or `MalformedResponse`."""
+
+    def stream_decoder(self, restore: Restore) -> "StreamDecoder": ...
+
+    def classify(self, response: WireResponse) -> LlmError:
+        """An answer outside 2xx: kind, retry-after, request id. Never quotes more than the provider's own message."""
 
 
 class StreamDecoder(Protocol):

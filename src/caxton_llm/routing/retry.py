@@ -47,10 +47,8 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
         """
         if attempts >= self.max_attempts or not error.should_retry or not self._covers(error):
             return None
-        if error.retry_after_s is not None:
-            delay = error.retry_after_s
-        else:
-            delay = jitter() * self._ceiling_ms(attempts) / 1000.0
+        backoff = jitter() * self._ceiling_ms(attempts) / 1000.0
+        delay = error.retry_after_s if error.retry_after_s is not None else backoff
         return delay if delay < remaining_s else None
 
     def _ceiling_ms(self, attempts: int) -> float:
