@@ -20,6 +20,7 @@ from caxton_llm.types import (
 )
 
 __all__ = [
+    "BlockingCredentials",
     "ClientDialect",
     "Clock",
     "Credentials",
@@ -196,6 +197,8 @@ class Restore(Struct, kw_only=True):
     """Name on the wire -> name the caller used."""
     unwrap_tool: str | None = None
     """This tool's arguments are the answer: the JSON schema was enforced by a forced tool."""
+    think_tags: bool = False
+    """Reasoning comes inside the text between `<think>` and `</think>` (`Quirks.think_tags`)."""
 
 
 class EncodedChat(Struct, kw_only=True):
@@ -296,7 +299,7 @@ class ProviderAdapter(Protocol):
     def open(self, request: ChatRequest, info: ModelInfo, *, stream: bool) -> Exchange:
         """Raises `InvalidRequest` or `UnsupportedFeature` before anything is sent."""
 
-    def probe(self) -> WireRequest:
+    def probe(self) -> WireRequest | None:
         """The provider's cheapest endpoint: answers 2xx when the provider is up and the credentials are good."""
 
     def model_info_request(self, model: str) -> WireRequest | None:
@@ -320,11 +323,19 @@ class Credentials(Protocol):
     def headers(self, now: float) -> tuple[tuple[str, str], ...] | None:
         """The headers, or `None` when a fresh token must be fetched first."""
 
-    def refresh(self) -> Generator[WireRequest, WireResponse, None]:
-        """Yields requests to the token endpoint and takes the responses. Raises `LlmError`."""
+    def refresh(self, now: float) -> Generator[WireRequest, WireResponse, None]:
+        """Yields requests to the token endpoint and takes the responses; the token's life is counted from `now`, taken
+        before the first of them. Afterwards `headers(now)` is not `None`. Raises `LlmError`."""
 
     def invalidate(self) -> None:
         """Forget the token that was just refused."""
+
+
+@runtime_checkable
+class BlockingCredentials(Protocol):
+    """Credentials whose token comes from a library that does its own blocking I/O; called in a thread."""
+
+    def refresh_blocking(self) -> None: ...
 
 
 # -- the rest -----------------------------------------------------------------------------------------------------------

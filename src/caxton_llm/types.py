@@ -11,7 +11,7 @@ It has the shape of OpenAI's chat completions, the format nearly every client sp
 Nothing in this module does I/O or knows a vendor.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -325,6 +325,8 @@ class ChatResponse(Struct, kw_only=True):
     params: ParameterReport = field(default_factory=ParameterReport)
     cost_usd: float | None = None
     warnings: list[str] = field(default_factory=list)
+    upstream_s: float | None = None
+    """Seconds from sending to the end of the provider's answer."""
     dialect: str = ""
     wire: bytes | None = None
 
@@ -372,11 +374,19 @@ class Delta(Struct, omit_defaults=True, kw_only=True):
     """Whole blocks with their signatures, each once, when the block has ended."""
     refusal: str | None = None
     tool_calls: list[ToolCallDelta] | None = None
+    audio: Json = None
 
     @property
     def has_content(self) -> bool:
         """Whether a reader would see something: a role alone is nothing."""
-        return bool(self.content or self.tool_calls or self.reasoning_content or self.refusal or self.thinking_blocks)
+        return bool(
+            self.content
+            or self.tool_calls
+            or self.reasoning_content
+            or self.refusal
+            or self.thinking_blocks
+            or self.audio is not None
+        )
 
 
 class ChunkChoice(Struct, kw_only=True):
@@ -417,55 +427,54 @@ class ChatChunk(Struct, kw_only=True):
 class ChatStream:
     """An answer in the making: iterate over it for `ChatChunk`s; close it to stop the provider.
 
-    Leaving the iteration early leaves the provider running until `aclose()`; `async with` does both. `batches` yields what
-    has arrived together, so that a server can write it together. An error of the provider is raised from the iteration.
+    `source` makes the generator of batches (chunks that arrived together, at least one) and fills in what it learns about
+    the stream on the way. Errors of the provider are raised from the iteration. Leaving the iteration early leaves the
+    provider running until `aclose()`; `async with` does both. One task at a time may iterate or close.
     """
 
     def __init__(
         self,
-        batches: AsyncIterator[list[ChatChunk]],
+        source: "Callable[[ChatStream], AsyncGenerator[list[ChatChunk], None]]",
         *,
-        close: Callable[[], Awaitable[None]],
         dialect: str = "",
         provider: str = "",
         model: str = "",
-        request_id: str | None = None,
-        attempts: int = 1,
-        params: ParameterReport | None = None,
     ) -> None:
-        self._batches = batches
-        self._close = close
-        self._pending: list[ChatChunk] = []
         self.dialect = dialect
+        """The dialect of the chunks' `wire`; empty when they have none."""
         self.provider = provider
         self.model = model
-        self.request_id = request_id
-        self.attempts = attempts
-        self.params = params or ParameterReport()
+        self.request_id: str | None = None
+        self.attempts = 1
+        self.params = ParameterReport()
         self.warnings: list[str] = []
         self.usage: Usage | None = None
-        """The usage of the whole answer, known when the iteration has ended."""
+        """The usage of the whole answer; known when the iteration has ended."""
         self.cost_usd: float | None = None
+        self.upstream_s: float | None = None
+        """Seconds from sending to the first chunk."""
+        self._batches = source(self)
+        self._pending: list[ChatChunk] = []
 
     def __aiter__(self) -> "ChatStream":
         return self
 
     async def __anext__(self) -> ChatChunk:
         while not self._pending:
-            self._pending = list(reversed(await self.next_batch()))
+            self._pending = (await anext(self._batches))[::-1]
         return self._pending.pop()
 
     async def next_batch(self) -> list[ChatChunk]:
         """The chunks that are there, at least one; raises `StopAsyncIteration` at the end."""
         if self._pending:
-            batch = self._pending[::-1]
-            self._pending = []
+            batch, self._pending = self._pending[::-1], []
             return batch
         return await anext(self._batches)
 
     async def aclose(self) -> None:
         """Stop: the connection to the provider is closed if the answer is not complete. Safe to call twice."""
-        await self._close()
+        self._pending = []
+        await self._batches.aclose()
 
     async def __aenter__(self) -> "ChatStream":
         return self

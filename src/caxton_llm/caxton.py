@@ -1,0 +1,130 @@
+"""The library: one object that reaches every configured provider."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+import msgspec
+
+from caxton_llm.assembly import Assembly, assemble
+from caxton_llm.config.load import load_file, load_mapping
+from caxton_llm.config.resolve import Configuration
+from caxton_llm.errors import InvalidRequest
+from caxton_llm.gateway import Gateway
+from caxton_llm.http_provider import HttpProvider
+from caxton_llm.observers.record import Observer
+from caxton_llm.protocols import LlmProvider
+from caxton_llm.tokens import estimate_prompt_tokens
+from caxton_llm.types import ChatRequest, ChatResponse, ChatStream, Json, ModelInfo
+from caxton_llm.wire import openai_chat_client
+
+__all__ = ["Caxton", "TokenCount"]
+
+
+class TokenCount(msgspec.Struct, frozen=True):
+    """Prompt tokens of a request; `estimated` when the provider itself does not count."""
+
+    tokens: int
+    estimated: bool
+    provider: str
+
+
+class Caxton:
+    """Every configured provider behind one interface.
+
+        async with Caxton.from_file("caxton.yaml") as caxton:
+            response = await caxton.complete_chat(messages=[{"role": "user", "content": "Hello"}])
+            print(response.text)
+
+    Raises `ConfigurationError` when it is made, `LlmError`s when it is used.
+    """
+
+    def __init__(self, configuration: Configuration, *, observers: Sequence[Observer] = ()) -> None:
+        self.configuration = configuration
+        self._assembly: Assembly = assemble(configuration, observers)
+        self.gateway: Gateway = self._assembly.gateway
+
+    @classmethod
+    def from_file(
+        cls, path: str | Path, *, environ: Mapping[str, str] | None = None, observers: Sequence[Observer] = ()
+    ) -> Self:
+        """From a YAML file. Raises `ConfigurationError` with everything that is wrong with it."""
+        return cls(load_file(Path(path), environ), observers=observers)
+
+    @classmethod
+    def from_dict(
+        cls,
+        configuration: Mapping[str, Json],
+        *,
+        environ: Mapping[str, str] | None = None,
+        observers: Sequence[Observer] = (),
+    ) -> Self:
+        """From the structure that a YAML file would have."""
+        return cls(load_mapping(dict(configuration), environ), observers=observers)
+
+    async def complete_chat(self, request: ChatRequest | None = None, /, **parameters: Json) -> ChatResponse:
+        """A whole answer.
+
+        Takes a `ChatRequest`, or its fields by name with messages and tools as dicts in OpenAI's shape. `model` names an
+        agent, a capability, an entry, a model or `default`, which it is when it is not given.
+        """
+        return await self.gateway.complete(_request(request, parameters))
+
+    def stream_chat(self, request: ChatRequest | None = None, /, **parameters: Json) -> ChatStream:
+        """A streamed answer; takes what `complete_chat` takes. Nothing is sent before the first iteration."""
+        return self.gateway.stream(_request(request, parameters))
+
+    def provider(self, name: str = "default") -> LlmProvider:
+        """The provider behind a name, without retries and deadlines. Raises `UnknownModel`."""
+        return self.gateway.resolve(name).target.provider
+
+    async def get_model_info(self, model: str = "default") -> ModelInfo:
+        """What is known of a model, each fact with its source; asks the provider where it tells."""
+        return await self.provider(model).get_model_info()
+
+    async def count_tokens(self, request: ChatRequest) -> TokenCount:
+        """The prompt tokens of a request, by the provider's own count where it has one."""
+        route = self.gateway.resolve(request.model)
+        provider = route.target.provider
+        if isinstance(provider, HttpProvider):
+            counted = await provider.count_tokens(msgspec.structs.replace(request, model=route.model))
+            if counted is not None:
+                return TokenCount(counted, estimated=False, provider=route.target.name)
+        tokens = await asyncio.to_thread(estimate_prompt_tokens, request)
+        return TokenCount(tokens, estimated=True, provider=route.target.name)
+
+    def deprecation(self, model: str) -> str | None:
+        """A sentence about the end of a model's life when it has ended or is announced, else `None`."""
+        return self._assembly.deprecations.get(model)
+
+    def model_names(self) -> list[tuple[str, str]]:
+        """Every name that a request may use, with the entry that it leads to."""
+        return [(name, route.target.name) for name, route in self.gateway.routes.items()]
+
+    def target_names(self) -> list[str]:
+        """The configured entries, in their order."""
+        return [target.name for target in self._assembly.targets]
+
+    async def aclose(self) -> None:
+        """Close all connections. Safe to call twice."""
+        await self._assembly.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.aclose()
+
+
+def _request(request: ChatRequest | None, parameters: dict[str, Json]) -> ChatRequest:
+    """The request itself, or the fields checked the way a client's request is."""
+    if request is not None:
+        if parameters:
+            raise InvalidRequest("give a ChatRequest or its fields by name, not both", param=next(iter(parameters)))
+        return request
+    try:
+        body = msgspec.json.encode({"model": "default", **parameters})
+    except TypeError as error:
+        raise InvalidRequest(f"a parameter cannot be written as JSON: {error}") from None
+    return openai_chat_client.decode_request(body, {})

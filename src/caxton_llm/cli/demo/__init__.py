@@ -1,0 +1,1 @@
+"""`caxton demo`: what a gateway is, shown in a minute."""

@@ -1,0 +1,93 @@
+"""`caxton demo`: a gateway in this process, two clients that ask it the same three things, and what travels between them."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+from msgspec import Struct
+
+from caxton_llm.cli.demo.clients import AnthropicClient, OpenAiClient
+from caxton_llm.cli.demo.live import live_plan
+from caxton_llm.cli.demo.plan import Plan, offline_plan
+from caxton_llm.cli.demo.record import Exchange
+from caxton_llm.cli.demo.tour import Tour
+from caxton_llm.cli.demo.view import DemoView
+from caxton_llm.cli.screen import Screen
+from caxton_llm.config.load import load_mapping
+from caxton_llm.server.serve import ServeOptions, address_of, listening_socket, make_app, make_server
+from caxton_llm.transport.lean import LeanTransport
+
+__all__ = ["DemoOptions", "run_demo"]
+
+_STOP_S = 10.0
+
+
+class DemoOptions(Struct, frozen=True, kw_only=True):
+    """What the command line says."""
+
+    live: bool
+    keep: bool
+    port: int
+
+
+def run_demo(options: DemoOptions, screen: Screen) -> None:
+    """Run it. Exit code 1 when an exchange went wrong; raises `ConfigurationError` when there is no provider to show."""
+    plan = _live_plan(screen) if options.live else offline_plan()
+    view = DemoView(screen)
+    with _gateway(plan, options.port) as address:
+        view.introduce(plan, address)
+        exchanges = asyncio.run(_tour(address, plan, view))
+        view.sum_up(exchanges)
+        view.show_how_to_connect(address, kept=options.keep)
+        if options.keep:
+            _wait_for_interrupt(screen)
+    if any(exchange.failure for exchange in exchanges):
+        raise typer.Exit(1)
+
+
+def _live_plan(screen: Screen) -> Plan:
+    with screen.waiting("looking for a provider"):
+        plan = asyncio.run(live_plan())
+    screen.line(f"Live: {plan.about}.")
+    screen.line(plan.cost_bound())
+    if plan.costs and screen.out_is_terminal:
+        typer.confirm("Go on?", default=True, abort=True)
+    return plan
+
+
+async def _tour(address: str, plan: Plan, view: DemoView) -> list[Exchange]:
+    transport = LeanTransport()
+    try:
+        tour = Tour(address, transport, plan.max_tokens, view)
+        for client in (OpenAiClient(), AnthropicClient()):
+            await tour.visit(client)
+        return tour.exchanges
+    finally:
+        await transport.aclose()
+
+
+@contextmanager
+def _gateway(plan: Plan, port: int) -> Iterator[str]:
+    """The address of a gateway that runs in a thread of its own, as it would in a process of its own."""
+    configuration = load_mapping(plan.configuration)
+    options = ServeOptions(host="127.0.0.1", port=port, workers=1)
+    server = make_server(make_app(configuration), configuration, options)
+    sock = listening_socket(server.config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]}, name="caxton-gateway", daemon=True)
+    thread.start()
+    try:
+        yield address_of(sock)
+    finally:
+        server.should_exit = True
+        thread.join(_STOP_S)
+        sock.close()
+
+
+def _wait_for_interrupt(screen: Screen) -> None:
+    screen.line("The gateway runs until Ctrl-C.")
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        screen.line("stopped")

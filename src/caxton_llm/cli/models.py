@@ -1,0 +1,53 @@
+"""`caxton models`: the names that a request may use, or the whole catalogue."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from caxton_llm.caxton import Caxton
+from caxton_llm.cli.facts import COLUMNS, cells, known
+from caxton_llm.cli.screen import Screen
+from caxton_llm.config.load import load_file
+from caxton_llm.config.locate import locate
+from caxton_llm.providers.catalog import shipped_catalog
+from caxton_llm.providers.settings import ProviderSettings
+from caxton_llm.types import Json, ModelInfo
+
+__all__ = ["show_catalogue", "show_names"]
+
+
+def show_names(config: Path | None, screen: Screen, *, as_json: bool) -> None:
+    """Every name that the configuration gives a meaning. Raises `ConfigurationError`."""
+    configuration = load_file(locate(config))
+    entries = {entry.entry_name: entry for entry in configuration.entries}
+    found = [
+        (name, route.target.name, known(entries[route.target.name], route.model))
+        for name, route in Caxton(configuration).gateway.routes.items()
+    ]
+    if as_json:
+        _write_json(screen, [{"name": name, "entry": entry, **_plain(info)} for name, entry, info in found])
+        return
+    screen.table(
+        ("name", "entry", "model", *COLUMNS), [(name, entry, info.id, *cells(info)) for name, entry, info in found]
+    )
+
+
+def show_catalogue(screen: Screen, *, as_json: bool) -> None:
+    """Every model of the catalogue, under its main name."""
+    listed = sorted(shipped_catalog().models(), key=lambda model: (model.provider, model.id))
+    models = [known(ProviderSettings(provider=model.provider), model.id) for model in listed]
+    if as_json:
+        _write_json(screen, [_plain(info) for info in models])
+        return
+    screen.table(("provider", "model", *COLUMNS), [(info.provider, info.id, *cells(info)) for info in models])
+
+
+def _plain(info: ModelInfo) -> dict[str, Json]:
+    """All facts, unknown ones as null, with `sources` telling where each came from."""
+    facts: dict[str, Json] = msgspec.to_builtins(info)
+    return {"model": facts.pop("id"), **facts}
+
+
+def _write_json(screen: Screen, items: Sequence[dict[str, Json]]) -> None:
+    screen.write(msgspec.json.format(msgspec.json.encode(items), indent=2).decode() + "\n")

@@ -1,0 +1,163 @@
+"""What commands show and where: answers and tables on standard output, everything else on standard error.
+
+In a pipe the output is plain: no colours, no spinner, no cut-off columns. Text from outside (answers, providers' messages) is
+never taken as markup, and control characters in it never reach a terminal.
+"""
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Self, TextIO
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from caxton_llm.errors import ConfigurationError, LlmError
+
+__all__ = ["INTERRUPTED", "Screen", "Waiting", "errors_reported", "money", "plain", "tokens"]
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C."""
+
+_PIPE_WIDTH = 200
+"""Columns of a table that no terminal limits."""
+_CONTROLS = {code: None for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
+
+
+class Screen:
+    """Standard output and standard error of one command."""
+
+    def __init__(self) -> None:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None and hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="replace")  # an answer that the terminal cannot show must not end the command
+        # Asked of the streams themselves: FORCE_COLOR makes rich take a pipe for a terminal.
+        self.out_is_terminal = _is_terminal(sys.stdout)
+        self.err_is_terminal = _is_terminal(sys.stderr)
+        self.out = Console(highlight=False, markup=False, width=None if self.out_is_terminal else _PIPE_WIDTH)
+        self.err = Console(
+            stderr=True, highlight=False, markup=False, width=None if self.err_is_terminal else _PIPE_WIDTH
+        )
+
+    def write(self, text: str) -> None:
+        """A piece of an answer, at once. A pipe gets it as it is."""
+        sys.stdout.write(plain(text) if self.out_is_terminal else text)
+        sys.stdout.flush()
+
+    def line(self, text: str = "", style: str = "") -> None:
+        """A line on standard output."""
+        self.out.print(Text(plain(text), style=style), soft_wrap=True)
+
+    def note(self, text: str, style: str = "dim") -> None:
+        """A line on standard error."""
+        self.err.print(Text(plain(text), style=style), soft_wrap=True)
+
+    def warn(self, text: str) -> None:
+        """Something that is not as it should be, and did not stop the command."""
+        self._marked("warning: ", "yellow", text)
+
+    def fail(self, text: str) -> None:
+        """Why the command failed."""
+        self._marked("error: ", "bold red", text)
+
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """A table on standard output."""
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+        for column in columns:
+            table.add_column(column, overflow="fold")
+        for row in rows:
+            table.add_row(*(Text(plain(cell)) for cell in row))
+        self.out.print(table)
+
+    def waiting(self, label: str) -> "Waiting":
+        """A spinner with the elapsed time while something is under way; nothing in a pipe."""
+        return Waiting(self.err, label, shown=self.err_is_terminal)
+
+    def _marked(self, mark: str, style: str, text: str) -> None:
+        self.err.print(Text.assemble((mark, style), plain(text)), soft_wrap=True)
+
+
+class Waiting:
+    """A line on standard error, for as long as the `with` block lasts or until `stop`; `label` may change meanwhile."""
+
+    def __init__(self, console: Console, label: str, *, shown: bool) -> None:
+        self.label = label
+        self._started = time.monotonic()
+        self._frames = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏" if console.encoding.startswith("utf") else "|/-\\"
+        self._live: Live | None = None
+        if shown:
+            self._live = Live(
+                self,
+                console=console,
+                transient=True,
+                refresh_per_second=10,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+
+    def __rich__(self) -> Text:
+        seconds = time.monotonic() - self._started
+        frame = self._frames[int(seconds * 10) % len(self._frames)]
+        return Text(f"{frame} {plain(self.label)} {seconds:.1f} s", style="dim", no_wrap=True)
+
+    def stop(self) -> None:
+        """Take the line away. Safe to call twice."""
+        live, self._live = self._live, None
+        if live is not None:
+            live.stop()
+
+    def __enter__(self) -> Self:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.stop()
+
+
+@contextmanager
+def errors_reported(screen: Screen) -> Iterator[None]:
+    """Ends the command with one message and an exit code: 2 for the configuration, 1 for a request, 130 for Ctrl-C."""
+    try:
+        yield
+    except ConfigurationError as error:
+        for problem in error.problems:
+            screen.fail(str(problem))
+        if len(error.problems) > 1:
+            screen.note(f"{len(error.problems)} problems", style="")
+        raise typer.Exit(2) from None
+    except LlmError as error:
+        screen.fail(str(error))
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        if screen.err_is_terminal:
+            screen.note("")  # the shell's prompt begins on a line of its own
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def plain(text: str) -> str:
+    """Text without control characters, which could move a terminal's cursor or rename its window."""
+    return text.translate(_CONTROLS)
+
+
+def money(usd: float | None) -> str:
+    """`$0.0012`; an unknown cost is said to be unknown."""
+    if usd is None:
+        return "cost unknown"
+    if usd == 0:
+        return "$0"
+    return f"${usd:.2f}" if usd >= 1 else f"${usd:.6f}".rstrip("0") if usd >= 0.000001 else "< $0.000001"
+
+
+def tokens(count: int | None) -> str:
+    """`128 000`; `?` when it is not known."""
+    return "?" if count is None else f"{count:,}".replace(",", " ")
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    return stream is not None and stream.isatty()

@@ -1,0 +1,33 @@
+"""`caxton serve`: says where the gateway listens and how clients reach it, then runs it."""
+
+import contextlib
+import signal
+from pathlib import Path
+from types import FrameType
+
+from caxton_llm.cli.screen import Screen
+from caxton_llm.config.locate import locate
+from caxton_llm.server.serve import ServeOptions, serve
+
+__all__ = ["run_gateway"]
+
+
+def run_gateway(config: Path | None, options: ServeOptions, screen: Screen) -> None:
+    """Serve until Ctrl-C or SIGTERM; answers under way are finished first. Raises `ConfigurationError`."""
+    path = locate(config)
+    # Uvicorn drains on both signals and then sends itself the signal again: a stop that was asked for is no failure.
+    signal.signal(signal.SIGTERM, _end)
+    with contextlib.suppress(KeyboardInterrupt):
+        serve(path, options, announce=lambda address: _announce(address, path, screen))
+    screen.line("stopped")
+
+
+def _end(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _announce(address: str, path: Path, screen: Screen) -> None:
+    screen.line(f"Caxton serves {path} at {address}")
+    screen.line(f"  OpenAI clients:    base_url={address}/v1")
+    screen.line(f"  Anthropic clients: base_url={address}")
+    screen.line(f"  models: {address}/v1/models   metrics: {address}/metrics   Ctrl-C stops after the running answers")

@@ -1,0 +1,63 @@
+"""Gathering everything that is wrong with a document, each thing with its place."""
+
+from difflib import get_close_matches
+
+from caxton_llm.errors import ConfigurationError, ConfigurationProblem
+from caxton_llm.providers.settings import SECRET_FIELDS
+
+__all__ = ["Problems", "holds_secret", "nearest"]
+
+
+class Problems:
+    """The mistakes found so far in one document, and the lines of its keys.
+
+    Paths are dotted keys as people write them: `llm.providers[1].api_key`.
+    """
+
+    def __init__(self, file: str = "") -> None:
+        self.file = file
+        self.found: list[ConfigurationProblem] = []
+        self.lines: dict[str, int] = {}
+
+    def add(self, message: str, *, path: str = "", line: int | None = None, hint: str = "") -> None:
+        """One mistake; its line is that of `path`, or of the nearest block around it that has one."""
+        self.found.append(self.at(message, path=path, line=line, hint=hint))
+
+    def add_missing(self, path: str, hint: str = "") -> None:
+        """The key at `path` is missing, unless something else was found wrong with it."""
+        if not self.reported(path):
+            self.add("is missing", path=path, hint=hint)
+
+    def reported(self, path: str) -> bool:
+        """Whether something has been found wrong with what stands at `path`, or in it."""
+        return any(problem.path == path or problem.path.startswith((f"{path}.", f"{path}[")) for problem in self.found)
+
+    def at(self, message: str, *, path: str, line: int | None = None, hint: str = "") -> ConfigurationProblem:
+        """A problem with its place, which is not counted as a mistake."""
+        return ConfigurationProblem(message, path, self.file, self.line_of(path) if line is None else line, hint)
+
+    def line_of(self, path: str) -> int | None:
+        while path:
+            line = self.lines.get(path)
+            if line is not None:
+                return line
+            path = path[: max(path.rfind("."), path.rfind("["), 0)]
+        return None
+
+    def raise_any(self) -> None:
+        """Raises `ConfigurationError` with everything found, in the order of the lines."""
+        if self.found:
+            raise ConfigurationError(sorted(self.found, key=lambda problem: problem.line or 0))
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """A hint: the known name that is nearest to `name`; all of them when none is near and they are few."""
+    close = get_close_matches(name.lower(), known, n=1, cutoff=0.55)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"known: {', '.join(known)}" if len(known) <= 12 else ""
+
+
+def holds_secret(path: str) -> bool:
+    """Whether what stands at `path` may be a secret, so that no message shows it."""
+    return any(key.partition("[")[0] in SECRET_FIELDS for key in path.split("."))

@@ -1,0 +1,305 @@
+"""The configuration as people write it: one type per block of the YAML, one docstring per key.
+
+Types hold what a single value may be (kind, range, choices); what values mean together is checked in `checks`, and what the
+program uses is worked out in `resolve`. The names, defaults and docstrings here make `docs/configuration.md`.
+"""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, field
+
+from caxton_llm.providers.settings import Count, ProviderSettings, SecretReference, SettingsBlock
+from caxton_llm.routing.retry import RetryErrorClass
+
+__all__ = [
+    "SHARED_KEYS",
+    "AgentBlock",
+    "CachingBlock",
+    "ComplianceBlock",
+    "ConfigurationFile",
+    "ContextRequirements",
+    "HealthCheckBlock",
+    "LlmBlock",
+    "MemorySearch",
+    "MonitoringBlock",
+    "ProviderEntry",
+    "ProviderOptimization",
+    "RetryPolicyBlock",
+    "SecurityBlock",
+    "ServerBlock",
+    "StreamingBlock",
+    "ToolContextFile",
+]
+
+Seconds = Annotated[float, Meta(gt=0)]
+Milliseconds = Annotated[float, Meta(ge=0)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+
+
+class RetryPolicyBlock(SettingsBlock, frozen=True, kw_only=True):
+    """Whether and when a failed request is sent to the same provider again, before the first content has come.
+
+    The wait before attempt n+1 is a random share of `initial_delay_ms` x `backoff_multiplier`^(n-1), at most `max_delay_ms`.
+    A provider's Retry-After replaces it; if it does not fit the deadline, there is no further attempt.
+    """
+
+    max_attempts: Annotated[int, Meta(ge=1, le=100)] | None = None
+    """Attempts per provider, the first included; 1 means no retry. Default 3."""
+    initial_delay_ms: Milliseconds | None = None
+    """The longest wait before the second attempt. Default 1000."""
+    max_delay_ms: Milliseconds | None = None
+    """The longest wait before any attempt. Default 10000."""
+    backoff_multiplier: Annotated[float, Meta(ge=1, le=100)] | None = None
+    """Growth of the wait from attempt to attempt. Default 2.0."""
+    retry_on_errors: tuple[RetryErrorClass, ...] | None = None
+    """Which failures are worth another attempt. Default: all three."""
+
+
+class HealthCheckBlock(SettingsBlock, frozen=True, kw_only=True):
+    """Regular checks of a provider."""
+
+    enabled: bool = True
+    """Whether to check."""
+    interval_seconds: Seconds = 60.0
+    """Time between two checks."""
+    timeout_seconds: Seconds = 10.0
+    """How long one check may take."""
+    test_prompt: str | None = None
+    """Send this prompt to the model; without it only the provider's cheapest endpoint is asked, which costs nothing."""
+
+
+class ProviderEntry(ProviderSettings, frozen=True, kw_only=True):
+    """One provider, and how it is reached. Times are in seconds, delays in milliseconds.
+
+    These keys stand directly under `llm` (one provider), in an item of `llm.providers` (several), or under an agent's `llm`.
+    Beside `llm.providers`, the keys of `SHARED_KEYS` may also stand under `llm`: for every entry and agent that does not say
+    otherwise.
+    """
+
+    priority: int = 0
+    """The entry with the highest number comes first."""
+    weight: Annotated[float, Meta(ge=0)] = 1.0
+    """Share of the requests among entries of equal priority."""
+    region: str | None = None
+    """Where the provider processes data; compared with `compliance.data_residency`."""
+
+    timeout_seconds: Seconds | None = None
+    """One attempt: until the whole answer, or for a stream until its first content. Default 60."""
+    read_timeout_seconds: Seconds | None = None
+    """The longest silence inside an answer that has begun. Default 60."""
+    connect_timeout_seconds: Seconds | None = None
+    """TCP and TLS. Default 10."""
+    deadline_seconds: Seconds | None = None
+    """The whole request over all attempts; for a stream until its first content. Default 120."""
+
+    retry_policy: RetryPolicyBlock | None = None
+    """Retries of failed requests. Under `llm` and in an entry they are joined key by key."""
+    retry_attempts: Annotated[int, Meta(ge=1, le=100)] | None = None
+    """Older name of `retry_policy.max_attempts`."""
+    retry_delay_ms: Milliseconds | None = None
+    """Older name of `retry_policy.initial_delay_ms`."""
+    health_check: HealthCheckBlock | None = None
+    """Regular checks of this provider."""
+    api_keys: tuple[str | SecretReference, ...] = ()
+    """Several keys of one account, instead of `api_key`."""
+
+
+SHARED_KEYS = (
+    "max_tokens",
+    "temperature",
+    "top_p",
+    "reasoning_effort",
+    "parameters",
+    "transport",
+    "proxy",
+    "ca_file",
+    "client_cert",
+    "client_key",
+    "max_connections",
+    "timeout_seconds",
+    "read_timeout_seconds",
+    "connect_timeout_seconds",
+    "deadline_seconds",
+    "retry_policy",
+    "retry_attempts",
+    "retry_delay_ms",
+    "health_check",
+)
+"""Keys of an entry that may stand beside `llm.providers`, for all entries."""
+
+
+class CachingBlock(SettingsBlock, frozen=True, kw_only=True):
+    """Answers that are kept."""
+
+    enabled: bool = True
+    """Whether answers are kept."""
+    ttl_seconds: Annotated[int, Meta(ge=1)] = 3600
+    """How long an answer is kept."""
+    similarity_threshold: Share | None = None
+    """Given: an answer to a similar enough question is used when there is none to the same question."""
+    backend: Literal["redis", "memory", "disk"] | None = None
+    """Where answers are kept. Default `memory`."""
+    cache_backend: Literal["redis", "memory", "disk"] | None = None
+    """Another name of `backend`."""
+
+
+class StreamingBlock(SettingsBlock, frozen=True, kw_only=True):
+    """How streams are handed to clients. Without this block every chunk goes on as it comes."""
+
+    enabled: bool = True
+    """`false`: requests for a stream are refused."""
+    chunk_size: Annotated[int, Meta(ge=1)] = 64
+    """Characters to gather before a chunk goes to the client; the first token never waits."""
+    buffer_timeout_ms: Milliseconds = 100.0
+    """The longest wait for them."""
+
+
+class MonitoringBlock(SettingsBlock, frozen=True, kw_only=True):
+    """Metrics and costs."""
+
+    metrics_enabled: bool = True
+    """Whether `/metrics` is served."""
+    cost_tracking: bool = True
+    """Whether the cost of every answer is worked out."""
+    budget_limit_usd: Annotated[float, Meta(ge=0)] | None = None
+    """The most that may be spent in a period."""
+    budget_period: Literal["month", "day", "total"] = "month"
+    """The period of the budget: a calendar month or day (UTC), or all time."""
+
+
+class SecurityBlock(SettingsBlock, frozen=True, kw_only=True):
+    """What is done about the content of requests and answers."""
+
+    content_filtering: bool = False
+    """Refuse content by rules."""
+    pii_redaction: bool = False
+    """Take personal data out of requests."""
+    audit_logging: bool = False
+    """Keep a log of who asked what when."""
+
+
+class ComplianceBlock(SettingsBlock, frozen=True, kw_only=True):
+    """Where data may go and how it is kept."""
+
+    data_residency: str | None = None
+    """Only entries whose `region` matches may serve."""
+    encryption_at_rest: bool = False
+    """Everything that is stored is encrypted."""
+    network_isolation: bool = False
+    """Only hosts on private addresses, or in `allowed_hosts`, are spoken to."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Hosts that `network_isolation` permits besides."""
+
+
+class LlmBlock(ProviderEntry, frozen=True, kw_only=True):
+    """The providers: one, written directly under `llm`, or several under `providers`; and what holds for all of them."""
+
+    provider: str = ""
+    """The only provider; see below. Not together with `providers`."""
+    providers: tuple[ProviderEntry, ...] | None = None
+    """Several providers; they are tried in the order of `fallback_strategy`."""
+    fallback_strategy: Literal["priority", "round_robin", "load_balance", "weighted", "least_cost"] = "priority"
+    """Which entry serves a request that names none, and which is tried next when it fails."""
+    caching: CachingBlock | None = None
+    """Answers that are kept."""
+    streaming: StreamingBlock | None = None
+    """How streams are handed to clients."""
+    monitoring: MonitoringBlock | None = None
+    """Metrics and costs."""
+    security: SecurityBlock | None = None
+    """What is done about content."""
+    compliance: ComplianceBlock | None = None
+    """Where data may go."""
+
+
+class AgentBlock(SettingsBlock, frozen=True, kw_only=True):
+    """An agent: a name, what it can do, and the provider that serves it."""
+
+    name: str
+    """How requests name the agent: `agent:NAME`."""
+    capabilities: tuple[str, ...] = ()
+    """What the agent can do; requests may name a capability instead: `capability:NAME`."""
+    llm: ProviderEntry | None = None
+    """The agent's own provider; without it the providers under `llm` serve the agent."""
+    description: str | None = None
+    """What the agent is for, for people."""
+    system_prompt: str | None = None
+    """The agent's instructions."""
+
+
+class ServerBlock(SettingsBlock, frozen=True, kw_only=True):
+    """The gateway server (`caxton serve`)."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on; the default is reachable from this machine only."""
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8787
+    """Port to listen on; 0 takes a free one."""
+    workers: Annotated[int, Meta(ge=1, le=256)] = 1
+    """Processes that serve requests."""
+    max_body_bytes: Annotated[int, Meta(ge=1024)] = 33_554_432
+    """Larger request bodies are refused with 413."""
+    drain_seconds: Annotated[float, Meta(ge=0)] = 30.0
+    """How long a stopping server waits for answers in progress."""
+
+
+class ConfigurationFile(SettingsBlock, frozen=True, kw_only=True):
+    """The whole file."""
+
+    llm: LlmBlock | None = None
+    """The providers."""
+    agents: tuple[AgentBlock, ...] = ()
+    """Agents with capabilities."""
+    server: ServerBlock | None = None
+    """The gateway server."""
+
+
+class MemorySearch(SettingsBlock, frozen=True, kw_only=True):
+    """What a tool wants from the memory."""
+
+    query_template: str | None = None
+    """The search, with `{{names}}` filled in from the request."""
+    max_results: Annotated[int, Meta(ge=1)] = 5
+    """The most entries to include."""
+    min_similarity: Share | None = None
+    """Entries below are left out."""
+    focus_areas: tuple[str, ...] = ()
+    """Topics that are preferred."""
+
+
+class ProviderOptimization(SettingsBlock, frozen=True, kw_only=True):
+    """How a tool's context is written for one provider."""
+
+    max_context_tokens: Count | None = None
+    """The most tokens of context."""
+    function_calling_format: bool | None = None
+    """Use the provider's function calling."""
+    structured_output: bool | None = None
+    """Use the provider's structured output."""
+    tool_use_format: bool | None = None
+    """Use the provider's own form of tools."""
+
+
+class ContextRequirements(SettingsBlock, frozen=True, kw_only=True):
+    """The context that a tool needs."""
+
+    conversation_depth: Annotated[int, Meta(ge=0)] | None = None
+    """How many of the last turns to include."""
+    memory_search: MemorySearch | None = None
+    """What to look for in the memory."""
+    capability_context: bool = False
+    """Whether to include related capabilities."""
+    tool_data: tuple[str, ...] = ()
+    """Names of the tool's own data to include."""
+    provider_optimization: dict[str, ProviderOptimization] = field(default_factory=dict)
+    """Per provider: how the context is written."""
+
+
+class ToolContextFile(SettingsBlock, frozen=True, kw_only=True):
+    """A document of its own: the context that a tool needs, in the form that tools publish."""
+
+    context_requirements: ContextRequirements
+    """What the tool needs."""
+    name: str | None = None
+    """The tool."""
+    description: str | None = None
+    """What the tool does."""

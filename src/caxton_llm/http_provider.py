@@ -1,0 +1,362 @@
+"""A provider that is reached over HTTP: a pure adapter joined with a transport.
+
+One call is one attempt; retries, deadlines and fallback belong to `gateway`. Nothing per request lives on the provider.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable
+
+from caxton_llm.errors import (
+    Authentication,
+    LlmError,
+    MalformedResponse,
+    ProviderFailure,
+    StreamInterrupted,
+    UnsupportedFeature,
+)
+from caxton_llm.media import inline_images
+from caxton_llm.protocols import (
+    BlockingCredentials,
+    Clock,
+    Credentials,
+    Exchange,
+    ProviderAdapter,
+    StreamDecoder,
+    Transport,
+    TransportResponse,
+    WireRequest,
+    WireResponse,
+)
+from caxton_llm.routing.timeouts import Timeouts
+from caxton_llm.types import (
+    ChatChunk,
+    ChatRequest,
+    ChatResponse,
+    ChatStream,
+    ModelInfo,
+)
+from caxton_llm.wire.failures import classify_failure
+from caxton_llm.wire.whole import chunk_of
+
+__all__ = ["HttpProvider"]
+
+_END_GRACE_S = 5.0
+"""How long to wait for usage and the end marker once every choice has finished: some servers send neither."""
+
+_REQUEST_ID_HEADERS = ("x-request-id", "request-id", "apim-request-id", "x-ms-request-id")
+_SSE_DIALECTS = frozenset({"openai_chat", "anthropic_messages"})
+
+
+class HttpProvider:
+    """An `LlmProvider` over HTTP.
+
+    `describe` gives what is known of a model without asking anybody. Raises the errors of the adapter, the transport and
+    the credentials, each saying which provider and model it concerns.
+    """
+
+    def __init__(
+        self,
+        adapter: ProviderAdapter,
+        transport: Transport,
+        credentials: Credentials,
+        *,
+        main_model: str,
+        describe: Callable[[str], ModelInfo],
+        merge: Callable[[ModelInfo, ModelInfo], ModelInfo],
+        timeouts: Timeouts,
+        streams: bool = True,
+        pinned_version: str | None = None,
+        image_hosts: tuple[str, ...] = (),
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self.adapter = adapter
+        self._transport = transport
+        self._credentials = credentials
+        self._main_model = main_model
+        self._describe = describe
+        self._merge = merge
+        self._timeouts = timeouts
+        self._streams = streams
+        self._pinned_version = pinned_version
+        self._image_hosts = image_hosts
+        self._clock = clock
+        self._refreshing = asyncio.Lock()
+
+    def __repr__(self) -> str:
+        return f"HttpProvider({self.adapter.name!r}, {self.adapter.kind!r}, {self._main_model!r})"
+
+    # -- LlmProvider ----------------------------------------------------------------------------------------------------
+
+    async def complete_chat(self, request: ChatRequest) -> ChatResponse:
+        """One attempt at a whole answer."""
+        request_id: str | None = None
+        try:
+            exchange = await self._open(request, stream=False)
+            sent = self._clock()
+            response = await self._send(exchange.request)
+            request_id = _request_id(response)
+            try:
+                whole = WireResponse(status=response.status, headers=response.headers, body=await response.read())
+            finally:
+                response.abort()
+            upstream_s = self._clock() - sent
+            if not 200 <= whole.status < 300:
+                raise self._refusal(exchange, whole)
+            answer = exchange.decode(whole)
+            self._check_version(answer.model)
+        except LlmError as error:
+            raise error.locate(provider=self.adapter.name, model=request.model, request_id=request_id) from error.__cause__
+        answer.provider = self.adapter.name
+        answer.request_id = request_id
+        answer.params = exchange.params
+        answer.upstream_s = upstream_s
+        return answer
+
+    def stream_chat(self, request: ChatRequest) -> ChatStream:
+        """One attempt at a streamed answer; nothing is sent before the first iteration."""
+
+        def source(stream: ChatStream) -> AsyncGenerator[list[ChatChunk], None]:
+            return self._batches(request, stream)
+
+        return ChatStream(source, dialect=self.adapter.dialect, provider=self.adapter.name, model=request.model)
+
+    async def get_model_info(self) -> ModelInfo:
+        """What is known of the entry's model, with what the provider itself says of it where it says anything."""
+        known = self._describe(self._main_model)
+        request = self.adapter.model_info_request(self._main_model)
+        if request is None:
+            return known
+        try:
+            body = await self._fetch(request)
+            return self._merge(known, self.adapter.decode_model_info(self._main_model, body))
+        except LlmError as error:
+            raise error.locate(provider=self.adapter.name, model=self._main_model) from error.__cause__
+
+    def supports_function_calling(self) -> bool:
+        """False only when the model is known to have no tools."""
+        return self._describe(self._main_model).capabilities.tools is not False
+
+    def supports_streaming(self) -> bool:
+        return self._streams and self._describe(self._main_model).capabilities.streaming is not False
+
+    # -- beyond the interface -------------------------------------------------------------------------------------------
+
+    def describe(self) -> ModelInfo:
+        """What is known of the entry's model without asking the provider."""
+        return self._describe(self._main_model)
+
+    async def probe(self) -> None:
+        """Ask the provider's cheapest endpoint. Raises when it is down or refuses the credentials."""
+        request = self.adapter.probe()
+        if request is None:
+            raise UnsupportedFeature("this provider has no endpoint to probe: set provider_config.health_path")
+        await self._fetch(request)
+
+    async def count_tokens(self, request: ChatRequest) -> int | None:
+        """The prompt tokens as the provider counts them; `None` when it does not count."""
+        counting = self.adapter.count_request(request, self._describe(request.model))
+        if counting is None:
+            return None
+        try:
+            return self.adapter.decode_count(await self._fetch(counting))
+        except LlmError as error:
+            raise error.locate(provider=self.adapter.name, model=request.model) from error.__cause__
+
+    async def fetch(self, request: WireRequest) -> bytes:
+        """The body of a signed administrative request; raises like `complete_chat`."""
+        return await self._fetch(request)
+
+    # -- one exchange ---------------------------------------------------------------------------------------------------
+
+    async def _open(self, request: ChatRequest, *, stream: bool) -> Exchange:
+        if self.adapter.inline_images:
+            request = await inline_images(request, self._transport, allowed_hosts=self._image_hosts)
+        return self.adapter.open(request, self._describe(request.model), stream=stream)
+
+    async def _send(self, request: WireRequest) -> TransportResponse:
+        """Sign and send; a refused token is replaced once."""
+        response = await self._send_signed(request)
+        if response.status == 401 and self._credentials.refreshable:
+            response.abort()
+            self._credentials.invalidate()
+            response = await self._send_signed(request)
+        return response
+
+    async def _send_signed(self, request: WireRequest) -> TransportResponse:
+        headers = self._credentials.headers(self._clock())
+        if headers is None:
+            headers = await self._fresh_headers()
+        if headers:
+            request = request.with_headers(*headers)
+        return await self._transport.send(
+            request, connect_timeout_s=self._timeouts.connect_s, idle_timeout_s=self._timeouts.idle_s
+        )
+
+    async def _fresh_headers(self) -> tuple[tuple[str, str], ...]:
+        """Fetch a token once, however many requests wait for it."""
+        async with self._refreshing:
+            headers = self._credentials.headers(self._clock())
+            if headers is None:
+                await self._refresh()
+                headers = self._credentials.headers(self._clock())
+        if headers is None:
+            raise Authentication("the token endpoint gave no usable token")
+        return headers
+
+    async def _refresh(self) -> None:
+        credentials = self._credentials
+        if isinstance(credentials, BlockingCredentials):
+            await asyncio.to_thread(credentials.refresh_blocking)
+            return
+        flow = credentials.refresh(self._clock())
+        try:
+            request = next(flow)
+            while True:
+                request = flow.send(await self._whole(request))
+        except StopIteration:
+            return
+
+    async def _whole(self, request: WireRequest) -> WireResponse:
+        """Send an unsigned request and read all of its answer, within the limits of one attempt."""
+        try:
+            async with asyncio.timeout(self._timeouts.attempt_s):
+                response = await self._transport.send(
+                    request, connect_timeout_s=self._timeouts.connect_s, idle_timeout_s=self._timeouts.idle_s
+                )
+                try:
+                    return WireResponse(status=response.status, headers=response.headers, body=await response.read())
+                finally:
+                    response.abort()
+        except TimeoutError:
+            raise ProviderFailure(
+                f"no answer from {request.origin} within {self._timeouts.attempt_s:g} s (timeout_seconds)"
+            ) from None
+
+    async def _fetch(self, request: WireRequest) -> bytes:
+        response = await self._send(request)
+        try:
+            body = await response.read()
+        finally:
+            response.abort()
+        whole = WireResponse(status=response.status, headers=response.headers, body=body)
+        if not 200 <= whole.status < 300:
+            raise classify_failure(whole).locate(provider=self.adapter.name, request_id=_request_id(response))
+        return body
+
+    def _refusal(self, exchange: Exchange, response: WireResponse) -> LlmError:
+        if 300 <= response.status < 400:
+            return ProviderFailure(
+                "the provider answered with a redirect, which is not followed: set base_url to the final address",
+                status=response.status,
+                should_retry=False,
+            )
+        return exchange.classify(response)
+
+    def _check_version(self, answered_by: str) -> None:
+        if self._pinned_version and answered_by and answered_by != self._pinned_version:
+            raise ProviderFailure(
+                f"model_version pins {self._pinned_version!r} and auto_upgrade is false, but {answered_by!r} answered",
+                should_retry=False,
+            )
+
+    # -- streams --------------------------------------------------------------------------------------------------------
+
+    async def _batches(self, request: ChatRequest, stream: ChatStream) -> AsyncGenerator[list[ChatChunk], None]:
+        if not self._streams:
+            answer = await self.complete_chat(request)
+            answer.params.mapped["stream"] = "the whole answer in one event"
+            self._describe_stream(stream, answer)
+            yield [chunk_of(answer)]
+            return
+        response: TransportResponse | None = None
+        try:
+            exchange = await self._open(request, stream=True)
+            stream.params = exchange.params
+            sent = self._clock()
+            response = await self._send(exchange.request)
+            stream.request_id = _request_id(response)
+            if not 200 <= response.status < 300:
+                whole = WireResponse(status=response.status, headers=response.headers, body=await response.read())
+                raise self._refusal(exchange, whole)
+            unstreamed = await self._unstreamed(exchange, response)
+            if unstreamed is not None:
+                unstreamed.request_id, unstreamed.params = stream.request_id, exchange.params
+                self._describe_stream(stream, unstreamed)
+                yield [chunk_of(unstreamed)]
+                return
+            decoder = exchange.decoder()
+            async for batch in _decoded(response, decoder):
+                if stream.upstream_s is None:
+                    stream.upstream_s = self._clock() - sent
+                self._note(stream, batch)
+                yield batch
+            stream.warnings.extend(getattr(decoder, "warnings", ()))
+            response.release()
+            response = None
+        except LlmError as error:
+            raise error.locate(
+                provider=self.adapter.name, model=request.model, request_id=stream.request_id
+            ) from error.__cause__
+        finally:
+            if response is not None:
+                response.abort()
+
+    async def _unstreamed(self, exchange: Exchange, response: TransportResponse) -> ChatResponse | None:
+        """Some servers answer a request for a stream with a page or a whole answer, or put an error into a 200."""
+        content_type = response.headers.get("content-type", "")
+        if content_type.startswith("text/html"):
+            raise MalformedResponse("the provider answered a stream with an HTML page; check base_url", status=response.status)
+        if self.adapter.dialect in _SSE_DIALECTS and content_type.startswith("application/json"):
+            whole = WireResponse(status=response.status, headers=response.headers, body=await response.read())
+            return exchange.decode(whole)
+        return None
+
+    def _describe_stream(self, stream: ChatStream, answer: ChatResponse) -> None:
+        stream.dialect = ""
+        stream.model, stream.usage, stream.params = answer.model, answer.usage, answer.params
+        stream.request_id, stream.warnings, stream.upstream_s = answer.request_id, answer.warnings, answer.upstream_s
+
+    def _note(self, stream: ChatStream, batch: list[ChatChunk]) -> None:
+        for chunk in batch:
+            if chunk.usage is not None:
+                stream.usage = chunk.usage
+            if chunk.model and chunk.model != stream.model:
+                self._check_version(chunk.model)
+                stream.model = chunk.model
+
+
+async def _decoded(response: TransportResponse, decoder: StreamDecoder) -> AsyncGenerator[list[ChatChunk], None]:
+    """The chunks of a body; raises the stream's own failure after the chunks before it."""
+    while not decoder.done:
+        try:
+            data = await _next_bytes(response, decoder)
+        except StreamInterrupted:
+            if not decoder.finished:
+                raise
+            data = b""
+        chunks = decoder.feed(data) if data else decoder.close()
+        if chunks:
+            yield chunks
+        if decoder.failure is not None:
+            raise decoder.failure
+        if not data:
+            return
+
+
+async def _next_bytes(response: TransportResponse, decoder: StreamDecoder) -> bytes:
+    if not decoder.finished:
+        return await response.read_some()
+    try:
+        async with asyncio.timeout(_END_GRACE_S):
+            return await response.read_some()
+    except TimeoutError:
+        return b""
+
+
+def _request_id(response: TransportResponse) -> str | None:
+    headers = response.headers
+    for name in _REQUEST_ID_HEADERS:
+        if name in headers:
+            return headers[name]
+    return None

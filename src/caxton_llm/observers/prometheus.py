@@ -1,0 +1,125 @@
+"""The specification's metrics for Prometheus ("Provider Metrics"), with their exact names and labels.
+
+Labels take their values from the configuration and from this package only, so their number is bounded.
+"""
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from caxton_llm.observers.record import RequestRecord
+
+__all__ = ["SHARED_FOLDER_VARIABLE", "PrometheusObserver"]
+
+SHARED_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+"""The environment variable by which the metrics library learns that several processes share a folder."""
+
+_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+
+_ERROR_TYPES = {
+    "connect_timeout": "timeout",
+    "first_byte_timeout": "timeout",
+    "idle_timeout": "timeout",
+    "deadline_exceeded": "timeout",
+    "rate_limited": "rate_limit",
+    "provider_failure": "server_error",
+}
+"""Kinds of error under the names that the specification uses; the others keep their own."""
+
+
+class PrometheusObserver:
+    """Counts requests, errors, tokens, cost and durations per provider entry.
+
+    `caxton_llm_token_usage_total` has the types `input`, `output`, `cached` and `reasoning`; the last two are parts of the
+    first two. Unknown usage counts nothing.
+    """
+
+    content_type = CONTENT_TYPE_LATEST
+
+    def __init__(self, *, shared_folder: str | None = None) -> None:
+        self.registry = CollectorRegistry()
+        self._shared_folder = shared_folder
+        self._duration = Histogram(
+            "caxton_llm_request_duration_seconds",
+            "Duration of requests from their arrival to the end of the answer.",
+            ("provider", "model"),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._requests = Counter(
+            "caxton_llm_requests_total", "Requests by outcome.", ("provider", "status"), registry=self.registry
+        )
+        self._tokens = Counter(
+            "caxton_llm_token_usage_total", "Tokens by type.", ("provider", "type"), registry=self.registry
+        )
+        self._errors = Counter(
+            "caxton_llm_errors_total", "Failed requests by type of error.", ("provider", "error_type"), registry=self.registry
+        )
+        self._retries = Counter(
+            "caxton_llm_retries_total", "Attempts that were repeated.", ("provider", "error_type"), registry=self.registry
+        )
+        self._cost = Counter(
+            "caxton_llm_cost_usd_total", "Estimated cost in US dollars.", ("provider", "model"), registry=self.registry
+        )
+        self._unpriced = Counter(
+            "caxton_llm_cost_unknown_total",
+            "Answers whose price or usage is unknown.",
+            ("provider", "model"),
+            registry=self.registry,
+        )
+        self._children: dict[tuple[str, str], _Children] = {}
+
+    def finished(self, record: RequestRecord) -> None:
+        key = (record.target, record.model)
+        children = self._children.get(key)
+        if children is None:
+            children = self._children[key] = _Children(self, *key)
+        children.duration.observe(record.seconds)
+        if record.status == "success":
+            children.success.inc()
+        else:
+            self._requests.labels(record.target, record.status).inc()
+        if record.error_kind is not None and record.status == "error":
+            self._errors.labels(record.target, _ERROR_TYPES.get(record.error_kind, record.error_kind)).inc()
+        self._count_usage(record, children)
+
+    def retried(self, target: str, error_kind: str) -> None:
+        self._retries.labels(target, _ERROR_TYPES.get(error_kind, error_kind)).inc()
+
+    def render(self) -> bytes:
+        """All metrics in the text format of Prometheus; of all processes when they share a folder."""
+        if self._shared_folder is None:
+            return generate_latest(self.registry)
+        shared = CollectorRegistry()
+        MultiProcessCollector(shared, path=self._shared_folder)  # type: ignore[no-untyped-call]
+        return generate_latest(shared)
+
+    def _count_usage(self, record: RequestRecord, children: "_Children") -> None:
+        usage = record.usage
+        if usage is not None:
+            if usage.prompt_tokens:
+                children.input_tokens.inc(usage.prompt_tokens)
+            if usage.completion_tokens:
+                children.output_tokens.inc(usage.completion_tokens)
+            if usage.cached_tokens:
+                self._tokens.labels(record.target, "cached").inc(usage.cached_tokens)
+            if usage.reasoning_tokens:
+                self._tokens.labels(record.target, "reasoning").inc(usage.reasoning_tokens)
+        if record.cost_usd is not None:
+            children.cost.inc(record.cost_usd)
+        elif record.status == "success":
+            children.unpriced.inc()
+
+
+class _Children:
+    """The metrics of one target and model, looked up once: a label look-up costs more than the count itself."""
+
+    __slots__ = ("cost", "duration", "input_tokens", "output_tokens", "success", "unpriced")
+
+    def __init__(self, metrics: PrometheusObserver, target: str, model: str) -> None:
+        self.duration = metrics._duration.labels(target, model)
+        self.success = metrics._requests.labels(target, "success")
+        self.input_tokens = metrics._tokens.labels(target, "input")
+        self.output_tokens = metrics._tokens.labels(target, "output")
+        self.cost = metrics._cost.labels(target, model)
+        self.unpriced = metrics._unpriced.labels(target, model)

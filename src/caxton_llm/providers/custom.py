@@ -1,0 +1,212 @@
+"""A text API of one's own (`provider: custom`): the `provider_config` block turned into an address, a signature and paths."""
+
+from typing import NoReturn, cast, get_args
+from urllib.parse import quote
+
+from caxton_llm.errors import ConfigurationError, ConfigurationProblem, UnsupportedFeature
+from caxton_llm.protocols import Credentials, Defaults, EncodedChat, EncodeOptions, Quirks, WireRequest, WireResponse
+from caxton_llm.providers.base_url import parse_base_url
+from caxton_llm.providers.credentials import OAuth2ClientCredentials, StaticCredentials, bearer
+from caxton_llm.providers.exchange import ChatExchange
+from caxton_llm.providers.settings import CustomApi, ProviderSettings, SecretReference
+from caxton_llm.types import ChatRequest, ChatResponse, FinishReason, Message, ModelInfo
+from caxton_llm.wire.text import TextApi, TextDialect
+from caxton_llm.wire.text_answer import TextAnswers
+from caxton_llm.wire.text_stream import TextStreamShape
+
+__all__ = ["CustomAdapter", "adapter", "credentials"]
+
+_BLOCK = "provider_config"
+_FINISH_REASONS: tuple[str, ...] = get_args(FinishReason)
+
+
+def adapter(settings: ProviderSettings) -> "CustomAdapter":
+    """The adapter of one entry. Raises `ConfigurationError` for a block that cannot work."""
+    return CustomAdapter(settings)
+
+
+def credentials(settings: ProviderSettings, api_key: str | None) -> Credentials:
+    """What `auth_type` says; `api_key` is the fetched secret, where the configuration has a reference to one. Raises
+    `ConfigurationError` that lists every missing key."""
+    api = _block(settings)
+    if api.auth_type == "none":
+        return StaticCredentials(())
+    if api.auth_type == "oauth2":
+        token_url, client_id, secret = _required(
+            ("token_url", api.token_url),
+            ("client_id", api.client_id),
+            ("client_secret", _secret(api.client_secret, api_key)),
+        )
+        return OAuth2ClientCredentials(
+            token_url=token_url,
+            client_id=client_id,
+            client_secret=secret,
+            scope=api.scope,
+            params=api.token_params,
+            client_auth=api.client_auth,
+        )
+    (given,) = _required(("auth_token", _secret(api.auth_token, api_key)))
+    if api.auth_type == "bearer":
+        return bearer(given, f"{_BLOCK}.auth_token")
+    return StaticCredentials(((api.auth_header, given),), f"{_BLOCK}.auth_token")
+
+
+class CustomAdapter:
+    """The `ProviderAdapter` of one entry. Raises `ConfigurationError` for a block that cannot work."""
+
+    kind = "custom"
+    dialect = TextDialect.name
+    inline_images = False
+
+    def __init__(self, settings: ProviderSettings) -> None:
+        api = _block(settings)
+        self.name = settings.entry_name
+        self.streams = api.stream_field is not None
+        """Whether `stream_field` is configured."""
+        self._origin, self._prefix = parse_base_url(api.base_url, default_path=None)
+        self._path = api.path
+        self._health_path = api.health_path
+        self._headers = tuple((name.lower(), value) for name, value in settings.headers.items())
+        self._text = TextDialect(_text_api(api))
+        self._quirks = settings.quirks or Quirks()
+        self._strict = settings.parameters == "strict"
+        self._defaults = Defaults(
+            max_tokens=settings.max_tokens, temperature=settings.temperature, extra=settings.extra_body
+        )
+        self._refuse_unsendable(settings)
+
+    def open(self, request: ChatRequest, info: ModelInfo, *, stream: bool) -> "CustomExchange":
+        """Raises `InvalidRequest` or `UnsupportedFeature` before anything is sent."""
+        options = EncodeOptions(
+            model=info, send_model=request.model, quirks=self._quirks, defaults=self._defaults, strict=self._strict
+        )
+        encoded = self._text.encode_chat(request, options, stream=stream)
+        path = (self._prefix + _joined(self._path)).replace("{model}", quote(request.model, safe="")) or "/"
+        wire = WireRequest(
+            method="POST",
+            origin=self._origin,
+            path=path,
+            headers=encoded.headers + self._headers,
+            body=encoded.body,
+        )
+        return CustomExchange(self._text, wire, encoded)
+
+    def probe(self) -> WireRequest | None:
+        """`GET health_path` under `base_url`; `None` when it is not configured."""
+        if self._health_path is None:
+            return None
+        path = self._prefix + _joined(self._health_path)
+        return WireRequest(method="GET", origin=self._origin, path=path or "/", headers=self._headers)
+
+    def model_info_request(self, model: str) -> None:  # noqa: ARG002
+        """A text API tells nothing about its models."""
+        return
+
+    def decode_model_info(self, model: str, body: bytes) -> NoReturn:  # noqa: ARG002
+        """Never called, because `model_info_request` is `None`."""
+        raise UnsupportedFeature("a text API tells nothing about its models")
+
+    def count_request(self, request: ChatRequest, info: ModelInfo) -> None:  # noqa: ARG002
+        """A text API counts no tokens in advance."""
+        return
+
+    def decode_count(self, body: bytes) -> NoReturn:  # noqa: ARG002
+        """Never called, because `count_request` is `None`."""
+        raise UnsupportedFeature("a text API counts no tokens in advance")
+
+    def _refuse_unsendable(self, settings: ProviderSettings) -> None:
+        """Everything that would make every request fail, or be left out of every request, is told at the start."""
+        problems = [
+            ConfigurationProblem(
+                "a custom API has no field for it", path=name, hint="put it into extra_body under the API's own name"
+            )
+            for name in ("top_p", "reasoning_effort")
+            if getattr(settings, name) is not None
+        ]
+        if problems:
+            raise ConfigurationError(problems)
+        trial = ChatRequest(model="trial", messages=[Message(role="user", content="")])
+        self.open(trial, ModelInfo(id="trial", provider=self.kind), stream=False)
+
+
+class CustomExchange(ChatExchange):
+    """The exchange of a text API: whether an answer is JSON or the text itself depends on its content type."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: TextDialect, request: WireRequest, encoded: EncodedChat) -> None:
+        super().__init__(text, request, encoded)
+        self._text = text
+
+    def decode(self, response: WireResponse) -> ChatResponse:
+        return self._text.decode_response(response, self._restore)
+
+
+def _block(settings: ProviderSettings) -> CustomApi:
+    if settings.provider_config is None:
+        raise ConfigurationError(
+            [ConfigurationProblem("is missing: it says where the API is and what it looks like", path=_BLOCK)]
+        )
+    return settings.provider_config
+
+
+def _secret(written: str | SecretReference | None, fetched: str | None) -> str | None:
+    return written if isinstance(written, str) else fetched
+
+
+def _required(*fields: tuple[str, str | None]) -> list[str]:
+    problems = [
+        ConfigurationProblem("is missing, and auth_type needs it", path=f"{_BLOCK}.{name}")
+        for name, value in fields
+        if not value
+    ]
+    if problems:
+        raise ConfigurationError(problems)
+    return [value for _, value in fields if value]
+
+
+def _text_api(api: CustomApi) -> TextApi:
+    return TextApi(
+        model=api.model_field,
+        prompt=api.prompt_field,
+        prompt_style=api.prompt_style,
+        system=api.system_field,
+        max_tokens=api.max_tokens_field,
+        temperature=api.temperature_field,
+        stop=api.stop_field,
+        stream_flag=api.stream_flag_field,
+        answers=TextAnswers(
+            text=api.response_field,
+            error=api.error_field,
+            finish=api.finish_field,
+            finish_map=_finish_map(api),
+            prompt_tokens=api.prompt_tokens_field,
+            completion_tokens=api.completion_tokens_field,
+        ),
+        stream=None
+        if api.stream_field is None
+        else TextStreamShape(
+            text=api.stream_field,
+            format=api.stream_format,
+            mode=api.stream_mode,
+            end=api.stream_end,
+            end_field=api.stream_end_field,
+        ),
+    )
+
+
+def _finish_map(api: CustomApi) -> dict[str, FinishReason]:
+    problems = [
+        ConfigurationProblem(
+            f"{meaning!r} is no finish reason", path=f"{_BLOCK}.finish_map", hint=f"one of {', '.join(_FINISH_REASONS)}"
+        )
+        for meaning in api.finish_map.values()
+        if meaning not in _FINISH_REASONS
+    ]
+    if problems:
+        raise ConfigurationError(problems)
+    return cast("dict[str, FinishReason]", api.finish_map)
+
+
+def _joined(path: str) -> str:
+    return path if not path or path.startswith("/") else f"/{path}"

@@ -1,0 +1,143 @@
+"""The gateway as an ASGI application. The chat endpoints are plain ASGI, because they are the hot path; Starlette, which
+costs a third of the throughput, serves the rest."""
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from caxton_llm.caxton import Caxton
+from caxton_llm.errors import InvalidRequest, LlmError, UnknownModel
+from caxton_llm.observers.prometheus import PrometheusObserver
+from caxton_llm.server.chat import ChatEndpoint, CountEndpoint
+from caxton_llm.server.exchange import HttpExchange, Receive, Scope, Send
+from caxton_llm.server.headers import error_headers, new_request_id
+from caxton_llm.wire import anthropic_messages_client, openai_chat_client
+
+__all__ = ["GatewayApp"]
+
+_Endpoint = Callable[[HttpExchange], Awaitable[None]]
+
+
+class GatewayApp:
+    """Serves one `Caxton`, which it closes when the server stops.
+
+    `accepting` is false while the server drains: `/health/ready` then answers 503, so that a load balancer looks elsewhere.
+    """
+
+    def __init__(self, caxton: Caxton, metrics: PrometheusObserver, *, max_body_bytes: int) -> None:
+        self._caxton = caxton
+        self._metrics = metrics
+        self.accepting = True
+        openai = ChatEndpoint(caxton, openai_chat_client, max_body_bytes=max_body_bytes)
+        anthropic = ChatEndpoint(caxton, anthropic_messages_client, max_body_bytes=max_body_bytes)
+        count = CountEndpoint(
+            caxton,
+            anthropic_messages_client,
+            decode=anthropic_messages_client.decode_count_request,
+            encode=anthropic_messages_client.encode_count,
+            max_body_bytes=max_body_bytes,
+        )
+        self._hot: dict[str, _Endpoint] = {
+            "/v1/chat/completions": openai,
+            "/v1/messages": anthropic,
+            "/v1/messages/count_tokens": count,
+        }
+        self._rest = Starlette(
+            routes=[
+                Route("/v1/models", self._models),
+                Route("/v1/models/{name:path}", self._model),
+                Route("/health/live", self._live),
+                Route("/health/ready", self._ready),
+                Route("/metrics", self._render_metrics),
+            ],
+            exception_handlers={404: _no_such_path, 405: _no_such_method},
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            endpoint = self._hot.get(scope["path"])
+            if endpoint is not None and scope["method"] == "POST":
+                await endpoint(HttpExchange(scope, receive, send))
+            elif endpoint is not None:
+                await _no_such_method(Request(scope), None)(scope, receive, send)
+            else:
+                await self._rest(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1003})
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self._caxton.aclose()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    # -- the rest -------------------------------------------------------------------------------------------------------
+
+    async def _models(self, request: Request) -> Response:
+        entries = [_model_entry(request, name, provider) for name, provider in self._caxton.model_names()]
+        if "anthropic-version" in request.headers:
+            page = {"data": entries, "has_more": False, "first_id": None, "last_id": None}
+            if entries:
+                page |= {"first_id": entries[0]["id"], "last_id": entries[-1]["id"]}
+            return _json(page)
+        return _json({"object": "list", "data": entries})
+
+    async def _model(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        for known, provider in self._caxton.model_names():
+            if known == name:
+                return _json(_model_entry(request, known, provider))
+        known_names = ", ".join(known for known, _ in self._caxton.model_names())
+        message = f"nothing is called {name!r}; there is: {known_names}"
+        return _error(request, UnknownModel(message, param="model", code="model_not_found"))
+
+    async def _live(self, _request: Request) -> Response:
+        return _json({"status": "live"})
+
+    async def _ready(self, _request: Request) -> Response:
+        targets = self._caxton.target_names()
+        ready = self.accepting and bool(targets)
+        body = {"status": "ready" if ready else "draining" if targets else "no provider configured", "providers": targets}
+        return _json(body, status=200 if ready else 503)
+
+    async def _render_metrics(self, _request: Request) -> Response:
+        return Response(self._metrics.render(), headers={"content-type": self._metrics.content_type})
+
+
+def _model_entry(request: Request, name: str, provider: str) -> dict[str, object]:
+    if "anthropic-version" in request.headers:
+        return {"type": "model", "id": name, "display_name": name, "created_at": "1970-01-01T00:00:00Z"}
+    return {"id": name, "object": "model", "created": 0, "owned_by": provider}
+
+
+def _json(value: object, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(value), status_code=status, headers={"content-type": "application/json"})
+
+
+def _error(request: Request, error: LlmError, status: int | None = None) -> Response:
+    anthropic = "anthropic-version" in request.headers or request.url.path.startswith("/v1/messages")
+    dialect = anthropic_messages_client if anthropic else openai_chat_client
+    request_id = new_request_id()
+    error.request_id = request_id
+    response = Response(dialect.encode_error(error), status_code=status or error.http_status)
+    response.raw_headers.extend(error_headers(error, request_id))
+    return response
+
+
+def _no_such_path(request: Request, _error_: Exception | None) -> Response:
+    message = f"there is no {request.method} {request.url.path}; chat is at /v1/chat/completions and /v1/messages"
+    return _error(request, InvalidRequest(message, code="unknown_url"), status=404)
+
+
+def _no_such_method(request: Request, _error_: Exception | None) -> Response:
+    message = f"{request.url.path} does not answer {request.method}"
+    return _error(request, InvalidRequest(message, code="method_not_allowed"), status=405)
+
+

@@ -1,0 +1,162 @@
+"""The chat endpoints: any client dialect in, any provider behind, whole or streamed."""
+
+import asyncio
+import logging
+import time
+import traceback
+from collections.abc import Callable
+from types import TracebackType
+
+from caxton_llm.caxton import Caxton
+from caxton_llm.errors import LlmError, ProviderFailure
+from caxton_llm.protocols import ClientDialect
+from caxton_llm.server.exchange import ClientGone, HttpExchange
+from caxton_llm.server.headers import error_headers, new_request_id, response_headers, stream_headers
+from caxton_llm.types import ChatRequest, ChatStream, Json
+
+__all__ = ["ChatEndpoint", "CountEndpoint", "answer_errors"]
+
+_log = logging.getLogger("caxton_llm.server")
+
+
+class ChatEndpoint:
+    """`POST /v1/chat/completions`, `POST /v1/messages`: one class, because only the client's dialect differs."""
+
+    def __init__(self, caxton: Caxton, dialect: ClientDialect, *, max_body_bytes: int) -> None:
+        self._caxton = caxton
+        self._dialect = dialect
+        self._limit = max_body_bytes
+
+    async def __call__(self, exchange: HttpExchange) -> None:
+        arrived = time.perf_counter()
+        request_id = new_request_id()
+        async with answer_errors(exchange, self._dialect, request_id):
+            body = await exchange.body(self._limit)
+            request = self._dialect.decode_request(body, exchange.headers())
+            if request.stream:
+                await self._stream(exchange, request, request_id, arrived)
+            else:
+                await self._complete(exchange, request, request_id, arrived)
+
+    async def _complete(self, exchange: HttpExchange, request: ChatRequest, request_id: str, arrived: float) -> None:
+        response = await exchange.while_connected(lambda: self._caxton.gateway.complete(request))
+        body = self._dialect.encode_response(response)
+        deprecation = self._caxton.deprecation(request.model)
+        headers = response_headers(response, request_id, time.perf_counter() - arrived, deprecation)
+        await exchange.respond(200, headers, body)
+
+    async def _stream(self, exchange: HttpExchange, request: ChatRequest, request_id: str, arrived: float) -> None:
+        async with self._caxton.gateway.stream(request) as stream:
+            await exchange.while_connected(lambda: self._send_stream(exchange, request, stream, request_id, arrived))
+
+    async def _send_stream(
+        self, exchange: HttpExchange, request: ChatRequest, stream: ChatStream, request_id: str, arrived: float
+    ) -> None:
+        try:
+            batch = await stream.next_batch()
+        except StopAsyncIteration:
+            batch = []
+        deprecation = self._caxton.deprecation(request.model)
+        await exchange.start(stream_headers(stream, request_id, time.perf_counter() - arrived, deprecation))
+        encoder = self._dialect.encoder(request, stream_dialect=stream.dialect, stream_model=stream.model)
+        try:
+            while True:
+                if data := encoder.encode(batch):
+                    await exchange.write(data)
+                batch = await stream.next_batch()
+        except StopAsyncIteration:
+            await exchange.finish(encoder.finish(_trailer(stream, request_id)))
+        except LlmError as error:
+            await exchange.finish(encoder.fail(error))
+        except asyncio.CancelledError:
+            # The client is gone, or the drain time of a shutdown is over; the second kind must not look like an end.
+            await exchange.finish(encoder.fail(ProviderFailure("the gateway is shutting down", source="gateway")))
+            raise
+
+
+class CountEndpoint:
+    """`POST /v1/messages/count_tokens`."""
+
+    def __init__(
+        self,
+        caxton: Caxton,
+        dialect: ClientDialect,
+        *,
+        decode: Callable[[bytes, dict[str, str]], ChatRequest],
+        encode: Callable[[int], bytes],
+        max_body_bytes: int,
+    ) -> None:
+        self._caxton = caxton
+        self._dialect = dialect
+        self._decode = decode
+        self._encode = encode
+        self._limit = max_body_bytes
+
+    async def __call__(self, exchange: HttpExchange) -> None:
+        request_id = new_request_id()
+        async with answer_errors(exchange, self._dialect, request_id):
+            request = self._decode(await exchange.body(self._limit), exchange.headers())
+            count = await exchange.while_connected(lambda: self._caxton.count_tokens(request))
+            headers = [
+                (b"content-type", b"application/json"),
+                (b"x-caxton-request-id", request_id.encode()),
+                (b"x-caxton-provider", count.provider.encode("ascii", "replace")),
+                (b"x-caxton-tokens", b"estimated" if count.estimated else b"exact"),
+            ]
+            await exchange.respond(200, headers, self._encode(count.tokens))
+
+
+class answer_errors:  # noqa: N801 - used like a function, in `async with`
+    """Turns what is raised inside into an answer in the client's dialect: never a stack trace, never silence."""
+
+    __slots__ = ("_dialect", "_exchange", "_request_id")
+
+    def __init__(self, exchange: HttpExchange, dialect: ClientDialect, request_id: str) -> None:
+        self._exchange = exchange
+        self._dialect = dialect
+        self._request_id = request_id
+
+    async def __aenter__(self) -> None:
+        pass
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if error is None:
+            return False
+        if isinstance(error, ClientGone):
+            return True
+        if isinstance(error, LlmError):
+            await self._answer(error)
+            return True
+        if isinstance(error, Exception):
+            # The message of an unexpected error may hold a prompt, so only its type and its places are logged.
+            places = "".join(traceback.format_tb(error.__traceback__))
+            _log.error("internal error %s in request %s\n%s", type(error).__name__, self._request_id, places)
+            await self._answer(_Internal(f"internal error; the gateway's log has it under {self._request_id}"))
+            return True
+        return False
+
+    async def _answer(self, error: LlmError) -> None:
+        if self._exchange.started:
+            return
+        error.request_id = error.request_id or self._request_id
+        body = self._dialect.encode_error(error)
+        await self._exchange.respond(error.http_status, error_headers(error, self._request_id), body)
+
+
+class _Internal(LlmError):
+    kind = "internal"
+    http_status = 500
+
+
+def _trailer(stream: ChatStream, request_id: str) -> dict[str, Json]:
+    """What a stream knows only at its end."""
+    return {
+        "request_id": request_id,
+        "provider": stream.provider,
+        "model": stream.model,
+        "attempts": stream.attempts,
+        "cost_usd": stream.cost_usd,
+        "warnings": stream.warnings,
+    }

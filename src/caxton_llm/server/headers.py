@@ -1,0 +1,100 @@
+"""The response headers of DESIGN section 7: who answered, how often it was tried, what became of the parameters."""
+
+import random
+from collections.abc import Callable
+
+from caxton_llm.errors import LlmError
+from caxton_llm.types import ChatResponse, ChatStream, ParameterReport
+
+__all__ = ["Header", "error_headers", "format_parameters", "new_request_id", "response_headers", "stream_headers"]
+
+Header = tuple[bytes, bytes]
+
+_JSON: Header = (b"content-type", b"application/json")
+_EVENTS: Header = (b"content-type", b"text/event-stream; charset=utf-8")
+_NO_CACHE: Header = (b"x-caxton-cache", b"bypass")
+_RESERVED = frozenset(",;=\r\n\0")
+_HEADER_LIMIT = 1000
+
+
+def new_request_id() -> str:
+    """An id for one request: unique enough to find it in a log, and nothing more."""
+    return f"cax_{random.getrandbits(96):024x}"  # noqa: S311 - an id, not a secret
+
+
+def response_headers(response: ChatResponse, request_id: str, elapsed_s: float, deprecation: str | None) -> list[Header]:
+    """Headers of a whole answer."""
+    cost = "unknown" if response.cost_usd is None else f"{response.cost_usd:.8f}"
+    headers = _common(_JSON, request_id, response, elapsed_s)
+    headers.append((b"x-caxton-cost-usd", cost.encode()))
+    return _with_notes(headers, response.params, response.warnings, deprecation)
+
+
+def stream_headers(stream: ChatStream, request_id: str, elapsed_s: float, deprecation: str | None) -> list[Header]:
+    """Headers of a stream; what is known at its end only goes into the last usage event."""
+    headers = _common(_EVENTS, request_id, stream, elapsed_s)
+    headers.append((b"cache-control", b"no-cache"))
+    headers.append((b"x-accel-buffering", b"no"))
+    return _with_notes(headers, stream.params, stream.warnings, deprecation)
+
+
+def error_headers(error: LlmError, request_id: str) -> list[Header]:
+    """Headers of an error. `x-should-retry` is obeyed by the clients of OpenAI and Anthropic: a request that cannot
+    succeed is not sent again by them."""
+    headers = [
+        _JSON,
+        (b"x-caxton-request-id", request_id.encode()),
+        (b"x-caxton-attempts", str(len(error.attempts)).encode()),
+        (b"x-should-retry", b"true" if error.should_retry else b"false"),
+    ]
+    if error.provider:
+        headers.append((b"x-caxton-provider", _latin(error.provider)))
+    if error.retry_after_s is not None:
+        headers.append((b"retry-after", str(max(1, round(error.retry_after_s))).encode()))
+    return headers
+
+
+def format_parameters(report: ParameterReport) -> str:
+    """`mapped=a:b,c:d; dropped=e,f`; empty when nothing happened."""
+    parts = []
+    if report.mapped:
+        parts.append("mapped=" + ",".join(f"{_clean(name)}:{_clean(became)}" for name, became in report.mapped.items()))
+    if report.dropped:
+        parts.append("dropped=" + ",".join(_clean(name) for name in report.dropped))
+    return "; ".join(parts)[:_HEADER_LIMIT]
+
+
+def _common(kind: Header, request_id: str, answer: ChatResponse | ChatStream, elapsed_s: float) -> list[Header]:
+    overhead = "unknown" if answer.upstream_s is None else f"{max(0.0, elapsed_s - answer.upstream_s) * 1000:.3f}"
+    return [
+        kind,
+        (b"x-caxton-request-id", request_id.encode()),
+        (b"x-caxton-provider", _latin(answer.provider)),
+        (b"x-caxton-model", _latin(answer.model)),
+        (b"x-caxton-attempts", b"%d" % answer.attempts),
+        _NO_CACHE,
+        (b"x-caxton-overhead-ms", overhead.encode()),
+    ]
+
+
+def _with_notes(
+    headers: list[Header], report: ParameterReport, warnings: list[str], deprecation: str | None
+) -> list[Header]:
+    if report.mapped or report.dropped:
+        headers.append((b"x-caxton-params", format_parameters(report).encode("ascii")))
+    if warnings:
+        headers.append((b"x-caxton-warnings", _latin("; ".join(warnings))))
+    if deprecation:
+        headers.append((b"x-caxton-deprecation", _latin(deprecation)))
+    return headers
+
+
+def _latin(text: str, keep: Callable[[str], bool] = str.isprintable) -> bytes:
+    """Text from outside (a model's name, say) as a header value: printable ASCII only."""
+    if text.isascii() and keep(text):
+        return text.encode()[:_HEADER_LIMIT]
+    return "".join(char if char.isascii() and keep(char) else "?" for char in text).encode()[:_HEADER_LIMIT]
+
+
+def _clean(text: str) -> str:
+    return "".join(char if char.isascii() and char.isprintable() and char not in _RESERVED else " " for char in text)

@@ -1,0 +1,143 @@
+"""`caxton serve`: the gateway under uvicorn, in one process or several."""
+
+import os
+import socket
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+from msgspec import Struct
+from uvicorn.supervisors import Multiprocess
+
+from caxton_llm.caxton import Caxton
+from caxton_llm.config.load import load_file
+from caxton_llm.config.resolve import Configuration
+from caxton_llm.errors import ConfigurationError
+from caxton_llm.observers.prometheus import SHARED_FOLDER_VARIABLE, PrometheusObserver
+from caxton_llm.server.app import GatewayApp
+
+__all__ = ["GatewayServer", "ServeOptions", "address_of", "listening_socket", "make_app", "make_server", "serve"]
+
+
+class ServeOptions(Struct, frozen=True, kw_only=True):
+    """What the command line overrides of the `server` block."""
+
+    host: str | None = None
+    port: int | None = None
+    workers: int | None = None
+
+
+def make_app(configuration: Configuration, *, metrics_folder: str | None = None) -> GatewayApp:
+    """The ASGI application for a configuration. Raises `ConfigurationError`.
+
+    `metrics_folder` is where several processes keep their metrics, so that any of them can show the sums.
+    """
+    metrics = PrometheusObserver(shared_folder=metrics_folder)
+    caxton = Caxton(configuration, observers=(metrics,))
+    return GatewayApp(caxton, metrics, max_body_bytes=configuration.server.max_body_bytes)
+
+
+class _AppFactory:
+    """Makes the application in a worker process, which gets nothing but a path and the environment."""
+
+    def __init__(self, path: Path, metrics_folder: str) -> None:
+        self._path = path
+        self._metrics_folder = metrics_folder
+
+    def __call__(self) -> GatewayApp:
+        return make_app(load_file(self._path), metrics_folder=self._metrics_folder)
+
+
+class GatewayServer(uvicorn.Server):
+    """Uvicorn that tells the application when it begins to drain."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        app = self.config.loaded_app
+        if isinstance(app, GatewayApp):
+            app.accepting = False
+        super().handle_exit(sig, frame)
+
+
+def make_server(app: GatewayApp | _AppFactory, configuration: Configuration, options: ServeOptions) -> GatewayServer:
+    """A server for `app` that is not started yet."""
+    block = configuration.server
+    config = uvicorn.Config(
+        app,
+        factory=isinstance(app, _AppFactory),
+        host=options.host or block.host,
+        port=block.port if options.port is None else options.port,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        timeout_graceful_shutdown=round(block.drain_seconds),
+        timeout_keep_alive=75,
+        workers=options.workers or block.workers,
+    )
+    return GatewayServer(config)
+
+
+def serve(
+    path: Path,
+    options: ServeOptions,
+    environ: Mapping[str, str] | None = None,
+    *,
+    announce: Callable[[str], None] = lambda _address: None,
+) -> None:
+    """Run until SIGINT or SIGTERM. Raises `ConfigurationError` before anything listens.
+
+    `announce` is called with the gateway's address as soon as clients can connect.
+    """
+    configuration = load_file(path, environ)
+    workers = options.workers or configuration.server.workers
+    if workers > 1:
+        _serve_workers(path, configuration, options, announce)
+        return
+    server = make_server(make_app(configuration), configuration, options)
+    sock = listening_socket(server.config)
+    announce(address_of(sock))
+    server.run(sockets=[sock])
+
+
+def _serve_workers(
+    path: Path, configuration: Configuration, options: ServeOptions, announce: Callable[[str], None]
+) -> None:
+    make_app(configuration)  # a mistake shows here, once, and not in every worker
+    with tempfile.TemporaryDirectory(prefix="caxton-metrics-") as folder:
+        os.environ[SHARED_FOLDER_VARIABLE] = (
+            folder  # the workers inherit it; the metrics library reads it when imported
+        )
+        server = make_server(_AppFactory(path, folder), configuration, options)
+        sock = listening_socket(server.config)
+        announce(address_of(sock))
+        Multiprocess(server.config, sockets=[sock]).run()
+
+
+def listening_socket(config: uvicorn.Config) -> socket.socket:
+    """A socket that clients can connect to already; raises `ConfigurationError` where uvicorn would end the process."""
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((config.host, config.port))
+        sock.listen(config.backlog)
+    except OSError as error:
+        sock.close()
+        raise ConfigurationError(
+            f"cannot listen on {config.host}:{config.port}: {error.strerror}; choose another with --port or server.port"
+        ) from None
+    sock.set_inheritable(True)
+    return sock
+
+
+def address_of(sock: socket.socket) -> str:
+    """The URL of a listening socket, as a client on this machine writes it."""
+    host, port = sock.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - read, not bound
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

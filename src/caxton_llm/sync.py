@@ -1,0 +1,126 @@
+"""The library without `async`: a blocking facade over `Caxton`, for scripts and notebooks.
+
+One background thread runs the event loop; every method may be called from any thread.
+"""
+
+import asyncio
+import threading
+from collections.abc import Coroutine, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from caxton_llm.caxton import Caxton
+from caxton_llm.types import ChatChunk, ChatRequest, ChatResponse, ChatStream, Json, ModelInfo, ParameterReport, Usage
+
+__all__ = ["SyncCaxton", "SyncChatStream"]
+
+_T = TypeVar("_T")
+
+
+class SyncCaxton:
+    """`Caxton`, blocking. Use it in a `with` statement, or call `close()`."""
+
+    def __init__(self, caxton: Caxton) -> None:
+        self._caxton = caxton
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="caxton-llm", daemon=True)
+        self._thread.start()
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> Self:
+        """From a YAML file; raises `ConfigurationError` with everything that is wrong with it."""
+        return cls(Caxton.from_file(path))
+
+    @classmethod
+    def from_dict(cls, configuration: Mapping[str, Json]) -> Self:
+        """From the same structure as a mapping."""
+        return cls(Caxton.from_dict(configuration))
+
+    def complete_chat(self, request: ChatRequest | None = None, /, **parameters: Json) -> ChatResponse:
+        """Like `Caxton.complete_chat`."""
+        return self._run(self._caxton.complete_chat(request, **parameters))
+
+    def stream_chat(self, request: ChatRequest | None = None, /, **parameters: Json) -> "SyncChatStream":
+        """Like `Caxton.stream_chat`."""
+        return SyncChatStream(self, self._caxton.stream_chat(request, **parameters))
+
+    def get_model_info(self, model: str = "default") -> ModelInfo:
+        """Like `Caxton.get_model_info`."""
+        return self._run(self._caxton.get_model_info(model))
+
+    def close(self) -> None:
+        """Close all connections and end the thread. Safe to call twice."""
+        if self._loop.is_closed():
+            return
+        self._run(self._caxton.aclose())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def _run(self, work: Coroutine[Any, Any, _T]) -> _T:
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except BaseException:  # Ctrl-C reaches this thread, not the loop's: the request must end too
+            future.cancel()
+            raise
+
+
+class SyncChatStream:
+    """`ChatStream`, blocking: iterate over it for chunks, close it to stop the provider."""
+
+    def __init__(self, owner: SyncCaxton, stream: ChatStream) -> None:
+        self._owner = owner
+        self._stream = stream
+
+    def __iter__(self) -> Iterator[ChatChunk]:
+        return self
+
+    def __next__(self) -> ChatChunk:
+        chunk = self._owner._run(self._next())
+        if chunk is None:
+            raise StopIteration
+        return chunk
+
+    async def _next(self) -> ChatChunk | None:
+        # StopAsyncIteration cannot leave a coroutine, so the end is a value here.
+        async for chunk in self._stream:
+            return chunk
+        return None
+
+    @property
+    def usage(self) -> Usage | None:
+        """The usage of the whole answer; known when the iteration has ended."""
+        return self._stream.usage
+
+    @property
+    def cost_usd(self) -> float | None:
+        return self._stream.cost_usd
+
+    @property
+    def params(self) -> ParameterReport:
+        return self._stream.params
+
+    @property
+    def model(self) -> str:
+        return self._stream.model
+
+    @property
+    def provider(self) -> str:
+        return self._stream.provider
+
+    def close(self) -> None:
+        """Stop: the connection to the provider is closed if the answer is not complete."""
+        self._owner._run(self._stream.aclose())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()

@@ -1,0 +1,319 @@
+"""A whole answer of Anthropic's Messages API, and what its stream shares with it: content blocks, usage, stop reasons.
+
+Rules kept here: `input_tokens` excludes what the cache read and wrote, so the common model's prompt is the sum of the three;
+thinking blocks stay verbatim; a block of an unknown type is passed over, never an error.
+"""
+
+import msgspec
+from msgspec import Raw, Struct
+
+from caxton_llm.errors import MalformedResponse
+from caxton_llm.protocols import Restore
+from caxton_llm.types import (
+    ChatResponse,
+    Choice,
+    CompletionTokensDetails,
+    FinishReason,
+    FunctionCall,
+    Json,
+    Message,
+    PromptTokensDetails,
+    ToolCall,
+    Usage,
+)
+from caxton_llm.wire.error_body import describe_html
+from caxton_llm.wire.failures import classify_error_value
+
+__all__ = [
+    "DIALECT",
+    "NOT_JSON",
+    "Block",
+    "RedactedBlock",
+    "StopDetails",
+    "TextBlock",
+    "ThinkingBlock",
+    "ToolUseBlock",
+    "WireUsage",
+    "arguments_of",
+    "decode_block",
+    "decode_chat",
+    "finish_reason_of",
+    "later_usage",
+    "refusal_of",
+    "usage_of",
+    "verbatim",
+]
+
+DIALECT = "anthropic_messages"
+
+NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding raises for bytes that are not the JSON it expects; nesting without end is among it."""
+
+
+class TextBlock(Struct, tag="text", tag_field="type"):
+    """Text of the answer."""
+
+    text: str
+
+
+class ToolUseBlock(Struct, tag="tool_use", tag_field="type"):
+    """A call of one of the caller's tools; `input` is a JSON object."""
+
+    id: str
+    name: str
+    input: Raw = Raw(b"{}")
+
+
+class ThinkingBlock(Struct, tag="thinking", tag_field="type"):
+    """Visible reasoning; its text is empty when the request did not ask to see it."""
+
+    thinking: str = ""
+
+
+class RedactedBlock(Struct, tag="redacted_thinking", tag_field="type"):
+    """Reasoning that only Anthropic can read."""
+
+
+Block = TextBlock | ToolUseBlock | ThinkingBlock | RedactedBlock
+
+
+class _Kind(Struct):
+    type: str = ""
+
+
+class _OutputDetails(Struct):
+    thinking_tokens: int | None = None
+
+
+class WireUsage(Struct, kw_only=True):
+    """`usage` as Anthropic writes it, whole or in an event of a stream."""
+
+    input_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+    output_tokens: int | None = None
+    output_tokens_details: _OutputDetails | None = None
+    iterations: "list[WireUsage] | None" = None
+    """The model calls behind one answer, compaction included; the figures above then cover only some of them."""
+    service_tier: str | None = None
+
+    @property
+    def tells_input(self) -> bool:
+        return (
+            self.input_tokens is not None
+            or self.cache_read_input_tokens is not None
+            or self.cache_creation_input_tokens is not None
+        )
+
+
+class StopDetails(Struct):
+    """Why the model refused."""
+
+    category: str | None = None
+    explanation: str | None = None
+
+
+class _Answer(Struct):
+    id: str = ""
+    model: str = ""
+    content: list[Raw] | None = None
+    stop_reason: str | None = None
+    stop_sequence: str | None = None
+    stop_details: StopDetails | None = None
+    usage: WireUsage | None = None
+    error: Json = None
+
+
+_answer_decoder = msgspec.json.Decoder(_Answer)
+_block_decoder = msgspec.json.Decoder(Block)
+_object_decoder = msgspec.json.Decoder(dict[str, Json])
+_kind_decoder = msgspec.json.Decoder(_Kind)
+_KNOWN_BLOCKS = frozenset({"text", "tool_use", "thinking", "redacted_thinking"})
+
+_FINISH_REASONS: dict[str, FinishReason] = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "compaction": "stop",
+    # The server's own tools want another turn. Only a client of this dialect can have asked for them, and it gets the bytes.
+    "pause_turn": "stop",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "length": "length",
+    "tool_use": "tool_calls",
+    "tool_calls": "tool_calls",
+    "refusal": "content_filter",
+    "content_filter": "content_filter",
+}
+
+
+def finish_reason_of(stop_reason: str | None) -> FinishReason:
+    """A reason that this module does not know, or none at all, counts as a natural end, because the answer is whole."""
+    return _FINISH_REASONS.get((stop_reason or "").lower(), "stop")
+
+
+def refusal_of(details: StopDetails | None) -> str:
+    """The provider's explanation of a refusal."""
+    if details is not None and details.explanation:
+        return details.explanation
+    if details is not None and details.category:
+        return f"The model refused to answer ({details.category})."
+    return "The model refused to answer."
+
+
+def later_usage(earlier: WireUsage | None, later: WireUsage) -> WireUsage:
+    """The usage of a stream after one more event that has any.
+
+    The figures are cumulative, so they replace and never add. The input side is one snapshot: an event that tells any part of
+    it replaces all of it, because some servers put the whole prompt into the first event and its uncached rest into the last.
+    """
+    if earlier is None:
+        return later
+    side = later if later.tells_input else earlier
+    return WireUsage(
+        input_tokens=side.input_tokens,
+        cache_creation_input_tokens=side.cache_creation_input_tokens,
+        cache_read_input_tokens=side.cache_read_input_tokens,
+        output_tokens=earlier.output_tokens if later.output_tokens is None else later.output_tokens,
+        output_tokens_details=later.output_tokens_details or earlier.output_tokens_details,
+        iterations=later.iterations or earlier.iterations,
+        service_tier=later.service_tier or earlier.service_tier,
+    )
+
+
+def usage_of(wire: WireUsage | None) -> Usage | None:
+    """The usage in the common model's meaning."""
+    if wire is None:
+        return None
+    parts = wire.iterations or [wire]
+    written = _total([part.cache_creation_input_tokens for part in parts])
+    read = _total([part.cache_read_input_tokens for part in parts])
+    fresh = _total([part.input_tokens for part in parts])
+    output = _total([part.output_tokens for part in parts])
+    prompt = None if fresh is None else fresh + (written or 0) + (read or 0)
+    thought = wire.output_tokens_details.thinking_tokens if wire.output_tokens_details else None
+    return Usage(
+        prompt_tokens=prompt,
+        completion_tokens=output,
+        total_tokens=None if prompt is None or output is None else prompt + output,
+        prompt_tokens_details=None
+        if read is None and written is None
+        else PromptTokensDetails(cached_tokens=read, cache_write_tokens=written),
+        completion_tokens_details=None if thought is None else CompletionTokensDetails(reasoning_tokens=thought),
+    )
+
+
+def _total(figures: list[int | None]) -> int | None:
+    known = [figure for figure in figures if figure is not None]
+    return sum(known) if known else None
+
+
+def arguments_of(tool_input: Raw) -> str:
+    """A tool's input as the JSON text of the common model: compact, its keys in the model's order."""
+    try:
+        text = msgspec.json.format(bytes(tool_input), indent=-1).decode()
+    except NOT_JSON:
+        raise MalformedResponse("the provider sent a tool call whose input is not JSON") from None
+    return "{}" if text == "null" else text
+
+
+def decode_block(raw: Raw) -> Block | None:
+    """A content block; `None` for a type that the common model does not have. Raises `MalformedResponse`."""
+    try:
+        block: Block = _block_decoder.decode(raw)
+    except msgspec.ValidationError as error:
+        if _is_unknown(raw):
+            return None
+        raise MalformedResponse(f"a content block is not as the provider's API promises: {error}") from None
+    except NOT_JSON:
+        raise MalformedResponse("a content block of the answer is not JSON") from None
+    return block
+
+
+def _is_unknown(raw: Raw) -> bool:
+    try:
+        return _kind_decoder.decode(raw).type not in _KNOWN_BLOCKS
+    except msgspec.ValidationError:  # not even an object
+        return False
+
+
+def verbatim(raw: Raw) -> dict[str, Json]:
+    """A block as it is, with the fields that this module does not know. Raises `MalformedResponse`."""
+    try:
+        return _object_decoder.decode(raw)
+    except NOT_JSON:
+        raise MalformedResponse("a content block of the answer is not JSON") from None
+
+
+def decode_chat(body: bytes, restore: Restore) -> ChatResponse:
+    """Raises the error that a 200 may carry, and `MalformedResponse` for anything but a message."""
+    try:
+        answer = _answer_decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise MalformedResponse(f"the answer is not a message of the Messages API: {error}") from None
+    except NOT_JSON:
+        raise MalformedResponse(f"the provider sent {describe_html(body) or 'no JSON'}; check base_url") from None
+    if answer.error:
+        raise classify_error_value(msgspec.json.decode(body), status=200)
+    if answer.content is None:
+        raise MalformedResponse("the answer has no content; check base_url")
+    message, reason = _message(answer.content, answer, restore)
+    choice = Choice(index=0, message=message, finish_reason=reason, stop_sequence=answer.stop_sequence)
+    changed = restore.tool_names or restore.unwrap_tool
+    return ChatResponse(
+        id=answer.id,
+        model=answer.model,
+        choices=[choice],
+        usage=usage_of(answer.usage),
+        service_tier=answer.usage.service_tier if answer.usage else None,
+        dialect=DIALECT,
+        wire=None if changed else body,
+    )
+
+
+class _Content(Struct):
+    """What the blocks of an answer amount to."""
+
+    texts: list[str]
+    reasoning: list[str]
+    thinking_blocks: list[Json]
+    calls: list[ToolCall]
+    wrapped: str | None = None
+    """The arguments of the tool that stands for the answer."""
+
+
+def _message(blocks: list[Raw], answer: _Answer, restore: Restore) -> tuple[Message, FinishReason]:
+    content = _Content([], [], [], [])
+    for raw in blocks:
+        _add_block(content, raw, restore)
+    reason = finish_reason_of(answer.stop_reason)
+    if content.calls and reason == "stop":
+        reason = "tool_calls"
+    elif content.wrapped is not None and reason == "tool_calls" and not content.calls:
+        reason = "stop"
+    text = content.wrapped if content.wrapped is not None else "".join(content.texts)
+    refused = reason == "content_filter"
+    return Message(
+        role="assistant",
+        content=text or (None if content.calls or refused else ""),
+        refusal=refusal_of(answer.stop_details) if refused else None,
+        reasoning_content="".join(content.reasoning) or None,
+        thinking_blocks=content.thinking_blocks or None,
+        tool_calls=content.calls or None,
+    ), reason
+
+
+def _add_block(content: _Content, raw: Raw, restore: Restore) -> None:
+    block = decode_block(raw)
+    if isinstance(block, TextBlock):
+        content.texts.append(block.text)
+    elif isinstance(block, ToolUseBlock):
+        arguments = arguments_of(block.input)
+        if block.name == restore.unwrap_tool:
+            content.wrapped = arguments if content.wrapped is None else content.wrapped
+            return
+        name = restore.tool_names.get(block.name, block.name)
+        content.calls.append(ToolCall(id=block.id, function=FunctionCall(name, arguments)))
+    elif block is not None:
+        content.thinking_blocks.append(verbatim(raw))
+        if isinstance(block, ThinkingBlock):
+            content.reasoning.append(block.thinking)

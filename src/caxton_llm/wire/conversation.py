@@ -1,0 +1,64 @@
+"""The order that every provider demands of a conversation with tools, checked once for all client dialects.
+
+Every call of an assistant turn is answered by exactly one tool message before the next user or assistant turn. Providers
+answer anything else with a 400 that names neither side well; mending it in silence would invent or lose a result.
+"""
+
+from caxton_llm.errors import InvalidRequest
+from caxton_llm.types import Message
+
+__all__ = ["check_conversation"]
+
+
+def check_conversation(messages: list[Message]) -> None:
+    """Raises `InvalidRequest` with the path of the message at fault: an empty list, a tool result without its call, a call
+    without its result."""
+    if not messages:
+        raise InvalidRequest("messages is empty; send at least one message", param="messages")
+    open_calls: dict[str, str] = {}
+    for index, message in enumerate(messages):
+        role = message.role
+        if role == "tool":
+            _close_call(open_calls, message, index)
+        elif message.tool_calls or open_calls:
+            if open_calls and role in ("user", "assistant"):
+                _refuse_open(open_calls, f"messages[{index}]")
+            if message.tool_calls:
+                open_calls = _opened_calls(message, index)
+    if open_calls:
+        _refuse_open(open_calls, "the end of the conversation")
+
+
+def _opened_calls(message: Message, index: int) -> dict[str, str]:
+    if message.role != "assistant":
+        raise InvalidRequest(
+            f"only an assistant message can call tools, not one of role {message.role}",
+            param=f"messages[{index}].tool_calls",
+        )
+    opened: dict[str, str] = {}
+    for position, call in enumerate(message.tool_calls or ()):
+        path = f"messages[{index}].tool_calls[{position}].id"
+        if call.id in opened:
+            raise InvalidRequest(f"two calls of one message have the id {call.id!r}; ids must be unique", param=path)
+        opened[call.id] = path
+    return opened
+
+
+def _close_call(open_calls: dict[str, str], message: Message, index: int) -> None:
+    path = f"messages[{index}].tool_call_id"
+    if message.tool_call_id is None:
+        raise InvalidRequest("a tool message needs the tool_call_id of the call that it answers", param=path)
+    if open_calls.pop(message.tool_call_id, None) is None:
+        raise InvalidRequest(
+            f"the tool result answers the call {message.tool_call_id!r}, but the assistant message before it has no such open"
+            " call; send the assistant message with that call first, and one result per call",
+            param=path,
+        )
+
+
+def _refuse_open(open_calls: dict[str, str], before: str) -> None:
+    call_id, path = next(iter(open_calls.items()))
+    raise InvalidRequest(
+        f"the tool call {call_id!r} has no result before {before}; add a message of role tool with its tool_call_id",
+        param=path,
+    )

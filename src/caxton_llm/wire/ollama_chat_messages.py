@@ -1,0 +1,214 @@
+"""Messages and tools as Ollama's native API wants them.
+
+What differs from the common model: `content` is always a string, images stand beside it as bare base64, the arguments of a
+tool call are an object, and a tool's result names the tool.
+"""
+
+from typing import NoReturn
+
+import msgspec
+from msgspec import Raw, Struct, field
+
+from caxton_llm.errors import InvalidRequest, UnsupportedFeature
+from caxton_llm.types import (
+    Capabilities,
+    ContentPart,
+    FunctionCall,
+    FunctionDefinition,
+    Json,
+    Message,
+    Tool,
+    ToolCall,
+)
+from caxton_llm.wire.data_url import parse_data_url
+
+__all__ = ["Conversation", "OllamaMessage", "OllamaTool", "encode_messages", "encode_tools"]
+
+
+class OllamaFunction(Struct):
+    """`arguments` is a JSON object, verbatim as the model wrote it."""
+
+    name: str
+    arguments: Raw
+
+
+class OllamaCall(Struct, omit_defaults=True, kw_only=True):
+    """Older servers ignore `id`."""
+
+    id: str | None = None
+    function: OllamaFunction
+
+
+class OllamaMessage(Struct, omit_defaults=True, kw_only=True):
+    """One message on the wire."""
+
+    role: str
+    content: str
+    thinking: str | None = None
+    images: list[str] | None = None
+    tool_calls: list[OllamaCall] | None = None
+    tool_name: str | None = None
+    tool_call_id: str | None = None
+
+
+class OllamaDefinition(Struct, omit_defaults=True, kw_only=True):
+    """A function without OpenAI's `strict`, which Ollama does not know."""
+
+    name: str
+    description: str | None = None
+    parameters: dict[str, Json]
+
+
+class OllamaTool(Struct, kw_only=True):
+    """A tool on the wire."""
+
+    type: str
+    function: OllamaDefinition
+
+
+class Conversation(Struct):
+    """The encoded messages, and how much there is of them: bytes of text, number of images."""
+
+    messages: list[OllamaMessage] = field(default_factory=list)
+    text_bytes: int = 0
+    images: int = 0
+
+    def add(self, message: OllamaMessage) -> None:
+        self.messages.append(message)
+        text = message.content
+        self.text_bytes += len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+        self.images += len(message.images or ())
+
+
+_NO_PARAMETERS: dict[str, Json] = {"type": "object", "properties": {}}
+_arguments_decoder = msgspec.json.Decoder(dict[str, Raw])
+
+
+def encode_messages(messages: list[Message], capabilities: Capabilities) -> Conversation:
+    """Raises `InvalidRequest` for a tool result without its call, `UnsupportedFeature` for content that Ollama lacks."""
+    if not messages:
+        # Ollama would take it as "load the model" and answer with nothing.
+        raise InvalidRequest("the list of messages is empty", param="messages")
+    conversation = Conversation()
+    called: dict[str, str] = {}
+    for index, message in enumerate(messages):
+        path = f"messages[{index}]"
+        if message.role == "assistant":
+            conversation.add(_assistant(message, path, called))
+        elif message.role == "tool":
+            conversation.add(_tool_result(message, path, called))
+        else:
+            text, images = _content(message.content, path, capabilities)
+            role = "system" if message.role == "developer" else message.role
+            conversation.add(OllamaMessage(role=role, content=text, images=images or None))
+    return conversation
+
+
+def encode_tools(tools: list[Tool]) -> list[OllamaTool]:
+    """Raises `UnsupportedFeature` for tools that are no functions."""
+    return [OllamaTool(type="function", function=_definition(tool, index)) for index, tool in enumerate(tools)]
+
+
+def _definition(tool: Tool, index: int) -> OllamaDefinition:
+    function: FunctionDefinition | None = tool.function
+    if tool.type != "function" or function is None:
+        raise UnsupportedFeature(
+            f"Ollama has function tools only, not tools of type {tool.type!r}", param=f"tools[{index}].type"
+        )
+    return OllamaDefinition(
+        name=function.name,
+        description=function.description or None,
+        parameters=function.parameters or _NO_PARAMETERS,
+    )
+
+
+def _assistant(message: Message, path: str, called: dict[str, str]) -> OllamaMessage:
+    text, images = _content(message.content, path, Capabilities())
+    if images:
+        _refuse("an image in an assistant's message", f"{path}.content")
+    calls = []
+    for index, call in enumerate(message.tool_calls or ()):
+        function = _called_function(call, f"{path}.tool_calls[{index}]")
+        called[call.id] = function.name
+        calls.append(OllamaCall(id=call.id or None, function=OllamaFunction(function.name, _arguments(function))))
+    return OllamaMessage(
+        role="assistant",
+        content=text or message.refusal or "",
+        thinking=message.reasoning_content or None,
+        tool_calls=calls or None,
+    )
+
+
+def _called_function(call: ToolCall, path: str) -> FunctionCall:
+    if call.function is None:
+        _refuse(f"a tool call of type {call.type!r}", path)
+    return call.function
+
+
+def _arguments(function: FunctionCall) -> Raw:
+    """The arguments as an object. What the model wrote is never corrected: text that is no object travels under `_raw`."""
+    text = function.arguments.strip()
+    if not text:
+        return Raw(b"{}")
+    encoded = text.encode("utf-8", "replace")
+    try:
+        _arguments_decoder.decode(encoded)
+    except (msgspec.DecodeError, RecursionError):
+        return Raw(msgspec.json.encode({"_raw": function.arguments}))
+    return Raw(encoded)
+
+
+def _tool_result(message: Message, path: str, called: dict[str, str]) -> OllamaMessage:
+    text, images = _content(message.content, path, Capabilities())
+    if images:
+        _refuse("an image in a tool's result", f"{path}.content")
+    call_id = message.tool_call_id
+    name = called.get(call_id) if call_id is not None else None
+    if name is None:
+        raise InvalidRequest(
+            f"no earlier assistant message has a tool call with the id {call_id!r}"
+            if call_id
+            else "a tool's result needs the id of its call",
+            param=f"{path}.tool_call_id",
+        )
+    return OllamaMessage(role="tool", content=text, tool_name=name, tool_call_id=call_id)
+
+
+def _content(content: str | list[ContentPart] | None, path: str, capabilities: Capabilities) -> tuple[str, list[str]]:
+    """Text and images of a message; the text parts are joined with line breaks."""
+    if content is None or isinstance(content, str):
+        return content or "", []
+    texts: list[str] = []
+    images: list[str] = []
+    for index, part in enumerate(content):
+        if part.type == "text":
+            texts.append(part.text or "")
+        elif part.type == "image_url":
+            images.append(_image(part, f"{path}.content[{index}]", capabilities))
+        elif part.type == "refusal":
+            texts.append(part.refusal or "")
+        else:
+            _refuse(f"a content part of type {part.type!r}", f"{path}.content[{index}].type")
+    return "\n".join(texts), images
+
+
+def _image(part: ContentPart, path: str, capabilities: Capabilities) -> str:
+    """The image as bare base64. The server recognises the format by itself."""
+    if part.image_url is None:
+        raise InvalidRequest("the part has no image_url", param=path)
+    if capabilities.vision is False:
+        raise UnsupportedFeature("this model does not see images", param=path)
+    data = parse_data_url(part.image_url.url)
+    if data is None:
+        raise UnsupportedFeature(
+            "Ollama takes the bytes of an image, not an address: send it as a base64 data URL",
+            param=f"{path}.image_url.url",
+        )
+    media_type, encoded = data
+    if not media_type.startswith("image/"):
+        raise UnsupportedFeature(f"{media_type} is not an image", param=f"{path}.image_url.url")
+    return encoded
+
+
+def _refuse(what: str, path: str) -> NoReturn:
+    raise UnsupportedFeature(f"Ollama has no place for {what}", param=path)

@@ -1,0 +1,166 @@
+"""OpenAI's chat completions, the side that faces clients: the `ClientDialect` `openai_chat`.
+
+A request is checked for what every provider would refuse, with the path of the field at fault. What this module does not
+know (fields, types of content) is kept, because the provider may know it.
+"""
+
+from collections.abc import Mapping
+from typing import NoReturn
+
+import msgspec
+from msgspec import Raw
+
+from caxton_llm.errors import InvalidRequest
+from caxton_llm.types import ChatRequest, ChatResponse, Choice, Json, RequestSource, Usage
+from caxton_llm.wire.conversation import check_conversation
+from caxton_llm.wire.legacy_functions import modernized
+from caxton_llm.wire.openai_chat_encoder import OpenAIStreamEncoder, speaks_functions
+from caxton_llm.wire.openai_chat_error import encode_error
+from caxton_llm.wire.openai_chat_parameters import COMMON_FIELDS
+from caxton_llm.wire.openai_chat_usage import usage_value
+
+__all__ = ["decode_request", "encode_error", "encode_response", "encoder", "name"]
+
+name = "openai_chat"
+
+_FORWARDED_HEADERS = ("openai-beta",)
+"""Headers of a client that may travel on to a provider of this dialect; all others stay here."""
+
+_FIELDS = msgspec.json.Decoder(dict[str, Raw])
+_REQUEST = msgspec.json.Decoder(ChatRequest)
+_NULL = Raw(b"null")
+
+_RANGES: tuple[tuple[str, float, float], ...] = (
+    ("temperature", 0, 2),
+    ("top_p", 0, 1),
+    ("frequency_penalty", -2, 2),
+    ("presence_penalty", -2, 2),
+    ("top_logprobs", 0, 20),
+)
+_AT_LEAST_ONE = ("n", "max_tokens", "max_completion_tokens")
+
+
+def decode_request(body: bytes, headers: Mapping[str, str]) -> ChatRequest:
+    """The request of a client. Raises `InvalidRequest` with the path of the field (`messages[0].content`)."""
+    try:
+        if not body.isascii():
+            body.decode()  # what is not decoded below travels on as bytes, so it must be text too
+        request = _REQUEST.decode(body)
+        fields = _FIELDS.decode(body)
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(f"the body is not valid UTF-8 (byte {error.start})") from None
+    except RecursionError:
+        raise InvalidRequest("the body is nested too deeply") from None
+    except msgspec.ValidationError as error:
+        _refuse_shape(str(error))
+    except msgspec.DecodeError as error:
+        _refuse_json(body, str(error))
+    fields = {
+        key: value for key, value in fields.items() if value != _NULL
+    }  # null is "not said", and servers refuse it
+    request.extra = {key: value for key, value in fields.items() if key not in COMMON_FIELDS}
+    request.source = RequestSource(
+        "openai_chat", fields, {key: headers[key] for key in _FORWARDED_HEADERS if key in headers}
+    )
+    _check_values(request)
+    request = modernized(request)
+    check_conversation(request.messages)
+    return request
+
+
+def _refuse_json(body: bytes, problem: str) -> NoReturn:
+    if not body.strip():
+        raise InvalidRequest("the body is empty; send a JSON object")
+    if "truncated" in problem:
+        raise InvalidRequest(f"the body is not valid JSON: it ends too early (at byte {len(body)})")
+    problem = problem.removeprefix("JSON is malformed: ").replace(" (byte ", " (at byte ")
+    raise InvalidRequest(f"the body is not valid JSON: {problem}")
+
+
+def _refuse_shape(problem: str) -> NoReturn:
+    """msgspec says what it expected, and the path after `$`; a value of the client is never repeated."""
+    what, _, place = problem.partition(" - at `$")
+    path = place.removesuffix("`").removeprefix(".")
+    if what.startswith("Object missing required field `"):
+        field = what.removeprefix("Object missing required field `").removesuffix("`")
+        path = f"{path}.{field}" if path else field
+        raise InvalidRequest(f"{path} is missing", param=path)
+    if what.startswith("Invalid enum value"):
+        raise InvalidRequest(f"{path} has a value that does not exist", param=path)
+    what = what.replace("`", "").replace("Expected", "expected", 1)
+    raise InvalidRequest(f"{path or 'the body'} has the wrong type: {what}", param=path or None)
+
+
+def _check_values(request: ChatRequest) -> None:
+    for field, low, high in _RANGES:
+        value = getattr(request, field)
+        if value is not None and not low <= value <= high:
+            raise InvalidRequest(f"{field} is {value:g}; it must be between {low:g} and {high:g}", param=field)
+    for field in _AT_LEAST_ONE:
+        value = getattr(request, field)
+        if value is not None and value < 1:
+            raise InvalidRequest(f"{field} is {value}; it must be at least 1", param=field)
+    if request.stream_options is not None and not request.stream:
+        raise InvalidRequest("stream_options is allowed only with stream: true", param="stream_options")
+    wanted = request.response_format
+    if wanted is not None and wanted.type == "json_schema" and wanted.json_schema is None:
+        raise InvalidRequest(
+            "response_format of type json_schema needs its schema in json_schema", param="response_format.json_schema"
+        )
+    for index, tool in enumerate(request.tools or ()):
+        if tool.type == "function" and tool.function is None:
+            raise InvalidRequest("a tool of type function needs a function", param=f"tools[{index}].function")
+
+
+# -- answers ------------------------------------------------------------------------------------------------------------
+
+
+def encode_response(response: ChatResponse, request: ChatRequest | None = None) -> bytes:
+    """The body of a whole answer: the provider's own where it speaks this dialect, else written from the common model.
+
+    With the `request`, a client that sent the deprecated `functions` gets a `function_call` back.
+    """
+    if response.wire is not None and response.dialect == name:
+        return response.wire
+    legacy = request is not None and speaks_functions(request)
+    body: dict[str, Json] = {
+        "id": response.id,
+        "object": "chat.completion",
+        "created": response.created,
+        "model": response.model,
+        "choices": [_choice(choice, legacy=legacy) for choice in response.choices],
+        "usage": _usage(response.usage),
+    }
+    for field in ("service_tier", "system_fingerprint"):
+        value = getattr(response, field)
+        if value is not None:
+            body[field] = value
+    return msgspec.json.encode(body)
+
+
+def _usage(usage: Usage | None) -> dict[str, Json] | None:
+    return None if usage is None else usage_value(usage)
+
+
+def _choice(choice: Choice, *, legacy: bool) -> dict[str, Json]:
+    message = choice.message
+    wire: dict[str, Json] = {"role": "assistant", "content": message.content, "refusal": message.refusal}
+    for field in ("reasoning_content", "thinking_blocks", "annotations", "audio", "function_call"):
+        value = getattr(message, field)
+        if value is not None:
+            wire[field] = value
+    finish = choice.finish_reason or "stop"
+    if message.tool_calls and legacy:
+        wire["function_call"] = message.tool_calls[0].function
+        finish = "function_call" if finish == "tool_calls" else finish  # type: ignore[assignment]
+    elif message.tool_calls:
+        wire["tool_calls"] = message.tool_calls
+    encoded = {"index": choice.index, "message": wire, "logprobs": choice.logprobs, "finish_reason": finish}
+    if choice.stop_sequence is not None:
+        encoded["stop_reason"] = choice.stop_sequence  # vLLM's name for it; the dialect itself has none
+    return encoded
+
+
+def encoder(request: ChatRequest, *, stream_dialect: str, stream_model: str) -> OpenAIStreamEncoder:
+    """An encoder for one streamed answer."""
+    return OpenAIStreamEncoder(request, verbatim=stream_dialect == name, model=stream_model)

@@ -1,0 +1,285 @@
+"""The shapes of an OpenAI chat server's answers, as tolerant as servers are different, and their meaning.
+
+Every field is optional; numbers may come as floats, content as a list of parts, arguments as an object. Reasoning is read
+from `reasoning_content`, `reasoning`, `reasoning_details` and parts of type `thinking`. What a field means is decided here,
+once for whole answers and for streams.
+"""
+
+import hashlib
+
+import msgspec
+from msgspec import Raw, Struct
+
+from caxton_llm.types import (
+    CompletionTokensDetails,
+    FinishReason,
+    FunctionCall,
+    Json,
+    PromptTokensDetails,
+    Usage,
+)
+
+__all__ = [
+    "WireAnswer",
+    "WireCall",
+    "WireChunk",
+    "WireChunkChoice",
+    "WireContent",
+    "WireFunction",
+    "WireMessage",
+    "arguments_text",
+    "common_finish",
+    "common_usage",
+    "function_call",
+    "reasoning_text",
+    "synthetic_call_id",
+    "visible_text",
+    "whole_number",
+]
+
+Number = int | float | None
+
+
+class WirePromptDetails(Struct):
+    cached_tokens: Number = None
+    cache_write_tokens: Number = None
+    created_cache_tokens: Number = None
+    audio_tokens: Number = None
+
+
+class WireCompletionDetails(Struct):
+    reasoning_tokens: Number = None
+    audio_tokens: Number = None
+    accepted_prediction_tokens: Number = None
+    rejected_prediction_tokens: Number = None
+
+
+class WireUsage(Struct):
+    prompt_tokens: Number = None
+    completion_tokens: Number = None
+    total_tokens: Number = None
+    prompt_tokens_details: WirePromptDetails | None = None
+    completion_tokens_details: WireCompletionDetails | None = None
+    prompt_cache_hit_tokens: Number = None
+    """DeepSeek's cached tokens."""
+    cached_tokens: Number = None
+    """Moonshot's cached tokens."""
+
+
+class WirePart(Struct):
+    type: str | None = None
+    text: str | None = None
+    thinking: Json = None
+    refusal: str | None = None
+
+
+WireContent = str | list[WirePart] | None
+
+
+class WireFunction(Struct):
+    name: str | None = None
+    arguments: Json = None
+
+
+class WireCall(Struct):
+    index: int | None = None
+    id: str | None = None
+    type: str | None = None
+    function: WireFunction | None = None
+    custom: Json = None
+
+
+class WireMessage(Struct):
+    """A message, and a message's delta: the fields are the same."""
+
+    role: str | None = None
+    content: WireContent = None
+    refusal: str | None = None
+    reasoning_content: str | None = None
+    reasoning: Json = None
+    reasoning_details: Json = None
+    tool_calls: list[WireCall] | None = None
+    function_call: WireFunction | None = None
+    annotations: Json = None
+    audio: Json = None
+
+
+class WireChoice(Struct):
+    index: int | None = None
+    message: WireMessage | None = None
+    finish_reason: str | None = None
+    logprobs: Json = None
+    stop_reason: Json = None
+    """vLLM: the stop string that matched, or the id of a stop token."""
+
+
+class WireAnswer(Struct):
+    id: str | int | None = None
+    object: str | None = None
+    created: Number | str = None
+    model: str | None = None
+    choices: list[WireChoice] | None = None
+    usage: WireUsage | None = None
+    service_tier: str | None = None
+    system_fingerprint: str | None = None
+    error: Json = None
+
+
+class WireChunkChoice(Struct):
+    index: int | None = None
+    delta: WireMessage | None = None
+    finish_reason: str | None = None
+    logprobs: Json = None
+    stop_reason: Json = None
+
+
+class WireGroq(Struct):
+    usage: WireUsage | None = None
+
+
+class WireChunk(Struct):
+    id: str | int | None = None
+    object: str | None = None
+    created: Number | str = None
+    model: str | None = None
+    choices: list[WireChunkChoice] | None = None
+    usage: WireUsage | None = None
+    error: Json = None
+    prompt_filter_results: Raw | None = None
+    """Azure's verdict on the prompt, in a first chunk without choices."""
+    x_groq: WireGroq | None = None
+    """Groq's usage where `stream_options` was not sent."""
+
+
+# -- meaning ------------------------------------------------------------------------------------------------------------
+
+
+def whole_number(value: float | str | None) -> int | None:
+    """A count or a time that may be written as a float or a string; `None` for anything else."""
+    if value is None or value.__class__ is int:
+        return value
+    try:
+        return int(float(value))
+    except (ValueError, OverflowError):
+        return None
+
+
+def common_usage(wire: WireUsage | None) -> Usage | None:
+    """Usage in the common meaning; `None` when nothing is said. The total is the sum: some servers hide tokens in theirs."""
+    if wire is None:
+        return None
+    prompt, completion = whole_number(wire.prompt_tokens), whole_number(wire.completion_tokens)
+    total = whole_number(wire.total_tokens)
+    if prompt is None and completion is None and total is None:
+        return None
+    return Usage(
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        total_tokens=total if prompt is None or completion is None else prompt + completion,
+        prompt_tokens_details=_prompt_details(wire),
+        completion_tokens_details=_completion_details(wire.completion_tokens_details),
+    )
+
+
+def _prompt_details(wire: WireUsage) -> PromptTokensDetails | None:
+    details = wire.prompt_tokens_details or WirePromptDetails()
+    cached = _first(details.cached_tokens, wire.prompt_cache_hit_tokens, wire.cached_tokens)
+    written = _first(details.cache_write_tokens, details.created_cache_tokens)
+    audio = whole_number(details.audio_tokens)
+    if cached is None and written is None and audio is None:
+        return None
+    return PromptTokensDetails(cached_tokens=cached, cache_write_tokens=written, audio_tokens=audio)
+
+
+def _completion_details(details: WireCompletionDetails | None) -> CompletionTokensDetails | None:
+    if details is None:
+        return None
+    return CompletionTokensDetails(
+        reasoning_tokens=whole_number(details.reasoning_tokens),
+        audio_tokens=whole_number(details.audio_tokens),
+        accepted_prediction_tokens=whole_number(details.accepted_prediction_tokens),
+        rejected_prediction_tokens=whole_number(details.rejected_prediction_tokens),
+    )
+
+
+def _first(*values: Number) -> int | None:
+    return next((whole_number(value) for value in values if value is not None), None)
+
+
+_FINISH: dict[str, FinishReason] = {
+    "stop": "stop",
+    "length": "length",
+    "tool_calls": "tool_calls",
+    "content_filter": "content_filter",
+    "function_call": "tool_calls",
+    "tool_use": "tool_calls",
+    "tool_call": "tool_calls",
+    "max_tokens": "length",
+    "model_length": "length",
+    "model_context_window_exceeded": "length",
+    "refusal": "content_filter",
+    "safety": "content_filter",
+    "recitation": "content_filter",
+    "prohibited_content": "content_filter",
+    "blocklist": "content_filter",
+    "spii": "content_filter",
+    "error": "error",
+    "abort": "error",
+    "malformed_function_call": "error",
+    "insufficient_system_resource": "error",
+}
+"""Everything else that servers write (eos, end_turn, stop_sequence, repetition, load, "") is a natural end."""
+
+
+def common_finish(reason: str | None, *, called: bool) -> FinishReason:
+    """The common finish reason of an ended choice. `stop` beside tool calls means the calls: servers differ, calls count."""
+    finish = _FINISH.get(reason.lower(), "stop") if reason else "stop"
+    return "tool_calls" if called and finish == "stop" else finish
+
+
+def visible_text(content: WireContent) -> str | None:
+    """The text of a message, whether it came as text or as parts; `None` when there is none."""
+    if content is None or isinstance(content, str):
+        return content
+    texts = [part.text for part in content if part.text and part.type in (None, "text", "output_text")]
+    return "".join(texts) if texts else None
+
+
+def reasoning_text(message: WireMessage) -> str | None:
+    """The visible reasoning, under whichever of its names it came."""
+    if message.reasoning_content:
+        return message.reasoning_content
+    if isinstance(message.reasoning, str) and message.reasoning:
+        return message.reasoning
+    if message.reasoning_details:
+        return _joined_texts(message.reasoning_details)
+    if message.content.__class__ is list:
+        thoughts = [part.thinking for part in message.content if part.thinking]
+        return "".join(filter(None, (_joined_texts(thought) for thought in thoughts))) or None
+    return None
+
+
+def _joined_texts(value: Json) -> str | None:
+    if isinstance(value, str):
+        return value
+    items = value if isinstance(value, list) else [value]
+    texts = [item.get("text") or item.get("summary") or "" for item in items if isinstance(item, dict)]
+    return "".join(text for text in texts if isinstance(text, str)) or None
+
+
+def arguments_text(arguments: Json) -> str:
+    """Arguments as the text they are in the common model; servers that send an object get it written as JSON."""
+    if arguments is None:
+        return ""
+    return arguments if isinstance(arguments, str) else msgspec.json.encode(arguments).decode()
+
+
+def function_call(function: WireFunction) -> FunctionCall:
+    """A whole call; a call without arguments has an empty object."""
+    return FunctionCall(function.name or "", arguments_text(function.arguments) or "{}")
+
+
+def synthetic_call_id(answer_id: str, choice: int, index: int, name: str) -> str:
+    """An id for a call that came without one: the same whenever the same answer is read, other for every other call."""
+    seed = f"{answer_id}\n{choice}\n{index}\n{name}"
+    return f"call_{hashlib.blake2s(seed.encode('utf-8', 'replace'), digest_size=12).hexdigest()}"

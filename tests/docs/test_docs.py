@@ -1,0 +1,71 @@
+"""Every example of the documentation works: Python blocks are run, `curl` blocks are sent to a real gateway."""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import anthropic
+import openai
+import pytest
+import yaml
+from serving import running_gateway
+
+from caxton_llm.config.load import load_text
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+ENVIRONMENT = {
+    name: "a-key"
+    for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "AZURE_OPENAI_API_KEY", "CUSTOM_LLM_TOKEN", "OLLAMA_API_KEY")
+}
+
+
+def blocks(language: str) -> list[object]:
+    found: list[object] = []
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for number, match in enumerate(re.finditer(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)):
+            found.append(pytest.param(match.group(1), id=f"{page.stem}-{language}-{number}"))
+    return found
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running_gateway(tmp_path_factory.mktemp("docs"), "llm:\n  provider: builtin\n") as url:
+        yield url
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_a_python_example_runs(code: str, gateway: str) -> None:
+    names: dict[str, object] = {"openai": openai, "anthropic": anthropic, "__name__": "example"}
+    exec(compile(code.replace("http://127.0.0.1:8787", gateway), "example", "exec"), names)
+    client = names.get("client")
+    if isinstance(client, openai.OpenAI | anthropic.Anthropic):
+        client.close()
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+@pytest.mark.parametrize("command", [block for block in blocks("sh") if str(block.values[0]).startswith("curl")])  # type: ignore[attr-defined]
+def test_a_curl_example_gets_an_answer(command: str, gateway: str) -> None:
+    command = command.replace("http://127.0.0.1:8787", gateway).replace("curl -s", "curl --fail-with-body -s", 1)
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout
+
+
+@pytest.mark.parametrize("text", blocks("yaml"))
+def test_a_yaml_example_that_is_a_configuration_loads(text: str) -> None:
+    if "llm" not in yaml.safe_load(text):
+        pytest.skip("not a whole configuration")
+    load_text(text, environ=ENVIRONMENT)
+
+
+def test_every_page_that_is_linked_exists() -> None:
+    missing = []
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+            if not (page.parent / target).exists():
+                missing.append(f"{page.name}: {target}")
+    assert missing == []
