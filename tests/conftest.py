@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fakes import FakeAnthropic, FakeAzure, FakeOpenAI, FakeVllm
+from fakes import FakeAnthropic, FakeAzure, FakeCustom, FakeOllama, FakeOpenAI, FakeVllm
 
 _FOREIGN_PREFIXES = ("OPENAI_", "ANTHROPIC_", "AZURE_", "OLLAMA_", "AWS_", "VAULT_", "CAXTON_")
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
@@ -85,4 +85,16 @@ async def fake_vllm() -> AsyncIterator[FakeVllm]:
 @pytest.fixture
 async def fake_anthropic() -> AsyncIterator[FakeAnthropic]:
     async with FakeAnthropic() as server:
+        yield server
+
+
+@pytest.fixture
+async def fake_ollama() -> AsyncIterator[FakeOllama]:
+    async with FakeOllama() as server:
+        yield server
+
+
+@pytest.fixture
+async def fake_custom() -> AsyncIterator[FakeCustom]:
+    async with FakeCustom() as server:
         yield server

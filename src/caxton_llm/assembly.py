@@ -1,14 +1,14 @@
 """From a configuration to a gateway: adapters, credentials, transports, targets, and the names that lead to them."""
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import entry_points
 from typing import Protocol
 
 from msgspec import Struct
 
 from caxton_llm.builtin_provider import BuiltinProvider
-from caxton_llm.config.resolve import Configuration
+from caxton_llm.config.configuration import Configuration, Entry
 from caxton_llm.config.schema import ProviderEntry
 from caxton_llm.config.secrets import resolve_secrets
 from caxton_llm.errors import ConfigurationError, ConfigurationProblem
@@ -55,18 +55,24 @@ class Assembly(Struct, kw_only=True):
             await self.transports.pop().aclose()
 
 
-def assemble(configuration: Configuration, observers: Sequence[Observer]) -> Assembly:
+def assemble(
+    configuration: Configuration, observers: Sequence[Observer], environ: Mapping[str, str] | None = None
+) -> Assembly:
     """Build everything. Raises `ConfigurationError` for what only shows now: a secret, a plug-in, an address."""
-    secrets = resolve_secrets(configuration)
+    configuration = resolve_secrets(configuration, environ=environ)
     transports = _Transports()
     catalog = shipped_catalog()
-    targets = [
-        _target(entry, secrets.get(entry.entry_name), catalog, transports) for entry in configuration.entries
-    ]
+    targets = {entry.name: _target(entry, catalog, transports) for entry in configuration.all_entries}
     routes = _routes(configuration, targets)
+    streaming = configuration.streaming
     return Assembly(
-        gateway=Gateway(routes, observers=observers, gathering=_gathering(configuration)),
-        targets=targets,
+        gateway=Gateway(
+            routes,
+            observers=observers,
+            streams=streaming is None or streaming.enabled,
+            gathering=Gathering(streaming.chunk_size, streaming.buffer_timeout_ms / 1000.0) if streaming else None,
+        ),
+        targets=list(targets.values()),
         transports=transports.made,
         deprecations=_deprecations(routes),
     )
@@ -89,7 +95,7 @@ class _Transports:
         )
         if key not in self._by_settings:
             self._by_settings[key] = make_transport(
-                entry.transport,
+                kind=entry.transport,
                 proxy=entry.proxy,
                 ca_file=entry.ca_file,
                 client_cert=entry.client_cert,
@@ -103,15 +109,14 @@ class _Transports:
         return list(self._by_settings.values())
 
 
-def _target(entry: ProviderEntry, api_key: str | None, catalog: Catalog, transports: _Transports) -> Target:
-    describe = EntryModels(catalog, entry)
-    prices = EntryPrices(catalog, entry)
-    models = tuple(dict.fromkeys(name for name in (entry.main_model, entry.model, *entry.models) if name))
+def _target(entry: Entry, catalog: Catalog, transports: _Transports) -> Target:
+    describe = EntryModels(catalog, entry.settings)
+    prices = EntryPrices(catalog, entry.settings)
     return Target(
-        name=entry.entry_name,
-        kind=entry.provider,
-        provider=_provider(entry, api_key, describe, transports),
-        models=models,
+        name=entry.name,
+        kind=entry.kind,
+        provider=_provider(entry, describe, transports),
+        models=entry.models,
         timeouts=entry.timeouts,
         retry=entry.retry,
         describe=lambda model: prices.fill(describe(model)),
@@ -119,69 +124,59 @@ def _target(entry: ProviderEntry, api_key: str | None, catalog: Catalog, transpo
     )
 
 
-def _provider(
-    entry: ProviderEntry, api_key: str | None, describe: Callable[[str], ModelInfo], transports: _Transports
-) -> LlmProvider:
-    if entry.provider == "builtin":
-        return BuiltinProvider(entry)
-    if entry.provider not in _MODULES:
+def _provider(entry: Entry, describe: Callable[[str], ModelInfo], transports: _Transports) -> LlmProvider:
+    settings = entry.settings
+    if entry.kind == "builtin":
+        return BuiltinProvider(settings)
+    api_key = settings.api_key if isinstance(settings.api_key, str) else None
+    if entry.kind not in _MODULES:
         return _plugged_in(entry, api_key)
-    module: _ProviderModule = importlib.import_module(_MODULES[entry.provider])  # only what is configured is imported
+    module: _ProviderModule = importlib.import_module(_MODULES[entry.kind])  # only what is configured is imported
     return HttpProvider(
-        module.adapter(entry),
-        transports.for_entry(entry),
-        module.credentials(entry, api_key),
-        main_model=entry.main_model,
+        module.adapter(settings),
+        transports.for_entry(settings),
+        module.credentials(settings, api_key),
+        main_model=settings.main_model,
         describe=describe,
         merge=merge,
         timeouts=entry.timeouts,
-        streams=entry.streams,
-        pinned_version=entry.model_version if entry.auto_upgrade is False else None,
-        image_hosts=entry.image_hosts,
+        streams=settings.streams,
+        pinned_version=settings.model_version if settings.auto_upgrade is False else None,
+        image_hosts=settings.image_hosts,
     )
 
 
-def _plugged_in(entry: ProviderEntry, api_key: str | None) -> LlmProvider:
-    for point in entry_points(group=PLUGIN_GROUP, name=entry.provider):
-        provider = point.load()(entry, api_key)
+def _plugged_in(entry: Entry, api_key: str | None) -> LlmProvider:
+    for point in entry_points(group=PLUGIN_GROUP, name=entry.kind):
+        provider = point.load()(entry.settings, api_key)
         if not isinstance(provider, LlmProvider):
-            raise ConfigurationError(f"the plug-in {point.value!r} for provider {entry.provider!r} made no LlmProvider")
+            raise ConfigurationError(f"the plug-in {point.value!r} for provider {entry.kind!r} made no LlmProvider")
         return provider
     known = ", ".join((*_MODULES, "builtin"))
-    raise ConfigurationError(
-        [
-            ConfigurationProblem(
-                f"there is no provider {entry.provider!r}: there is {known}, and what installed packages add",
-                path="llm.provider",
-            )
-        ]
-    )
+    message = f"there is no provider {entry.kind!r}: there is {known}, and what installed packages add"
+    raise ConfigurationError([ConfigurationProblem(message, path=f"{entry.path}.provider")])
 
 
-def _routes(configuration: Configuration, targets: list[Target]) -> dict[str, Route]:
+def _routes(configuration: Configuration, targets: Mapping[str, Target]) -> dict[str, Route]:
     """The names a request may use, in their order of precedence: the first meaning of a name counts."""
-    by_name = {target.name: Route(target, target.models[0] if target.models else "") for target in targets}
+    by_name = {name: Route(target, target.models[0] if target.models else "") for name, target in targets.items()}
+    default = configuration.default_entry
     routes: dict[str, Route] = {}
     for agent in configuration.agents:
-        routes.setdefault(f"agent:{agent.name}", by_name[agent.entry])
-    for agent in configuration.agents:
+        serving = agent.entry or default
+        if serving is None:
+            continue
+        routes.setdefault(f"agent:{agent.name}", by_name[serving.name])
         for capability in agent.capabilities:
-            routes.setdefault(f"capability:{capability}", by_name[agent.entry])
+            routes.setdefault(f"capability:{capability}", by_name[serving.name])
     for name, route in by_name.items():
         routes.setdefault(name, route)
-    for target in targets:
-        for model in target.models:
-            routes.setdefault(model, Route(target, model))
-    if configuration.default_entry is not None:
-        routes.setdefault("default", by_name[configuration.default_entry.entry_name])
+    for entry in configuration.all_entries:
+        for name, sent in entry.sent_models.items():
+            routes.setdefault(name, Route(targets[entry.name], sent))
+    if default is not None:
+        routes.setdefault("default", by_name[default.name])
     return routes
-
-
-def _gathering(configuration: Configuration) -> Gathering | None:
-    streaming = configuration.streaming
-    if streaming is None:
-        return None
-    return Gathering(streaming.chunk_size, streaming.buffer_timeout_ms / 1000.0)
 
 
 def _deprecations(routes: dict[str, Route]) -> dict[str, str]:

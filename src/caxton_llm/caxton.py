@@ -9,7 +9,7 @@ import msgspec
 
 from caxton_llm.assembly import Assembly, assemble
 from caxton_llm.config.load import load_file, load_mapping
-from caxton_llm.config.resolve import Configuration
+from caxton_llm.config.configuration import Configuration
 from caxton_llm.errors import InvalidRequest
 from caxton_llm.gateway import Gateway
 from caxton_llm.http_provider import HttpProvider
@@ -40,9 +40,15 @@ class Caxton:
     Raises `ConfigurationError` when it is made, `LlmError`s when it is used.
     """
 
-    def __init__(self, configuration: Configuration, *, observers: Sequence[Observer] = ()) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        *,
+        environ: Mapping[str, str] | None = None,
+        observers: Sequence[Observer] = (),
+    ) -> None:
         self.configuration = configuration
-        self._assembly: Assembly = assemble(configuration, observers)
+        self._assembly: Assembly = assemble(configuration, observers, environ)
         self.gateway: Gateway = self._assembly.gateway
 
     @classmethod
@@ -50,7 +56,7 @@ class Caxton:
         cls, path: str | Path, *, environ: Mapping[str, str] | None = None, observers: Sequence[Observer] = ()
     ) -> Self:
         """From a YAML file. Raises `ConfigurationError` with everything that is wrong with it."""
-        return cls(load_file(Path(path), environ), observers=observers)
+        return cls(load_file(Path(path), environ), environ=environ, observers=observers)
 
     @classmethod
     def from_dict(
@@ -61,7 +67,7 @@ class Caxton:
         observers: Sequence[Observer] = (),
     ) -> Self:
         """From the structure that a YAML file would have."""
-        return cls(load_mapping(dict(configuration), environ), observers=observers)
+        return cls(load_mapping(configuration, environ), environ=environ, observers=observers)
 
     async def complete_chat(self, request: ChatRequest | None = None, /, **parameters: Json) -> ChatResponse:
         """A whole answer.

@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from msgspec import Struct
 from msgspec.structs import replace
 
-from caxton_llm.errors import Attempt, DeadlineExceeded, FirstByteTimeout, LlmError, UnknownModel
+from caxton_llm.errors import Attempt, DeadlineExceeded, FirstByteTimeout, LlmError, UnknownModel, UnsupportedFeature
 from caxton_llm.observers.record import Observer, RequestRecord
 from caxton_llm.protocols import Clock, LlmProvider
 from caxton_llm.providers.prices import cost_usd
@@ -74,6 +74,7 @@ class Gateway:
         routes: Mapping[str, Route],
         *,
         observers: Sequence[Observer] = (),
+        streams: bool = True,
         gathering: Gathering | None = None,
         clock: Clock = time.monotonic,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
@@ -81,6 +82,7 @@ class Gateway:
     ) -> None:
         self.routes = dict(routes)
         self._observers = tuple(observers)
+        self._streams = streams
         self._gathering = gathering
         self._clock = clock
         self._sleep = sleep
@@ -113,6 +115,8 @@ class Gateway:
     def stream(self, request: ChatRequest) -> ChatStream:
         """A streamed answer: nothing is sent before the first iteration."""
         route = self.resolve(request.model)
+        if not self._streams:
+            raise UnsupportedFeature("streaming is switched off (llm.streaming.enabled); ask without it", param="stream")
         sent = _for_model(request, route.model)
 
         def source(stream: ChatStream) -> AsyncGenerator[list[ChatChunk], None]:

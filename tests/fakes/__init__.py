@@ -7,7 +7,9 @@
 
 from fakes.anthropic import FakeAnthropic
 from fakes.azure import FakeAzure
+from fakes.custom import FakeCustom
 from fakes.media import TINY_PNG
+from fakes.ollama import FakeOllama
 from fakes.openai import FakeOpenAI
 from fakes.openai_checks import ChatModel
 from fakes.script import Reasoning, Redacted, Refused, Reply, Text, ToolCall, Usage
@@ -17,6 +19,8 @@ __all__ = [
     "TINY_PNG",
     "FakeAnthropic",
     "FakeAzure",
+    "FakeCustom",
+    "FakeOllama",
     "ChatModel",
     "FakeOpenAI",
     "FakeVllm",

@@ -49,6 +49,8 @@ _FAILURES: dict[str, tuple[int, str, str]] = {
 class FakeAnthropic(FakeProvider):
     """`base_url` is without `/v1`, as the `anthropic` package takes it; a test may change `models` and `usage_shape`."""
 
+    failures: ClassVar[frozenset[str]] = frozenset(_FAILURES)
+
     garbage: ClassVar[bytes] = b'event: content_block_delta\ndata: {"type": "content_block_delta", \xff\n\n'
     failure_names: ClassVar[Mapping[int, str]] = {
         **FakeProvider.failure_names,

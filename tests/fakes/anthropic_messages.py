@@ -230,10 +230,9 @@ def _check_tool_results(messages: Sequence[Json]) -> None:
         results = _ids(message, "tool_result", "tool_use_id")
         for result in results:
             if result not in calls:
-                text = f"unexpected `tool_use_id` found in `tool_result` blocks: {result}. Each `tool_result` block must have "
-                raise Invalid(
-                    f"messages.{at}.content.0: {text}a corresponding `tool_use` block in the previous message."
-                )
+                text = f"unexpected `tool_use_id` found in `tool_result` blocks: {result}. "
+                text += "Each `tool_result` block must have a corresponding `tool_use` block in the previous message."
+                raise Invalid(f"messages.{at}.content.0: {text}")
         _check_answered(messages, at, calls, results)
         calls = _ids(message, "tool_use", "id") if message["role"] == "assistant" else []
         if len(set(calls)) < len(calls):

@@ -88,6 +88,8 @@ _FAILURES: dict[str, tuple[int, Json]] = {
 class FakeAzure(FakeOpenAI):
     """`base_url` is the resource's endpoint; `deployments` names the model behind each."""
 
+    failures: ClassVar[frozenset[str]] = frozenset(_FAILURES)
+
     base_path = ""
     failure_names: ClassVar[Mapping[int, str]] = {**FakeOpenAI.failure_names, 503: "provider_failure"}
 

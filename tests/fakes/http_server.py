@@ -15,7 +15,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 __all__ = ["Delivery", "HttpServer", "Json", "Received", "Response"]
@@ -269,8 +269,7 @@ class _Connection(asyncio.Protocol):
         self.request: Received | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
         self._number = self._server.opened(self)
         self._task = asyncio.get_running_loop().create_task(self._serve())
         self._task.add_done_callback(self._served)

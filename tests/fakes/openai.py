@@ -6,6 +6,7 @@ the API does not document, so that another vendor's extension (`thinking_blocks`
 
 import ssl
 from collections.abc import Iterator, Mapping
+from typing import ClassVar
 
 from fakes.http_server import Json, Received, Response
 from fakes.openai_answers import CREATED, Envelope, chunks_of, completion_of
@@ -86,6 +87,8 @@ _FAILURES: dict[str, tuple[int, str, str, str | None, str | None]] = {
 
 class FakeOpenAI(FakeProvider):
     """`base_url` ends with `/v1`, as the `openai` package takes it; a test may change `models`."""
+
+    failures: ClassVar[frozenset[str]] = frozenset(_FAILURES)
 
     base_path = "/v1"
 

@@ -71,6 +71,8 @@ class FakeProvider(HttpServer):
 
     garbage: ClassVar[bytes] = b'data: {"choices": [}\xff\n\n'
     """What `garbage_after` puts into a stream."""
+    failures: ClassVar[frozenset[str]]
+    """Names that `fail` and `Reply.error_after` take: those that the vendor really has."""
     failure_names: ClassVar[Mapping[int, str]] = {
         400: "invalid_request",
         401: "authentication",
@@ -143,13 +145,17 @@ class FakeProvider(HttpServer):
         path: str | None = None,
         times: int | None = 1,
     ) -> Reply:
-        """Queue an error: a status, or one of the names below in the vendor's own words.
+        """Queue an error in the vendor's own words: a status, or one of the names in `failures`.
 
         Names: `invalid_request`, `authentication`, `permission`, `model_not_found`, `rate_limited`, `quota_exhausted`,
         `context_window_exceeded`, `content_filtered`, `overloaded`, `provider_failure`. `body` replaces the vendor's body.
         `path` names the endpoint (`/health`); without it the chat endpoint fails.
         """
         name = self.failure_names.get(what, "provider_failure") if isinstance(what, int) else what
+        if isinstance(what, int) and name not in self.failures:
+            name = "provider_failure"
+        if name not in self.failures:
+            raise ValueError(f"{type(self).__name__} has no failure {name!r}; it has {sorted(self.failures)}")
         status, own_body, own_headers = self.failure(name, message)
         raw = json.dumps(own_body if body is None else body).encode()
         reply = Reply(

@@ -59,15 +59,12 @@ _TOO_LONG = (
 )
 _FAILURES: dict[str, tuple[int, str]] = {
     "invalid_request": (400, "top_k must be 0 (disable), or at least 1, got -5."),
-    "permission": (403, "Forbidden"),
     "model_not_found": (404, "The model `x` does not exist."),
     "rate_limited": (429, "Too many requests"),
-    "quota_exhausted": (402, "Payment required"),
     "context_window_exceeded": (
         400,
         _TOO_LONG.format(window=40_960, output=1_024, prompt=40_961, total=41_985),
     ),
-    "content_filtered": (400, "The request was blocked by the content filtering policy."),
     "overloaded": (503, "The server is overloaded: too many queued requests."),
     "provider_failure": (500, "EngineCore encountered an issue. See stack trace for the root cause."),
 }
@@ -75,6 +72,8 @@ _FAILURES: dict[str, tuple[int, str]] = {
 
 class FakeVllm(FakeOpenAI):
     """`base_url` is without `/v1`. A server started with `--api-key`, a tool parser and a reasoning parser."""
+
+    failures: ClassVar[frozenset[str]] = frozenset({"authentication", *_FAILURES})
 
     base_path = ""
     health_paths: ClassVar[frozenset[str]] = frozenset({"/health", "/ping"})

@@ -7,6 +7,7 @@ import pytest
 from anthropic.types import ImageBlockParam, Message, MessageParam, ToolParam
 
 from fakes import TINY_PNG, FakeAnthropic, Redacted, Text, ToolCall, Usage
+from fakes.anthropic_answers import UsageShape
 
 HAIKU, OPUS, SONNET = "claude-haiku-4-5", "claude-opus-5-5", "claude-sonnet-4-6"
 WEATHER: ToolParam = {
@@ -63,9 +64,9 @@ async def test_a_stream_is_put_together_to_the_same_message(
 
 @pytest.mark.parametrize(("shape", "first", "last"), [("repeated", 10, 10), ("start", 10, None), ("split", 100, 10)])
 async def test_streamed_usage_comes_in_three_shapes(
-    client: anthropic.AsyncAnthropic, fake_anthropic: FakeAnthropic, shape: str, first: int, last: int | None
+    client: anthropic.AsyncAnthropic, fake_anthropic: FakeAnthropic, shape: UsageShape, first: int, last: int | None
 ) -> None:
-    fake_anthropic.usage_shape = shape  # type: ignore[assignment]
+    fake_anthropic.usage_shape = shape
     fake_anthropic.reply("x", usage=Usage(100, 2, cached=60, cache_write=30))
     stream = await client.messages.create(model=HAIKU, max_tokens=50, messages=[user("hi")], stream=True)
     events = [event async for event in stream]

@@ -104,7 +104,7 @@ class Conversation:
     def _set_model(self, name: str) -> None:
         if not name:
             for known, target in self._caxton.model_names():
-                self._screen.note(f"{known} -> {target}")
+                self._screen.note(f"{known}: {target}")
             return
         where = self._where(name)  # raises for an unknown name, before it is kept
         self._request = replace(self._request, model=name)

@@ -3,7 +3,7 @@
 import ipaddress
 from urllib.parse import SplitResult, urlsplit
 
-__all__ = ["address_fault", "host_of", "is_private_host", "uses_plain_http"]
+__all__ = ["address_fault", "host_of", "is_private_host", "is_this_machine", "uses_plain_http"]
 
 _PRIVATE_SUFFIXES = (".localhost", ".local", ".internal", ".lan", ".home.arpa")
 
@@ -46,6 +46,16 @@ def is_private_host(host: str) -> bool:
         return True
     try:
         return ipaddress.ip_address(host).is_private
+    except ValueError:
+        return False
+
+
+def is_this_machine(host: str) -> bool:
+    """Whether only this machine reaches the host."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
 

@@ -209,12 +209,20 @@ def _addresses(entry: ProviderEntry) -> Iterator[tuple[str, str, str]]:
 def _check_headers(entry: ProviderEntry, path: str, problems: Problems) -> None:
     for name, value in entry.headers.items():
         here = f"{path}.headers.{name}"
-        if not name or not all(character.isalnum() or character in "!#$%&'*+-.^_`|~" for character in name):
+        if (
+            not name.isascii()
+            or not name
+            or not all(character.isalnum() or character in "!#$%&'*+-.^_`|~" for character in name)
+        ):
             problems.add("is not the name of a header", path=here)
         elif name.lower() in _HEADERS_OF_THE_TRANSPORT:
             problems.add("this header is set for every request and cannot be configured", path=here)
         if not value.isascii() or not value.isprintable():
             problems.add("the value of a header must be printable ASCII text", path=here)
+
+
+def _is_header_name(name: str) -> bool:
+    return name.isascii() and name != "" and all(c.isalnum() or c in "!#$%&'*+-.^_`|~" for c in name)
 
 
 def _check_retry(entry: ProviderEntry, path: str, problems: Problems) -> None:

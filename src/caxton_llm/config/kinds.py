@@ -3,9 +3,7 @@
 Third parties add kinds by an entry point of the group `caxton_llm.providers`; of those only the common keys are checked.
 """
 
-from importlib.metadata import entry_points
-
-__all__ = ["API_KEY_VARIABLES", "BUILT_IN_KINDS", "VENDOR_HOSTS", "plugin_kinds"]
+__all__ = ["API_KEY_VARIABLES", "BUILT_IN_KINDS", "is_vendor_host", "plugin_kinds"]
 
 BUILT_IN_KINDS = ("openai", "anthropic", "azure", "ollama", "vllm", "custom", "builtin")
 
@@ -17,14 +15,20 @@ API_KEY_VARIABLES = {
 }
 """Where the key of an entry without `api_key` is read from."""
 
-VENDOR_HOSTS = {
+_VENDOR_HOSTS = {
     "openai": ("api.openai.com",),
     "anthropic": ("api.anthropic.com",),
     "ollama": ("ollama.com",),
 }
-"""Hosts (and their subdomains) that such a key may be sent to. Azure's hosts are named by the operator in any case."""
+
+
+def is_vendor_host(kind: str, host: str) -> bool:
+    """Whether the host belongs to the vendor of that kind, so that the vendor's usual key may be sent to it."""
+    return any(host == known or host.endswith(f".{known}") for known in _VENDOR_HOSTS.get(kind, ()))
 
 
 def plugin_kinds() -> frozenset[str]:
     """Kinds that installed packages add."""
+    from importlib.metadata import entry_points  # noqa: PLC0415 - slow, and seldom needed
+
     return frozenset(point.name for point in entry_points(group="caxton_llm.providers"))

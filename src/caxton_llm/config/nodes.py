@@ -70,7 +70,7 @@ def from_yaml(text: str, environ: Mapping[str, str], problems: Problems) -> Node
         return None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        problems.add(f"not valid YAML: the character {error.character!r} is not allowed", line=line)
+        problems.add(f"not valid YAML: the character U+{_code_point(error):04X} is not allowed", line=line)
         return None
     except RecursionError:
         problems.add("not usable: nested too deeply")
@@ -81,6 +81,11 @@ def from_yaml(text: str, environ: Mapping[str, str], problems: Problems) -> Node
 def from_data(data: Json, environ: Mapping[str, str], problems: Problems) -> Node:
     """The same for data that is already in memory; there are no lines."""
     return _DataReader(environ, problems).node(data, "", 0)
+
+
+def _code_point(error: "yaml.reader.ReaderError") -> int:
+    character = error.character
+    return character if isinstance(character, int) else ord(character)
 
 
 def _yaml_hint(what: str) -> str:
@@ -102,7 +107,7 @@ class _Reader:
     def _fits(self, path: str, depth: int) -> bool:
         self._count += 1
         if depth > _MAX_DEPTH:
-            self._problems.add("not usable: nested too deeply, or refers to itself", path=path)
+            self._problems.add("not usable: nested too deeply, or refers to itself", path=path.partition("[")[0])
             return False
         if self._count == _MAX_NODES:
             self._problems.add(f"not usable: more than {_MAX_NODES:,} values", path=path)

@@ -7,6 +7,8 @@ from caxton_llm.providers.settings import SECRET_FIELDS
 
 __all__ = ["Problems", "holds_secret", "nearest"]
 
+_SECRET_MAPPINGS = frozenset({"headers", "token_params", "extra_body"})
+
 
 class Problems:
     """The mistakes found so far in one document, and the lines of its keys.
@@ -60,4 +62,5 @@ def nearest(name: str, known: list[str]) -> str:
 
 def holds_secret(path: str) -> bool:
     """Whether what stands at `path` may be a secret, so that no message shows it."""
-    return any(key.partition("[")[0] in SECRET_FIELDS for key in path.split("."))
+    keys = [key.partition("[")[0] for key in path.split(".")]
+    return keys[-1] in SECRET_FIELDS or not _SECRET_MAPPINGS.isdisjoint(keys)

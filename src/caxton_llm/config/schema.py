@@ -72,7 +72,7 @@ class ProviderEntry(ProviderSettings, frozen=True, kw_only=True):
     """One provider, and how it is reached. Times are in seconds, delays in milliseconds.
 
     These keys stand directly under `llm` (one provider), in an item of `llm.providers` (several), or under an agent's `llm`.
-    Beside `llm.providers`, the keys of `SHARED_KEYS` may also stand under `llm`: for every entry and agent that does not say
+    Beside `llm.providers`, the keys marked *Shared* may also stand under `llm`: for every entry and agent that does not say
     otherwise.
     """
 
@@ -101,7 +101,7 @@ class ProviderEntry(ProviderSettings, frozen=True, kw_only=True):
     health_check: HealthCheckBlock | None = None
     """Regular checks of this provider."""
     api_keys: tuple[str | SecretReference, ...] = ()
-    """Several keys of one account, instead of `api_key`."""
+    """Several keys of one account, instead of `api_key`; this version uses the first."""
 
 
 SHARED_KEYS = (

@@ -80,6 +80,8 @@ def check_secrets(entry: ProviderEntry, path: str, problems: Problems) -> None:
 
 def _check_reference(reference: SecretReference, path: str, problems: Problems) -> None:
     source = reference.source
+    if problems.reported(f"{path}.source"):
+        return
     for key in _NEEDED[source]:
         if not getattr(reference, key):
             problems.add_missing(f"{path}.{key}", f"the source {source} needs it")

@@ -4,8 +4,9 @@ from typing import NoReturn, cast, get_args
 from urllib.parse import quote
 
 from caxton_llm.errors import ConfigurationError, ConfigurationProblem, UnsupportedFeature
-from caxton_llm.protocols import Credentials, Defaults, EncodedChat, EncodeOptions, Quirks, WireRequest, WireResponse
+from caxton_llm.protocols import Credentials, EncodedChat, Quirks, WireRequest, WireResponse
 from caxton_llm.providers.base_url import parse_base_url
+from caxton_llm.providers.chat_options import JSON_BODY, ChatOptions, entry_headers, sent_model
 from caxton_llm.providers.credentials import OAuth2ClientCredentials, StaticCredentials, bearer
 from caxton_llm.providers.exchange import ChatExchange
 from caxton_llm.providers.settings import CustomApi, ProviderSettings, SecretReference
@@ -66,28 +67,19 @@ class CustomAdapter:
         self._origin, self._prefix = parse_base_url(api.base_url, default_path=None)
         self._path = api.path
         self._health_path = api.health_path
-        self._headers = tuple((name.lower(), value) for name, value in settings.headers.items())
+        self._settings = settings
+        self._headers = entry_headers(settings)
         self._text = TextDialect(_text_api(api))
-        self._quirks = settings.quirks or Quirks()
-        self._strict = settings.parameters == "strict"
-        self._defaults = Defaults(
-            max_tokens=settings.max_tokens, temperature=settings.temperature, extra=settings.extra_body
-        )
+        self._options = ChatOptions(settings, settings.quirks or Quirks())
         self._refuse_unsendable(settings)
 
     def open(self, request: ChatRequest, info: ModelInfo, *, stream: bool) -> "CustomExchange":
         """Raises `InvalidRequest` or `UnsupportedFeature` before anything is sent."""
-        options = EncodeOptions(
-            model=info, send_model=request.model, quirks=self._quirks, defaults=self._defaults, strict=self._strict
-        )
-        encoded = self._text.encode_chat(request, options, stream=stream)
-        path = (self._prefix + _joined(self._path)).replace("{model}", quote(request.model, safe="")) or "/"
+        model = sent_model(self._settings, info.id)
+        encoded = self._text.encode_chat(request, self._options.of(info, send_model=model), stream=stream)
+        path = (self._prefix + _joined(self._path)).replace("{model}", quote(model, safe=""))
         wire = WireRequest(
-            method="POST",
-            origin=self._origin,
-            path=path,
-            headers=encoded.headers + self._headers,
-            body=encoded.body,
+            method="POST", origin=self._origin, path=path or "/", headers=JSON_BODY + self._headers, body=encoded.body
         )
         return CustomExchange(self._text, wire, encoded)
 

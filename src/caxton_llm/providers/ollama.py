@@ -4,10 +4,12 @@ from typing import NoReturn
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from caxton_llm.errors import MalformedResponse, UnsupportedFeature
-from caxton_llm.protocols import Defaults, EncodeOptions, Quirks, WireRequest
+from caxton_llm.protocols import Quirks, WireRequest
 from caxton_llm.providers.base_url import parse_base_url
+from caxton_llm.providers.chat_options import JSON_BODY, ChatOptions, entry_headers, sent_model
 from caxton_llm.providers.credentials import StaticCredentials, bearer
 from caxton_llm.providers.exchange import ChatExchange
 from caxton_llm.providers.settings import ProviderSettings
@@ -17,7 +19,6 @@ from caxton_llm.wire import ollama_chat
 __all__ = ["OllamaAdapter", "adapter", "credentials"]
 
 _DEFAULT_URL = "http://localhost:11434"
-_JSON = (("content-type", "application/json"),)
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _MOSTLY = 0.5
 """A model with a smaller share of itself in the memory of the GPU runs mostly on the CPU."""
@@ -64,26 +65,16 @@ class OllamaAdapter:
     def __init__(self, settings: ProviderSettings) -> None:
         self.name = settings.entry_name
         self._origin, self._prefix = parse_base_url(settings.base_url or _DEFAULT_URL, default_path="")
-        self._headers = tuple((name.lower(), value) for name, value in settings.headers.items())
-        self._gpu_wanted = settings.gpu_acceleration is True
-        self._quirks = settings.quirks or Quirks()
-        self._strict = settings.parameters == "strict"
-        self._defaults = Defaults(
-            max_tokens=settings.max_tokens,
-            temperature=settings.temperature,
-            top_p=settings.top_p,
-            reasoning_effort=settings.reasoning_effort,
-            extra=_server_settings(settings) | settings.extra_body,
-        )
+        self._settings = settings
+        self._headers = entry_headers(settings)
+        sent = replace(settings, extra_body=_server_settings(settings) | settings.extra_body)
+        self._options = ChatOptions(sent, settings.quirks or Quirks())
 
     def open(self, request: ChatRequest, info: ModelInfo, *, stream: bool) -> ChatExchange:
         """Raises `InvalidRequest` or `UnsupportedFeature` before anything is sent."""
-        options = EncodeOptions(
-            model=info, send_model=request.model, quirks=self._quirks, defaults=self._defaults, strict=self._strict
-        )
+        options = self._options.of(info, send_model=sent_model(self._settings, info.id))
         encoded = ollama_chat.encode_chat(request, options, stream=stream)
-        wire = self._request("POST", "/api/chat", encoded.headers, encoded.body)
-        return ChatExchange(ollama_chat, wire, encoded)
+        return ChatExchange(ollama_chat, self._request("POST", "/api/chat", encoded.body), encoded)
 
     def probe(self) -> WireRequest:
         """`GET /api/version`: answers without loading a model."""
@@ -91,7 +82,7 @@ class OllamaAdapter:
 
     def model_info_request(self, model: str) -> WireRequest:
         """`POST /api/show`."""
-        return self._request("POST", "/api/show", _JSON, msgspec.json.encode({"model": model}))
+        return self._request("POST", "/api/show", msgspec.json.encode({"model": model}))
 
     def decode_model_info(self, model: str, body: bytes) -> ModelInfo:
         """The model's own window, or the smaller one that its Modelfile sets, and its capabilities."""
@@ -116,7 +107,7 @@ class OllamaAdapter:
 
     def gpu_check(self) -> WireRequest | None:
         """`GET /api/ps`, which tells where the loaded models are; `None` unless `gpu_acceleration` is true."""
-        return self._request("GET", "/api/ps") if self._gpu_wanted else None
+        return self._request("GET", "/api/ps") if self._settings.gpu_acceleration is True else None
 
     def decode_gpu_use(self, body: bytes, model: str) -> str | None:
         """A warning when `model` is loaded and less than half of it is in the memory of a GPU. Raises `MalformedResponse`."""
@@ -136,12 +127,9 @@ class OllamaAdapter:
                 )
         return None
 
-    def _request(
-        self, method: str, path: str, headers: tuple[tuple[str, str], ...] = (), body: bytes = b""
-    ) -> WireRequest:
-        return WireRequest(
-            method=method, origin=self._origin, path=self._prefix + path, headers=headers + self._headers, body=body
-        )
+    def _request(self, method: str, path: str, body: bytes = b"") -> WireRequest:
+        headers = JSON_BODY + self._headers if body else self._headers
+        return WireRequest(method=method, origin=self._origin, path=self._prefix + path, headers=headers, body=body)
 
 
 def _server_settings(settings: ProviderSettings) -> dict[str, Json]:

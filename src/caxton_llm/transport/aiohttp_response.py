@@ -33,11 +33,13 @@ class AiohttpResponse:
     """A response whose headers have arrived. One task reads it. Dropped without `release`, it closes its connection."""
 
     __slots__ = (
+        "__weakref__",
         "_content",
         "_drains",
         "_failure",
         "_idle_s",
         "_loop",
+        "_protocol",
         "_released",
         "_response",
         "_route",
@@ -71,6 +73,9 @@ class AiohttpResponse:
         self._released = False
         self._failure: LlmError | None = None
         self._content.on_eof(slot.give)
+        ends_with_connection = "content-length" not in headers and "transfer-encoding" not in headers
+        connection = response.connection if ends_with_connection else None
+        self._protocol = None if connection is None else connection.protocol
 
     def __repr__(self) -> str:  # aiohttp's shows the headers
         return f"AiohttpResponse({self.status})"
@@ -111,7 +116,10 @@ class AiohttpResponse:
             raise self._failure
         try:
             async with asyncio.timeout(self._idle_s):
-                return await self._content.readany()
+                data = await self._content.readany()
+            if not data:
+                self._check_end()
+            return data
         except asyncio.CancelledError:
             self.abort()
             raise
@@ -121,6 +129,12 @@ class AiohttpResponse:
             failure = translate(error, self._route)
         self._fail(failure)
         raise failure
+
+    def _check_end(self) -> None:
+        """aiohttp takes a reset for the end of a body that ends with its connection."""
+        error = None if self._protocol is None else self._protocol.exception()
+        if isinstance(error, OSError):
+            raise error
 
     def _fail(self, failure: LlmError) -> None:
         self._failure = failure

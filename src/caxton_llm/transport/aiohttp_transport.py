@@ -7,6 +7,7 @@ connection limit and its own retry. Importing this module imports aiohttp.
 import asyncio
 import io
 import ssl
+import weakref
 from types import SimpleNamespace
 
 import aiohttp
@@ -61,6 +62,7 @@ class AiohttpTransport:
         self._slots: dict[Origin, Slots] = {}
         self._session: aiohttp.ClientSession | None = None
         self._fresh_session: aiohttp.ClientSession | None = None
+        self._open: weakref.WeakSet[AiohttpResponse] = weakref.WeakSet()
         self._drains: set[asyncio.Task[None]] = set()
         self._closed = False
 
@@ -92,6 +94,8 @@ class AiohttpTransport:
     async def aclose(self) -> None:
         """Close every connection; requests under way fail with `StreamInterrupted`. Safe to call twice."""
         self._closed = True
+        for response in list(self._open):
+            response.abort()
         for task in self._drains:
             task.cancel()
         await asyncio.gather(*self._drains, return_exceptions=True)
@@ -125,7 +129,7 @@ class AiohttpTransport:
             request.method,
             URL(f"{request.origin}{request.path}", encoded=True),
             headers=headers,
-            data=request.body if len(request.body) <= _LARGE else io.BytesIO(request.body),
+            data=io.BytesIO(request.body) if len(request.body) > _LARGE else request.body or None,
             proxy=self._proxy,
             allow_redirects=False,
             timeout=aiohttp.ClientTimeout(total=None, connect=route.connect_timeout_s, ceil_threshold=_NEVER),
@@ -142,6 +146,7 @@ class AiohttpTransport:
                 raise ConnectFailed(
                     f"the proxy {self._proxy_name} answered 407; check the user and password in the proxy's URL"
                 )
+            self._open.add(opened)
             opened.decoder = body_decoder(opened.status, opened.headers)
         except BaseException:
             opened.abort()

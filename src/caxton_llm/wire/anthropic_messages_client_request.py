@@ -25,7 +25,7 @@ from caxton_llm.types import (
     ResponseFormat,
     Tool,
 )
-from caxton_llm.wire.anthropic_messages_client_invalid import invalid_body
+from caxton_llm.wire.anthropic_messages_client_invalid import invalid_body, invalid_field
 from caxton_llm.wire.anthropic_messages_client_turns import Turn, decode_turns
 from caxton_llm.wire.anthropic_messages_response import DIALECT
 from caxton_llm.wire.anthropic_messages_thinking import budget_effort
@@ -94,6 +94,7 @@ _request_decoder = msgspec.json.Decoder(_Request)
 _fields_decoder = msgspec.json.Decoder(dict[str, Raw])
 
 _COMMON_FIELDS = frozenset(_Request.__struct_fields__) - {"thinking", "output_config", "top_k"}
+_NULL = Raw(b"null")
 _CHOICES = {"auto": "auto", "any": "required", "none": "none"}
 _SERVICE_TIERS = {"standard_only": "default"}
 
@@ -192,11 +193,18 @@ def _effort(wire: _Request) -> str | None:
 
 
 def _extra(fields: dict[str, Raw], config: _OutputConfig | None) -> dict[str, Json]:
-    extra: dict[str, Json] = {name: value for name, value in fields.items() if name not in _COMMON_FIELDS}
+    extra: dict[str, Json] = {
+        name: value for name, value in fields.items() if name not in _COMMON_FIELDS and value != _NULL
+    }
     if config is not None and config.format is not None:  # that one is in the common model
         rest = _fields_decoder.decode(fields["output_config"])
         del rest["format"]
         extra["output_config"] = Raw(msgspec.json.encode(rest))
         if not rest:
             del extra["output_config"]
+    for name, value in extra.items():
+        try:
+            msgspec.json.decode(value)
+        except msgspec.ValidationError as error:  # a number that is out of range
+            raise invalid_field(error, name) from None
     return extra

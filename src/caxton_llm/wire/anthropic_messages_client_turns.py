@@ -270,7 +270,7 @@ def _add_assistant(placed: list[_Placed], path: str, messages: list[Message], or
             calls.append(_call(block, place))
             places.append(f"{place}.id")
         elif isinstance(block, _Thinking | _Redacted):
-            thinking.append(msgspec.json.decode(raw))
+            thinking.append(_verbatim(raw, place))
             if isinstance(block, _Thinking):
                 reasoning.append(block.thinking)
         else:
@@ -284,6 +284,13 @@ def _add_assistant(placed: list[_Placed], path: str, messages: list[Message], or
     )
     messages.append(message)
     origins.append(_Origin(path, places))
+
+
+def _verbatim(raw: Raw, path: str) -> Json:
+    try:
+        return msgspec.json.decode(raw)
+    except msgspec.ValidationError as error:  # a number that is out of range
+        raise invalid_field(error, path) from None
 
 
 def _call(block: _ToolUse, path: str) -> ToolCall:

@@ -22,12 +22,13 @@ from caxton_llm.wire.anthropic_messages_settings import Settings, plan_settings,
 from caxton_llm.wire.anthropic_messages_tools import forces_a_tool, names_on_wire, plan_tools
 from caxton_llm.wire.anthropic_messages_turns import Conversation, encode_conversation, is_prefill
 from caxton_llm.wire.conversation import check_conversation
+from caxton_llm.wire.legacy_functions import modernized
 from caxton_llm.wire.parameters import ParameterNotes
 
 __all__ = ["encode_chat", "encode_count"]
 
 _encode = msgspec.json.Encoder().encode
-_JSON_HEADERS = (("content-type", "application/json"),)
+
 
 _NO_SUCH_PARAMETER = "Anthropic has no such parameter"
 _TUNING_ONLY = ("seed", "logit_bias", "prompt_cache_key", "verbosity")
@@ -102,7 +103,7 @@ def _bytes_of(fields: dict[str, Json]) -> bytes:
 
 
 def _headers(betas: list[str]) -> tuple[tuple[str, str], ...]:
-    return (*_JSON_HEADERS, ("anthropic-beta", ",".join(betas))) if betas else _JSON_HEADERS
+    return (("anthropic-beta", ",".join(betas)),) if betas else ()
 
 
 def _body_of(request: ChatRequest, options: EncodeOptions, notes: ParameterNotes) -> _Body:
@@ -149,6 +150,7 @@ def _refuse_impossible(request: ChatRequest, options: EncodeOptions, notes: Para
 
 
 def _translated(request: ChatRequest, options: EncodeOptions, notes: ParameterNotes) -> _Body:
+    request = modernized(request)
     check_conversation(request.messages)
     _refuse_what_changes_meaning(request, notes)
     names = names_on_wire(request)

@@ -167,7 +167,6 @@ class AnthropicStreamDecoder:
                 continue
             chunk.id = self._id
             chunk.model = self._model
-            chunk.event = name
             if keep_bytes:
                 chunk.wire = payload
             chunks.append(chunk)
@@ -190,15 +189,18 @@ class AnthropicStreamDecoder:
             event = _event_decoder.decode(payload)
         except msgspec.ValidationError as error:
             if _is_unknown(payload):
-                return ChatChunk()
+                return ChatChunk(event=name)
             raise MalformedResponse(f"an event of the stream is not as the provider's API promises: {error}") from None
         except NOT_JSON:
             self._skip()
             return None
         if event.error:
             raise classify_error_value(msgspec.json.decode(payload))
-        handler = _HANDLERS.get(event.type or name or "")
-        return handler(self, event) if handler is not None else ChatChunk()
+        kind = event.type or name or ""
+        handler = _HANDLERS.get(kind)
+        chunk = handler(self, event) if handler is not None else ChatChunk()
+        chunk.event = name or kind
+        return chunk
 
     def _skip(self) -> None:
         if self.warnings or self._tools:

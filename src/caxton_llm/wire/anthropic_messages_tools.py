@@ -24,7 +24,6 @@ class ToolPlan(Struct, kw_only=True):
 def names_on_wire(request: ChatRequest) -> dict[str, str]:
     """The caller's name of a tool -> its name on the wire, for those that Anthropic would refuse."""
     names = [tool.function.name for tool in request.tools or () if tool.function is not None]
-    names += [function.name for function in request.functions or ()]
     names += _names_in_history(request)
     return wire_tool_names(names) if names else {}
 
@@ -32,16 +31,13 @@ def names_on_wire(request: ChatRequest) -> dict[str, str]:
 def _names_in_history(request: ChatRequest) -> list[str]:
     names = []
     for message in request.messages:
-        if message.tool_calls:
-            names += [call.function.name for call in message.tool_calls if call.function is not None]
-        elif message.function_call is not None:
-            names.append(message.function_call.name)
+        names += [call.function.name for call in message.tool_calls or () if call.function is not None]
     return names
 
 
 def forces_a_tool(request: ChatRequest) -> bool:
     """The request allows no answer without a tool call."""
-    choice = _choice_of(request)
+    choice = request.tool_choice
     if isinstance(choice, dict) and choice.get("type") == "allowed_tools":
         return _allowed(choice).get("mode") == "required"
     return choice not in (None, "auto", "none")
@@ -49,8 +45,7 @@ def forces_a_tool(request: ChatRequest) -> bool:
 
 def plan_tools(request: ChatRequest, model: ModelInfo, names: dict[str, str], notes: ParameterNotes) -> ToolPlan:
     """Raises `UnsupportedFeature` for a tool that is no function, `InvalidRequest` for a choice of an absent tool."""
-    definitions = _definitions(request, notes)
-    choice = _choice_of(request)
+    definitions, choice = request.tools, request.tool_choice
     if not definitions:
         return _plan_without_tools(request, names, notes)
     if model.capabilities.tools is False:
@@ -80,14 +75,6 @@ def _plan_without_tools(request: ChatRequest, names: dict[str, str], notes: Para
         tools=[{"name": names.get(name, name), "input_schema": _NO_PARAMETERS} for name in called],
         choice={"type": "none"},
     )
-
-
-def _definitions(request: ChatRequest, notes: ParameterNotes) -> list[Tool]:
-    if request.tools:
-        return request.tools
-    if request.functions:
-        notes.map("functions", "tools")
-    return [Tool(type="function", function=function) for function in request.functions or ()]
 
 
 def _tool(tool: Tool, index: int, names: dict[str, str], notes: ParameterNotes) -> dict[str, Json]:
@@ -128,10 +115,6 @@ def _make_strict(encoded: dict[str, Json], name: str, notes: ParameterNotes) -> 
 # -- the choice ---------------------------------------------------------------------------------------------------------
 
 
-def _choice_of(request: ChatRequest) -> _Choice | None:
-    return request.tool_choice if request.tool_choice is not None else request.function_call
-
-
 def _choice(
     choice: _Choice | None, definitions: list[Tool], names: dict[str, str], *, parallel: bool | None
 ) -> dict[str, Json] | None:
@@ -153,11 +136,9 @@ def _choice(
 
 
 def _chosen_name(choice: _Choice, definitions: list[Tool], names: dict[str, str]) -> str:
-    """`{"type": "function", "function": {"name": ...}}`, or the deprecated `{"name": ...}`."""
-    name: Json = None
-    if isinstance(choice, dict):
-        function = choice.get("function")
-        name = function.get("name") if isinstance(function, dict) else choice.get("name")
+    """`choice` is `{"type": "function", "function": {"name": ...}}`."""
+    function = choice.get("function") if isinstance(choice, dict) else None
+    name = function.get("name") if isinstance(function, dict) else None
     if not isinstance(name, str):
         raise InvalidRequest("tool_choice must be auto, none, required, or a function by its name", param="tool_choice")
     if not any(tool.function is not None and tool.function.name == name for tool in definitions):

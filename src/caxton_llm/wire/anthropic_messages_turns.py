@@ -81,7 +81,6 @@ class _Writer:
         self._names = names
         self._notes = notes
         self._results = 0
-        self._last_function: dict[str, str] = {}
 
     def add(self, index: int, message: Message) -> None:
         role = message.role
@@ -89,11 +88,11 @@ class _Writer:
             self._open("user").extend(self._blocks(index, message.content))
         elif role == "assistant":
             self._assistant(index, message)
-        elif role in ("tool", "function"):
+        elif role == "tool":
             self._tool_result(index, message)
         else:
             self._system(index, message)
-        if message.name is not None and role != "function":
+        if message.name is not None and role != "tool":
             self._notes.strip(f"messages[{index}].name", "Anthropic's messages have no name")
 
     def finish(self) -> None:
@@ -181,10 +180,6 @@ class _Writer:
                     param=f"messages[{index}].tool_calls[{position}]",
                 )
             blocks.append(self._tool_use(call.id, call.function))
-        if message.function_call is not None and not message.tool_calls:
-            called = f"call_{index}"
-            self._last_function[message.function_call.name] = called
-            blocks.append(self._tool_use(called, message.function_call))
         self._note_extras(index, message, content)
 
     def _thinking(self, index: int, message: Message) -> list[Block]:
@@ -221,15 +216,7 @@ class _Writer:
     # -- tool results ---------------------------------------------------------------------------------------------------
 
     def _tool_result(self, index: int, message: Message) -> None:
-        if message.role == "function":
-            call_id = self._last_function.get(message.name or "")
-            if call_id is None:
-                raise InvalidRequest(
-                    "a function message needs the name of a function called before", param=f"messages[{index}].name"
-                )
-        else:
-            call_id = _wire_id(message.tool_call_id or "")
-        block: Block = {"type": "tool_result", "tool_use_id": call_id}
+        block: Block = {"type": "tool_result", "tool_use_id": _wire_id(message.tool_call_id or "")}
         if isinstance(message.content, str):
             if message.content:
                 block["content"] = message.content

@@ -44,7 +44,7 @@ _MOST_BYTES_PER_TOKEN = 6
 
 class _Function(Struct):
     name: str
-    arguments: Raw | None = None
+    arguments: Raw = Raw()
 
 
 class _Call(Struct):
@@ -285,9 +285,9 @@ def _epoch_s(created_at: str) -> int:
         return 0
 
 
-def _arguments(arguments: Raw | None) -> str:
+def _arguments(arguments: Raw) -> str:
     """The arguments as compact JSON text; a server that sends them as text already is believed."""
-    raw = bytes(arguments or b"")
+    raw = bytes(arguments)
     if raw in (b"", b"null"):
         return "{}"
     try:

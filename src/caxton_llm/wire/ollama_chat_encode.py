@@ -18,8 +18,6 @@ from caxton_llm.wire.parameters import ParameterNotes
 
 __all__ = ["OllamaRestore", "encode_chat"]
 
-_JSON_HEADERS = (("content-type", "application/json"),)
-
 _OPTION_EXTRAS = frozenset(
     {
         "main_gpu",
@@ -103,7 +101,6 @@ def encode_chat(request: ChatRequest, options: EncodeOptions, *, stream: bool) -
     _report_dropped(request, notes)
     return EncodedChat(
         body=_encoder.encode(body),
-        headers=_JSON_HEADERS,
         report=notes.report(),
         restore=OllamaRestore(
             context_window=window if isinstance(window, int) else None,

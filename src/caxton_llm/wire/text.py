@@ -22,9 +22,6 @@ from caxton_llm.wire.text_stream import TextStreamDecoder, TextStreamShape
 
 __all__ = ["TextApi", "TextDialect"]
 
-_JSON_HEADERS = (("content-type", "application/json"), ("accept", "application/json, text/plain"))
-_STREAM_HEADERS = (("content-type", "application/json"),)
-
 _TUNING_ONLY = (
     "frequency_penalty",
     "logit_bias",
@@ -93,7 +90,6 @@ class TextDialect:
         _report_dropped(request, notes)
         return EncodedChat(
             body=msgspec.json.encode(body),
-            headers=_STREAM_HEADERS if stream else _JSON_HEADERS,
             report=notes.report(),
             restore=TextRestore(model=options.send_model),
         )
@@ -160,11 +156,14 @@ class TextDialect:
 
     def _extras(self, request: ChatRequest, options: EncodeOptions, notes: ParameterNotes) -> dict[str, Json]:
         """The caller's fields outside the common model: the API may know them, so they are sent unless the entry's quirks
-        say otherwise."""
+        say otherwise, or they belong to another vendor's dialect."""
+        foreign = request.source is not None and request.source.dialect != "openai_chat"
         sent: dict[str, Json] = {}
         for name, value in request.extra.items():
             if name in self._roots:
                 notes.refuse(name, "the configuration fills this field of the API")
+            elif foreign:
+                notes.drop(name, "it belongs to another vendor's API")
             elif options.quirks.extra_parameters and name not in options.quirks.drop:
                 sent[name] = value
             else:

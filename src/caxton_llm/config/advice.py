@@ -1,0 +1,136 @@
+"""What an operator should know about a configuration that has no mistakes."""
+
+from datetime import date, timedelta
+
+from caxton_llm.config.addresses import host_of, is_this_machine, uses_plain_http
+from caxton_llm.config.configuration import Entry
+from caxton_llm.config.kinds import is_vendor_host
+from caxton_llm.config.problems import Problems
+from caxton_llm.config.schema import ConfigurationFile, LlmBlock, ProviderEntry
+from caxton_llm.errors import ConfigurationProblem
+from caxton_llm.providers.catalog import Catalog, shipped_catalog
+from caxton_llm.routing.timeouts import Timeouts
+from caxton_llm.types import ModelInfo
+
+__all__ = ["NOT_YET_APPLIED", "entry_warnings", "file_warnings"]
+
+NOT_YET_APPLIED = {
+    "llm.caching": "answers are not kept yet",
+    "llm.security.content_filtering": "content is not filtered yet",
+    "llm.security.pii_redaction": "personal data is not taken out yet",
+    "llm.security.audit_logging": "no audit log is kept yet",
+    "llm.compliance.data_residency": "the region is not enforced yet",
+    "llm.compliance.encryption_at_rest": "nothing is stored, and nothing is encrypted yet",
+    "llm.compliance.network_isolation": "addresses are not restricted yet",
+    "llm.monitoring.budget_limit_usd": "the budget is not enforced yet",
+    "llm.health_check": "providers are not checked regularly yet",
+    "llm.fallback_strategy": "a failed provider is not followed by the next one yet",
+}
+"""Blocks that are read and checked, and what they do not do in this version. A path counts when its value is set and true."""
+
+_RETIRES_SOON = timedelta(days=60)
+_CATALOGUED = ("openai", "anthropic", "azure")
+
+
+def file_warnings(document: ConfigurationFile, problems: Problems) -> list[ConfigurationProblem]:
+    """What concerns the file as a whole."""
+    warnings = []
+    if document.llm is not None:
+        for path, what in NOT_YET_APPLIED.items():
+            if _is_set(document.llm, path.split(".")[1:]):
+                warnings.append(problems.at(f"has no effect in this version: {what}", path=path))
+    for index, agent in enumerate(document.agents):
+        if agent.system_prompt is not None:
+            path = f"agents[{index}].system_prompt"
+            warnings.append(problems.at("has no effect in this version: it is not sent yet", path=path))
+    if document.server is not None and not is_this_machine(document.server.host):
+        warnings.append(
+            problems.at(
+                "whoever reaches this address can use the configured providers: the gateway asks for no key",
+                path="server.host",
+                hint="listen on 127.0.0.1, or let a proxy check who is calling",
+            )
+        )
+    return warnings
+
+
+def _is_set(llm: LlmBlock, keys: list[str]) -> bool:
+    value: object = llm
+    for key in keys:
+        value = getattr(value, key)
+        if value is None:
+            return False
+    if keys == ["fallback_strategy"]:
+        return llm.providers is not None and len(llm.providers) > 1
+    return getattr(value, "enabled", value) is not False
+
+
+def entry_warnings(entry: Entry, problems: Problems, today: date) -> list[ConfigurationProblem]:
+    """What concerns one provider."""
+    settings, path = entry.settings, entry.path
+    warnings = [*_key_warnings(settings, path, problems), *_timeout_warnings(entry.timeouts, path, problems)]
+    if settings.auto_upgrade is not None and settings.model_version is None:
+        message = "has no effect without 'model_version'"
+        warnings.append(problems.at(message, path=f"{path}.auto_upgrade"))
+    if entry.kind in _CATALOGUED:
+        for model in entry.models:
+            text = _model_warning(settings, model, today, shipped_catalog())
+            if text:
+                warnings.append(problems.at(text, path=_model_path(settings, model, path)))
+    return warnings
+
+
+def _key_warnings(entry: ProviderEntry, path: str, problems: Problems) -> list[ConfigurationProblem]:
+    warnings = []
+    for key in ("base_url", "endpoint"):
+        address = getattr(entry, key)
+        if address and uses_plain_http(address) and (entry.api_key or entry.api_keys or entry.entra_id):
+            message = "plain http: the key and all requests can be read on the way"
+            warnings.append(problems.at(message, path=f"{path}.{key}", hint="use https"))
+    if len(entry.api_keys) > 1:
+        message = "only the first key is used in this version"
+        warnings.append(problems.at(message, path=f"{path}.api_keys"))
+    return warnings
+
+
+def _timeout_warnings(timeouts: Timeouts, path: str, problems: Problems) -> list[ConfigurationProblem]:
+    if timeouts.attempt_s <= timeouts.deadline_s:
+        return []
+    message = f"is longer than the deadline of {timeouts.deadline_s:g} s, which ends the request first"
+    return [problems.at(message, path=f"{path}.timeout_seconds", hint="raise deadline_seconds")]
+
+
+def _model_path(entry: ProviderEntry, model: str, path: str) -> str:
+    for key in ("model_version", "model", "deployment_name"):
+        if getattr(entry, key) == model:
+            return f"{path}.{key}"
+    return f"{path}.models[{entry.models.index(model)}]"
+
+
+def _model_warning(entry: ProviderEntry, model: str, today: date, catalogue: Catalog) -> str:
+    if not catalogue.knows(entry.provider, catalogue.base_model(entry, model)):
+        return _unknown_model(entry, model)
+    info = catalogue.describe(entry, model)
+    if info.parameters.chat_completions is False:
+        return f"{model} answers on OpenAI's Responses API only, which is not supported"
+    return _retirement(info, today)
+
+
+def _unknown_model(entry: ProviderEntry, model: str) -> str:
+    if entry.model_facts is not None and entry.model_facts.context_window is not None:
+        return ""
+    if entry.provider == "azure":
+        return f"which model is behind {model} is not known, so its limits and its price are not: set model_facts.base_model"
+    host = host_of(entry.base_url or "")
+    if host and not is_vendor_host(entry.provider, host):
+        return ""
+    return f"{model} is not in the catalogue: its limits and its price are not known (model_facts can tell them)"
+
+
+def _retirement(info: ModelInfo, today: date) -> str:
+    if info.retires_on is None or info.retires_not_before:
+        return f"{info.id} is retired" if info.lifecycle == "retired" else ""
+    day = date.fromisoformat(info.retires_on)
+    if day <= today:
+        return f"{info.id} was retired on {day}: requests for it fail"
+    return f"{info.id} will be retired on {day}" if day - today <= _RETIRES_SOON else ""

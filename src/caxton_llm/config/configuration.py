@@ -1,0 +1,110 @@
+"""The configuration as the program uses it.
+
+What keeps a program from serving, but not a file from being read (no provider, no model), is in `gaps`; what the operator
+should know is in `warnings`.
+"""
+
+from collections.abc import Callable, Mapping
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from caxton_llm.config.schema import (
+    CachingBlock,
+    ComplianceBlock,
+    MonitoringBlock,
+    ProviderEntry,
+    SecurityBlock,
+    ServerBlock,
+    StreamingBlock,
+)
+from caxton_llm.errors import ConfigurationProblem
+from caxton_llm.routing.retry import RetryPolicy
+from caxton_llm.routing.timeouts import Timeouts
+
+__all__ = ["Agent", "Configuration", "Entry"]
+
+
+class Entry(Struct, frozen=True, kw_only=True):
+    """One provider that requests can be sent to. `name` is unique; an agent's own provider is called `agent:NAME`."""
+
+    name: str
+    settings: ProviderEntry
+    timeouts: Timeouts
+    retry: RetryPolicy
+    path: str
+    """Where the entry stands in the file: `llm.providers[0]`."""
+
+    @property
+    def kind(self) -> str:
+        """The `provider` key."""
+        return self.settings.provider
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Every model that the entry serves; the first is sent when a request names the entry. May be empty."""
+        names = (self.settings.main_model, *self.settings.models)
+        return tuple(dict.fromkeys(name for name in names if name))
+
+    @property
+    def sent_models(self) -> dict[str, str]:
+        """For every model name that leads here: the model that is sent. `model` leads to a pinned `model_version`."""
+        sent = {name: name for name in self.models}
+        for name in (self.settings.model, self.settings.deployment_name):
+            if name:
+                sent.setdefault(name, self.settings.main_model)
+        return sent
+
+
+class Agent(Struct, frozen=True, kw_only=True):
+    """An agent. Without an entry of its own the configuration's providers serve it."""
+
+    name: str
+    capabilities: tuple[str, ...]
+    entry: Entry | None
+    description: str | None = None
+    system_prompt: str | None = None
+
+
+class Configuration(Struct, frozen=True, kw_only=True):
+    """Everything that a configuration says, ready for use.
+
+    `entries` are the providers under `llm`, the highest priority first. Secrets that are kept elsewhere are still references
+    until `resolve_secrets` has been called.
+    """
+
+    file: str
+    entries: tuple[Entry, ...]
+    agents: tuple[Agent, ...]
+    fallback_strategy: str
+    server: ServerBlock
+    streaming: StreamingBlock | None
+    caching: CachingBlock | None
+    monitoring: MonitoringBlock
+    security: SecurityBlock
+    compliance: ComplianceBlock
+    warnings: tuple[ConfigurationProblem, ...] = ()
+    gaps: tuple[ConfigurationProblem, ...] = ()
+    lines: Mapping[str, int] = {}
+    """The line of every key, for problems that are found later."""
+
+    def __repr__(self) -> str:
+        names = [entry.name for entry in self.all_entries]
+        return f"Configuration(file={self.file!r}, entries={names!r}, warnings={len(self.warnings)}, gaps={len(self.gaps)})"
+
+    @property
+    def default_entry(self) -> Entry | None:
+        """The entry that serves a request which names none; `None` when there are only agents."""
+        return self.entries[0] if self.entries else None
+
+    @property
+    def all_entries(self) -> tuple[Entry, ...]:
+        """The entries, then those of the agents."""
+        return (*self.entries, *(agent.entry for agent in self.agents if agent.entry is not None))
+
+    def with_entries(self, change: Callable[[Entry], Entry]) -> "Configuration":
+        """The same configuration with every entry, also the agents', replaced by what `change` makes of it."""
+        agents = tuple(
+            agent if agent.entry is None else replace(agent, entry=change(agent.entry)) for agent in self.agents
+        )
+        return replace(self, entries=tuple(change(entry) for entry in self.entries), agents=agents)

@@ -1,0 +1,165 @@
+"""From a file that has no mistakes to a `Configuration`: shorthands unfolded, shared values handed down, older names
+replaced."""
+
+from datetime import date
+from pathlib import Path
+from typing import TypeVar
+
+from msgspec.structs import replace
+
+from caxton_llm.config.advice import entry_warnings, file_warnings
+from caxton_llm.config.configuration import Agent, Configuration, Entry
+from caxton_llm.config.problems import Problems
+from caxton_llm.config.schema import (
+    SHARED_KEYS,
+    AgentBlock,
+    CachingBlock,
+    ComplianceBlock,
+    ConfigurationFile,
+    LlmBlock,
+    MonitoringBlock,
+    ProviderEntry,
+    RetryPolicyBlock,
+    SecurityBlock,
+    ServerBlock,
+)
+from caxton_llm.errors import ConfigurationProblem
+from caxton_llm.routing.retry import RetryPolicy
+from caxton_llm.routing.timeouts import Timeouts
+
+__all__ = ["resolve"]
+
+_Value = TypeVar("_Value")
+
+_NEEDS_MODEL = {
+    "openai": "model",
+    "anthropic": "model",
+    "ollama": "model",
+    "vllm": "model",
+    "azure": "deployment_name",
+}
+
+
+def resolve(document: ConfigurationFile, problems: Problems, *, today: date) -> Configuration:
+    """The configuration of a file without mistakes; `problems` knows the lines."""
+    llm = document.llm or LlmBlock()
+    shared = llm if llm.providers is not None or not llm.provider else LlmBlock()
+    found = list(_entries(llm))
+    entries = tuple(sorted(found, key=lambda entry: -entry.settings.priority))
+    agents = tuple(_agent(agent, shared, f"agents[{index}]") for index, agent in enumerate(document.agents))
+    server = document.server or ServerBlock()
+    configuration = Configuration(
+        file=problems.file,
+        entries=entries,
+        agents=agents,
+        fallback_strategy=llm.fallback_strategy,
+        server=server,
+        streaming=llm.streaming,
+        caching=_caching(llm.caching),
+        monitoring=llm.monitoring or MonitoringBlock(),
+        security=llm.security or SecurityBlock(),
+        compliance=llm.compliance or ComplianceBlock(),
+    )
+    warnings = file_warnings(document, problems)
+    gaps: list[ConfigurationProblem] = []
+    if not configuration.all_entries:
+        gaps.append(problems.at("no provider is configured", path="llm", hint="for a first try: 'provider: builtin'"))
+    for entry in configuration.all_entries:
+        warnings += entry_warnings(entry, problems, today)
+        gaps += _gaps(entry, problems)
+    return replace(configuration, warnings=tuple(warnings), gaps=tuple(gaps), lines=dict(problems.lines))
+
+
+def _entries(llm: LlmBlock) -> list[Entry]:
+    if llm.providers is not None:
+        return [_entry(item, llm, f"llm.providers[{index}]") for index, item in enumerate(llm.providers)]
+    if not llm.provider:
+        return []
+    single = ProviderEntry(**{key: getattr(llm, key) for key in ProviderEntry.__struct_fields__})
+    return [_entry(single, LlmBlock(), "llm")]
+
+
+def _agent(agent: AgentBlock, shared: LlmBlock, path: str) -> Agent:
+    entry = None
+    if agent.llm is not None:
+        entry = _entry(replace(agent.llm, name=f"agent:{agent.name}"), shared, f"{path}.llm")
+    return Agent(
+        name=agent.name,
+        capabilities=agent.capabilities,
+        entry=entry,
+        description=agent.description,
+        system_prompt=agent.system_prompt,
+    )
+
+
+def _entry(own: ProviderEntry, shared: LlmBlock, path: str) -> Entry:
+    inherited = {key: getattr(shared, key) for key in SHARED_KEYS if getattr(own, key) is None}
+    settings = replace(own, **inherited, name=own.entry_name)
+    return Entry(
+        name=own.entry_name,
+        settings=settings,
+        timeouts=_timeouts(settings),
+        retry=_retry(own, shared),
+        path=path,
+    )
+
+
+def _timeouts(entry: ProviderEntry) -> Timeouts:
+    default = Timeouts()
+    return Timeouts(
+        connect_s=_first(entry.connect_timeout_seconds, default=default.connect_s),
+        attempt_s=_first(entry.timeout_seconds, default=default.attempt_s),
+        idle_s=_first(entry.read_timeout_seconds, default=default.idle_s),
+        deadline_s=_first(entry.deadline_seconds, default=default.deadline_s),
+    )
+
+
+def _retry(own: ProviderEntry, shared: LlmBlock) -> RetryPolicy:
+    default = RetryPolicy()
+    mine, theirs = own.retry_policy or RetryPolicyBlock(), shared.retry_policy or RetryPolicyBlock()
+    initial = _first(
+        mine.initial_delay_ms,
+        own.retry_delay_ms,
+        theirs.initial_delay_ms,
+        shared.retry_delay_ms,
+        default=default.initial_delay_ms,
+    )
+    return RetryPolicy(
+        max_attempts=_first(
+            mine.max_attempts,
+            own.retry_attempts,
+            theirs.max_attempts,
+            shared.retry_attempts,
+            default=default.max_attempts,
+        ),
+        initial_delay_ms=initial,
+        # A first delay above the default cap is meant as it is written.
+        max_delay_ms=_first(mine.max_delay_ms, theirs.max_delay_ms, default=max(default.max_delay_ms, initial)),
+        backoff_multiplier=_first(
+            mine.backoff_multiplier, theirs.backoff_multiplier, default=default.backoff_multiplier
+        ),
+        retry_on_errors=_first(mine.retry_on_errors, theirs.retry_on_errors, default=default.retry_on_errors),
+    )
+
+
+def _first(*values: _Value | None, default: _Value) -> _Value:
+    return next((value for value in values if value is not None), default)
+
+
+def _caching(block: CachingBlock | None) -> CachingBlock | None:
+    """With `backend` set, whichever of its two names was used."""
+    if block is None:
+        return None
+    return replace(block, backend=block.backend or block.cache_backend or "memory", cache_backend=None)
+
+
+def _gaps(entry: Entry, problems: Problems) -> list[ConfigurationProblem]:
+    gaps = []
+    key = _NEEDS_MODEL.get(entry.kind)
+    if key is not None and not entry.models:
+        gaps.append(problems.at("is missing: requests need a model to be sent to", path=f"{entry.path}.{key}"))
+    for name in ("ca_file", "client_cert", "client_key"):
+        file = getattr(entry.settings, name)
+        if file is not None and not Path(file).is_file():
+            gaps.append(problems.at("there is no such file", path=f"{entry.path}.{name}"))
+    return gaps
