@@ -7,6 +7,7 @@ Every request whose body holds `"stream":true` gets EVENTS chunks (default 1000)
 
 import asyncio
 import sys
+from typing import cast
 
 import uvloop
 
@@ -57,8 +58,7 @@ class Upstream(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by inheritance
 
     def data_received(self, data: bytes) -> None:
         self._buffer = self._buffer + data if self._buffer else data

@@ -2,12 +2,10 @@
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import entry_points
 from typing import Protocol
 
 from msgspec import Struct
 
-from caxton_llm.builtin_provider import BuiltinProvider
 from caxton_llm.config.configuration import Configuration, Entry
 from caxton_llm.config.schema import ProviderEntry
 from caxton_llm.config.secrets import resolve_secrets
@@ -127,6 +125,8 @@ def _target(entry: Entry, catalog: Catalog, transports: _Transports) -> Target:
 def _provider(entry: Entry, describe: Callable[[str], ModelInfo], transports: _Transports) -> LlmProvider:
     settings = entry.settings
     if entry.kind == "builtin":
+        from caxton_llm.builtin_provider import BuiltinProvider  # noqa: PLC0415 - only what is configured is imported
+
         return BuiltinProvider(settings)
     api_key = settings.api_key if isinstance(settings.api_key, str) else None
     if entry.kind not in _MODULES:
@@ -147,6 +147,8 @@ def _provider(entry: Entry, describe: Callable[[str], ModelInfo], transports: _T
 
 
 def _plugged_in(entry: Entry, api_key: str | None) -> LlmProvider:
+    from importlib.metadata import entry_points  # noqa: PLC0415 - costs a tenth of the package's import
+
     for point in entry_points(group=PLUGIN_GROUP, name=entry.kind):
         provider = point.load()(entry.settings, api_key)
         if not isinstance(provider, LlmProvider):

@@ -6,7 +6,8 @@ import socket
 from pathlib import Path
 
 import pytest
-from cli.console import WAIT_S, Terminal, run, started, write_config
+
+from console import WAIT_S, Terminal, run, started, write_config
 
 SLOW = "llm: {provider: builtin, script: {steps: [{text: late, delay_ms: 60000}]}}\n"
 
@@ -159,7 +160,9 @@ def test_a_wrong_configuration_is_told_whole_with_lines(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("more", [(), ("--json",), ("--no-stream",)])
-def test_ctrl_c_closes_the_connection_to_the_provider_and_leaves_no_trace(tmp_path: Path, more: tuple[str, ...]) -> None:
+def test_ctrl_c_closes_the_connection_to_the_provider_and_leaves_no_trace(
+    tmp_path: Path, more: tuple[str, ...]
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as provider:
         provider.settimeout(WAIT_S)
         port = provider.getsockname()[1]
@@ -213,7 +216,7 @@ def test_ctrl_c_on_a_terminal_stops_the_answer(tmp_path: Path) -> None:
     write_config(tmp_path, SLOW)
     with Terminal("chat", "Hi", cwd=tmp_path) as terminal:
         terminal.read_until("waiting for")
-        terminal.type("\x03")
+        terminal.send("\x03")
         assert terminal.wait() == 130
     assert "Traceback" not in terminal.shown
     assert terminal.shown.endswith("\r\n")
@@ -226,19 +229,19 @@ def test_a_conversation_remembers_what_was_said_until_it_is_reset(tmp_path: Path
     write_config(tmp_path)
     with Terminal("chat", cwd=tmp_path) as terminal:
         terminal.read_until("> ")
-        terminal.type("first\n")
+        terminal.send("first\n")
         assert "received 1 message." in terminal.read_until("> ")
-        terminal.type("second\n")
+        terminal.send("second\n")
         assert "received 3 messages." in terminal.read_until("> ")
-        terminal.type("/system Be brief\n")
+        terminal.send("/system Be brief\n")
         terminal.read_until("> ")
-        terminal.type("third\n")
+        terminal.send("third\n")
         assert "received 6 messages." in terminal.read_until("> ")
-        terminal.type("/reset\n")
+        terminal.send("/reset\n")
         terminal.read_until("> ")
-        terminal.type("fourth\n")
+        terminal.send("fourth\n")
         assert "received 2 messages." in terminal.read_until("> ")
-        terminal.type("/exit\n")
+        terminal.send("/exit\n")
         assert terminal.wait() == 0
 
 
@@ -251,17 +254,17 @@ def test_the_model_of_a_conversation_changes_and_a_wrong_name_changes_nothing(tm
     write_config(tmp_path, config)
     with Terminal("chat", "-m", "one", cwd=tmp_path) as terminal:
         terminal.read_until("> ")
-        terminal.type("/model two\n")
+        terminal.send("/model two\n")
         terminal.read_until("> ")
-        terminal.type("hello\n")
+        terminal.send("hello\n")
         assert "from two" in terminal.read_until("> ")
-        terminal.type("/model three\n")
+        terminal.send("/model three\n")
         assert "nothing is called 'three'" in terminal.read_until("> ")
-        terminal.type("hello\n")
+        terminal.send("hello\n")
         assert "from two" in terminal.read_until("> ")
-        terminal.type("/model\n")
+        terminal.send("/model\n")
         assert "one" in terminal.read_until("> ")
-        terminal.type("\x04")
+        terminal.send("\x04")
         assert terminal.wait() == 0
 
 
@@ -269,13 +272,13 @@ def test_ctrl_c_stops_a_running_answer_and_at_the_prompt_leaves(tmp_path: Path) 
     write_config(tmp_path, scripted("{text: late, delay_ms: 60000}", "{text: soon}"))
     with Terminal("chat", cwd=tmp_path) as terminal:
         terminal.read_until("> ")
-        terminal.type("hello\n")
+        terminal.send("hello\n")
         terminal.read_until("waiting for")
-        terminal.type("\x03")
+        terminal.send("\x03")
         assert "this turn is not kept" in terminal.read_until("> ")
-        terminal.type("again\n")
+        terminal.send("again\n")
         assert "soon" in terminal.read_until("> ")
-        terminal.type("\x03")
+        terminal.send("\x03")
         assert terminal.wait() == 130
     assert "Traceback" not in terminal.shown
 
@@ -284,13 +287,13 @@ def test_a_failed_answer_does_not_end_the_conversation(tmp_path: Path) -> None:
     write_config(tmp_path, scripted("{error: authentication}"))
     with Terminal("chat", cwd=tmp_path) as terminal:
         terminal.read_until("> ")
-        terminal.type("hello\n")
+        terminal.send("hello\n")
         assert "the script refuses the key" in terminal.read_until("> ")
-        terminal.type("again\n")
+        terminal.send("again\n")
         assert "received 1 message." in terminal.read_until("> ")
-        terminal.type("/nonsense\n")
+        terminal.send("/nonsense\n")
         assert "/help" in terminal.read_until("> ")
-        terminal.type("/help\n")
+        terminal.send("/help\n")
         assert "/reset" in terminal.read_until("> ")
 
 

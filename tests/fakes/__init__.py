@@ -6,28 +6,32 @@
 """
 
 from fakes.anthropic import FakeAnthropic
+from fakes.anthropic_checks import ClaudeModel
 from fakes.azure import FakeAzure
 from fakes.custom import FakeCustom
 from fakes.media import TINY_PNG
 from fakes.ollama import FakeOllama
+from fakes.ollama_checks import OllamaModel
 from fakes.openai import FakeOpenAI
 from fakes.openai_checks import ChatModel
 from fakes.script import Reasoning, Redacted, Refused, Reply, Text, ToolCall, Usage
 from fakes.vllm import FakeVllm
 
 __all__ = [
-    "TINY_PNG",
+    "ChatModel",
+    "ClaudeModel",
     "FakeAnthropic",
     "FakeAzure",
     "FakeCustom",
     "FakeOllama",
-    "ChatModel",
     "FakeOpenAI",
     "FakeVllm",
+    "OllamaModel",
     "Reasoning",
     "Redacted",
     "Refused",
     "Reply",
+    "TINY_PNG",
     "Text",
     "ToolCall",
     "Usage",

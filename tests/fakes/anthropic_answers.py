@@ -92,7 +92,7 @@ def message_of(written: Written) -> dict[str, Json]:
     return {
         **_message_head(written, [block for _, block in _blocks(written)]),
         **_ending(answer),
-        "usage": {**_input_usage(answer.usage), **_output_usage(answer.usage), "service_tier": "standard"},
+        "usage": {**_whole_usage(answer.usage), **_output_usage(answer.usage)},
     }
 
 
@@ -116,6 +116,12 @@ def _input_usage(usage: Usage) -> dict[str, Json]:
     }
 
 
+def _whole_usage(usage: Usage) -> dict[str, Json]:
+    created = {"ephemeral_5m_input_tokens": usage.cache_write, "ephemeral_1h_input_tokens": 0}
+    served = {"service_tier": "standard", "inference_geo": "global"}
+    return {**_input_usage(usage), "cache_creation": created, **served}
+
+
 def _output_usage(usage: Usage) -> dict[str, Json]:
     counts: dict[str, Json] = {"output_tokens": usage.completion}
     if usage.reasoning:
@@ -128,7 +134,7 @@ def _blocks(written: Written) -> Iterator[tuple[Part, Json]]:
     for part in written.answer.parts:
         match part:
             case Text(text):
-                yield part, {"type": "text", "text": text, "citations": None}
+                yield part, {"type": "text", "text": text}
             case Reasoning(text):
                 shown = "" if written.omits_thinking else text
                 yield part, {"type": "thinking", "thinking": shown, "signature": next(signatures)}
@@ -152,7 +158,7 @@ def _parsed(arguments: str) -> Json:
 def events_of(written: Written, pieces: int | None, shape: UsageShape) -> Iterator[dict[str, Json]]:
     """The events of a streamed answer, each with its `type`; the last is the end marker."""
     usage = written.answer.usage
-    first = {"input_tokens": usage.prompt} if shape == "split" else _input_usage(usage)
+    first = {"input_tokens": usage.prompt} if shape == "split" else _whole_usage(usage)
     head = {**_message_head(written, []), "stop_reason": None, "stop_sequence": None}
     yield {"type": "message_start", "message": {**head, "usage": {**first, "output_tokens": 1}}}
     for index, (part, block) in enumerate(_blocks(written)):
@@ -169,7 +175,7 @@ def events_of(written: Written, pieces: int | None, shape: UsageShape) -> Iterat
 
 def _empty(block: Json) -> Json:
     blank: dict[str, Json] = {"text": "", "thinking": "", "signature": "", "input": {}}
-    return {key: blank.get(key, value) for key, value in block.items() if key != "citations"}
+    return {key: blank.get(key, value) for key, value in block.items()}
 
 
 def _deltas(part: Part, block: Json, pieces: int | None) -> Iterator[dict[str, Json]]:

@@ -7,12 +7,13 @@ harder one) has annotation chunks without `delta`.
 
 import ssl
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import ClassVar
 
 from fakes.http_server import Json, Received, Response
 from fakes.openai import FakeOpenAI
 from fakes.openai_answers import Envelope, chunks_of, completion_of
-from fakes.openai_checks import MODELS, Rules
+from fakes.openai_checks import MODELS, ChatModel, Rules
 from fakes.provider import Refusal, json_response
 from fakes.script import Answer
 
@@ -20,6 +21,9 @@ __all__ = ["FakeAzure"]
 
 _CLASSIC_VERSIONS = ("2024-06-01", "2024-10-21", "2024-12-01-preview", "2025-01-01-preview", "2025-04-01-preview")
 _SAFE: Json = {name: {"filtered": False, "severity": "safe"} for name in ("hate", "self_harm", "sexual", "violence")}
+_UNDETECTED: Json = {"filtered": False, "detected": False}
+_SAFE_PROMPT: Json = {**_SAFE, "jailbreak": _UNDETECTED}
+_SAFE_ANSWER: Json = {**_SAFE, "protected_material_code": _UNDETECTED, "protected_material_text": _UNDETECTED}
 _ACCESS_DENIED = (
     "Access denied due to invalid subscription key or wrong API endpoint. Make sure to provide a valid key for an active "
     "subscription and use a correct regional API endpoint for your resource."
@@ -121,9 +125,9 @@ class FakeAzure(FakeOpenAI):
 
     def failure(self, name: str, message: str | None = None) -> tuple[int, Json, dict[str, str]]:
         status, error = _FAILURES[name]
-        return status, {"error": {**error, "message": message or error["message"]}}, self.response_headers(None)
+        return status, {"error": {**error, "message": message or error["message"]}}, self.response_headers()
 
-    def response_headers(self, request: Received | None) -> dict[str, str]:
+    def response_headers(self) -> dict[str, str]:
         return {
             "apim-request-id": self.new_id("apim-"),
             "x-ms-region": "Sweden Central",
@@ -133,7 +137,7 @@ class FakeAzure(FakeOpenAI):
 
     def _refuse(self, status: int, code: str, message: str) -> Refusal:
         body = {"error": {"code": code, "message": message}}
-        return Refusal(json_response(body, status=status, headers=self.response_headers(None)))
+        return Refusal(json_response(body, status=status, headers=self.response_headers()))
 
     # -- routes ----------------------------------------------------------------------------------------------------------
 
@@ -146,15 +150,15 @@ class FakeAzure(FakeOpenAI):
                 self._check_version(request)
                 body = self.body_of(request)
                 self._check_classic(request, body)
-                return self._chat_with(request, body, deployment)
+                return self._chat_with(body, deployment)
             case "POST", ["openai", "v1", "chat", "completions"]:
                 self._authorize(request, key_as_bearer=True)
                 body = self.body_of(request)
-                return self._chat_with(request, body, body.get("model") if isinstance(body, dict) else None)
+                return self._chat_with(body, body.get("model") if isinstance(body, dict) else None)
             case "GET", ["openai", "v1", "models"]:
                 self._authorize(request, key_as_bearer=True)
                 listing = {"object": "list", "data": [self.model_body(name) for name in self.models]}
-                return self.scripted(request, lambda: json_response(listing, headers=self.response_headers(request)))
+                return self.scripted(request, lambda: json_response(listing, headers=self.response_headers()))
         raise self._refuse(404, "404", "Resource not found")
 
     def _authorize(self, request: Received, *, key_as_bearer: bool) -> None:
@@ -186,17 +190,20 @@ class FakeAzure(FakeOpenAI):
             if isinstance(parts, list) and any(isinstance(part, dict) and part.get("type") == "file" for part in parts):
                 raise self._refuse(400, "OperationNotSupported", "Invalid value: 'file'.")
 
-    def _chat_with(self, request: Received, body: Json, deployment: str | None) -> Response:
+    def _chat_with(self, body: Json, deployment: str | None) -> Response:
         if deployment not in self.deployments:
             raise self._refuse(404, "DeploymentNotFound", _FAILURES["model_not_found"][1]["message"])
         if isinstance(body, dict):
             body = {**body, "model": self.deployments[deployment]}
-        response = self.chat(request, body)
+        response = self.chat(body)
         response.headers.setdefault("x-ms-deployment-name", deployment)
         return response
 
     def rules(self) -> Rules:
         return Rules(models=self.models, content_key_required=True)
+
+    def envelope(self, body: Json, answer: Answer, model: ChatModel) -> Envelope:
+        return replace(super().envelope(body, answer, model), extra={"system_fingerprint": "fp_fake"})
 
     # -- answers ---------------------------------------------------------------------------------------------------------
 
@@ -204,16 +211,20 @@ class FakeAzure(FakeOpenAI):
         body = completion_of(answer, envelope)
         for choice in body["choices"]:
             choice["content_filter_results"] = self._results(answer)
-        return {**body, "prompt_filter_results": [{"prompt_index": 0, "content_filter_results": _SAFE}]}
+        return {**body, "prompt_filter_results": [{"prompt_index": 0, "content_filter_results": _SAFE_PROMPT}]}
 
     def _results(self, answer: Answer) -> Json:
         if answer.finish == "content_filter":
-            return {**_SAFE, "violence": {"filtered": True, "severity": "high"}}
-        return _SAFE
+            return {**_SAFE_ANSWER, "violence": {"filtered": True, "severity": "high"}}
+        return _SAFE_ANSWER
 
     def chunks(self, answer: Answer, envelope: Envelope, pieces: int | None) -> Iterator[dict[str, Json]]:
         blank = {"id": "", "object": "", "created": 0, "model": "", "usage": None}
-        yield {**blank, "choices": [], "prompt_filter_results": [{"prompt_index": 0, "content_filter_results": _SAFE}]}
+        yield {
+            **blank,
+            "choices": [],
+            "prompt_filter_results": [{"prompt_index": 0, "content_filter_results": _SAFE_PROMPT}],
+        }
         for chunk in chunks_of(answer, envelope, pieces):
             for choice in chunk["choices"]:
                 choice["content_filter_results"] = {} if self.asynchronous_filter else self._results(answer)

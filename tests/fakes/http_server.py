@@ -264,7 +264,6 @@ class _Connection(asyncio.Protocol):
         self._server = server
         self._buffer = bytearray()
         self._arrived = asyncio.Event()
-        self._is_lost = False
         self._closed_here = False
         self.request: Received | None = None
 
@@ -279,7 +278,6 @@ class _Connection(asyncio.Protocol):
         self._arrived.set()
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._is_lost = True
         if self.request is not None:
             self.request.outcome = "broken off" if self._closed_here else "abandoned"
         self._task.cancel()

@@ -107,7 +107,7 @@ class FakeOpenAI(FakeProvider):
     def error_body(self, message: str, kind: str, param: str | None, code: str | None, status: int) -> Json:
         return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
-    def response_headers(self, request: Received | None) -> dict[str, str]:
+    def response_headers(self) -> dict[str, str]:
         return {
             "x-request-id": self.new_id("req_"),
             "openai-version": "2020-10-01",
@@ -119,7 +119,7 @@ class FakeOpenAI(FakeProvider):
 
     def failure(self, name: str, message: str | None = None) -> tuple[int, Json, dict[str, str]]:
         status, text, kind, param, code = _FAILURES[name]
-        return status, self.error_body(message or text, kind, param, code, status), self.response_headers(None)
+        return status, self.error_body(message or text, kind, param, code, status), self.response_headers()
 
     def refusal(
         self,
@@ -130,7 +130,7 @@ class FakeOpenAI(FakeProvider):
         code: str | None = None,
     ) -> Refusal:
         body = self.error_body(message, kind, param, code, status)
-        return Refusal(json_response(body, status=status, headers=self.response_headers(None)))
+        return Refusal(json_response(body, status=status, headers=self.response_headers()))
 
     # -- routes ----------------------------------------------------------------------------------------------------------
 
@@ -138,10 +138,10 @@ class FakeOpenAI(FakeProvider):
         self.authorize(request)
         match request.method, request.segments:
             case "POST", ["v1", "chat", "completions"]:
-                return self.chat(request, self.body_of(request))
+                return self.chat(self.body_of(request))
             case "GET", ["v1", "models"]:
                 listing = {"object": "list", "data": [self.model_body(name) for name in self.models]}
-                return self.scripted(request, lambda: json_response(listing, headers=self.response_headers(request)))
+                return self.scripted(request, lambda: json_response(listing, headers=self.response_headers()))
             case "GET", ["v1", "models", name]:
                 return self.scripted(request, lambda: self._one_model(name))
         raise self.refusal(404, f"Invalid URL ({request.method} {request.path})")
@@ -167,7 +167,7 @@ class FakeOpenAI(FakeProvider):
     def _one_model(self, name: str) -> Response:
         if name not in self.models:
             raise self.refusal(404, f"The model '{name}' does not exist", param="model", code="model_not_found")
-        return json_response(self.model_body(name), headers=self.response_headers(None))
+        return json_response(self.model_body(name), headers=self.response_headers())
 
     # -- chat ------------------------------------------------------------------------------------------------------------
 
@@ -181,15 +181,15 @@ class FakeOpenAI(FakeProvider):
         except Invalid as error:
             raise self.refusal(error.status, error.message, param=error.param, code=error.code) from None
 
-    def chat(self, request: Received, body: Json) -> Response:
+    def chat(self, body: Json) -> Response:
         model = self.checked(body)
 
         def write(answer: Answer, pieces: int | None) -> Response:
             envelope = self.envelope(body, answer, model)
             if not body.get("stream"):
-                return json_response(self.completion(answer, envelope), headers=self.response_headers(request))
+                return json_response(self.completion(answer, envelope), headers=self.response_headers())
             chunks = [sse_event(chunk) for chunk in self.chunks(answer, envelope, pieces)]
-            headers = {"content-type": "text/event-stream; charset=utf-8", **self.response_headers(request)}
+            headers = {"content-type": "text/event-stream; charset=utf-8", **self.response_headers()}
             return Response(headers=headers, events=[*chunks, sse_event("[DONE]")], streams=True)
 
         return self.converse(self.asked(body, model), write)
@@ -214,7 +214,7 @@ class FakeOpenAI(FakeProvider):
             model=answer.model or model.snapshot,
             call_ids=[call.id or self.new_id("call_") for call in answer.tool_calls],
             choices=body.get("n") or 1,
-            logprobs=bool(body.get("logprobs")),
+            logprobs=None if model.reasons else bool(body.get("logprobs")),
             obfuscation=options.get("include_obfuscation") is not False,
             usage=bool(options.get("include_usage")),
             extra={"service_tier": "default", "system_fingerprint": "fp_fake"},

@@ -20,7 +20,8 @@ class Envelope:
     model: str
     call_ids: Sequence[str]
     choices: int = 1
-    logprobs: bool = False
+    logprobs: bool | None = False
+    """`None`: the key is absent from a plain answer, as with reasoning models."""
     reasoning_field: str | None = None
     """Field that carries visible reasoning; `None` shows none."""
     details: bool = True
@@ -76,18 +77,24 @@ def _logprobs(text: str) -> Json:
 
 def completion_of(answer: Answer, envelope: Envelope) -> dict[str, Json]:
     """The body of a plain answer."""
-    message: dict[str, Json] = {"role": "assistant", "content": _content(answer), "refusal": answer.refusal}
+    message: dict[str, Json] = {
+        "role": "assistant",
+        "content": _content(answer),
+        "refusal": answer.refusal,
+        "annotations": [],
+    }
     if answer.tool_calls:
         message["tool_calls"] = [
             _call(call, call_id) for call, call_id in zip(answer.tool_calls, envelope.call_ids, strict=True)
         ]
     if envelope.reasoning_field:
         message[envelope.reasoning_field] = answer.reasoning or None
-    logprobs = _logprobs(answer.text) if envelope.logprobs else None
-    choices = [
-        {"index": index, "message": message, "logprobs": logprobs, "finish_reason": _finish(answer)}
-        for index in range(envelope.choices)
+    choices: list[dict[str, Json]] = [
+        {"index": index, "message": message, "finish_reason": _finish(answer)} for index in range(envelope.choices)
     ]
+    if envelope.logprobs is not None:
+        for choice in choices:
+            choice["logprobs"] = _logprobs(answer.text) if envelope.logprobs else None
     usage = usage_of(answer.usage, details=envelope.details)
     return {**envelope.head("chat.completion"), "choices": choices, "usage": usage}
 

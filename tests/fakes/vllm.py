@@ -104,7 +104,7 @@ class FakeVllm(FakeOpenAI):
     def error_body(self, message: str, kind: str, param: str | None, code: str | None, status: int) -> Json:
         return {"error": {"message": message, "type": _TYPES.get(status, kind), "param": param, "code": status}}
 
-    def response_headers(self, request: Received | None) -> dict[str, str]:
+    def response_headers(self) -> dict[str, str]:
         return {"server": "uvicorn"}
 
     def failure(self, name: str, message: str | None = None) -> tuple[int, Json, dict[str, str]]:

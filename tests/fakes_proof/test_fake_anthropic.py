@@ -4,10 +4,13 @@ from collections.abc import AsyncIterator
 
 import anthropic
 import pytest
+from answer_fields import fields_of
 from anthropic.types import ImageBlockParam, Message, MessageParam, ToolParam
 
 from fakes import TINY_PNG, FakeAnthropic, Redacted, Text, ToolCall, Usage
 from fakes.anthropic_answers import UsageShape
+from fakes.anthropic_checks import ClaudeModel
+from recorded import interactions
 
 HAIKU, OPUS, SONNET = "claude-haiku-4-5", "claude-opus-5-5", "claude-sonnet-4-6"
 WEATHER: ToolParam = {
@@ -417,3 +420,33 @@ async def test_redacted_thinking_comes_whole(client: anthropic.AsyncAnthropic, f
     stream = await client.messages.create(model=SONNET, max_tokens=9, messages=[user("x")], stream=True)
     kinds = [event.content_block.type async for event in stream if event.type == "content_block_start"]
     assert kinds == ["text", "redacted_thinking"]
+
+
+@pytest.mark.parametrize(
+    ("recording", "tools"),
+    [
+        ("anthropic__test_anthropic_model_thinking_part_stream", []),
+        ("anthropic__test_anthropic_opus_5_features", []),
+        ("anthropic__test_image_url_input", []),
+        ("anthropic__test_multiple_parallel_tool_calls", [ToolCall("retrieve_entity_info", {"name": "alice"})]),
+        ("anthropic__test_tool_choice_matrix.required-anthropic", []),
+        ("anthropic__test_request_stream_fallback_for_high_max_tokens", []),
+        ("anthropic__test_anthropic_cache_real_api", []),
+        ("anthropic__test_anthropic_count_tokens_error", []),
+    ],
+)
+async def test_a_recorded_request_gets_an_answer_with_the_recorded_fields(
+    client: anthropic.AsyncAnthropic, fake_anthropic: FakeAnthropic, recording: str, tools: list[ToolCall]
+) -> None:
+    recorded = interactions(recording)[0]
+    older = ClaudeModel("claude-sonnet-4-20250514", 200_000, 64_000, ("enabled", "disabled"), thinks_by_default=False)
+    fake_anthropic.models["claude-sonnet-4-0"] = older
+    if tools:
+        fake_anthropic.reply("Let me see.", tools=tools)
+    answer = await client._client.post(
+        fake_anthropic.base_url + recorded.uri.partition("api.anthropic.com")[2],
+        json=recorded.request,
+        headers={"x-api-key": fake_anthropic.api_key, "anthropic-version": "2023-06-01"},
+    )
+    assert answer.status_code == recorded.status
+    assert fields_of(recorded.body) - fields_of(answer.content) == set()

@@ -7,9 +7,11 @@ from pathlib import Path
 import openai
 import pytest
 import trustme
+from answer_fields import fields_of
 from openai.types.chat import ChatCompletionMessageParam
 
 from fakes import FakeAzure, Usage
+from recorded import interactions
 
 HELLO: list[ChatCompletionMessageParam] = [{"role": "user", "content": "hello there"}]
 VERSION = "2024-10-21"
@@ -174,3 +176,17 @@ async def test_a_token_is_refused_once_it_has_expired(fake_azure: FakeAzure) -> 
         fake_azure.expire_tokens()
         with pytest.raises(openai.AuthenticationError, match="Access token is missing"):
             await client.chat.completions.create(model="my-gpt-4o", messages=HELLO)
+
+
+async def test_the_recorded_request_gets_an_answer_with_the_recorded_fields(
+    classic: openai.AsyncAzureOpenAI, fake_azure: FakeAzure
+) -> None:
+    recorded = interactions("azure__test_azure_provider_call")[0]
+    answer = await classic._client.post(
+        f"{fake_azure.base_url}/openai/deployments/my-gpt-4o/chat/completions",
+        params={"api-version": VERSION},
+        json=recorded.request,
+        headers={"api-key": fake_azure.api_key},
+    )
+    assert answer.status_code == recorded.status
+    assert fields_of(recorded.body) - fields_of(answer.content) == set()

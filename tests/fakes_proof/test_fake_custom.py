@@ -156,7 +156,10 @@ async def test_a_plain_body_that_is_cut_or_stalls_comes_in_halves(fake_custom: F
     fake_custom.reply().cut_after(1, into=2)
     cut = await speak(fake_custom, request % (len(body), body))
     assert whole.startswith(cut)
-    assert cut.partition(b"\r\n\r\n")[2] == whole.partition(b"\r\n\r\n")[2][: len(whole.partition(b"\r\n\r\n")[2]) // 2 + 2]
+    assert (
+        cut.partition(b"\r\n\r\n")[2]
+        == whole.partition(b"\r\n\r\n")[2][: len(whole.partition(b"\r\n\r\n")[2]) // 2 + 2]
+    )
     stalled = fake_custom.reply().stall_after(1)
     answer = asyncio.create_task(speak(fake_custom, request % (len(body), body)))
     await stalled.wait_reached()

@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator
 
 import openai
 import pytest
+from answer_fields import fields_of
 from openai.types.chat import ChatCompletionChunk
 
 from fakes import TINY_PNG, FakeOpenAI, ToolCall, Usage
+from recorded import interactions
 
 WEATHER: openai.types.chat.ChatCompletionFunctionToolParam = {
     "type": "function",
@@ -419,3 +421,31 @@ async def test_a_failure_may_last_for_several_requests(client: openai.AsyncOpenA
         with pytest.raises(openai.InternalServerError):
             await client.chat.completions.create(model="gpt-4o", messages=[user("x")])
     await client.chat.completions.create(model="gpt-4o", messages=[user("x")])
+
+
+@pytest.mark.parametrize(
+    ("recording", "number", "tools"),
+    [
+        ("openai__test_valid_response", 0, []),
+        ("openai__test_max_completion_tokens.o3-mini", 0, []),
+        ("openai__test_tool_choice_matrix.list_single-openai", 0, []),
+        ("openai__test_run_stream_sync_streams_real_model", 0, [ToolCall("get_capital", {"country": "UK"})]),
+        ("openai__test_run_stream_sync_streams_real_model", 1, []),
+        ("openai__test_openai_native_output", 0, [ToolCall("get_user_country")]),
+        ("openai__test_openai_native_output", 1, []),
+        ("openai__test_model_name_suggestion.openai-chat", 0, []),
+    ],
+)
+async def test_a_recorded_request_gets_an_answer_with_the_recorded_fields(
+    client: openai.AsyncOpenAI, fake_openai: FakeOpenAI, recording: str, number: int, tools: list[ToolCall]
+) -> None:
+    recorded = interactions(recording)[number]
+    if tools:
+        fake_openai.reply(tools=tools)
+    answer = await client._client.post(
+        f"{fake_openai.base_url}/chat/completions",
+        json=recorded.request,
+        headers={"Authorization": f"Bearer {fake_openai.api_key}"},
+    )
+    assert answer.status_code == recorded.status
+    assert fields_of(recorded.body) - fields_of(answer.content) == set()

@@ -130,7 +130,9 @@ def test_id_and_secret_can_travel_in_the_body_with_further_fields() -> None:
     }
 
 
-@pytest.mark.parametrize("url", ["login.example.com", "ftp://x/y", "https://", "https://u:p@x/t", "http://x:99999/", "http://x/a b\n"])
+@pytest.mark.parametrize(
+    "url", ["login.example.com", "ftp://x/y", "https://", "https://u:p@x/t", "http://x:99999/", "http://x/a b\n"]
+)
 def test_what_is_no_token_address_is_refused(url: str) -> None:
     with pytest.raises(ConfigurationError, match="token_url"):
         oauth(token_url=url)
@@ -165,7 +167,9 @@ def test_a_short_token_is_still_used_for_half_of_its_life() -> None:
 @pytest.mark.parametrize("expires_in", [None, "", "soon", 0, -5, "NaN", [], 10**400])
 def test_an_unknown_life_counts_as_five_minutes(expires_in: Json) -> None:
     credentials = oauth()
-    body = b'{"access_token":"t-1"' + (b"" if expires_in is None else f',"expires_in":{_json(expires_in)}'.encode()) + b"}"
+    body = (
+        b'{"access_token":"t-1"' + (b"" if expires_in is None else f',"expires_in":{_json(expires_in)}'.encode()) + b"}"
+    )
     refresh(credentials, WireResponse(status=200, headers={}, body=body))
     assert credentials.headers(239.9) is not None
     assert credentials.headers(240.0) is None
@@ -196,7 +200,9 @@ def test_a_refused_token_is_forgotten() -> None:
 # -- refusals -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("status", "code"), [(400, "invalid_scope"), (401, "invalid_client"), (403, "unauthorized_client")])
+@pytest.mark.parametrize(
+    ("status", "code"), [(400, "invalid_scope"), (401, "invalid_client"), (403, "unauthorized_client")]
+)
 def test_a_refused_client_is_an_authentication_error_with_the_reason(status: int, code: str) -> None:
     error = refused(oauth(), answered(status, error=code, error_description="Wrong audience."))
     assert type(error) is Authentication
@@ -232,7 +238,15 @@ def test_a_redirecting_token_endpoint_is_not_followed() -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"<html>login</html>", b"[]", b"{}", b'{"access_token":""}', b'{"access_token":7}', b'{"access_token":"a\\nb"}', b"\xff"],
+    [
+        b"<html>login</html>",
+        b"[]",
+        b"{}",
+        b'{"access_token":""}',
+        b'{"access_token":7}',
+        b'{"access_token":"a\\nb"}',
+        b"\xff",
+    ],
 )
 def test_an_answer_without_a_token_is_malformed(body: bytes) -> None:
     error = refused(oauth(), WireResponse(status=200, headers={}, body=body))

@@ -60,10 +60,19 @@ def mistake(changes: dict[str, Any] | None = None, **api: Any) -> ConfigurationE
 
 def test_the_specifications_block_sends_and_reads_its_fields() -> None:
     provider: ProviderAdapter = made()
-    assert (provider.name, provider.kind, provider.dialect, provider.inline_images) == ("custom", "custom", "text", False)
+    assert (provider.name, provider.kind, provider.dialect, provider.inline_images) == (
+        "custom",
+        "custom",
+        "text",
+        False,
+    )
     exchange = provider.open(HELLO, INFO, stream=False)
     request = exchange.request
-    assert (request.method, request.origin, request.path) == ("POST", Origin("https", "api.yourcompany.com", 443), "/llm")
+    assert (request.method, request.origin, request.path) == (
+        "POST",
+        Origin("https", "api.yourcompany.com", 443),
+        "/llm",
+    )
     assert dict(request.headers) == {"content-type": "application/json"}
     assert msgspec.json.decode(request.body) == {
         "model_name": "custom-model-v1",
@@ -120,7 +129,7 @@ def test_plain_text_and_json_answers_are_told_apart_by_their_type() -> None:
 
 def test_an_answer_without_the_field_names_it_and_what_is_there() -> None:
     exchange = made().open(HELLO, INFO, stream=False)
-    with pytest.raises(MalformedResponse, match="'generated_text'.*keys generated, id"):
+    with pytest.raises(MalformedResponse, match=r"'generated_text'.*keys generated, id"):
         exchange.decode(answered(b'{"generated":"Hi","id":1}'))
 
 
@@ -195,8 +204,9 @@ def test_the_probe_is_the_health_path_where_there_is_one() -> None:
 
 
 def test_nothing_is_asked_about_models_and_tokens() -> None:
-    assert made().model_info_request("m") is None
-    assert made().count_request(HELLO, INFO) is None
+    provider: ProviderAdapter = made()
+    assert provider.model_info_request("m") is None
+    assert provider.count_request(HELLO, INFO) is None
 
 
 # -- credentials --------------------------------------------------------------------------------------------------------
@@ -249,5 +259,5 @@ def test_everything_that_oauth2_lacks_is_told_at_once() -> None:
 
 
 def test_a_bearer_token_that_is_missing_is_told() -> None:
-    with pytest.raises(ConfigurationError, match="provider_config.auth_token"):
+    with pytest.raises(ConfigurationError, match=r"provider_config\.auth_token"):
         credentials(settings(auth_token=None), None)

@@ -105,7 +105,11 @@ def test_a_key_is_optional_and_signs_as_a_bearer_token() -> None:
 
 def test_configured_headers_travel_with_every_request_and_never_show() -> None:
     provider = made(headers={"X-Proxy-Key": "hidden"})
-    for request in (provider.open(HELLO, INFO, stream=False).request, provider.probe(), provider.model_info_request("m")):
+    for request in (
+        provider.open(HELLO, INFO, stream=False).request,
+        provider.probe(),
+        provider.model_info_request("m"),
+    ):
         assert dict(request.headers)["x-proxy-key"] == "hidden"
         assert "hidden" not in repr(request)
 
@@ -128,7 +132,7 @@ def test_model_info_tells_window_and_capabilities() -> None:
     assert msgspec.json.decode(request.body) == {"model": "qwen3:8b"}
     info = show(
         {
-            "parameters": "temperature 0.7\nstop \"<|im_end|>\"",
+            "parameters": 'temperature 0.7\nstop "<|im_end|>"',
             "details": {"family": "qwen3"},
             "model_info": {"general.architecture": "qwen3", "qwen3.context_length": 40960, "qwen3.block_count": 36},
             "capabilities": ["completion", "tools", "thinking"],
@@ -144,7 +148,10 @@ def test_model_info_tells_window_and_capabilities() -> None:
 @pytest.mark.parametrize(
     ("body", "window"),
     [
-        ({"model_info": {"general.architecture": "a", "a.context_length": 40960}, "parameters": "num_ctx   4096"}, 4096),
+        (
+            {"model_info": {"general.architecture": "a", "a.context_length": 40960}, "parameters": "num_ctx   4096"},
+            4096,
+        ),
         ({"model_info": {}, "parameters": "num_ctx 4096"}, 4096),
         ({"model_info": {"general.architecture": "a", "a.context_length": 2048}, "parameters": "num_ctx 4096"}, 2048),
         ({"model_info": {"general.architecture": "a"}}, None),
@@ -168,7 +175,8 @@ def test_an_answer_that_is_no_model_info_is_malformed(body: bytes) -> None:
 
 
 def test_tokens_are_not_counted_in_advance() -> None:
-    assert made().count_request(HELLO, INFO) is None
+    provider: ProviderAdapter = made()
+    assert provider.count_request(HELLO, INFO) is None
 
 
 # -- gpu_acceleration ---------------------------------------------------------------------------------------------------
@@ -186,9 +194,7 @@ def test_the_use_of_the_gpu_is_asked_for_only_when_it_is_wanted() -> None:
     assert made(gpu_acceleration=False).gpu_check() is None
 
 
-@pytest.mark.parametrize(
-    ("size_vram", "warned"), [(0, True), (400, True), (600, False), (1000, False)]
-)
+@pytest.mark.parametrize(("size_vram", "warned"), [(0, True), (400, True), (600, False), (1000, False)])
 def test_a_model_that_runs_on_the_cpu_is_warned_about(size_vram: int, warned: bool) -> None:
     body = running(name="llama3:latest", model="llama3:latest", size=1000, size_vram=size_vram)
     warning = made(gpu_acceleration=True).decode_gpu_use(body, "llama3")

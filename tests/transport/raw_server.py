@@ -31,29 +31,29 @@ class Peer:
 
     def __init__(self, server: "RawServer", reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._server = server
-        self._reader = reader
+        self.reader = reader
         self.writer = writer
 
     async def request(self) -> RawRequest | None:
         """The next request; `None` when the client closes instead."""
         try:
-            head = await self._reader.readuntil(b"\r\n\r\n")
+            head = await self.reader.readuntil(b"\r\n\r\n")
         except (asyncio.IncompleteReadError, ConnectionError):
             return None
         line, *fields = head.decode().split("\r\n")[:-2]
         headers = [(name, value) for name, _, value in (field.partition(": ") for field in fields)]
         length = next((int(value) for name, value in headers if name.lower() == "content-length"), 0)
-        request = RawRequest(line, headers, await self._reader.readexactly(length))
+        request = RawRequest(line, headers, await self.reader.readexactly(length))
         self._server.requests.append(request)
         return request
 
     async def hello(self) -> None:
         """Read the first bytes of whatever the client says."""
-        assert await self._reader.read(65536) != b""
+        assert await self.reader.read(65536) != b""
 
     async def head(self) -> None:
         """Read the head of a request and leave its body where it is."""
-        await self._reader.readuntil(b"\r\n\r\n")
+        await self.reader.readuntil(b"\r\n\r\n")
 
     async def send(self, data: bytes) -> None:
         self.writer.write(data)
@@ -63,7 +63,7 @@ class Peer:
         """Returns when the client has closed the connection; fails when it sends something instead."""
         with suppress(ConnectionError, ssl.SSLError):
             async with asyncio.timeout(PATIENCE_S):
-                assert await self._reader.read(1) == b"", "the client went on sending"
+                assert await self.reader.read(1) == b"", "the client went on sending"
 
     def reset(self) -> None:
         """Close with an RST instead of a FIN."""

@@ -51,7 +51,11 @@ def test_a_plain_answer() -> None:
     assert response.choices[0].finish_reason == "stop"
     assert response.choices[0].message.tool_calls is None
     assert response.usage is not None
-    assert (response.usage.prompt_tokens, response.usage.completion_tokens, response.usage.total_tokens) == (26, 298, 324)
+    assert (response.usage.prompt_tokens, response.usage.completion_tokens, response.usage.total_tokens) == (
+        26,
+        298,
+        324,
+    )
     assert response.usage.reasoning_tokens is None
     assert response.warnings == []
 
@@ -64,7 +68,8 @@ def test_tool_calls_have_text_as_arguments_an_id_of_their_own_and_the_reason_too
         {"id": "", "function": {"name": "g", "arguments": '{"already": "text"}'}},
     ]
     body = answer({"content": "", "tool_calls": calls[1:]}).replace(
-        b'"tool_calls":[', b'"tool_calls":[{"function":{"name":"f","arguments":{ "x" : 1, "big":12345678901234567890123}}},'
+        b'"tool_calls":[',
+        b'"tool_calls":[{"function":{"name":"f","arguments":{ "x" : 1, "big":12345678901234567890123}}},',
     )
     response = decoded(body)
     assert [call.function.arguments for call in response.tool_calls if call.function] == [
@@ -194,10 +199,14 @@ def test_an_error_inside_a_200_is_an_error() -> None:
 @pytest.mark.parametrize(
     ("status", "text", "kind"),
     [
-        (400, 'model is required', InvalidRequest),
+        (400, "model is required", InvalidRequest),
         (400, '"llama3" does not support tools', InvalidRequest),
         (400, '"llama3" does not support thinking', InvalidRequest),
-        (400, "input length (9000 tokens) exceeds the model's maximum context length (8192 tokens)", ContextWindowExceeded),
+        (
+            400,
+            "input length (9000 tokens) exceeds the model's maximum context length (8192 tokens)",
+            ContextWindowExceeded,
+        ),
         (500, "the prompt is longer than the context length currently available to the model", ContextWindowExceeded),
         (401, "unauthorized", Authentication),
         (402, "plan limit", QuotaExhausted),

@@ -1,5 +1,6 @@
 """What a text API answers: whole answers and streams, and everything that is neither."""
 
+from itertools import pairwise
 from typing import Any, Literal
 
 import msgspec
@@ -63,7 +64,13 @@ def test_text_finish_and_usage_come_from_their_paths() -> None:
 
 @pytest.mark.parametrize(
     ("why", "meant"),
-    [("EOS", "stop"), ("BAD", "content_filter"), ("MAX_TOKENS", "length"), ("SAFETY", "content_filter"), ("odd", "stop")],
+    [
+        ("EOS", "stop"),
+        ("BAD", "content_filter"),
+        ("MAX_TOKENS", "length"),
+        ("SAFETY", "content_filter"),
+        ("odd", "stop"),
+    ],
 )
 def test_reasons_are_mapped_by_the_configuration_first(why: str, meant: str) -> None:
     assert decoded({"result": {"text": "", "why": why}}, FULL).choices[0].finish_reason == meant
@@ -84,6 +91,8 @@ def test_a_list_of_texts_is_joined() -> None:
 
 def test_plain_text_is_the_answer_when_the_server_says_so_or_no_path_is_configured() -> None:
     assert decoded("Hé {not json".encode(), content_type="text/plain; charset=utf-8").text == "Hé {not json"
+    assert decoded(b'{"a": 1}', content_type="text/plain").text == '{"a": 1}'
+    assert decoded(b'{"text": "Hello"}', content_type="text/plain").text == "Hello"  # JSON under a wrong name
     assert decoded(b"Hello", TextAnswers(text="")).text == "Hello"
     assert decoded("Hello", TextAnswers(text="")).text == "Hello"  # a JSON string
 
@@ -103,7 +112,9 @@ def test_a_text_of_another_type_is_malformed(value: Any) -> None:
     assert "'text'" in error.message
 
 
-@pytest.mark.parametrize("body", [b"<!DOCTYPE html><html><title>Login</title>", b"plainly not JSON", b"", b'{"text":', b"\xff"])
+@pytest.mark.parametrize(
+    "body", [b"<!DOCTYPE html><html><title>Login</title>", b"plainly not JSON", b"", b'{"text":', b"\xff"]
+)
 def test_a_body_that_is_not_json_is_malformed(body: bytes) -> None:
     error = failure(body)
     assert type(error) is MalformedResponse
@@ -116,11 +127,15 @@ def test_a_page_or_binary_is_no_plain_text(body: bytes) -> None:
 
 
 def test_an_error_inside_a_200_is_an_error() -> None:
-    assert type(failure({"fault": {"reason": "prompt is too long"}, "result": {"text": ""}}, FULL)) is not MalformedResponse
+    assert (
+        type(failure({"fault": {"reason": "prompt is too long"}, "result": {"text": ""}}, FULL))
+        is not MalformedResponse
+    )
     assert isinstance(failure({"error": {"message": "boom", "code": 429}}), RateLimited)
     assert type(failure({"error": "boom"})) is ProviderFailure
     assert decoded({"text": "fine", "error": "a field of its own"}).text == "fine"
     assert decoded({"text": "fine", "error": None}).text == "fine"
+    assert isinstance(failure(b'{"error": "boom"}', content_type="text/plain"), ProviderFailure)
 
 
 # -- refusals -----------------------------------------------------------------------------------------------------------
@@ -229,7 +244,7 @@ def test_cuts_between_bytes_never_change_a_stream(
     documents = [{"token": text, "last": number == len(texts) - 1} for number, text in enumerate(texts)]
     body = sse(*documents) if framing == "sse" else ndjson(*documents)
     places = sorted({cut % (len(body) + 1) for cut in cuts} | {0, len(body)})
-    parts = [body[begin:end] for begin, end in zip(places, places[1:], strict=False)]
+    parts = [body[begin:end] for begin, end in pairwise(places)]
     assert told(shape, *parts).chunks == told(shape, body).chunks
     assert told(shape, *parts).text == "".join(pieces)
 
@@ -263,7 +278,9 @@ def test_reason_and_usage_of_a_stream() -> None:
 
 
 def test_a_told_reason_is_an_end_even_without_the_marker() -> None:
-    stream = told(TextStreamShape(text="result.text"), sse({"result": {"text": "Hi", "why": "EOS"}}, end=b""), answers=FULL)
+    stream = told(
+        TextStreamShape(text="result.text"), sse({"result": {"text": "Hi", "why": "EOS"}}, end=b""), answers=FULL
+    )
     assert stream.failure is None
     assert stream.done
     assert stream.reasons == ["stop"]
@@ -280,6 +297,9 @@ def test_events_can_be_the_text_itself() -> None:
     shape = TextStreamShape(text="")
     stream = told(shape, b'data: Hel\n\ndata: lo\n\ndata:  you\n\ndata: "!"\n\ndata: [DONE]\n\n')
     assert stream.text == "Hello you!"
+    nothing = told(shape, b"data: [DONE]\n\n")
+    assert nothing.chunks[0].choices[0].delta.role == "assistant"
+    assert nothing.reasons == ["stop"]
 
 
 def test_a_marker_of_ones_own_ends_the_stream() -> None:
@@ -327,7 +347,8 @@ def test_a_whole_answer_instead_of_a_stream_is_taken() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "kind"), [(b'{"error":{"message":"boom","code":429}}', RateLimited), (b"<html>proxy</html>", MalformedResponse)]
+    ("body", "kind"),
+    [(b'{"error":{"message":"boom","code":429}}', RateLimited), (b"<html>proxy</html>", MalformedResponse)],
 )
 def test_an_error_or_a_page_instead_of_a_stream_is_what_it_is(body: bytes, kind: type[LlmError]) -> None:
     assert type(told(DELTAS, body).failure) is kind

@@ -129,6 +129,10 @@ def test_fields_outside_the_common_model_are_sent_unless_the_quirks_say_otherwis
     assert msgspec.json.decode(answer.body) == {"top_k": 3, "prompt": "Hello", "model": "custom-model-v1"}
     assert list(answer.report.dropped) == ["beams"]
     assert list(encoded(request, quirks=Quirks(extra_parameters=False)).report.dropped) == ["top_k", "beams"]
+    warm = ChatRequest(messages=HELLO, temperature=0.5, extra={"top_k": None})
+    dropped = encoded(warm, TextApi(temperature="temperature"), quirks=Quirks(drop=("temperature",)))
+    assert list(dropped.report.dropped) == ["temperature"]
+    assert msgspec.json.decode(dropped.body) == {"prompt": "Hello", "model": "custom-model-v1"}
 
 
 def test_fields_of_another_vendors_dialect_are_dropped_and_reported() -> None:
@@ -247,7 +251,9 @@ def test_a_stream_of_an_api_that_has_none_is_refused() -> None:
 
 
 def test_tools_that_must_not_be_called_are_left_out() -> None:
-    answer = encoded(ChatRequest(messages=HELLO, tools=[TOOL], tool_choice="none", response_format=ResponseFormat(type="text")))
+    answer = encoded(
+        ChatRequest(messages=HELLO, tools=[TOOL], tool_choice="none", response_format=ResponseFormat(type="text"))
+    )
     assert msgspec.json.decode(answer.body) == {"prompt": "Hello", "model": "custom-model-v1"}
     assert answer.report.mapped == {"tool_choice": "tools left out"}
 

@@ -10,6 +10,7 @@ from caxton_llm.types import ModelInfo, ModelPrice
 __all__ = ["COLUMNS", "cells", "known"]
 
 COLUMNS = ("window", "max output", "tools", "vision", "$/M in", "$/M out", "life")
+"""Tokens, abilities, USD per million tokens, and until when the vendor keeps the model."""
 
 
 def known(settings: ProviderSettings, model: str) -> ModelInfo:

@@ -20,7 +20,7 @@ __all__ = ["show_catalogue", "show_names"]
 def show_names(config: Path | None, screen: Screen, *, as_json: bool) -> None:
     """Every name that the configuration gives a meaning. Raises `ConfigurationError`."""
     configuration = load_file(locate(config))
-    entries = {entry.entry_name: entry for entry in configuration.entries}
+    entries = {entry.name: entry.settings for entry in configuration.all_entries}
     found = [
         (name, route.target.name, known(entries[route.target.name], route.model))
         for name, route in Caxton(configuration).gateway.routes.items()

@@ -14,6 +14,8 @@ import typer
 from rich import box
 from rich.console import Console
 from rich.live import Live
+from rich.measure import Measurement
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -24,7 +26,7 @@ __all__ = ["INTERRUPTED", "Screen", "Waiting", "errors_reported", "money", "plai
 INTERRUPTED = 130
 """Exit code after Ctrl-C."""
 
-_PIPE_WIDTH = 200
+_PIPE_WIDTH = 2000
 """Columns of a table that no terminal limits."""
 _CONTROLS = {code: None for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 
@@ -66,13 +68,21 @@ class Screen:
         self._marked("error: ", "bold red", text)
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """A table on standard output."""
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-        for column in columns:
-            table.add_column(column, overflow="fold")
+        """A table on standard output, without the columns that are empty in every row; as paragraphs, one per row, on a
+        terminal that is too narrow for it."""
+        used = [index for index in range(len(columns)) if any(row[index] for row in rows)]
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
+        for index in used:
+            table.add_column(columns[index], no_wrap=True)
         for row in rows:
-            table.add_row(*(Text(plain(cell)) for cell in row))
-        self.out.print(table)
+            table.add_row(*(Text(plain(row[index])) for index in used))
+        if Measurement.get(self.out, self.out.options.update(width=_PIPE_WIDTH), table).maximum <= self.out.width:
+            self.out.print(table)
+            return
+        for row in rows:
+            self.line(row[used[0]], "bold")
+            rest = " · ".join(f"{columns[index]}: {row[index]}" for index in used[1:] if row[index])
+            self.out.print(Padding(Text(plain(rest)), (0, 0, 0, 2)))
 
     def waiting(self, label: str) -> "Waiting":
         """A spinner with the elapsed time while something is under way; nothing in a pipe."""

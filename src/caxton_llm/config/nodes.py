@@ -91,6 +91,8 @@ def _code_point(error: "yaml.reader.ReaderError") -> int:
 def _yaml_hint(what: str) -> str:
     if "\\t" in what:
         return "indent with spaces, not with tabs"
+    if "'{'" in what:
+        return 'inside braces or brackets, put "${NAME}" in quotes'
     if "mapping values are not allowed" in what:
         return "put the value in quotes, or check the indentation"
     return ""

@@ -121,10 +121,12 @@ class Walk:
 
     def _wrong(self, node: Node, kind: kinds.Type, path: str) -> Json:
         hint = ""
-        if isinstance(node, ScalarNode) and isinstance(kind, kinds.StrType) and isinstance(node.value, bool):
-            hint = "put it in quotes if the word itself is meant"
-        if isinstance(node, ScalarNode) and isinstance(kind, kinds.VarTupleType | kinds.ListType):
-            hint = "write a list: [first, second]"
+        if isinstance(node, ScalarNode):
+            options = kind.types if isinstance(kind, kinds.UnionType) else (kind,)
+            if isinstance(node.value, bool) and any(isinstance(option, kinds.StrType) for option in options):
+                hint = "put it in quotes if the word itself is meant"
+            elif any(isinstance(option, kinds.VarTupleType | kinds.ListType) for option in options):
+                hint = "write a list: [first, second]"
         return self._report(f"must be {_expected(kind)}, found {_found(node, path)}", path, node, hint)
 
     def _report(self, message: str, path: str, node: Node, hint: str = "") -> Json:
@@ -133,8 +135,8 @@ class Walk:
 
     def _unknown_key(self, name: str, path: str, line: int | None, known: list[str]) -> None:
         hint = nearest(name, known)
-        homes = [home for home in self._homes.get(name, ()) if f"{home}.{name}" != path]
-        if homes and not hint.startswith("did you mean"):
+        homes = self._homes.get(name)
+        if homes:
             hint = f"{name!r} belongs " + (f"under {homes[0]!r}" if homes[0] else "at the top of the file")
         self._problems.add(f"unknown key {name!r}", path=path, line=line, hint=hint)
 

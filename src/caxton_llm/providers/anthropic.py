@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from caxton_llm.errors import MalformedResponse
 from caxton_llm.protocols import Quirks, WireRequest
 from caxton_llm.providers.base_url import parse_base_url
-from caxton_llm.providers.chat_options import ChatOptions, json_headers, sent_model
+from caxton_llm.providers.chat_options import JSON_BODY, ChatOptions, entry_headers, sent_model
 from caxton_llm.providers.credentials import StaticCredentials
 from caxton_llm.providers.exchange import ChatExchange
 from caxton_llm.providers.settings import ProviderSettings
@@ -103,7 +103,7 @@ class AnthropicAdapter:
         self._settings = settings
         self._origin, self._prefix = parse_base_url(settings.base_url or _DEFAULT_URL, default_path="")
         version = settings.anthropic_version or _VERSION
-        headers = json_headers(settings, ("anthropic-version", version))
+        headers = entry_headers(settings, ("anthropic-version", version))
         self._headers = tuple((name, value) for name, value in headers if name != _BETA)
         written = next((value for name, value in headers if name == _BETA), "")
         self._betas = list(dict.fromkeys((*settings.anthropic_beta, *_listed(written))))
@@ -160,7 +160,7 @@ class AnthropicAdapter:
             raise MalformedResponse("the answer of /v1/messages/count_tokens has no input_tokens") from None
 
     def _post(self, path: str, body: bytes, forwarded: tuple[tuple[str, str], ...]) -> WireRequest:
-        headers = self._headers
+        headers = JSON_BODY + self._headers
         betas = self._betas
         for name, value in forwarded:
             if name == _BETA:

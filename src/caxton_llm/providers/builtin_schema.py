@@ -47,7 +47,7 @@ class _Maker:
     def __init__(self, root: Json, text: str) -> None:
         self._root = root
         self._text = " ".join(text.split())[:_TEXT_LIMIT]
-        self._numbers = _numbers(self._text)
+        self._numbers = list(_numbers(self._text))
         self._names = _names(self._text)
         self._left = _MOST_VALUES
 
@@ -141,12 +141,12 @@ class _Maker:
         )
 
     def _number(self, schema: dict[str, Json], *, whole: bool) -> float:
-        """The text's next number if it fits, else the first that does of those near the limits."""
+        """The text's first number that fits and is still there, else the first that fits of those near the limits."""
         limits = _limits(schema)
         least, most = limits.least, limits.most
         step = limits.multiple_of or 1.0
         tried = (
-            next(self._numbers, math.nan),
+            *self._numbers,
             1.0,
             least,
             math.ceil(least / step) * step if math.isfinite(least) else math.nan,
@@ -158,6 +158,8 @@ class _Maker:
         )
         for number in tried:
             if math.isfinite(number) and limits.allow(number) and not (whole and number % 1):
+                if number in self._numbers:
+                    self._numbers.remove(number)
                 return number
         return 0.0
 
@@ -235,11 +237,20 @@ def _numbers(text: str) -> Iterator[float]:
 
 def _names(text: str) -> Iterator[str]:
     """What a reader would take for names: quoted pieces first, then capitalised words inside the sentences."""
-    quoted = text.split('"')[1::2]
-    yield from (piece for piece in quoted if piece)
+    outside = text.split('"')
+    yield from (piece for piece in outside[1::2] if piece)
+    name: list[str] = []
     begins = True
-    for word in text.split():
+    for word in " ".join(outside[::2]).split():
         bare = word.strip(_PUNCTUATION)
         if bare[:1].isupper() and not begins and bare != "I":
-            yield bare
+            name.append(bare)
+        elif name:
+            yield " ".join(name)
+            name = []
+        if name and word != bare:  # "to Ann, Bob": the comma ends a name
+            yield " ".join(name)
+            name = []
         begins = word.endswith((".", "!", "?", ":"))
+    if name:
+        yield " ".join(name)

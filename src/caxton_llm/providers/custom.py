@@ -108,12 +108,14 @@ class CustomAdapter:
 
     def _refuse_unsendable(self, settings: ProviderSettings) -> None:
         """Everything that would make every request fail, or be left out of every request, is told at the start."""
+        api = _block(settings)
+        fields = {"max_tokens": api.max_tokens_field, "temperature": api.temperature_field}
         problems = [
             ConfigurationProblem(
-                "a custom API has no field for it", path=name, hint="put it into extra_body under the API's own name"
+                "this API has no field for it", path=name, hint="put it into extra_body under the API's own name"
             )
-            for name in ("top_p", "reasoning_effort")
-            if getattr(settings, name) is not None
+            for name in ("max_tokens", "temperature", "top_p", "reasoning_effort")
+            if getattr(settings, name) is not None and not fields.get(name)
         ]
         if problems:
             raise ConfigurationError(problems)

@@ -4,13 +4,13 @@ For models of other vendors the count is an estimate. Loading takes about half a
 """
 
 import functools
-import lzma
+import pkgutil
 from base64 import b64decode
-from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from caxton_llm.errors import LlmError
 from caxton_llm.types import ChatRequest, ContentPart, Message
 
 if TYPE_CHECKING:
@@ -48,9 +48,13 @@ class O200kCounter:
 
 @functools.cache
 def _encoding() -> "Encoding":
-    from tiktoken import Encoding  # noqa: PLC0415 - a compiled module that most programs never need
+    import lzma  # noqa: PLC0415 - most programs never count
 
-    packed = files("caxton_llm.tokens").joinpath("o200k_base.tiktoken.xz").read_bytes()
+    from tiktoken import Encoding  # noqa: PLC0415
+
+    packed = pkgutil.get_data("caxton_llm.tokens", "o200k_base.tiktoken.xz")
+    if packed is None:
+        raise LlmError("the vocabulary is missing from the installed package caxton_llm: install it again")
     ranks = {}
     for line in lzma.decompress(packed).splitlines():
         token, rank = line.split()

@@ -144,7 +144,7 @@ class AiohttpTransport:
         try:
             if self._proxy is not None and opened.status == _PROXY_AUTHENTICATION_REQUIRED:
                 raise ConnectFailed(
-                    f"the proxy {self._proxy_name} answered 407; check the user and password in the proxy's URL"
+                    f"the proxy {self._proxy_name} answered 407; check the credentials in its URL"
                 )
             self._open.add(opened)
             opened.decoder = body_decoder(opened.status, opened.headers)

@@ -74,15 +74,12 @@ class _Event(Struct):
     error: Json = None
 
 
-class _Kind(Struct, frozen=True):
+class _Kind(Struct):
     type: str = ""
 
 
-class _UnknownEvent(Struct):
-    """As little of an event as tells whether this module should have understood it."""
-
-    type: str = ""
-    delta: _Kind = _Kind()
+class _DeltaEvent(Struct):
+    delta: _Kind
 
 
 class _OpenTool(Struct):
@@ -100,8 +97,11 @@ class _OpenThinking(Struct):
 
 
 _event_decoder = msgspec.json.Decoder(_Event)
-_unknown_decoder = msgspec.json.Decoder(_UnknownEvent)
-_KNOWN_EVENTS = frozenset({"message_start", "content_block_start", "content_block_stop", "message_delta", "error"})
+_kind_decoder = msgspec.json.Decoder(_Kind)
+_delta_kind_decoder = msgspec.json.Decoder(_DeltaEvent)
+_KNOWN_EVENTS = frozenset(
+    {"message_start", "content_block_start", "content_block_stop", "message_delta", "message_stop", "error"}
+)
 _KNOWN_DELTAS = frozenset({"text_delta", "input_json_delta", "thinking_delta", "signature_delta"})
 
 
@@ -109,8 +109,8 @@ class AnthropicStreamDecoder:
     """The `StreamDecoder` of the dialect.
 
     `finished` comes with `message_stop` and not before: the end marker of this dialect is never missing from a whole answer,
-    so a body that ends without it was cut. One event that is not JSON is skipped with a warning; a second one, or one inside
-    a tool call, is a failure.
+    so a body that ends without it was cut. One event inside a good stream that is not JSON is skipped with a warning; garbage
+    from the start, again, or inside a tool call is a failure.
     """
 
     __slots__ = (
@@ -177,10 +177,7 @@ class AnthropicStreamDecoder:
     def close(self) -> list[ChatChunk]:
         """The body has ended."""
         if not self.done and self.failure is None:
-            if self.warnings and not self._id:
-                self.failure = MalformedResponse("the answer is not a stream of the Messages API; check base_url")
-            else:
-                self.failure = StreamInterrupted("the stream ended before its message_stop event")
+            self.failure = StreamInterrupted("the stream ended before its message_stop event")
         return []
 
     def _chunk_of(self, name: str | None, payload: bytes) -> ChatChunk | None:
@@ -203,7 +200,7 @@ class AnthropicStreamDecoder:
         return chunk
 
     def _skip(self) -> None:
-        if self.warnings or self._tools:
+        if not self._id or self.warnings or self._tools:
             raise MalformedResponse("the provider sent events that are not JSON")
         self.warnings.append(
             "one event of the stream was not JSON and was skipped; a piece of the answer may be missing"
@@ -333,9 +330,9 @@ def _arguments_chunk(tool: _OpenTool, text: str) -> ChatChunk:
 def _is_unknown(payload: bytes) -> bool:
     """An event or a delta of a type that appeared after this was written may have any shape."""
     try:
-        event = _unknown_decoder.decode(payload)
+        kind = _kind_decoder.decode(payload).type
+        if kind == "content_block_delta":
+            return _delta_kind_decoder.decode(payload).delta.type not in _KNOWN_DELTAS
     except msgspec.ValidationError:
         return False
-    if event.type == "content_block_delta":
-        return event.delta.type not in _KNOWN_DELTAS
-    return event.type not in _KNOWN_EVENTS
+    return kind not in _KNOWN_EVENTS

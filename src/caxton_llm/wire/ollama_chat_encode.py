@@ -7,11 +7,11 @@ tool) is refused, what only tunes (`user`, `logit_bias`) is dropped and reported
 
 import msgspec
 from msgspec import Raw
-from msgspec.structs import replace
 
 from caxton_llm.errors import InvalidRequest, UnsupportedFeature
 from caxton_llm.protocols import EncodedChat, EncodeOptions, Restore
 from caxton_llm.types import ChatRequest, Json, ModelInfo, ResponseFormat
+from caxton_llm.wire.accepted import without_refused
 from caxton_llm.wire.legacy_functions import modernized
 from caxton_llm.wire.ollama_chat_messages import Conversation, encode_messages, encode_tools
 from caxton_llm.wire.parameters import ParameterNotes
@@ -77,7 +77,7 @@ class OllamaRestore(Restore, kw_only=True):
 def encode_chat(request: ChatRequest, options: EncodeOptions, *, stream: bool) -> EncodedChat:
     """Raises `InvalidRequest` or `UnsupportedFeature` with the path of the field."""
     notes = ParameterNotes(options.strict)
-    request = _without_refused(modernized(request), options, notes)
+    request = without_refused(modernized(request), options, notes)
     _refuse_what_changes_meaning(request)
     conversation = encode_messages(request.messages, options.model.capabilities)
     body: dict[str, Json] = {"model": options.send_model, "messages": conversation.messages, "stream": stream}
@@ -92,7 +92,7 @@ def encode_chat(request: ChatRequest, options: EncodeOptions, *, stream: bool) -
         body["logprobs"] = request.logprobs
     if request.top_logprobs is not None:
         body["top_logprobs"] = request.top_logprobs
-    _add_extras(body, runner, request, notes)
+    _add_extras(body, runner, request, options, notes)
     _add_options(runner, request, notes)
     if runner.get("num_ctx") is None:
         runner["num_ctx"] = _window_for(conversation, runner.get("num_predict"), options.model.context_window)
@@ -108,21 +108,6 @@ def encode_chat(request: ChatRequest, options: EncodeOptions, *, stream: bool) -
             think_tags=options.quirks.think_tags,
         ),
     )
-
-
-def _without_refused(request: ChatRequest, options: EncodeOptions, notes: ParameterNotes) -> ChatRequest:
-    """The request without what this server (`quirks.drop`) or this model is known not to accept."""
-    names = (*options.quirks.drop, *(options.model.parameters.refuses or ()))
-    if not names:
-        return request
-    absent: dict[str, Json] = {}
-    for name in names:
-        if name in request.extra or (name in request.__struct_fields__ and getattr(request, name) is not None):
-            notes.drop(name, "this server or model does not accept it")
-        if name in request.__struct_fields__:
-            absent[name] = None
-    extra = {name: value for name, value in request.extra.items() if name not in names}
-    return replace(request, **absent, extra=extra)
 
 
 def _refuse_what_changes_meaning(request: ChatRequest) -> None:
@@ -209,17 +194,24 @@ def _think(effort: str, model: ModelInfo) -> bool | str:
     return level if level in (model.parameters.efforts or ()) else True
 
 
-def _add_extras(body: dict[str, Json], runner: dict[str, Json], request: ChatRequest, notes: ParameterNotes) -> None:
+def _add_extras(
+    body: dict[str, Json],
+    runner: dict[str, Json],
+    request: ChatRequest,
+    options: EncodeOptions,
+    notes: ParameterNotes,
+) -> None:
     """The caller's fields outside the common model: Ollama's own are sent, the others would be ignored by the server."""
-    options = request.extra_value("options")
-    if isinstance(options, dict):
-        runner.update(options)
+    if options.quirks.extra_parameters:
+        runner.update(_given_options(request))
     for name in request.extra:
         renamed = _RENAMED_EXTRAS.get(name, name)
         value = request.extra_value(name)
-        if name == "options" or value is None:
+        if value is None:
             continue
-        if renamed in _OPTION_EXTRAS:
+        if not options.quirks.extra_parameters:
+            notes.drop(name, "the entry takes no further parameters (quirks.extra_parameters)")
+        elif renamed in _OPTION_EXTRAS:
             runner[renamed] = value
             notes.map(name, f"options.{renamed}")
         elif name in _TOP_LEVEL_EXTRAS:
@@ -227,8 +219,18 @@ def _add_extras(body: dict[str, Json], runner: dict[str, Json], request: ChatReq
         elif name == "thinking" and isinstance(value, dict):  # Anthropic's
             body.setdefault("think", value.get("type") != "disabled")
             notes.map(name, "think")
-        else:
+        elif name != "options":
             notes.drop(name, _NO_SUCH_PARAMETER)
+
+
+def _given_options(request: ChatRequest) -> dict[str, Json]:
+    """Ollama's `options`, where the caller writes them as they are."""
+    given = request.extra_value("options")
+    if given is None:
+        return {}
+    if not isinstance(given, dict):
+        raise InvalidRequest("options is not an object", param="options")
+    return given
 
 
 def _add_options(runner: dict[str, Json], request: ChatRequest, notes: ParameterNotes) -> None:

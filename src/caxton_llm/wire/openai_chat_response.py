@@ -31,7 +31,10 @@ from caxton_llm.wire.openai_chat_shapes import (
 )
 from caxton_llm.wire.think_tags import ThinkSplitter
 
-__all__ = ["decode_chat", "raise_unreadable", "rename_calls"]
+__all__ = ["UNREADABLE", "decode_chat", "rename_calls"]
+
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What reading JSON that somebody else wrote may raise."""
 
 _DECODER = msgspec.json.Decoder(WireAnswer)
 
@@ -42,8 +45,8 @@ def decode_chat(body: bytes, restore: Restore) -> ChatResponse:
         body = _restored(body, restore)
     try:
         answer = _DECODER.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise_unreadable(body, error)
+    except UNREADABLE as error:
+        _raise_unreadable(body, error)
     if answer.error or not answer.choices:
         _raise_refusal(body, answer)
     answer_id = str(answer.id) if answer.id else f"chatcmpl-{hashlib.blake2s(body, digest_size=12).hexdigest()}"
@@ -119,20 +122,27 @@ def _raise_refusal(body: bytes, answer: WireAnswer) -> NoReturn:
     raise MalformedResponse("the provider's answer has no choices, so it is no chat completion; check base_url")
 
 
-def raise_unreadable(body: bytes, error: Exception) -> NoReturn:
+def _raise_unreadable(body: bytes, error: Exception) -> NoReturn:
     """Raises what a body that is no answer means, without quoting it."""
     if html := describe_html(body):
         raise MalformedResponse(f"the provider answered with {html}; check base_url")
     if not body.strip():
         raise MalformedResponse("the provider answered with an empty body")
     if isinstance(error, msgspec.ValidationError):
-        value = msgspec.json.decode(body)
-        if isinstance(value, list) and value and isinstance(value[0], dict) and value[0].get("error"):
-            raise classify_error_value(value)
+        if _is_listed_error(body):
+            raise classify_error_value(msgspec.json.decode(body))
         raise MalformedResponse(f"the provider's answer does not have the form of a chat completion: {error}")
     if body.lstrip().startswith((b"data:", b"event:", b":")):
         raise MalformedResponse("the provider answered with a stream although none was asked for")
     raise MalformedResponse("the provider's answer is not JSON")
+
+
+def _is_listed_error(body: bytes) -> bool:
+    """Google puts its errors into a list."""
+    try:
+        return bool(msgspec.json.decode(body)[0]["error"])
+    except (*UNREADABLE, LookupError, TypeError):
+        return False
 
 
 # -- what a client could not use ----------------------------------------------------------------------------------------
@@ -167,7 +177,7 @@ def _restored(body: bytes, restore: Restore) -> bytes:
     try:
         answer = msgspec.json.decode(body)
         messages = [choice["message"] for choice in answer["choices"]]
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, LookupError, TypeError):
+    except (*UNREADABLE, LookupError, TypeError):
         return body  # whatever it is, it is read and refused like any other
     for message in messages:
         rename_calls(message, restore.tool_names)

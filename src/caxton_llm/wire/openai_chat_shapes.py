@@ -145,7 +145,7 @@ class WireChunk(Struct):
     choices: list[WireChunkChoice] | None = None
     usage: WireUsage | None = None
     error: Json = None
-    prompt_filter_results: Raw | None = None
+    prompt_filter_results: Raw = Raw()
     """Azure's verdict on the prompt, in a first chunk without choices."""
     x_groq: WireGroq | None = None
     """Groq's usage where `stream_options` was not sent."""

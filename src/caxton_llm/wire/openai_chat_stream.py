@@ -16,7 +16,7 @@ from caxton_llm.types import ChatChunk, ChunkChoice, Delta, FinishReason, Functi
 from caxton_llm.wire.error_body import describe_html
 from caxton_llm.wire.failures import classify_error_value
 from caxton_llm.wire.openai_chat_calls import CallFragments
-from caxton_llm.wire.openai_chat_response import rename_calls
+from caxton_llm.wire.openai_chat_response import UNREADABLE, rename_calls
 from caxton_llm.wire.openai_chat_shapes import (
     WireChunk,
     WireChunkChoice,
@@ -36,7 +36,6 @@ __all__ = ["OpenAIStreamDecoder"]
 _DECODER = msgspec.json.Decoder(WireChunk)
 _HEAD_LIMIT = 64 * 1024
 _END_LIMIT = 16
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class OpenAIStreamDecoder:
@@ -97,7 +96,7 @@ class OpenAIStreamDecoder:
             return MalformedResponse(f"the provider answered with {html}; check base_url")
         try:
             value = msgspec.json.decode(self._head)
-        except _UNREADABLE:
+        except UNREADABLE:
             return StreamInterrupted("the provider's stream broke off before its first event")
         if isinstance(value, dict) and value.get("error"):
             return classify_error_value(value)
@@ -115,7 +114,7 @@ class OpenAIStreamDecoder:
             payload = self._mended(payload)
         try:
             event = _DECODER.decode(payload)
-        except _UNREADABLE:
+        except UNREADABLE:
             self._skip(name)
             return None
         self._last_malformed = False
@@ -142,7 +141,7 @@ class OpenAIStreamDecoder:
             self._introduce(event)
         usage = event.usage or (event.x_groq.usage if event.x_groq else None)
         if not event.choices:
-            if event.prompt_filter_results is not None and usage is None:
+            if event.prompt_filter_results and usage is None:
                 self._prompt_filter = bytes(event.prompt_filter_results)
                 return None
             return ChatChunk(
@@ -250,7 +249,7 @@ class OpenAIStreamDecoder:
         try:
             event = msgspec.json.decode(payload)
             choices = [choice for choice in event["choices"] if choice.get("delta") is not None]
-        except (*_UNREADABLE, LookupError, TypeError, AttributeError):
+        except (*UNREADABLE, LookupError, TypeError, AttributeError):
             return payload  # whatever it is, it is read and refused like any other
         for choice in choices:
             rename_calls(choice["delta"], self._restore.tool_names)

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from caxton_llm.errors import InvalidRequest, LlmError, UnsupportedFeature
 from caxton_llm.protocols import EncodedChat, EncodeOptions, Restore, WireResponse
 from caxton_llm.types import ChatRequest, ChatResponse, Json
+from caxton_llm.wire.accepted import without_refused
 from caxton_llm.wire.failures import classify_failure
 from caxton_llm.wire.parameters import ParameterNotes
 from caxton_llm.wire.text_answer import TextAnswers, TextRestore, decode_json
@@ -79,6 +80,7 @@ class TextDialect:
                 "this API does not stream: provider_config.stream_field is not set", param="stream"
             )
         notes = ParameterNotes(options.strict)
+        request = without_refused(request, options, notes)
         _refuse_what_changes_meaning(request, notes)
         extras = self._extras(request, options, notes)
         values = self._prompt(request, notes) + self._knobs(request, options, notes)
@@ -99,9 +101,12 @@ class TextDialect:
         return self._api.answers.decode(body, restore)
 
     def decode_response(self, response: WireResponse, restore: Restore) -> ChatResponse:
-        """Like `decode_chat`, but an answer of type text/plain is the text itself."""
+        """Like `decode_chat`, but an answer of type text/plain is the text itself, unless it is the expected JSON."""
+        answers = self._api.answers
         plain = response.headers.get("content-type", "").lower().startswith("text/plain")
-        return (replace(self._api.answers, text="") if plain else self._api.answers).decode(response.body, restore)
+        if plain and read(decode_json(response.body), answers.text) is ABSENT:
+            answers = replace(answers, text="")
+        return answers.decode(response.body, restore)
 
     def stream_decoder(self, restore: Restore) -> TextStreamDecoder:
         """A decoder for one streamed answer."""
@@ -164,10 +169,10 @@ class TextDialect:
                 notes.refuse(name, "the configuration fills this field of the API")
             elif foreign:
                 notes.drop(name, "it belongs to another vendor's API")
-            elif options.quirks.extra_parameters and name not in options.quirks.drop:
+            elif not options.quirks.extra_parameters:
+                notes.drop(name, "the entry takes no further parameters (quirks.extra_parameters)")
+            elif value is not None:
                 sent[name] = value
-            else:
-                notes.drop(name, "the entry's quirks say that this API does not accept it")
         return sent
 
 

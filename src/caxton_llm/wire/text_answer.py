@@ -44,7 +44,9 @@ class TextAnswers(Struct, frozen=True, kw_only=True):
     def decode(self, body: bytes, restore: Restore) -> ChatResponse:
         """Raises the error that a 200 may carry, or `MalformedResponse`."""
         document = decode_json(body)
-        if self.text == "" and (document is ABSENT or isinstance(document, str)):
+        if document is not ABSENT:
+            self.raise_error(document)
+        if self.text == "":
             text = document if isinstance(document, str) else _plain_text(body)
         elif document is ABSENT:
             kind = describe_html(body) or "no JSON"
@@ -52,7 +54,6 @@ class TextAnswers(Struct, frozen=True, kw_only=True):
                 f"the answer is {kind}; JSON with {self.text!r} was expected: check base_url and path"
             )
         else:
-            self.raise_error(document)
             text = self.text_of(document)
         return ChatResponse(
             id=f"chatcmpl-{identity(body)}",

@@ -182,6 +182,8 @@ class TextStreamDecoder:
             if self._last is ABSENT:
                 raise MalformedResponse("the stream ended without a single event before its end marker")
             raise MalformedResponse(f"no event of the stream has the text: {missing(self._last, self._shape.text)}")
+        if not self._id:
+            self._emit("", b"", chunks)
         chunks.append(self._chunk(ChunkChoice(index=0, delta=Delta(), finish_reason=self._reason or "stop")))
         if self._usage is not None:
             chunks.append(self._chunk(None, self._usage))

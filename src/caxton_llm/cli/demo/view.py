@@ -29,6 +29,7 @@ class DemoView:
         self._screen = screen
         self._json = Syntax("", "json", theme="ansi_dark", background_color="default")
         self._streaming = False
+        self._before: dict[str, Json] = {}
 
     def introduce(self, plan: Plan, address: str) -> None:
         screen = self._screen
@@ -43,7 +44,10 @@ class DemoView:
             (f"{number}. {exchange.client} client: {_WHAT[exchange.what]}", "bold cyan"), f"   POST {exchange.path}"
         )
         screen.out.print(heading)
-        screen.out.print(self._json.highlight(plain(_compact(body))), end="", soft_wrap=not screen.out_is_terminal)
+        screen.out.print(
+            self._json.highlight(plain(_compact(body, self._before))), end="", soft_wrap=not screen.out_is_terminal
+        )
+        self._before = body
 
     def show_piece(self, text: str) -> None:
         """Text of a stream, as it comes."""
@@ -100,13 +104,17 @@ class DemoView:
         return shown
 
 
-def _compact(body: dict[str, Json]) -> str:
-    """JSON with one line per field, and one per message of a conversation."""
-    fields = []
-    for name, value in body.items():
-        if name == "messages" and len(value) > 1:
-            turns = ",\n    ".join(_spaced(turn) for turn in value)
-            fields.append(f'  "messages": [\n    {turns}\n  ]')
+def _compact(body: dict[str, Json], before: dict[str, Json]) -> str:
+    """JSON with one line per field, and one per message of a conversation; when the request before is continued, only what
+    is new."""
+    turns, earlier = body["messages"], before.get("messages", [])
+    continued = len(turns) > len(earlier) > 0 and turns[: len(earlier)] == earlier
+    shown = {name: value for name, value in body.items() if not (continued and before.get(name) == value)}
+    fields = ["  …"] if len(shown) < len(body) else []
+    for name, value in shown.items():
+        if continued and name == "messages":
+            lines = ["…", *(_spaced(turn) for turn in turns[len(earlier) :])]
+            fields.append('  "messages": [\n    ' + ",\n    ".join(lines) + "\n  ]")
         else:
             fields.append(f"  {_spaced(name)}: {_spaced(value)}")
     return "{\n" + ",\n".join(fields) + "\n}\n"

@@ -76,8 +76,7 @@ class Terminal:
             stdout=theirs,
             stderr=theirs,
             env=environment(TERM="xterm-256color", **(env or {})),
-            start_new_session=True,
-            preexec_fn=lambda: os.login_tty(theirs),  # Ctrl-C must become a signal
+            preexec_fn=lambda: os.login_tty(theirs),  # noqa: PLW1509 - so that Ctrl-C becomes a signal; no threads here
         )
         os.close(theirs)
         self.shown = ""
@@ -91,7 +90,7 @@ class Terminal:
                 raise AssertionError(f"{text!r} was not shown, but {self.shown[begun:]!r}")
         return self.shown[begun:]
 
-    def type(self, text: str) -> None:
+    def send(self, text: str) -> None:
         os.write(self._ours, text.encode())
 
     def wait(self) -> int:

@@ -1,0 +1,111 @@
+"""`caxton check`: everything that is wrong with a configuration, or what it comes to."""
+
+import asyncio
+from pathlib import Path
+
+import typer
+
+from caxton_llm.caxton import Caxton
+from caxton_llm.cli.check_live import LiveResult, ask_all
+from caxton_llm.cli.facts import COLUMNS, cells, known
+from caxton_llm.cli.screen import Screen
+from caxton_llm.config.configuration import Configuration, Entry
+from caxton_llm.config.kinds import API_KEY_VARIABLES
+from caxton_llm.config.load import load_file
+from caxton_llm.config.locate import locate
+from caxton_llm.config.offline import LOCAL_SOURCES, offline_sources
+from caxton_llm.config.secret_keys import Secret, replace_secrets
+from caxton_llm.config.secrets import resolve_secrets
+from caxton_llm.gateway import Target
+from caxton_llm.http_provider import HttpProvider
+from caxton_llm.providers.base_url import parse_base_url
+from caxton_llm.providers.settings import ProviderSettings, SecretReference
+from caxton_llm.providers.vllm import serve_command
+
+__all__ = ["run_check"]
+
+
+def run_check(config: Path | None, screen: Screen, *, live: bool) -> None:
+    """Raises `ConfigurationError` with everything that is wrong. Exit code 1 when a provider failed, with `live` only."""
+    written = load_file(locate(config))
+    configuration = resolve_secrets(written, sources=None if live else offline_sources())
+    caxton = Caxton(configuration)
+    results = asyncio.run(_asked(caxton, configuration, screen)) if live else {}
+    _show(written, configuration, caxton, results, screen)
+    for problem in configuration.warnings:
+        screen.warn(str(problem))
+    for name, result in results.items():
+        for warning in result.warnings:
+            screen.warn(f"{name}: {warning}")
+        if result.failure:
+            screen.fail(f"{name}: {result.failure}")
+    if any(result.failure for result in results.values()):
+        raise typer.Exit(1)
+
+
+async def _asked(caxton: Caxton, configuration: Configuration, screen: Screen) -> dict[str, LiveResult]:
+    async with caxton:
+        with screen.waiting("asking the providers"):
+            return await ask_all([_target(caxton, entry) for entry in configuration.all_entries])
+
+
+def _show(
+    written: Configuration,
+    configuration: Configuration,
+    caxton: Caxton,
+    results: dict[str, LiveResult],
+    screen: Screen,
+) -> None:
+    """`written` still says where the secrets come from, `configuration` has them."""
+    rows = []
+    for as_written, entry in zip(written.all_entries, configuration.all_entries, strict=True):
+        target = _target(caxton, entry)
+        result = results.get(entry.name, LiveResult())
+        model = entry.models[0] if entry.models else ""
+        info = result.info or known(entry.settings, model)
+        where = _where(target, entry.settings)
+        key = _key(as_written, entry, live=bool(results))
+        rest = (entry.settings.region or "", str(entry.settings.priority or ""), result.status)
+        rows.append((entry.name, entry.kind, model, where, key, *cells(info), *rest))
+    screen.table(("entry", "provider", "model", "where", "key", *COLUMNS, "region", "priority", "answer"), rows)
+    for entry in configuration.all_entries:
+        if entry.kind == "vllm":
+            screen.line(f"A server for {entry.name}:", "bold")
+            screen.line(serve_command(entry.settings))
+    screen.line(f"{configuration.file}: {len(rows)} {'provider' if len(rows) == 1 else 'providers'}, no mistakes")
+
+
+def _target(caxton: Caxton, entry: Entry) -> Target:
+    return caxton.gateway.resolve(entry.name).target
+
+
+def _where(target: Target, settings: ProviderSettings) -> str:
+    """The address that requests go to."""
+    if not isinstance(target.provider, HttpProvider):
+        return "here"
+    probe = target.provider.adapter.probe()
+    if probe is not None:
+        return str(probe.origin)
+    address = settings.provider_config.base_url if settings.provider_config else settings.base_url
+    return str(parse_base_url(address, default_path=None)[0]) if address else "?"
+
+
+def _key(as_written: Entry, entry: Entry, *, live: bool) -> str:
+    """Where the entry's secrets come from and whether they are there; never what they are."""
+    found: list[str] = []
+
+    def note(secret: Secret, _path: str) -> Secret:
+        if not isinstance(secret, SecretReference):
+            found.append("given")
+        else:
+            there = live or secret.source in LOCAL_SOURCES
+            name = secret.name or secret.secret_name or secret.path or ""
+            found.append(f"{secret.source} {name}: {'found' if there else 'not resolved without --live'}")
+        return secret
+
+    replace_secrets(as_written.settings, as_written.path, note)
+    if not found and entry.settings.api_key:
+        found.append(f"env {API_KEY_VARIABLES[entry.kind]}: found")
+    if not found and entry.settings.entra_id is not None:
+        found.append("Entra ID")
+    return ", ".join(found) or "none"

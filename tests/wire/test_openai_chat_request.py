@@ -1,0 +1,605 @@
+"""What is sent to an OpenAI chat server: the client's bytes where they may stay, and what becomes of every parameter."""
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from caxton_llm.errors import InvalidRequest, UnsupportedFeature
+from caxton_llm.protocols import Defaults, EncodedChat, EncodeOptions, Quirks
+from caxton_llm.types import (
+    Capabilities,
+    ChatRequest,
+    ContentPart,
+    FileInput,
+    FunctionCall,
+    FunctionDefinition,
+    ImageUrl,
+    JsonSchemaFormat,
+    Message,
+    ModelInfo,
+    ParameterRules,
+    RequestSource,
+    ResponseFormat,
+    StreamOptions,
+    Tool,
+    ToolCall,
+)
+from caxton_llm.wire import openai_chat, openai_chat_client
+from recorded import interactions
+
+USER = {"role": "user", "content": "hi"}
+TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}
+
+
+def options(
+    *,
+    rules: ParameterRules | None = None,
+    can: Capabilities | None = None,
+    quirks: Quirks | None = None,
+    defaults: Defaults | None = None,
+    strict: bool = False,
+) -> EncodeOptions:
+    info = ModelInfo(
+        id="m-1", provider="openai", parameters=rules or ParameterRules(), capabilities=can or Capabilities()
+    )
+    return EncodeOptions(
+        model=info, send_model="m-1", quirks=quirks or Quirks(), defaults=defaults or Defaults(), strict=strict
+    )
+
+
+def from_client(**fields: Any) -> ChatRequest:
+    body = {"model": "primary", "messages": [USER], **fields}
+    return openai_chat_client.decode_request(json.dumps(body).encode(), {})
+
+
+def from_library(**fields: Any) -> ChatRequest:
+    fields.setdefault("messages", [Message(role="user", content="hi")])
+    return ChatRequest(**fields)
+
+
+def from_elsewhere(**fields: Any) -> ChatRequest:
+    return from_library(source=RequestSource("anthropic_messages", {}), **fields)
+
+
+def encode(request: ChatRequest, *, stream: bool = False, **given_options: Any) -> EncodedChat:
+    return openai_chat.encode_chat(request, options(**given_options), stream=stream)
+
+
+def sent(request: ChatRequest, *, stream: bool = False, **given_options: Any) -> Any:
+    return json.loads(encode(request, stream=stream, **given_options).body)
+
+
+def refused(request: ChatRequest, *, stream: bool = False, **given_options: Any) -> str | None:
+    with pytest.raises(UnsupportedFeature) as caught:
+        encode(request, stream=stream, **given_options)
+    return caught.value.param
+
+
+# -- the client's bytes -------------------------------------------------------------------------------------------------
+
+
+def test_a_request_of_this_dialect_keeps_its_bytes_but_for_the_model() -> None:
+    body = (
+        b'{"messages":[{"role":"user","content":[{"type":"text","text":"\\u00e9"},{"type":"video_url","video_url":{"url":"u"}}],'
+        b'"vendor_key":{"x": 1.50}}],"model":"primary","temperature":0.70,"top_k":5,"future":{"a":[1,2]}}'
+    )
+    encoded = encode(openai_chat_client.decode_request(body, {}))
+    assert encoded.body == body.replace(b"primary", b"m-1")
+    assert encoded.report.mapped == encoded.report.dropped == {}
+
+
+def test_the_same_request_gives_the_same_bytes_every_time() -> None:
+    for request in (from_client(tools=[TOOL], seed=1), from_library(seed=1, tools=[Tool(type="function", function=FunctionDefinition(name="f"))])):
+        assert encode(request).body == encode(request).body
+
+
+def test_a_request_is_never_changed_by_its_encoding() -> None:
+    request = from_client(tools=[], max_tokens=5, messages=[USER | {"role": "assistant", "content": "x", "reasoning_content": "y"}, USER])
+    before = msgspec.to_builtins(request.messages), dict(request.source.fields if request.source else {}), request.model
+    encode(request, rules=ParameterRules(output_limit_field="max_completion_tokens"))
+    assert before == (msgspec.to_builtins(request.messages), dict(request.source.fields if request.source else {}), request.model)
+
+
+def test_null_is_never_sent_and_zero_always() -> None:
+    body = sent(from_client(temperature=0, top_p=None, seed=None, tools=None, custom=None, logit_bias={}))
+    assert body == {"model": "m-1", "messages": [USER], "temperature": 0, "logit_bias": {}}
+    body = sent(from_library(temperature=0.0, top_p=0.0, seed=0, extra={"top_k": None, "min_p": 0}))
+    assert body == {"model": "m-1", "messages": [USER], "temperature": 0.0, "top_p": 0.0, "seed": 0, "min_p": 0}
+
+
+def test_unknown_fields_of_a_library_call_are_sent_as_values_or_bytes() -> None:
+    body = sent(from_library(extra={"top_k": 3, "raw": msgspec.Raw(b'{"a":1}')}))
+    assert (body["top_k"], body["raw"]) == (3, {"a": 1})
+
+
+def test_fields_of_another_dialect_are_dropped_and_reported() -> None:
+    encoded = encode(from_elsewhere(extra={"thinking": {"type": "enabled"}}))
+    assert "thinking" not in json.loads(encoded.body)
+    assert "thinking" in encoded.report.dropped
+    kept = openai_chat.encode_chat(from_elsewhere(extra={"top_k": 3}), options(), stream=False, foreign_extras=frozenset({"top_k"}))
+    assert json.loads(kept.body)["top_k"] == 3
+
+
+def test_only_listed_headers_travel_on() -> None:
+    body = json.dumps({"messages": [USER]}).encode()
+    request = openai_chat_client.decode_request(body, {"openai-beta": "x=1", "authorization": "Bearer secret", "cookie": "c"})
+    assert encode(request).headers == (("openai-beta", "x=1"),)
+
+
+def test_recorded_requests_are_sent_as_the_vendors_client_sent_them() -> None:
+    for name in (
+        "openai__test_openai_native_output",
+        "openai__test_tool_choice_matrix.list_single-openai",
+        "openai__test_run_stream_sync_streams_real_model",
+        "openai__test_openai_chat_prompt_cache_e2e",
+        "openai__test_compatible_api_with_tool_calls_without_id",
+    ):
+        for item in interactions(name):
+            request = openai_chat_client.decode_request(json.dumps(item.request).encode(), {})
+            stream = bool(item.request.get("stream"))
+            assert sent(request, stream=stream) == item.request | {"model": "m-1"}
+
+
+# -- messages -----------------------------------------------------------------------------------------------------------
+
+
+def test_extensions_of_the_common_model_are_stripped_and_reported_even_when_strict() -> None:
+    messages = [
+        {"role": "user", "content": [{"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}, "own": 1}]},
+        {"role": "assistant", "content": "b", "reasoning_content": "why", "thinking_blocks": [{}], "refusal": None, "name": "n"},
+        USER,
+    ]
+    encoded = encode(from_client(messages=messages), strict=True)
+    assert json.loads(encoded.body)["messages"] == [
+        {"role": "user", "content": [{"type": "text", "text": "a", "own": 1}]},
+        {"role": "assistant", "content": "b", "refusal": None, "name": "n"},
+        USER,
+    ]
+    assert set(encoded.report.dropped) == {"cache_control", "reasoning_content", "thinking_blocks"}
+
+
+def test_only_the_messages_that_must_change_are_written_anew() -> None:
+    body = b'{"messages":[{"role":"user","content":  "a"},{"role":"assistant","content":"b","reasoning_content":"c"},{"role":"user","content":  "d"}]}'
+    encoded = encode(openai_chat_client.decode_request(body, {}))
+    assert encoded.body.count(b'"content":  ') == 2
+
+
+def test_extensions_are_stripped_from_messages_of_another_dialect() -> None:
+    encoded = encode(
+        from_elsewhere(
+            messages=[
+                Message(role="user", content=[ContentPart(type="text", text="a", cache_control={"type": "ephemeral"})]),
+                Message(role="assistant", content="b", reasoning_content="why", thinking_blocks=[{"signature": "s"}]),
+                Message(role="user", content="c"),
+            ],
+            tools=[Tool(type="function", function=FunctionDefinition(name="f"), cache_control={"type": "ephemeral"})],
+        )
+    )
+    assert json.loads(encoded.body)["messages"] == [
+        {"role": "user", "content": [{"type": "text", "text": "a"}]},
+        {"role": "assistant", "content": "b"},
+        {"role": "user", "content": "c"},
+    ]
+    assert b"cache_control" not in encoded.body
+    assert set(encoded.report.dropped) == {"cache_control", "reasoning_content", "thinking_blocks"}
+
+
+def test_an_assistant_turn_that_only_calls_tools_has_content_null() -> None:
+    body = sent(
+        from_library(
+            messages=[
+                Message(role="user", content="hi"),
+                Message(role="assistant", tool_calls=[ToolCall(id="c1", function=FunctionCall("f", "{}"))]),
+                Message(role="tool", tool_call_id="c1", content="42"),
+            ]
+        )
+    )
+    assert body["messages"][1] == {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}],
+    }
+    assert body["messages"][2] == {"role": "tool", "tool_call_id": "c1", "content": "42"}
+
+
+def test_an_empty_assistant_turn_is_sent_as_empty_text() -> None:
+    body = sent(from_elsewhere(messages=[Message(role="user", content="a"), Message(role="assistant", content=[]), Message(role="user", content="b")]))
+    assert body["messages"][1] == {"role": "assistant", "content": ""}
+
+
+def test_an_image_in_a_tool_result_moves_into_a_user_message_behind_the_results() -> None:
+    image = ContentPart(type="image_url", image_url=ImageUrl(url="data:image/png;base64,AAAA"))
+    encoded = encode(
+        from_elsewhere(
+            messages=[
+                Message(role="user", content="look"),
+                Message(
+                    role="assistant",
+                    tool_calls=[ToolCall(id=name, function=FunctionCall("shot", "{}")) for name in ("c1", "c2")],
+                ),
+                Message(role="tool", tool_call_id="c1", content=[ContentPart(type="text", text="done"), image]),
+                Message(role="tool", tool_call_id="c2", content="ok"),
+                Message(role="user", content="and?"),
+            ]
+        )
+    )
+    messages = json.loads(encoded.body)["messages"]
+    assert [message["role"] for message in messages] == ["user", "assistant", "tool", "tool", "user", "user"]
+    assert isinstance(messages[2]["content"], str)
+    assert messages[2]["content"].startswith("done")
+    assert messages[4]["content"][-1] == {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    assert "messages[].content" in encoded.report.mapped
+
+
+def test_content_that_this_api_has_no_form_for_is_refused_by_path() -> None:
+    messages = [Message(role="user", content=[ContentPart(type="text", text="a"), ContentPart(type="server_tool_use")])]
+    assert refused(from_elsewhere(messages=messages)) == "messages[0].content[1]"
+
+
+def test_a_user_message_without_content_is_the_callers_mistake() -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        encode(from_library(messages=[Message(role="user")]))
+    assert caught.value.param == "messages[0].content"
+
+
+def test_a_library_call_with_an_orphan_tool_result_is_refused_before_sending() -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        encode(from_library(messages=[Message(role="tool", tool_call_id="c1", content="42")]))
+    assert caught.value.param == "messages[0].tool_call_id"
+
+
+@pytest.mark.parametrize("make", [from_client, from_library])
+def test_system_text_is_sent_under_the_role_that_the_server_wants(make: Any) -> None:
+    messages: list[Any] = [{"role": "system", "content": "s"}, {"role": "developer", "content": "d"}, USER]
+    if make is from_library:
+        messages = msgspec.convert(messages, list[Message])
+    encoded = encode(make(messages=messages), quirks=Quirks(system_role="developer"))
+    assert [message["role"] for message in json.loads(encoded.body)["messages"]] == ["developer", "developer", "user"]
+    assert "messages[].role" in encoded.report.mapped
+
+
+# -- tools --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [from_client, from_library])
+def test_an_empty_tool_list_and_what_needs_tools_are_left_out(make: Any) -> None:
+    encoded = encode(make(tools=[], tool_choice="auto", parallel_tool_calls=True))
+    assert set(json.loads(encoded.body)) == {"model", "messages"}
+    assert set(encoded.report.mapped) == {"tool_choice", "parallel_tool_calls"}
+
+
+def test_a_tool_without_parameters_or_description_is_sent_with_an_empty_schema() -> None:
+    tool = Tool(type="function", function=FunctionDefinition(name="f", description=""))
+    assert sent(from_library(tools=[tool]))["tools"] == [TOOL]
+
+
+def test_another_vendors_built_in_tool_is_refused_not_removed() -> None:
+    assert refused(from_elsewhere(tools=[Tool(type="web_search_20250305")])) == "tools[0].type"
+
+
+def test_foreign_tool_names_are_renamed_everywhere_and_remembered() -> None:
+    messages = [
+        USER,
+        {"role": "assistant", "content": None, "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "mcp/read", "arguments": "{}"}, "extra": 1}]},
+        {"role": "tool", "tool_call_id": "c1", "name": "mcp/read", "content": "42"},
+    ]
+    fields: dict[str, Any] = {
+        "messages": messages,
+        "tools": [{"type": "function", "function": {"name": "mcp/read"}, "own": 1}, TOOL],
+        "tool_choice": {"type": "function", "function": {"name": "mcp/read"}},
+    }
+    encoded = encode(from_client(**fields))
+    body = json.loads(encoded.body)
+    (wire,) = encoded.restore.tool_names
+    assert encoded.restore.tool_names == {wire: "mcp/read"}
+    assert body["tools"][0] == {"type": "function", "function": {"name": wire}, "own": 1}
+    assert body["tool_choice"]["function"]["name"] == wire
+    assert body["messages"][1]["tool_calls"][0] == {"id": "c1", "type": "function", "function": {"name": wire, "arguments": "{}"}, "extra": 1}
+    assert body["messages"][2]["name"] == wire
+    fields["messages"] = msgspec.convert(messages, list[Message])
+    fields["tools"] = msgspec.convert(fields["tools"], list[Tool])
+    assert b"mcp/read" not in encode(from_library(**fields)).body
+
+
+def test_allowed_tools_are_renamed_too() -> None:
+    choice = {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [{"type": "function", "function": {"name": "a.b"}}]}}
+    encoded = encode(from_client(tools=[{"type": "function", "function": {"name": "a.b"}}], tool_choice=choice))
+    (wire,) = encoded.restore.tool_names
+    assert json.loads(encoded.body)["tool_choice"]["allowed_tools"]["tools"][0]["function"]["name"] == wire
+
+
+def test_custom_tools_keep_their_form() -> None:
+    tool = {"type": "custom", "custom": {"name": "a.b", "format": {"type": "text"}}}
+    encoded = encode(from_library(tools=[Tool(type="custom", custom=tool["custom"])]))
+    (wire,) = encoded.restore.tool_names
+    assert json.loads(encoded.body)["tools"] == [{"type": "custom", "custom": {"name": wire, "format": {"type": "text"}}}]
+
+
+def test_functions_of_a_client_of_this_dialect_stay_and_others_become_tools() -> None:
+    fields: dict[str, Any] = {
+        "messages": [USER, {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}}, {"role": "function", "name": "f", "content": "42"}],
+        "functions": [{"name": "f"}],
+        "function_call": "auto",
+    }
+    body = sent(from_client(**fields))
+    assert body == {"model": "m-1", **fields}
+    body = sent(
+        from_library(
+            messages=msgspec.convert(fields["messages"], list[Message]),
+            functions=[FunctionDefinition(name="f")],
+            function_call={"name": "f"},
+        )
+    )
+    assert body["tools"] == [TOOL]
+    assert body["tool_choice"] == {"type": "function", "function": {"name": "f"}}
+    assert body["messages"][2]["tool_call_id"] == body["messages"][1]["tool_calls"][0]["id"]
+    assert "functions" not in body
+
+
+# -- parameters ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "rule", "quirk", "expected"),
+    [
+        ({"max_tokens": 5}, "max_completion_tokens", None, {"max_completion_tokens": 5}),
+        ({"max_completion_tokens": 5}, "max_tokens", None, {"max_tokens": 5}),
+        ({"max_completion_tokens": 5}, "max_completion_tokens", "max_tokens", {"max_tokens": 5}),
+        ({"max_tokens": 5}, None, None, {"max_tokens": 5}),
+        ({"max_completion_tokens": 5}, None, None, {"max_completion_tokens": 5}),
+        ({"max_tokens": 5, "max_completion_tokens": 7}, None, None, {"max_completion_tokens": 7}),
+        ({"max_tokens": 5, "max_completion_tokens": 7}, "max_tokens", None, {"max_tokens": 7}),
+        ({}, "max_tokens", None, {}),
+    ],
+)
+@pytest.mark.parametrize("make", [from_client, from_library])
+def test_the_output_limit_goes_under_the_name_that_the_target_knows(
+    make: Any, given: dict[str, int], rule: Any, quirk: str | None, expected: dict[str, int]
+) -> None:
+    body = sent(make(**given), rules=ParameterRules(output_limit_field=rule), quirks=Quirks(output_limit_field=quirk))
+    assert {name: value for name, value in body.items() if name.startswith("max_")} == expected
+
+
+def test_the_limit_of_another_dialect_gets_the_newest_name_where_nothing_is_known() -> None:
+    assert sent(from_elsewhere(max_tokens=5))["max_completion_tokens"] == 5
+
+
+def test_a_renamed_limit_is_reported() -> None:
+    encoded = encode(from_client(max_tokens=5), rules=ParameterRules(output_limit_field="max_completion_tokens"))
+    assert encoded.report.mapped == {"max_tokens": "max_completion_tokens"}
+
+
+def test_defaults_speak_only_where_the_caller_is_silent() -> None:
+    defaults = Defaults(max_tokens=9, temperature=0.5, top_p=0.9, extra={"top_k": 4, "seed": 1})
+    assert sent(from_client(), defaults=defaults) == {
+        "model": "m-1",
+        "messages": [USER],
+        "temperature": 0.5,
+        "top_p": 0.9,
+        "max_completion_tokens": 9,
+        "top_k": 4,
+        "seed": 1,
+    }
+    body = sent(from_client(max_tokens=1, temperature=0, top_p=1, top_k=2, seed=3), defaults=defaults)
+    assert (body["max_tokens"], body["temperature"], body["top_p"], body["top_k"], body["seed"]) == (1, 0, 1, 2, 3)
+
+
+SAMPLING = {
+    "temperature": 0,
+    "top_p": 0.5,
+    "presence_penalty": 1,
+    "frequency_penalty": 1,
+    "logit_bias": {"1": 2},
+    "logprobs": True,
+    "top_logprobs": 3,
+}
+
+
+@pytest.mark.parametrize("make", [from_client, from_library])
+def test_sampling_is_dropped_and_reported_while_the_model_reasons(make: Any) -> None:
+    rules = ParameterRules(sampling="without_reasoning", default_effort="medium", efforts=["none", "low", "medium"])
+    encoded = encode(make(**SAMPLING), rules=rules)
+    assert set(json.loads(encoded.body)) == {"model", "messages"}
+    assert set(encoded.report.dropped) == set(SAMPLING)
+    assert set(sent(make(reasoning_effort="none", **SAMPLING), rules=rules)) >= set(SAMPLING)
+
+
+def test_sampling_follows_the_default_effort_of_the_model_and_of_the_entry() -> None:
+    opt_in = ParameterRules(sampling="without_reasoning", default_effort="none", efforts=["none", "low"])
+    assert "temperature" in sent(from_client(temperature=0), rules=opt_in)
+    assert "temperature" not in sent(from_client(temperature=0), rules=opt_in, defaults=Defaults(reasoning_effort="low"))
+    assert "temperature" not in sent(from_client(temperature=0, reasoning_effort="low"), rules=opt_in)
+
+
+def test_a_value_that_says_nothing_is_left_out_without_refusing_it_when_strict() -> None:
+    never = ParameterRules(sampling="never")
+    assert sent(from_client(temperature=1), rules=never, strict=True)["temperature"] == 1
+    encoded = encode(from_client(top_p=1, presence_penalty=0, logprobs=False), rules=never, strict=True)
+    assert set(json.loads(encoded.body)) == {"model", "messages"}
+    assert set(encoded.report.mapped) == {"top_p", "presence_penalty", "logprobs"}
+
+
+def test_strict_refuses_what_would_be_dropped() -> None:
+    assert refused(from_client(temperature=0.5), rules=ParameterRules(sampling="never"), strict=True) == "temperature"
+
+
+def test_a_configured_default_that_does_not_apply_is_reported_and_never_an_error() -> None:
+    encoded = encode(
+        from_client(),
+        rules=ParameterRules(sampling="never", efforts=["low"]),
+        defaults=Defaults(temperature=0.7, reasoning_effort="none"),
+        strict=True,
+    )
+    assert set(json.loads(encoded.body)) == {"model", "messages"}
+    assert set(encoded.report.dropped) == {"temperature", "reasoning_effort"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "accepted", "expected"),
+    [
+        ("high", ["low", "medium", "high"], "high"),
+        ("xhigh", ["low", "medium", "high"], "high"),
+        ("max", ["low", "medium"], "medium"),
+        ("minimal", ["none", "low"], "low"),
+        ("minimal", ["low", "high"], "low"),
+        ("none", ["minimal", "low"], "minimal"),
+        ("none", ["none", "low"], "none"),
+        ("low", ["medium"], "medium"),
+        ("anything", None, "anything"),
+    ],
+)
+def test_the_effort_becomes_the_nearest_that_is_accepted(asked: str, accepted: list[str] | None, expected: str) -> None:
+    encoded = encode(from_client(reasoning_effort=asked), rules=ParameterRules(efforts=accepted))
+    assert json.loads(encoded.body)["reasoning_effort"] == expected
+    assert ("reasoning_effort" in encoded.report.mapped) is (asked != expected)
+
+
+def test_an_effort_for_a_model_without_reasoning_is_dropped_and_a_made_up_one_refused() -> None:
+    encoded = encode(from_client(reasoning_effort="high"), rules=ParameterRules(efforts=[]))
+    assert "reasoning_effort" in encoded.report.dropped
+    assert "reasoning_effort" not in json.loads(encoded.body)
+    with pytest.raises(InvalidRequest) as caught:
+        encode(from_client(reasoning_effort="ultra"), rules=ParameterRules(efforts=["low", "high"]))
+    assert caught.value.param == "reasoning_effort"
+
+
+def test_tools_are_sent_with_effort_none_where_the_model_needs_it_said() -> None:
+    rules = ParameterRules(tools_need_effort_none=True, sampling="without_reasoning", default_effort="medium")
+    encoded = encode(from_client(tools=[TOOL], temperature=0), rules=rules, defaults=Defaults(reasoning_effort="high"))
+    body = json.loads(encoded.body)
+    assert (body["reasoning_effort"], body["temperature"]) == ("none", 0)
+    assert "reasoning_effort" in encoded.report.mapped
+    assert "reasoning_effort" not in sent(from_client(), rules=rules)
+    assert refused(from_client(tools=[TOOL], reasoning_effort="low"), rules=rules) == "reasoning_effort"
+
+
+@pytest.mark.parametrize(
+    ("fields", "rules", "can", "param"),
+    [
+        ({}, ParameterRules(chat_completions=False), Capabilities(), "model"),
+        ({"tools": [TOOL]}, ParameterRules(chat_tools=False), Capabilities(), "tools"),
+        ({"tools": [TOOL]}, ParameterRules(), Capabilities(tools=False), "tools"),
+        ({"tools": [TOOL], "tool_choice": "required"}, ParameterRules(), Capabilities(forced_tool_choice=False), "tool_choice"),
+        ({"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": {}}}}, ParameterRules(), Capabilities(json_schema=False), "response_format"),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "u"}}]}]}, ParameterRules(), Capabilities(vision=False), "messages[0].content[0]"),
+        ({"messages": [USER, {"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": "", "format": "wav"}}]}]}, ParameterRules(), Capabilities(audio=False), "messages[1].content[0]"),
+        ({"messages": [{"role": "user", "content": [{"type": "file", "file": {"file_id": "f"}}]}]}, ParameterRules(), Capabilities(pdf=False), "messages[0].content[0]"),
+        ({"n": 2}, ParameterRules(refuses=["n"]), Capabilities(), "n"),
+        ({"stop": ["x"]}, ParameterRules(refuses=["stop"]), Capabilities(), "stop"),
+    ],
+)
+def test_what_the_model_is_known_not_to_do_is_refused_before_sending(
+    fields: dict[str, Any], rules: ParameterRules, can: Capabilities, param: str
+) -> None:
+    assert refused(from_client(**fields), rules=rules, can=can) == param
+
+
+def test_an_unknown_capability_is_tried() -> None:
+    parts = [{"type": "image_url", "image_url": {"url": "u"}}]
+    assert sent(from_client(messages=[{"role": "user", "content": parts}], tools=[TOOL]))["tools"] == [TOOL]
+
+
+def test_a_refused_knob_is_dropped_and_a_refused_default_value_left_out() -> None:
+    encoded = encode(from_client(seed=1, n=1), rules=ParameterRules(refuses=["seed", "n", "user"]))
+    assert set(json.loads(encoded.body)) == {"model", "messages"}
+    assert (set(encoded.report.dropped), set(encoded.report.mapped)) == ({"seed"}, {"n"})
+
+
+def test_quirks_drop_what_a_server_does_not_accept() -> None:
+    encoded = encode(from_client(seed=1, stop="x", top_k=3), quirks=Quirks(drop=("seed", "stop"), extra_parameters=False))
+    assert set(json.loads(encoded.body)) == {"model", "messages"}
+    assert set(encoded.report.dropped) == {"seed", "stop", "top_k"}
+
+
+def test_a_json_schema_is_sent_with_its_name() -> None:
+    wanted = ResponseFormat(type="json_schema", json_schema=JsonSchemaFormat(schema={"type": "object"}))
+    assert sent(from_library(response_format=wanted))["response_format"] == {
+        "type": "json_schema",
+        "json_schema": {"name": "response", "schema": {"type": "object"}},
+    }
+
+
+def test_a_value_that_json_cannot_express_is_the_callers_mistake() -> None:
+    with pytest.raises(InvalidRequest):
+        encode(from_library(extra={"x": object()}))
+
+
+# -- streams ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [from_client, from_library])
+def test_usage_is_always_asked_for_in_a_stream(make: Any) -> None:
+    body = sent(make(stream=True), stream=True)
+    assert (body["stream"], body["stream_options"]) == (True, {"include_usage": True})
+
+
+def test_other_stream_options_of_the_client_stay() -> None:
+    request = from_client(stream=True, stream_options={"include_obfuscation": False, "own": 1})
+    assert sent(request, stream=True)["stream_options"] == {"include_obfuscation": False, "own": 1, "include_usage": True}
+    library = from_library(stream=True, stream_options=StreamOptions(include_obfuscation=False))
+    assert sent(library, stream=True)["stream_options"] == {"include_obfuscation": False, "include_usage": True}
+
+
+def test_a_server_without_stream_options_gets_none() -> None:
+    encoded = encode(from_client(stream=True), stream=True, quirks=Quirks(stream_usage=False))
+    assert "stream_options" not in json.loads(encoded.body)
+    assert encoded.report.dropped == {}
+    encoded = encode(from_client(stream=True, stream_options={"include_usage": True}), stream=True, quirks=Quirks(stream_usage=False))
+    assert "stream_options" in encoded.report.dropped
+
+
+def test_a_whole_answer_is_asked_for_without_stream_fields() -> None:
+    body = sent(from_client(stream=True, stream_options={"include_usage": True}))
+    assert body["stream"] is False
+    assert "stream_options" not in body
+
+
+def test_a_model_that_does_not_stream_is_not_asked_to() -> None:
+    assert refused(from_client(stream=True), stream=True, can=Capabilities(streaming=False)) == "stream"
+
+
+# -- laws ---------------------------------------------------------------------------------------------------------------
+
+texts = st.text(max_size=12)
+parts = st.lists(
+    st.builds(ContentPart, type=st.just("text"), text=texts)
+    | st.builds(ContentPart, type=st.just("image_url"), image_url=st.builds(ImageUrl, url=texts, detail=st.none() | st.just("low")))
+    | st.builds(ContentPart, type=st.just("file"), file=st.builds(FileInput, file_id=texts)),
+    min_size=1,
+    max_size=3,
+)
+turns = st.lists(
+    st.builds(Message, role=st.sampled_from(["user", "system", "developer"]), content=texts | parts, name=st.none() | st.just("n"))
+    | st.builds(Message, role=st.just("assistant"), content=texts.filter(bool)),
+    min_size=1,
+    max_size=4,
+)
+requests = st.builds(
+    ChatRequest,
+    messages=turns,
+    temperature=st.none() | st.floats(0, 2),
+    top_p=st.none() | st.floats(0, 1),
+    seed=st.none() | st.integers(-9, 9),
+    stop=st.none() | texts | st.lists(texts, max_size=2),
+    max_completion_tokens=st.none() | st.integers(1, 9),
+    logit_bias=st.none() | st.dictionaries(texts, st.floats(-9, 9), max_size=2),
+    reasoning_effort=st.none() | st.just("low"),
+    tools=st.none()
+    | st.lists(
+        st.builds(Tool, type=st.just("function"), function=st.builds(FunctionDefinition, name=st.just("f"), parameters=st.just({"type": "object"}))),
+        min_size=1,
+        max_size=2,
+    ),
+)
+
+
+@given(request=requests)
+@settings(max_examples=100, deadline=None)
+def test_a_written_request_is_read_back_as_the_same(request: ChatRequest) -> None:
+    read = openai_chat_client.decode_request(encode(request).body, {})
+    read.source, read.model, read.extra = None, request.model, {}
+    assert read == request
