@@ -139,7 +139,7 @@ def caxton(folder: Path, upstream_port: int, transport: str) -> Iterator[int]:
     config = folder / f"{transport}.yaml"
     config.write_text(CONFIG.format(upstream=upstream_port, transport=transport))
     port = free_port()
-    command = [sys.executable, "-m", "caxton_llm.cli", "serve", "-c", str(config), "--port", str(port)]
+    command = [sys.executable, "-m", "caxton_llm", "serve", "-c", str(config), "--port", str(port)]
     with running(command, SERVED_CPU, port):
         yield port
 

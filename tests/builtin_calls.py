@@ -24,7 +24,10 @@ def provider(
 
     script = BuiltinScript(steps=steps, repeat=repeat) if steps else None
     return BuiltinProvider(
-        ProviderSettings(provider="builtin", script=script, **changes), sleep=sleep, now=lambda: 1_790_000_000.9
+        ProviderSettings(provider="builtin", script=script, **changes),
+        sleep=sleep,
+        now=lambda: 1_790_000_000.9,
+        clock=lambda: 5.0,
     )
 
 

@@ -93,6 +93,17 @@ class Terminal:
     def send(self, text: str) -> None:
         os.write(self._ours, text.encode())
 
+    def interrupt_prompt(self) -> int:
+        """Ctrl-C at a prompt, and the exit code: again when nothing happens, because a line editor misses what comes between
+        showing its prompt and listening."""
+        end = time.monotonic() + WAIT_S
+        while self.process.poll() is None and time.monotonic() < end:
+            self.send("\x03")
+            patience = time.monotonic() + 2.0
+            while self._read(patience - time.monotonic()):
+                pass
+        return self.wait()
+
     def wait(self) -> int:
         """The exit code, once everything is read."""
         end = time.monotonic() + WAIT_S

@@ -28,7 +28,7 @@ def running_gateway(folder: Path, configuration: str, *options: str) -> Iterator
     path = folder / "caxton.yaml"
     path.write_text(configuration, encoding="utf-8")
     port = free_port()
-    command = [sys.executable, "-m", "caxton_llm.cli", "serve", "-c", str(path), "--port", str(port), *options]
+    command = [sys.executable, "-m", "caxton_llm", "serve", "-c", str(path), "--port", str(port), *options]
     with (folder / "serve.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
     url = f"http://127.0.0.1:{port}"

@@ -30,7 +30,9 @@ PLUGIN_GROUP = "caxton_llm.providers"
 _MAX_CONNECTIONS = 1000
 """Connections per origin: a stream holds one for as long as the model talks."""
 
-_MODULES = {kind: f"caxton_llm.providers.{kind}" for kind in ("openai", "anthropic", "azure", "ollama", "vllm", "custom")}
+_MODULES = {
+    kind: f"caxton_llm.providers.{kind}" for kind in ("openai", "anthropic", "azure", "ollama", "vllm", "custom")
+}
 
 
 class _ProviderModule(Protocol):
@@ -114,7 +116,7 @@ def _target(entry: Entry, catalog: Catalog, transports: _Transports) -> Target:
         name=entry.name,
         kind=entry.kind,
         provider=_provider(entry, describe, transports),
-        models=entry.models,
+        models=entry.models or ((entry.kind,) if entry.kind == "builtin" else ()),
         timeouts=entry.timeouts,
         retry=entry.retry,
         describe=lambda model: prices.fill(describe(model)),

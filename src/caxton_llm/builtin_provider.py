@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from itertools import pairwise
 
 from caxton_llm.errors import LlmError
+from caxton_llm.protocols import Clock
 from caxton_llm.providers.builtin import CONTEXT_WINDOW, BuiltinAnswer, answer, scripted_error, text_pieces
 from caxton_llm.providers.settings import BuiltinScript, BuiltinStep, ProviderSettings
 from caxton_llm.types import (
@@ -51,7 +52,8 @@ _ABILITIES = Capabilities(
 class BuiltinProvider:
     """One entry. The steps of its script are used up one per request, in the order in which the requests begin.
 
-    `sleep` waits the script's delays, in seconds; `now` is the wall clock in seconds since 1970, for `created`.
+    `sleep` waits the script's delays, in seconds; `now` is the wall clock in seconds since 1970, for `created`; `clock` times
+    the answers.
     """
 
     def __init__(
@@ -60,11 +62,13 @@ class BuiltinProvider:
         *,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         now: Callable[[], float] = time.time,
+        clock: Clock = time.monotonic,
     ) -> None:
         self._settings = settings
         self._script = settings.script or BuiltinScript()
         self._sleep = sleep
         self._now = now
+        self._clock = clock
         self._begun = 0
 
     def __repr__(self) -> str:
@@ -73,6 +77,7 @@ class BuiltinProvider:
     async def complete_chat(self, request: ChatRequest) -> ChatResponse:
         """The whole answer, after the step's delay; a step with an error fails whatever its `after_chunks` says."""
         step = self._next_step()
+        asked = self._clock()
         try:
             await self._wait(step.delay_ms)
             if step.error is not None:
@@ -88,6 +93,7 @@ class BuiltinProvider:
             usage=told.usage,
             provider=self._settings.entry_name,
             params=told.report,
+            upstream_s=self._clock() - asked,
         )
 
     def stream_chat(self, request: ChatRequest) -> ChatStream:
@@ -130,12 +136,14 @@ class BuiltinProvider:
 
     async def _batches(self, request: ChatRequest, stream: ChatStream) -> AsyncGenerator[list[ChatChunk], None]:
         step = self._next_step()
+        asked = self._clock()
         try:
             await self._wait(step.delay_ms)
             if step.error is not None and step.after_chunks is None:
                 await self._fail(step)
             told = answer(request, self._settings, step)
             stream.params = told.report
+            stream.upstream_s = self._clock() - asked
             created = int(self._now())
             for sent, choice in enumerate(_pieces(told, step)):
                 if step.error is not None and sent == step.after_chunks:

@@ -278,8 +278,7 @@ def test_ctrl_c_stops_a_running_answer_and_at_the_prompt_leaves(tmp_path: Path) 
         assert "this turn is not kept" in terminal.read_until("> ")
         terminal.send("again\n")
         assert "soon" in terminal.read_until("> ")
-        terminal.send("\x03")
-        assert terminal.wait() == 130
+        assert terminal.interrupt_prompt() == 130
     assert "Traceback" not in terminal.shown
 
 

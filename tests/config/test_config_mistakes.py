@@ -34,6 +34,7 @@ llm:
   providers:
     - name: one
       provider: opnai
+      base_url: ftp://a.example
     - name: two
       provider: openai
       modle: gpt-4o
@@ -57,26 +58,39 @@ agent: []
 def test_all_mistakes_are_reported_at_once_with_file_line_and_key() -> None:
     assert mistakes(MANY) == [
         "caxton.yaml:4: llm.providers[0].provider: there is no provider 'opnai' (did you mean 'openai'?)",
-        "caxton.yaml:7: llm.providers[1].modle: unknown key 'modle' (did you mean 'model'?)",
-        "caxton.yaml:8: llm.providers[1].temperature: must be at most 2, found 3",
-        "caxton.yaml:9: llm.providers[1].max_tokens: must be a whole number, found 'many'",
-        "caxton.yaml:10: llm.providers[1].api_key: the environment variable NOT_SET is not set"
-        " (set it, or write ${NOT_SET:-default})",
-        "caxton.yaml:11: llm.providers[1].base_url: is not an http or https address"
-        " (put http:// or https:// in front of it)",
-        "caxton.yaml:12: llm.providers[1].gpu_acceleration: 'gpu_acceleration' applies only to ollama;"
-        " this provider is openai",
-        "caxton.yaml:13: llm.providers[1].retry_policy.max_attempts: must be at least 1, found 0",
-        "caxton.yaml:13: llm.providers[1].retry_policy.retry_on_errors[1]:"
-        " must be one of rate_limit, server_error, timeout; found 'sever_error' (did you mean 'server_error'?)",
-        "caxton.yaml:14: llm.providers[2]: two providers are called 'two', the first in line 5"
-        " (give each a 'name' of its own)",
-        "caxton.yaml:16: llm.providers[2].timeout_seconds: must be more than 0, found -1",
-        "caxton.yaml:17: llm.caching.cache_backend: 'backend' is redis and 'cache_backend' is disk"
-        " (they are two names of one key: give one of them)",
-        "caxton.yaml:18: llm.host: unknown key 'host' ('host' belongs under 'server')",
-        "caxton.yaml:20: server.port: must be at most 65535, found 99999",
-        "caxton.yaml:21: agent: unknown key 'agent' (did you mean 'agents'?)",
+        "caxton.yaml:5: llm.providers[0].base_url: is not an http or https address",
+        "caxton.yaml:8: llm.providers[1].modle: unknown key 'modle' (did you mean 'model'?)",
+        "caxton.yaml:9: llm.providers[1].temperature: must be at most 2, found 3",
+        "caxton.yaml:10: llm.providers[1].max_tokens: must be a whole number, found 'many'",
+        (
+            "caxton.yaml:11: llm.providers[1].api_key: the environment variable NOT_SET is not set"
+            " (set it, or write ${NOT_SET:-default})"
+        ),
+        (
+            "caxton.yaml:12: llm.providers[1].base_url: is not an http or https address"
+            " (put http:// or https:// in front of it)"
+        ),
+        (
+            "caxton.yaml:13: llm.providers[1].gpu_acceleration: 'gpu_acceleration' applies only to ollama;"
+            " this provider is openai"
+        ),
+        "caxton.yaml:14: llm.providers[1].retry_policy.max_attempts: must be at least 1, found 0",
+        (
+            "caxton.yaml:14: llm.providers[1].retry_policy.retry_on_errors[1]:"
+            " must be one of rate_limit, server_error, timeout; found 'sever_error' (did you mean 'server_error'?)"
+        ),
+        (
+            "caxton.yaml:15: llm.providers[2]: two providers are called 'two', the first in line 6"
+            " (give each a 'name' of its own)"
+        ),
+        "caxton.yaml:17: llm.providers[2].timeout_seconds: must be more than 0, found -1",
+        (
+            "caxton.yaml:18: llm.caching.cache_backend: 'backend' is redis and 'cache_backend' is disk"
+            " (they are two names of one key: give one of them)"
+        ),
+        "caxton.yaml:19: llm.host: unknown key 'host' ('host' belongs under 'server')",
+        "caxton.yaml:21: server.port: must be at most 65535, found 99999",
+        "caxton.yaml:22: agent: unknown key 'agent' (did you mean 'agents'?)",
     ]
 
 
@@ -89,16 +103,20 @@ def test_all_mistakes_are_reported_at_once_with_file_line_and_key() -> None:
         ("hello", "caxton.yaml:1: the file must be a mapping of keys, found 'hello'"),
         (
             "llm:\n\tprovider: x",
-            "caxton.yaml:2: not valid YAML: while scanning for the next token found character '\\t' that cannot start"
-            " any token (indent with spaces, not with tabs)",
+            (
+                "caxton.yaml:2: not valid YAML: while scanning for the next token found character '\\t' that cannot start"
+                " any token (indent with spaces, not with tabs)"
+            ),
         ),
         ("llm: {}\n---\nllm: {}", "caxton.yaml:2: not valid YAML: expected a single document in the stream"),
         ("llm: \x07", "caxton.yaml:1: not valid YAML: the character U+0007 is not allowed"),
         ("llm: *nowhere", "caxton.yaml:1: not valid YAML: found undefined alias 'nowhere'"),
         (
             "llm: {api_key: ${KEY}}",
-            "caxton.yaml:1: not valid YAML: while parsing a flow mapping expected ',' or '}', but got '{'"
-            ' (inside braces or brackets, put "${NAME}" in quotes)',
+            (
+                "caxton.yaml:1: not valid YAML: while parsing a flow mapping expected ',' or '}', but got '{'"
+                ' (inside braces or brackets, put "${NAME}" in quotes)'
+            ),
         ),
         ("llm: " + "[" * 5000, "caxton.yaml: not usable: nested too deeply"),
     ],
@@ -279,7 +297,7 @@ def test_usual_addresses_are_accepted(address: str) -> None:
             "llm.entra_id.tenant_id: is missing (it goes with 'client_secret')",
         ),
         (["api_key: $OPENAI_API_KEY"], "openai", "llm.api_key: this is the name of a variable, not a key"),
-        (["api_key: \"sk-1\\nsk-2\""], "openai", "llm.api_key: contains a character that no header may contain"),
+        (['api_key: "sk-1\\nsk-2"'], "openai", "llm.api_key: contains a character that no header may contain"),
         (["api_key: {source: env}"], "openai", "llm.api_key.name: is missing (the source env needs it)"),
         (["api_key: {source: aws_secrets}"], "openai", "llm.api_key.secret_name: is missing"),
         (
@@ -357,15 +375,21 @@ def test_a_tools_document_is_not_taken_for_a_configuration() -> None:
 
 
 def test_mistakes_in_a_tools_document_are_reported_in_the_same_way() -> None:
-    text = "context_requirements:\n  conversation_dept: 1\n  provider_optimization:\n    opnai: {max_context_tokens: 0}\n"
+    text = (
+        "context_requirements:\n  conversation_dept: 1\n  provider_optimization:\n    opnai: {max_context_tokens: 0}\n"
+    )
     with pytest.raises(ConfigurationError) as caught:
         load_tool_text(text, file="tool.yaml", environ={})
     assert [str(problem) for problem in caught.value.problems] == [
-        "tool.yaml:2: context_requirements.conversation_dept: unknown key 'conversation_dept'"
-        " (did you mean 'conversation_depth'?)",
+        (
+            "tool.yaml:2: context_requirements.conversation_dept: unknown key 'conversation_dept'"
+            " (did you mean 'conversation_depth'?)"
+        ),
         "tool.yaml:4: context_requirements.provider_optimization.opnai.max_context_tokens: must be at least 1, found 0",
-        "tool.yaml:4: context_requirements.provider_optimization.opnai: there is no provider 'opnai'"
-        " (did you mean 'openai'?)",
+        (
+            "tool.yaml:4: context_requirements.provider_optimization.opnai: there is no provider 'opnai'"
+            " (did you mean 'openai'?)"
+        ),
     ]
 
 
@@ -424,7 +448,11 @@ KEYS = [
 ]
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-5, 5) | st.floats() | st.sampled_from(["", "openai", "redis", "${A}", "x"]),
+    st.none()
+    | st.booleans()
+    | st.integers(-5, 5)
+    | st.floats()
+    | st.sampled_from(["", "openai", "redis", "${A}", "x"]),
     lambda children: st.lists(children, max_size=3) | st.dictionaries(st.sampled_from(KEYS), children, max_size=6),
     max_leaves=30,
 )
@@ -434,9 +462,21 @@ json_values = st.recursive(
 @given(st.dictionaries(st.sampled_from(KEYS), json_values, max_size=6))
 def test_any_data_is_either_a_configuration_or_a_configuration_error(data: dict[str, Json]) -> None:
     try:
-        configuration = load_mapping(data, {"A": "1"}, today=TODAY)
+        words = ["a configuration", *(entry.name for entry in load_mapping(data, {"A": "1"}, today=TODAY).all_entries)]
     except ConfigurationError as error:
-        assert error.problems
-        assert all(problem.message for problem in error.problems)
-    else:
-        assert all(entry.name for entry in configuration.all_entries)
+        words = [problem.message for problem in error.problems]
+    assert words
+    assert all(words)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.sampled_from([*"abc:-[]{}&*!|>%@`'\"#\n\t$\0\ufeff ", "llm", "provider", ": ", "\n  ", "${A}", "<<"]))
+)
+def test_any_text_is_either_a_configuration_or_a_configuration_error(pieces: list[str]) -> None:
+    try:
+        words = [load_text("".join(pieces), file="c.yaml", environ={}, today=TODAY).file]
+    except ConfigurationError as error:
+        words = [problem.message for problem in error.problems]
+    assert words
+    assert all(words)

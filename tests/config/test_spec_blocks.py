@@ -39,7 +39,8 @@ def load_tool(name: str) -> ToolContextFile:
 def test_the_copies_are_the_specifications_own_blocks() -> None:
     if not SPECIFICATION.exists():
         pytest.skip("the specification is not beside this repository")
-    blocks, block = [], None
+    blocks: list[str] = []
+    block: list[str] | None = None
     for line in SPECIFICATION.read_text(encoding="utf-8").splitlines():
         if block is None:
             block = [] if line == "```yaml" else None

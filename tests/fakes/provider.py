@@ -90,6 +90,11 @@ class FakeProvider(HttpServer):
 
     # -- scripting -------------------------------------------------------------------------------------------------------
 
+    def start_over(self) -> None:
+        """Forget the requests that came, and the replies that nobody asked for."""
+        self.requests.clear()
+        self._script.clear()
+
     def reply(
         self,
         text: str | None = None,

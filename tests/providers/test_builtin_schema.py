@@ -88,7 +88,7 @@ def test_schemas_without_end_and_odd_ones_end(schema: Any) -> None:
 bounds = st.none() | st.integers(-50, 50)
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(bounds, st.none() | st.integers(0, 60), st.booleans(), st.sampled_from([None, 2, 5]), st.booleans())
 def test_numbers_keep_to_their_limits(
     least: int | None, width: int | None, exclusive: bool, multiple: int | None, whole: bool

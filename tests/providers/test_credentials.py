@@ -5,7 +5,7 @@ from urllib.parse import parse_qs
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from caxton_llm.errors import (
@@ -26,8 +26,8 @@ SECRET = "s3cr&t +very/secret="
 
 
 def oauth(**changes: Json) -> OAuth2ClientCredentials:
-    settings: dict[str, Json] = {"token_url": TOKEN_URL, "client_id": "caxton id", "client_secret": SECRET}
-    return OAuth2ClientCredentials(**(settings | changes))
+    fields: dict[str, Json] = {"token_url": TOKEN_URL, "client_id": "caxton id", "client_secret": SECRET}
+    return OAuth2ClientCredentials(**(fields | changes))
 
 
 def answered(status: int = 200, headers: dict[str, str] | None = None, **fields: Json) -> WireResponse:
@@ -181,6 +181,7 @@ def test_a_life_written_as_text_is_understood() -> None:
     assert credentials.headers(3000.0) is not None
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.floats(min_value=1e-3, max_value=1e9), st.floats(min_value=0, max_value=1e6))
 def test_a_fresh_token_is_usable_at_once_and_never_after_its_end(lifetime: float, now: float) -> None:
     credentials = oauth()

@@ -141,12 +141,10 @@ def test_a_refusal_is_classified() -> None:
 
 
 def test_it_streams_only_when_the_field_of_the_text_is_configured() -> None:
-    assert not made().streams
     with pytest.raises(UnsupportedFeature) as caught:
         made().open(HELLO, INFO, stream=True)
     assert caught.value.param == "stream"
     provider = made(stream_field="token", stream_format="ndjson", stream_end="", stream_end_field="done")
-    assert provider.streams
     exchange = provider.open(HELLO, INFO, stream=True)
     assert msgspec.json.decode(exchange.request.body)["stream"] is True
     decoder = exchange.decoder()
@@ -190,6 +188,12 @@ def test_settings_that_the_api_has_no_field_for_are_a_mistake_not_a_silent_loss(
     assert [problem.path for problem in error.problems] == ["top_p", "reasoning_effort"]
     assert "extra_body" in str(error)
     assert "max_tokens" in str(mistake(max_tokens_field=None))
+
+
+@pytest.mark.parametrize("path", ["/a b", "/a\r\nX-Evil: 1", "/ä"])
+def test_a_path_that_no_request_can_have_is_a_mistake(path: str) -> None:
+    assert "provider_config.path" in str(mistake(path=path))
+    assert "provider_config.health_path" in str(mistake(health_path=path))
 
 
 def test_no_repr_shows_a_secret() -> None:

@@ -9,10 +9,12 @@ from contextlib import suppress
 from types import TracebackType
 from typing import NamedTuple, Self
 
+import trustme
+
 from caxton_llm.protocols import Origin
 from transport.sending import PATIENCE_S
 
-__all__ = ["Peer", "RawRequest", "RawServer", "Script", "always", "response"]
+__all__ = ["Peer", "RawRequest", "RawServer", "Script", "always", "response", "server_context"]
 
 
 class RawRequest(NamedTuple):
@@ -150,3 +152,13 @@ def always(answer: bytes) -> Script:
             await peer.send(answer)
 
     return script
+
+
+def server_context(authority: trustme.CA, *names: str, ask_client: bool = False) -> ssl.SSLContext:
+    """TLS for a server with these names; `ask_client` makes it demand a certificate of the same authority."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert(*names).configure_cert(context)
+    if ask_client:
+        context.verify_mode = ssl.CERT_REQUIRED
+        authority.configure_trust(context)
+    return context

@@ -18,7 +18,9 @@ class MakeTransport(Protocol):
     def __call__(self, **options: object) -> AnyTransport: ...
 
 
-def post(origin: Origin, body: bytes = b"{}", *, method: str = "POST", path: str = "/v1/chat/completions") -> WireRequest:
+def post(
+    origin: Origin, body: bytes = b"{}", *, method: str = "POST", path: str = "/v1/chat/completions"
+) -> WireRequest:
     return WireRequest(
         method=method, origin=origin, path=path, headers=(("content-type", "application/json"),), body=body
     )

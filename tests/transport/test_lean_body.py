@@ -20,14 +20,18 @@ class Clockwork(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self.now
 
-    def call_at(self, when: float, callback: Callable[..., object], *args: object, **kwargs: object) -> asyncio.TimerHandle:
+    def call_at(
+        self, when: float, callback: Callable[..., object], *args: object, **kwargs: object
+    ) -> asyncio.TimerHandle:
         self.armed += 1
         return super().call_at(when, callback, *args, **kwargs)  # type: ignore[arg-type]
 
     async def pass_(self, seconds: float) -> None:
-        self.now += seconds
-        for _ in range(4):
-            await asyncio.sleep(0)
+        """Let every task come to its wait, then let time pass, then let what is due happen."""
+        for passing in (0.0, seconds):
+            self.now += passing
+            for _ in range(4):
+                await asyncio.sleep(0)
 
 
 class Source:
@@ -49,7 +53,9 @@ class Source:
         self.said.append("resume")
 
 
-def run(test: Callable[[Clockwork, Source, Body], Coroutine[object, object, None]], *, idle_s: float | None = 10) -> None:
+def run(
+    test: Callable[[Clockwork, Source, Body], Coroutine[object, object, None]], *, idle_s: float | None = 10
+) -> None:
     loop = Clockwork()
     source = Source()
     body = source.body = Body(source, loop, idle_s=idle_s, until_close=False)

@@ -275,7 +275,11 @@ def test_a_body_after_head_spoils_the_connection(loop: asyncio.AbstractEventLoop
 def test_a_head_is_limited_however_it_arrives(loop: asyncio.AbstractEventLoop, size: int) -> None:
     lines = b"x-a: " + b"a" * (size - 7) + b"\r\n"
     head = b"HTTP/1.1 200 OK\r\n" + lines * (HEAD_BYTES // size + 1)
-    for pieces in ([head], [head[:500], head[500:]], [head[start : start + 4096] for start in range(0, len(head), 4096)]):
+    for pieces in (
+        [head],
+        [head[:500], head[500:]],
+        [head[start : start + 4096] for start in range(0, len(head), 4096)],
+    ):
         with pytest.raises(MalformedResponse, match="64 KiB"):
             Exchange(loop).feed(*pieces).result()
 

@@ -141,7 +141,11 @@ def test_no_row_of_the_table_quotes_aiohttp(kind: type[Exception]) -> None:
     ("error", "kind", "says"),
     [
         (ConnectionRefusedError(111, "x"), ConnectFailed, "https://api.example refused the connection"),
-        (socket.gaierror(-2, "Name or service not known"), ConnectFailed, "does not resolve: Name or service not known"),
+        (
+            socket.gaierror(-2, "Name or service not known"),
+            ConnectFailed,
+            "does not resolve: Name or service not known",
+        ),
         (UnicodeError("label too long"), ConnectFailed, "is not valid; check base_url"),
         (ConnectionResetError(104, "x"), ConnectFailed, "closed the connection while it was being made"),
         (TimeoutError(110, "x"), ConnectTimeout, "does not answer"),

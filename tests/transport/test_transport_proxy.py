@@ -15,9 +15,8 @@ from caxton_llm.transport.aiohttp_transport import AiohttpTransport
 from caxton_llm.transport.choose import make_transport
 from caxton_llm.transport.lean import LeanTransport
 from caxton_llm.transport.tls import tls_context
-from transport.raw_server import Peer, RawServer, always, response
+from transport.raw_server import Peer, RawServer, always, response, server_context
 from transport.sending import PATIENCE_S, send, whole
-from transport.test_transport_tls import server_context
 
 CREDENTIALS = "Basic " + base64.b64encode(b"user:s3cret").decode()
 
@@ -125,7 +124,9 @@ async def test_a_silent_proxy_is_a_connect_timeout() -> None:
         await transport.aclose()
 
 
-@pytest.mark.parametrize("proxy", ["proxy.example:3128", "socks5://user:s3cret@h:1", "http://", "http://h:x", "http://[", ""])
+@pytest.mark.parametrize(
+    "proxy", ["proxy.example:3128", "socks5://user:s3cret@h:1", "http://", "http://h:x", "http://[", ""]
+)
 def test_a_proxy_that_is_no_http_url_is_refused_without_being_shown(proxy: str) -> None:
     with pytest.raises(ConfigurationError, match="`proxy`") as caught:
         AiohttpTransport(proxy=proxy)
@@ -160,6 +161,8 @@ def test_no_connections_at_all_is_a_mistake() -> None:
 
 
 def test_aiohttp_is_imported_only_when_it_is_chosen() -> None:
-    program = "import sys; from caxton_llm.transport.choose import make_transport as m; m(); print('aiohttp' in sys.modules)"
+    program = (
+        "import sys; from caxton_llm.transport.choose import make_transport as m; m(); print('aiohttp' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30)
     assert done.stdout.strip() == "False"

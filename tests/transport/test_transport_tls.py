@@ -11,7 +11,7 @@ from caxton_llm.errors import ConfigurationError, ConnectFailed, LlmError
 from caxton_llm.protocols import Origin
 from caxton_llm.transport.choose import make_transport
 from caxton_llm.transport.tls import tls_context
-from transport.raw_server import Peer, RawServer, always, response
+from transport.raw_server import Peer, RawServer, always, response, server_context
 from transport.sending import PATIENCE_S, AnyTransport, MakeTransport, post, send, whole
 
 
@@ -34,15 +34,6 @@ def client_cert(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory)
     issued.cert_chain_pems[0].write_to_path(str(folder / "cert.pem"))
     issued.private_key_pem.write_to_path(str(folder / "key.pem"))
     return str(folder / "cert.pem"), str(folder / "key.pem")
-
-
-def server_context(authority: trustme.CA, *names: str, ask_client: bool = False) -> ssl.SSLContext:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert(*names).configure_cert(context)
-    if ask_client:
-        context.verify_mode = ssl.CERT_REQUIRED
-        authority.configure_trust(context)
-    return context
 
 
 @pytest.fixture

@@ -226,7 +226,7 @@ def test_a_stream_cut_anywhere_before_its_end_is_an_error(shape: TextStreamShape
         assert stream.reasons == []
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(
     st.lists(st.text(max_size=5), min_size=1, max_size=6),
     st.lists(st.integers(0, 10_000), max_size=10),

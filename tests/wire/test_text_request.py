@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from caxton_llm.errors import ConfigurationError, InvalidRequest, LlmError, UnsupportedFeature
@@ -280,12 +280,14 @@ documents = st.recursive(
 )
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.lists(keys, min_size=1, max_size=4), documents)
 def test_what_is_built_at_a_path_is_read_there(segments: list[str], value: Any) -> None:
     path = ".".join(segments)
     assert read(build([(path, value)], {}), path) == value
 
 
+@settings(max_examples=60, deadline=None)
 @given(documents, st.lists(keys | st.just("0"), min_size=1, max_size=4))
 def test_a_missing_path_is_described_and_never_raises(document: Any, segments: list[str]) -> None:
     path = ".".join(segments)

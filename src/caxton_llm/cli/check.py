@@ -61,7 +61,7 @@ def _show(
     for as_written, entry in zip(written.all_entries, configuration.all_entries, strict=True):
         target = _target(caxton, entry)
         result = results.get(entry.name, LiveResult())
-        model = entry.models[0] if entry.models else ""
+        model = target.models[0] if target.models else ""
         info = result.info or known(entry.settings, model)
         where = _where(target, entry.settings)
         key = _key(as_written, entry, live=bool(results))

@@ -114,8 +114,8 @@ def _check_unique(names: list[str], path: str, what: str, problems: Problems) ->
 
 
 def _check_entry(entry: ProviderEntry, path: str, problems: Problems) -> None:
-    if not entry.provider or not _check_kind(entry.provider, f"{path}.provider", problems):
-        return
+    if entry.provider:
+        _check_kind(entry.provider, f"{path}.provider", problems)
     if entry.name is not None:
         _check_name(entry.name, f"{path}.name", problems)
     if entry.provider in BUILT_IN_KINDS:
@@ -130,14 +130,12 @@ def _check_entry(entry: ProviderEntry, path: str, problems: Problems) -> None:
         _check_facts(entry.model_facts, f"{path}.model_facts", problems)
 
 
-def _check_kind(kind: str, path: str, problems: Problems) -> bool:
-    if kind in BUILT_IN_KINDS:
-        return True
-    plugins = plugin_kinds()
-    if kind in plugins:
-        return True
-    problems.add(f"there is no provider {kind!r}", path=path, hint=nearest(kind, [*BUILT_IN_KINDS, *sorted(plugins)]))
-    return False
+def _check_kind(kind: str, path: str, problems: Problems) -> None:
+    if kind not in BUILT_IN_KINDS:
+        plugins = plugin_kinds()
+        if kind not in plugins:
+            hint = nearest(kind, [*BUILT_IN_KINDS, *sorted(plugins)])
+            problems.add(f"there is no provider {kind!r}", path=path, hint=hint)
 
 
 def _check_name(name: str, path: str, problems: Problems) -> None:

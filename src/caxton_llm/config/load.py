@@ -75,14 +75,12 @@ def _read(path: Path, problems: Problems) -> str:
         data = path.read_bytes()
     except OSError as error:
         problems.add(f"cannot be read: {error.strerror or 'unknown reason'}")
-        problems.raise_any()
-        raise
+        raise problems.error() from None
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         problems.add("is not UTF-8 text", line=data.count(b"\n", 0, error.start) + 1)
-        problems.raise_any()
-        raise
+        raise problems.error() from None
 
 
 def _yaml(text: str, environ: Mapping[str, str] | None, problems: Problems) -> Node:
@@ -90,15 +88,14 @@ def _yaml(text: str, environ: Mapping[str, str] | None, problems: Problems) -> N
     if root is None:
         if not problems.found:
             problems.add("is empty", hint="a first try: 'llm: {provider: builtin}'")
-        problems.raise_any()
-        raise AssertionError("unreachable: something is wrong with the document")
+        raise problems.error()
     return root
 
 
 def _configuration(root: Node, problems: Problems, today: date | None) -> Configuration:
     if isinstance(root, MapNode) and "context_requirements" in root.entries:
         problems.add("this is a tool's context specification, not a configuration", path="context_requirements")
-        problems.raise_any()
+        raise problems.error()
     document = _document(root, ConfigurationFile, problems)
     check_file(document, problems)
     problems.raise_any()
@@ -121,5 +118,4 @@ def _document(root: Node, kind: type[_Document], problems: Problems) -> _Documen
     except msgspec.ValidationError as error:
         if not problems.found:
             problems.add(str(error))
-        problems.raise_any()
-        raise
+        raise problems.error() from None

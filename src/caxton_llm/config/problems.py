@@ -46,10 +46,14 @@ class Problems:
             path = path[: max(path.rfind("."), path.rfind("["), 0)]
         return None
 
+    def error(self) -> ConfigurationError:
+        """Everything found, in the order of the lines."""
+        return ConfigurationError(sorted(self.found, key=lambda problem: problem.line or 0))
+
     def raise_any(self) -> None:
-        """Raises `ConfigurationError` with everything found, in the order of the lines."""
+        """Raises `error()` when anything has been found."""
         if self.found:
-            raise ConfigurationError(sorted(self.found, key=lambda problem: problem.line or 0))
+            raise self.error()
 
 
 def nearest(name: str, known: list[str]) -> str:

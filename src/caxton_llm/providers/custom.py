@@ -62,8 +62,6 @@ class CustomAdapter:
     def __init__(self, settings: ProviderSettings) -> None:
         api = _block(settings)
         self.name = settings.entry_name
-        self.streams = api.stream_field is not None
-        """Whether `stream_field` is configured."""
         self._origin, self._prefix = parse_base_url(api.base_url, default_path=None)
         self._path = api.path
         self._health_path = api.health_path
@@ -111,6 +109,11 @@ class CustomAdapter:
         api = _block(settings)
         fields = {"max_tokens": api.max_tokens_field, "temperature": api.temperature_field}
         problems = [
+            ConfigurationProblem("contains a space or another character that no path has", path=f"{_BLOCK}.{name}")
+            for name, path in (("path", api.path), ("health_path", api.health_path or ""))
+            if not all("!" <= character <= "~" for character in path)
+        ]
+        problems += [
             ConfigurationProblem(
                 "this API has no field for it", path=name, hint="put it into extra_body under the API's own name"
             )

@@ -155,7 +155,7 @@ class CustomApi(SettingsBlock, frozen=True, kw_only=True):
     stream_end_field: str | None = None
     """Path that is true in the last event."""
     health_path: str | None = None
-    """Path that answers 2xx when the API is up."""
+    """Path under `base_url` that answers 2xx when the API is up."""
 
 
 class BuiltinStep(SettingsBlock, frozen=True, kw_only=True):

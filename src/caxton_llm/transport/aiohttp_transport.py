@@ -143,9 +143,7 @@ class AiohttpTransport:
         opened = AiohttpResponse(response, headers, slot, route, idle_s=idle_timeout_s, drains=self._drains)
         try:
             if self._proxy is not None and opened.status == _PROXY_AUTHENTICATION_REQUIRED:
-                raise ConnectFailed(
-                    f"the proxy {self._proxy_name} answered 407; check the credentials in its URL"
-                )
+                raise ConnectFailed(f"the proxy {self._proxy_name} answered 407; check the credentials in its URL")
             self._open.add(opened)
             opened.decoder = body_decoder(opened.status, opened.headers)
         except BaseException:

@@ -47,7 +47,7 @@ def connect_error(where: str, error: Exception) -> TransportError:
 def _detail(error: Exception) -> str:
     """What the system says, without the addresses and the data that `str(error)` may hold."""
     if isinstance(error, ssl.SSLError):
-        return getattr(error, "verify_message", None) or error.reason or type(error).__name__
+        return getattr(error, "verify_message", None) or getattr(error, "reason", None) or type(error).__name__
     if isinstance(error, socket.gaierror):
         return error.strerror or "unknown name"
     if isinstance(error, OSError) and error.errno:

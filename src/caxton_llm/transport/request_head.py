@@ -14,6 +14,7 @@ __all__ = ["RequestHeads", "check_request"]
 
 _OWNED = frozenset({"host", "content-length", "connection", "transfer-encoding"})
 _TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_HOST = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-_:%")
 _PATH = frozenset(chr(code) for code in range(0x21, 0x7F)) - {"#"}
 _WITHOUT_LENGTH = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 """Methods whose requests announce no length when they have no body (RFC 9110, section 8.6)."""
@@ -24,12 +25,16 @@ _known_names: set[str] = set()
 
 
 class RequestHeads:
-    """Writes the heads of requests to one origin; request line and `Host` are checked once and remembered."""
+    """Writes the heads of requests to one origin; request line and `Host` are checked once and remembered.
 
-    __slots__ = ("_origin", "_starts")
+    Raises `ConfigurationError` for a host that cannot be one.
+    """
+
+    __slots__ = ("_authority", "_starts")
 
     def __init__(self, origin: Origin) -> None:
-        self._origin = origin
+        _check_host(origin)
+        self._authority = origin.authority
         self._starts: dict[tuple[str, str], str] = {}
 
     def encode(self, request: WireRequest) -> bytes:
@@ -51,13 +56,14 @@ class RequestHeads:
         _check_line(request)
         if len(self._starts) >= _REMEMBERED:
             self._starts.clear()
-        start = f"{request.method} {request.path} HTTP/1.1\r\nhost: {self._origin.authority}\r\n"
+        start = f"{request.method} {request.path} HTTP/1.1\r\nhost: {self._authority}\r\n"
         self._starts[request.method, request.path] = start
         return start
 
 
 def check_request(request: WireRequest) -> None:
-    """Refuse what `RequestHeads.encode` refuses, for a transport whose library writes the head itself."""
+    """Refuse what `RequestHeads` refuses, for a transport whose library writes the head itself."""
+    _check_host(request.origin)
     _check_line(request)
     _check_names([name for name, _ in request.headers])
     if not _is_clean("".join([f"{value}\r\n" for _, value in request.headers]), len(request.headers)):
@@ -67,6 +73,13 @@ def check_request(request: WireRequest) -> None:
 def _is_clean(fields: str, count: int) -> bool:
     """Whether `count` header lines have no line break beyond their own, no NUL, and nothing outside ASCII."""
     return fields.count("\n") == count == fields.count("\r") and fields.isascii() and "\0" not in fields
+
+
+def _check_host(origin: Origin) -> None:
+    if not origin.host or not _HOST.issuperset(origin.host):
+        raise ConfigurationError(
+            f"the host {origin.host!r} is empty or has characters that a host cannot have; write it in ASCII (xn--...)"
+        )
 
 
 def _check_line(request: WireRequest) -> None:

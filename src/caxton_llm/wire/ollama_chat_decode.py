@@ -139,6 +139,7 @@ class OllamaStreamDecoder:
         self._identity = ""
         self._created = 0
         self._calls = 0
+        self._skipped = False
         self._splitter = ThinkSplitter() if restore.think_tags else None
 
     def feed(self, data: bytes) -> list[ChatChunk]:
@@ -179,12 +180,14 @@ class OllamaStreamDecoder:
             self._take(answer, line, chunks)
 
     def _skip(self) -> None:
-        """One unreadable line inside a good stream is left out and told about; garbage from the start, or again, is not."""
-        if not self._id or self.warnings:
+        """One unreadable line inside a good stream is left out and told about; garbage from the start, or twice, ends it."""
+        if not self._id or self._skipped:
             raise MalformedResponse("a line of the stream is not the JSON object that Ollama promises")
-        self.warnings.append("a line of the stream could not be read and was left out: text may be missing")
+        self._skipped = True
+        self.warnings = ["a line of the stream could not be read and was left out: text may be missing"]
 
     def _take(self, answer: _Answer, line: bytes, chunks: list[ChatChunk]) -> None:
+        self._skipped = False
         first = not self._id
         if first:
             self._identity = _identity(line)

@@ -176,13 +176,12 @@ def _restored(body: bytes, restore: Restore) -> bytes:
     """The body with the caller's tool names, and with reasoning taken out of the text."""
     try:
         answer = msgspec.json.decode(body)
-        messages = [choice["message"] for choice in answer["choices"]]
-    except (*UNREADABLE, LookupError, TypeError):
+        for choice in answer["choices"]:
+            rename_calls(choice["message"], restore.tool_names)
+            if restore.think_tags:
+                _split_reasoning(choice["message"])
+    except (*UNREADABLE, LookupError, TypeError, AttributeError):
         return body  # whatever it is, it is read and refused like any other
-    for message in messages:
-        rename_calls(message, restore.tool_names)
-        if restore.think_tags and isinstance(message.get("content"), str):
-            _split_reasoning(message)
     return msgspec.json.encode(answer)
 
 
@@ -197,7 +196,7 @@ def rename_calls(message: dict[str, Json], names: dict[str, str]) -> None:
 
 def _split_reasoning(message: dict[str, Json]) -> None:
     splitter = ThinkSplitter()
-    text, reasoning = splitter.feed(message["content"])
+    text, reasoning = splitter.feed(message.get("content") or "")
     last_text, last_reasoning = splitter.close()
     if reasoning + last_reasoning:
         message["content"] = text + last_text

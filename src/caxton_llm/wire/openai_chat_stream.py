@@ -248,13 +248,13 @@ class OpenAIStreamDecoder:
         """The payload with the caller's tool names, and with reasoning taken out of the text."""
         try:
             event = msgspec.json.decode(payload)
-            choices = [choice for choice in event["choices"] if choice.get("delta") is not None]
+            for choice in event["choices"]:
+                if choice.get("delta") is not None:
+                    rename_calls(choice["delta"], self._restore.tool_names)
+                    if self._restore.think_tags:
+                        self._split_reasoning(choice)
         except (*UNREADABLE, LookupError, TypeError, AttributeError):
             return payload  # whatever it is, it is read and refused like any other
-        for choice in choices:
-            rename_calls(choice["delta"], self._restore.tool_names)
-            if self._restore.think_tags:
-                self._split_reasoning(choice)
         return msgspec.json.encode(event)
 
     def _split_reasoning(self, choice: dict[str, Json]) -> None:

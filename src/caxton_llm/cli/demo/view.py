@@ -44,9 +44,9 @@ class DemoView:
             (f"{number}. {exchange.client} client: {_WHAT[exchange.what]}", "bold cyan"), f"   POST {exchange.path}"
         )
         screen.out.print(heading)
-        screen.out.print(
-            self._json.highlight(plain(_compact(body, self._before))), end="", soft_wrap=not screen.out_is_terminal
-        )
+        code = self._json.highlight(plain(_compact(body, self._before)))
+        code.highlight_words(["…"], "not underline default")
+        screen.out.print(code, end="", soft_wrap=not screen.out_is_terminal)
         self._before = body
 
     def show_piece(self, text: str) -> None:

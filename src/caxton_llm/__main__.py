@@ -1,0 +1,5 @@
+"""`python -m caxton_llm` is `caxton`."""
+
+from caxton_llm.cli import main
+
+main()
