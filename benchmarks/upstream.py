@@ -18,9 +18,12 @@ ANSWER = (
     b'"prompt_tokens_details":{"cached_tokens":0},"completion_tokens_details":{"reasoning_tokens":0}},'
     b'"service_tier":"default","system_fingerprint":"fp_bench"}'
 )
-WHOLE = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nx-request-id: req_bench\r\ncontent-length: %d\r\n\r\n%s" % (
-    len(ANSWER),
-    ANSWER,
+WHOLE = (
+    b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nx-request-id: req_bench\r\ncontent-length: %d\r\n\r\n%s"
+    % (
+        len(ANSWER),
+        ANSWER,
+    )
 )
 
 

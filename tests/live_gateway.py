@@ -96,7 +96,7 @@ class FakeProviders:
         named: FakeProvider = getattr(self, entry.kind)
         return named
 
-    async def start_over(self) -> None:
+    def start_over(self) -> None:
         for fake in self.all:
             fake.start_over()
 
@@ -135,9 +135,7 @@ def entries_for(fakes: FakeProviders) -> list[dict[str, Json]]:
         "vllm-llama": {"api_key": fakes.vllm.api_key, "base_url": fakes.vllm.base_url},
         "ollama-gemma": {"base_url": fakes.ollama.base_url, "image_hosts": ["127.0.0.1"]},
         "ollama-llama": {"base_url": fakes.ollama.base_url},
-        "text-api": {
-            "provider_config": {"base_url": custom.base_url, "auth_token": custom.api_key, **_CUSTOM_FIELDS}
-        },
+        "text-api": {"provider_config": {"base_url": custom.base_url, "auth_token": custom.api_key, **_CUSTOM_FIELDS}},
         "text-oauth": {"provider_config": {"base_url": oauth.base_url, **signed, **_CUSTOM_FIELDS}},
         "offline": {},
     }

@@ -1,7 +1,7 @@
 """One interface to every LLM provider.
 
-    async with Caxton.from_file("caxton.yaml") as caxton:
-        response = await caxton.complete_chat(messages=[{"role": "user", "content": "Hello"}])
+async with Caxton.from_file("caxton.yaml") as caxton:
+    response = await caxton.complete_chat(messages=[{"role": "user", "content": "Hello"}])
 """
 
 from caxton_llm.caxton import Caxton, TokenCount

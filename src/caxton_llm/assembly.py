@@ -143,7 +143,8 @@ def _provider(entry: Entry, describe: Callable[[str], ModelInfo], transports: _T
         merge=merge,
         timeouts=entry.timeouts,
         streams=settings.streams,
-        pinned_version=settings.model_version if settings.auto_upgrade is False else None,
+        pinned_version=settings.model_version,
+        refuses_upgrade=settings.auto_upgrade is False,
         image_hosts=settings.image_hosts,
     )
 

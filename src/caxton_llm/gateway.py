@@ -116,7 +116,9 @@ class Gateway:
         """A streamed answer: nothing is sent before the first iteration."""
         route = self.resolve(request.model)
         if not self._streams:
-            raise UnsupportedFeature("streaming is switched off (llm.streaming.enabled); ask without it", param="stream")
+            raise UnsupportedFeature(
+                "streaming is switched off (llm.streaming.enabled); ask without it", param="stream"
+            )
         sent = _for_model(request, route.model)
 
         def source(stream: ChatStream) -> AsyncGenerator[list[ChatChunk], None]:
@@ -141,9 +143,7 @@ class Gateway:
             except LlmError as error:
                 await self._after_failure(route, times, begun, error)
 
-    async def _opened(
-        self, route: Route, request: ChatRequest, times: _Clocked
-    ) -> tuple[ChatStream, list[ChatChunk]]:
+    async def _opened(self, route: Route, request: ChatRequest, times: _Clocked) -> tuple[ChatStream, list[ChatChunk]]:
         """A stream whose first content has arrived, and its chunks so far."""
         while True:
             begun = self._clock()
@@ -217,7 +217,10 @@ class Gateway:
             self._settle_stream(route, times, source, stream)
         except LlmError as error:
             if not error.attempts:
-                error.attempts = [*times.attempts, Attempt(route.target.name, error.kind, 0.0, self._clock() - times.started)]
+                error.attempts = [
+                    *times.attempts,
+                    Attempt(route.target.name, error.kind, 0.0, self._clock() - times.started),
+                ]
             self._record_broken(route, times, source, received, error)
             raise error.locate(provider=route.target.name, model=route.model) from error.__cause__
         except BaseException as error:

@@ -67,6 +67,7 @@ class HttpProvider:
         timeouts: Timeouts,
         streams: bool = True,
         pinned_version: str | None = None,
+        refuses_upgrade: bool = False,
         image_hosts: tuple[str, ...] = (),
         clock: Clock = time.monotonic,
     ) -> None:
@@ -79,6 +80,7 @@ class HttpProvider:
         self._timeouts = timeouts
         self._streams = streams
         self._pinned_version = pinned_version
+        self._refuses_upgrade = refuses_upgrade
         self._image_hosts = image_hosts
         self._clock = clock
         self._refreshing = asyncio.Lock()
@@ -104,10 +106,13 @@ class HttpProvider:
             if not 200 <= whole.status < 300:
                 raise self._refusal(exchange, whole)
             answer = exchange.decode(whole)
-            self._check_version(answer.model)
+            self._check_version(answer.model, answer.warnings)
         except LlmError as error:
-            raise error.locate(provider=self.adapter.name, model=request.model, request_id=request_id) from error.__cause__
+            raise error.locate(
+                provider=self.adapter.name, model=request.model, request_id=request_id
+            ) from error.__cause__
         answer.provider = self.adapter.name
+        answer.created = answer.created or int(time.time())  # not every dialect tells it, every client expects it
         answer.request_id = request_id
         answer.params = exchange.params
         answer.upstream_s = upstream_s
@@ -253,12 +258,14 @@ class HttpProvider:
             )
         return exchange.classify(response)
 
-    def _check_version(self, answered_by: str) -> None:
-        if self._pinned_version and answered_by and answered_by != self._pinned_version:
-            raise ProviderFailure(
-                f"model_version pins {self._pinned_version!r} and auto_upgrade is false, but {answered_by!r} answered",
-                should_retry=False,
-            )
+    def _check_version(self, answered_by: str, warnings: list[str]) -> None:
+        """`model_version` pins what may answer: another version is refused, or named in a warning (`auto_upgrade`)."""
+        if not self._pinned_version or not answered_by or answered_by == self._pinned_version:
+            return
+        problem = f"model_version pins {self._pinned_version!r}, but {answered_by!r} answered"
+        if self._refuses_upgrade:
+            raise ProviderFailure(f"{problem}, and auto_upgrade is false", should_retry=False)
+        warnings.append(problem)
 
     # -- streams --------------------------------------------------------------------------------------------------------
 
@@ -289,6 +296,7 @@ class HttpProvider:
             async for batch in _decoded(response, decoder):
                 if stream.upstream_s is None:
                     stream.upstream_s = self._clock() - sent
+                    batch[0].created = batch[0].created or int(time.time())
                 self._note(stream, batch)
                 yield batch
             stream.warnings.extend(getattr(decoder, "warnings", ()))
@@ -306,7 +314,9 @@ class HttpProvider:
         """Some servers answer a request for a stream with a page or a whole answer, or put an error into a 200."""
         content_type = response.headers.get("content-type", "")
         if content_type.startswith("text/html"):
-            raise MalformedResponse("the provider answered a stream with an HTML page; check base_url", status=response.status)
+            raise MalformedResponse(
+                "the provider answered a stream with an HTML page; check base_url", status=response.status
+            )
         if self.adapter.dialect in _SSE_DIALECTS and content_type.startswith("application/json"):
             whole = WireResponse(status=response.status, headers=response.headers, body=await response.read())
             return exchange.decode(whole)
@@ -322,7 +332,7 @@ class HttpProvider:
             if chunk.usage is not None:
                 stream.usage = chunk.usage
             if chunk.model and chunk.model != stream.model:
-                self._check_version(chunk.model)
+                self._check_version(chunk.model, stream.warnings)
                 stream.model = chunk.model
 
 

@@ -416,6 +416,11 @@ class ChatChunk(Struct, kw_only=True):
     wire: bytes | None = None
 
     @property
+    def text(self) -> str:
+        """The text that this chunk adds to the first choice; empty when it adds none."""
+        return "".join(choice.delta.content or "" for choice in self.choices if choice.index == 0)
+
+    @property
     def commits(self) -> bool:
         """Whether this chunk is the first that a reader would see: content, or the end of the answer."""
         return any(choice.finish_reason is not None or choice.delta.has_content for choice in self.choices)
@@ -536,7 +541,8 @@ class ParameterRules(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ModelInfo(Struct, frozen=True, kw_only=True):
-    """What is known of a model. `sources` says for each fact where it came from: `catalogue`, `configuration`, `provider`."""
+    """What is known of a model. `sources` says for each fact where it came from: `catalogue`, `configuration`,
+    `provider`, and for a price `genai-prices`."""
 
     id: str
     provider: str

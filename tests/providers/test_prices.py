@@ -138,10 +138,10 @@ def test_the_price_of_an_azure_answer_is_that_of_the_model_which_answered() -> N
 
 
 def test_an_address_of_another_vendor_has_that_vendors_prices() -> None:
-    deepseek = entry_prices("openai", base_url="https://api.mistral.ai/v1")
-    price = deepseek("mistral-small-latest")
+    mistral = entry_prices("openai", base_url="https://api.mistral.ai/v1")
+    price = mistral("mistral-small-latest")
     assert price is not None
-    assert deepseek("no-such-model") is None
+    assert mistral("no-such-model") is None
 
 
 def test_behind_an_unknown_address_only_the_vendors_own_names_have_a_price() -> None:

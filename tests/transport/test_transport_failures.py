@@ -75,7 +75,7 @@ async def test_https_to_a_port_without_tls_is_said(transport: AnyTransport) -> N
         await peer.send(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n")
 
     async with RawServer(plain) as server:
-        with pytest.raises(ConnectFailed, match="no TLS with https://127.0.0.1"):
+        with pytest.raises(ConnectFailed, match=r"no TLS with https://127\.0\.0\.1"):
             await send(transport, server.tls_origin)
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import trustme
@@ -116,7 +117,7 @@ async def test_a_caller_that_leaves_closes_a_tls_connection_at_once(
 
 @pytest.mark.parametrize("kind", ["lean", "aiohttp"])
 async def test_a_client_certificate_is_shown(
-    kind: str, authority: trustme.CA, ca_file: str, client_cert: tuple[str, str]
+    kind: Literal["lean", "aiohttp"], authority: trustme.CA, ca_file: str, client_cert: tuple[str, str]
 ) -> None:
     cert, key = client_cert
     context = server_context(authority, "127.0.0.1", ask_client=True)
@@ -133,18 +134,19 @@ async def test_a_client_certificate_is_shown(
 
 @pytest.mark.parametrize("kind", ["lean", "aiohttp"])
 def test_files_that_cannot_be_used_are_the_operators_mistake(
-    kind: str, tmp_path: Path, ca_file: str, client_cert: tuple[str, str]
+    kind: Literal["lean", "aiohttp"], tmp_path: Path, ca_file: str, client_cert: tuple[str, str]
 ) -> None:
     empty = tmp_path / "empty.pem"
     empty.write_text("nothing")
     cert, key = client_cert
-    for options in (
-        {"ca_file": str(tmp_path / "missing.pem")},
-        {"ca_file": str(empty)},
-        {"client_cert": str(empty)},
-        {"client_cert": str(tmp_path / "missing.pem"), "client_key": key},
-        {"client_cert": cert, "client_key": ca_file},
-        {"client_key": key},
+    missing = str(tmp_path / "missing.pem")
+    for ca, certificate, its_key in (
+        (missing, None, None),
+        (str(empty), None, None),
+        (None, str(empty), None),
+        (None, missing, key),
+        (None, cert, ca_file),
+        (None, None, key),
     ):
-        with pytest.raises(ConfigurationError, match="`ca_file`|`client_cert`|`client_key`"):
-            make_transport(kind=kind, **options)
+        with pytest.raises(ConfigurationError, match=r"`ca_file`|`client_cert`|`client_key`"):
+            make_transport(kind=kind, ca_file=ca, client_cert=certificate, client_key=its_key)

@@ -107,9 +107,7 @@ def gateway_for(
     )
     routes = {"default": Route(target, "m"), "p": Route(target, "m")}
     observers = [records] if records else []
-    return Gateway(
-        routes, observers=observers, gathering=gathering, clock=clock, sleep=clock.sleep, jitter=lambda: 1.0
-    )
+    return Gateway(routes, observers=observers, gathering=gathering, clock=clock, sleep=clock.sleep, jitter=lambda: 1.0)
 
 
 REQUEST = ChatRequest(messages=[Message(role="user", content="Hello")])

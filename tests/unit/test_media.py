@@ -10,7 +10,9 @@ from caxton_llm.protocols import WireResponse
 from caxton_llm.testing import ScriptedTransport
 from caxton_llm.types import ChatRequest, ContentPart, ImageUrl, Message
 
-PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYGBgAAAABQABh6FO1AAAAABJRU5ErkJggg==")
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYGBgAAAABQABh6FO1AAAAABJRU5ErkJggg=="
+)
 ALLOWED = ("images.internal",)
 
 

@@ -3,7 +3,16 @@
 import pytest
 
 from caxton_llm.tokens import O200kCounter, estimate_prompt_tokens
-from caxton_llm.types import ChatRequest, ContentPart, FunctionCall, FunctionDefinition, ImageUrl, Message, Tool, ToolCall
+from caxton_llm.types import (
+    ChatRequest,
+    ContentPart,
+    FunctionCall,
+    FunctionDefinition,
+    ImageUrl,
+    Message,
+    Tool,
+    ToolCall,
+)
 
 
 @pytest.mark.parametrize(
@@ -25,6 +34,8 @@ def test_everything_that_is_sent_counts() -> None:
     image = ContentPart(type="image_url", image_url=ImageUrl(url="https://example.com/a.png"))
     assert estimate(Message(role="user", content=[part, image])) > plain + 500
     call = ToolCall(id="1", function=FunctionCall("get_weather", '{"city":"Oslo"}'))
-    assert estimate(Message(role="user", content="hello world"), Message(role="assistant", tool_calls=[call])) > plain + 5
+    assert (
+        estimate(Message(role="user", content="hello world"), Message(role="assistant", tool_calls=[call])) > plain + 5
+    )
     tool = Tool(type="function", function=FunctionDefinition(name="get_weather", parameters={"type": "object"}))
     assert estimate(Message(role="user", content="hello world"), tools=[tool]) > plain + 5

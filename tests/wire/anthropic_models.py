@@ -26,9 +26,7 @@ BUDGETED = ModelInfo(
     provider="anthropic",
     max_output_tokens=64_000,
     capabilities=Capabilities(reasoning=True, json_schema=True, prefill=True, inline_system=False),
-    parameters=ParameterRules(
-        sampling="always", efforts=[], thinking=["enabled", "disabled"], exclusive_sampling=True
-    ),
+    parameters=ParameterRules(sampling="always", efforts=[], thinking=["enabled", "disabled"], exclusive_sampling=True),
 )
 """Thinks with a budget; temperature and top_p exclude each other."""
 

@@ -38,9 +38,7 @@ def json_schema(schema: dict[str, Any] | None = None, **fields: Any) -> Response
 
 
 def prefilled(**fields: Any) -> ChatRequest:
-    return ChatRequest(
-        messages=[Message(role="user", content="q"), Message(role="assistant", content="The")], **fields
-    )
+    return ChatRequest(messages=[Message(role="user", content="q"), Message(role="assistant", content="The")], **fields)
 
 
 # -- tools --------------------------------------------------------------------------------------------------------------

@@ -27,14 +27,12 @@ def minimal(**fields: Any) -> dict[str, Any]:
 
 def test_every_field_keeps_its_bytes_and_its_place() -> None:
     body = (
-        b'{"max_tokens": 1e2,"x_unknown" : {"b":1,"a":[1.0, "\\u00e9"]},"model":"primary",'
+        b'{"max_tokens":100,"x_unknown":{ "b" : 1,"a":[1.0, "\\u00e9"]},"model":"primary",'
         b'"messages":[ {"role":"user","content":[{"type":"hologram","x":1},{"type":"text","text":"q",'
         b'"cache_control":{"type":"ephemeral","ttl":"1h"}}]} ],"system":"","metadata":{"user_id":"u","y":2}}'
-    ).replace(b"1e2", b"100")
-    sent = passed(body)
-    assert sent.bytes == body.replace(b'"primary"', b'"claude-next"').replace(b" :", b":").replace(
-        b'"max_tokens": ', b'"max_tokens":'
     )
+    sent = passed(body)
+    assert sent.bytes == body.replace(b'"primary"', b'"claude-next"')
     assert sent.mapped == sent.dropped == {}
 
 
@@ -62,7 +60,9 @@ def test_stream_is_what_this_attempt_wants(said: bool | None, wanted: bool) -> N
 
 
 def test_defaults_fill_only_what_the_caller_left_open() -> None:
-    defaults = Defaults(max_tokens=7, temperature=0.3, extra={"service_tier": "standard_only", "metadata": {"user_id": "d"}})
+    defaults = Defaults(
+        max_tokens=7, temperature=0.3, extra={"service_tier": "standard_only", "metadata": {"user_id": "d"}}
+    )
     sent = passed(minimal(metadata={"user_id": "u"}), defaults=defaults)
     assert sent.body == minimal(
         model="claude-next", metadata={"user_id": "u"}, temperature=0.3, service_tier="standard_only"
@@ -102,7 +102,9 @@ def test_thinking_is_adapted_to_the_model_and_only_then() -> None:
     thinking = {"type": "enabled", "budget_tokens": 5000}
     kept = passed(minimal(max_tokens=100, thinking=thinking), BUDGETED)
     assert kept.body == minimal(model="claude-haiku-4-5", max_tokens=100, thinking=thinking)
-    adapted = passed(minimal(thinking=thinking, output_config={"format": {"type": "json_schema", "schema": {}}}), ADAPTIVE)
+    adapted = passed(
+        minimal(thinking=thinking, output_config={"format": {"type": "json_schema", "schema": {}}}), ADAPTIVE
+    )
     assert adapted.body["thinking"] == {"type": "adaptive"}
     assert adapted.body["output_config"] == {"format": {"type": "json_schema", "schema": {}}, "effort": "medium"}
     assert list(adapted.mapped) == ["thinking"]

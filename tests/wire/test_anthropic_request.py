@@ -60,9 +60,7 @@ def test_a_conversation_with_parallel_calls_is_sent_as_recorded() -> None:
         call(block["id"], block["name"], msgspec.json.encode(block["input"]).decode())
         for block in history[1]["content"][1:]
     ]
-    results = [
-        message("tool", block["content"], tool_call_id=block["tool_use_id"]) for block in history[2]["content"]
-    ]
+    results = [message("tool", block["content"], tool_call_id=block["tool_use_id"]) for block in history[2]["content"]]
     (wire_tool,) = recorded["tools"]
     request = ChatRequest(
         messages=[
@@ -199,9 +197,7 @@ def test_a_later_system_message_moves_up_where_it_may_not_stand() -> None:
 
 def test_an_image_in_a_system_message_is_refused() -> None:
     with pytest.raises(UnsupportedFeature) as caught:
-        turns(
-            message("system", [part("image_url", image_url=ImageUrl(url="https://x/y.png"))]), message("user", "Hi")
-        )
+        turns(message("system", [part("image_url", image_url=ImageUrl(url="https://x/y.png"))]), message("user", "Hi"))
     assert caught.value.param == "messages[0].content[0]"
 
 
@@ -528,7 +524,8 @@ def test_a_text_file_and_a_stored_file_are_documents() -> None:
     plain = FileInput(file_data="data:text/plain;base64,R3LDvMOfZQ==")
     stored = FileInput(file_id="file_011")
     sources = [
-        block["source"] for block in turns(message("user", [part("file", file=plain), part("file", file=stored)]))[0]["content"]
+        block["source"]
+        for block in turns(message("user", [part("file", file=plain), part("file", file=stored)]))[0]["content"]
     ]
     assert sources == [
         {"type": "text", "media_type": "text/plain", "data": "Grüße"},
@@ -598,8 +595,11 @@ def test_the_same_request_has_the_same_bytes() -> None:
 
 def test_a_request_is_not_changed_by_encoding_it() -> None:
     request = ChatRequest(
-        messages=[message("user", "q"), message("assistant", "a ", tool_calls=[call("x/1", "a/b")]),
-                  message("tool", [part("text", text="r", cache_control={"type": "ephemeral"})], tool_call_id="x/1")],
+        messages=[
+            message("user", "q"),
+            message("assistant", "a ", tool_calls=[call("x/1", "a/b")]),
+            message("tool", [part("text", text="r", cache_control={"type": "ephemeral"})], tool_call_id="x/1"),
+        ],
         tools=[tool("a/b", parameters={"properties": {}}, strict=True)],
         reasoning_effort="high",
         extra={"thinking": {"type": "enabled", "budget_tokens": 2000}, "output_config": {"effort": "low"}},

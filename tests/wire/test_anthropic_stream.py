@@ -74,10 +74,7 @@ class Read:
     @property
     def thinking_blocks(self) -> list[Any]:
         return [
-            block
-            for chunk in self.chunks
-            for choice in chunk.choices
-            for block in choice.delta.thinking_blocks or ()
+            block for chunk in self.chunks for choice in chunk.choices for block in choice.delta.thinking_blocks or ()
         ]
 
     @property
@@ -320,7 +317,9 @@ def test_usage_whose_end_splits_the_input_of_its_start_replaces_it_whole() -> No
 
 
 def test_usage_and_finish_reason_come_in_one_chunk() -> None:
-    read = Read(start() + text(0, "x") + end(usage={"output_tokens": 7, "output_tokens_details": {"thinking_tokens": 3}}))
+    read = Read(
+        start() + text(0, "x") + end(usage={"output_tokens": 7, "output_tokens_details": {"thinking_tokens": 3}})
+    )
     (last,) = [chunk for chunk in read.chunks if chunk.usage is not None]
     assert last.choices[0].finish_reason == "stop"
     assert last.usage is not None

@@ -64,9 +64,17 @@ TABLE: list[tuple[int, Any, type[LlmError]]] = [
     (400, openai_error("Input tokens exceed the configured limit of 272000 tokens."), ContextWindowExceeded),
     (400, openai_error("Your input exceeds the context window of this model."), ContextWindowExceeded),
     (400, openai_error("string too long", "invalid_request_error", "string_above_max_length"), InvalidRequest),
-    (400, openai_error("max_tokens is too large: 99. This model supports at most 16384 completion tokens"), InvalidRequest),
+    (
+        400,
+        openai_error("max_tokens is too large: 99. This model supports at most 16384 completion tokens"),
+        InvalidRequest,
+    ),
     (400, openai_error("Invalid prompt: violates our usage policy", None, "invalid_prompt"), ContentFiltered),
-    (400, openai_error("Unsupported parameter: 'max_tokens'", "invalid_request_error", "unsupported_parameter"), InvalidRequest),
+    (
+        400,
+        openai_error("Unsupported parameter: 'max_tokens'", "invalid_request_error", "unsupported_parameter"),
+        InvalidRequest,
+    ),
     (401, openai_error("Incorrect API key provided", "invalid_request_error", "invalid_api_key"), Authentication),
     (403, openai_error("Country, region, or territory not supported"), Permission),
     (403, openai_error("Invalid API key"), Authentication),
@@ -101,19 +109,43 @@ TABLE: list[tuple[int, Any, type[LlmError]]] = [
     (404, {"error": {"code": "MissingApiVersionParameter", "message": "x"}}, InvalidRequest),
     (400, {"error": {"code": "BadRequest", "message": "api-version 2020-01-01 is not supported"}}, InvalidRequest),
     (424, b"", ProviderFailure),
-    (429, {"error": {"code": "429", "message": "Requests have exceeded token rate limit. Retry after 26 seconds."}}, RateLimited),
+    (
+        429,
+        {"error": {"code": "429", "message": "Requests have exceeded token rate limit. Retry after 26 seconds."}},
+        RateLimited,
+    ),
     (429, {"error": {"code": "429", "message": "System is experiencing high demand"}}, Overloaded),
     (500, {"error": {"code": "no_capacity", "message": "x"}}, Overloaded),
     # Anthropic
-    (400, {"type": "error", "error": {"type": "invalid_request_error", "message": "prompt is too long: 9 > 8"}}, ContextWindowExceeded),
-    (400, {"type": "error", "error": {"type": "invalid_request_error", "message": "max_tokens: 9 > 8, the maximum"}}, InvalidRequest),
-    (400, {"type": "error", "error": {"type": "invalid_request_error", "message": "Your credit balance is too low"}}, QuotaExhausted),
+    (
+        400,
+        {"type": "error", "error": {"type": "invalid_request_error", "message": "prompt is too long: 9 > 8"}},
+        ContextWindowExceeded,
+    ),
+    (
+        400,
+        {"type": "error", "error": {"type": "invalid_request_error", "message": "max_tokens: 9 > 8, the maximum"}},
+        InvalidRequest,
+    ),
+    (
+        400,
+        {"type": "error", "error": {"type": "invalid_request_error", "message": "Your credit balance is too low"}},
+        QuotaExhausted,
+    ),
     (404, {"type": "error", "error": {"type": "not_found_error", "message": "model: x"}}, ModelNotFound),
     (529, {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}, Overloaded),
     # vLLM, Ollama, FastAPI, Google, Cloudflare
     (401, {"error": "Unauthorized"}, Authentication),
-    (400, {"error": {"message": "... reduce the length of the input prompt", "type": "BadRequestError", "code": 400}}, ContextWindowExceeded),
-    (400, {"object": "error", "message": "max_tokens=9 cannot be greater than max_model_len=8", "code": 400}, ContextWindowExceeded),
+    (
+        400,
+        {"error": {"message": "... reduce the length of the input prompt", "type": "BadRequestError", "code": 400}},
+        ContextWindowExceeded,
+    ),
+    (
+        400,
+        {"object": "error", "message": "max_tokens=9 cannot be greater than max_model_len=8", "code": 400},
+        ContextWindowExceeded,
+    ),
     (404, {"detail": "Not Found"}, ModelNotFound),
     (422, {"detail": [{"loc": ["body", "messages"], "msg": "field required", "type": "missing"}]}, InvalidRequest),
     (501, {"error": {"message": "no", "type": "NotImplementedError", "code": 501}}, UnsupportedFeature),
@@ -138,7 +170,8 @@ def test_each_error_of_each_provider_has_its_class(status: int, body: Any, kind:
 
 def test_the_message_param_and_code_of_the_provider_are_kept() -> None:
     error = failure(
-        400, openai_error("Unsupported value: 'temperature'", "invalid_request_error", "unsupported_value", "temperature")
+        400,
+        openai_error("Unsupported value: 'temperature'", "invalid_request_error", "unsupported_value", "temperature"),
     )
     assert "Unsupported value: 'temperature'" in error.message
     assert (error.param, error.code) == ("temperature", "unsupported_value")
@@ -260,7 +293,9 @@ def test_windows_are_read_only_for_a_rate_limit() -> None:
 
 
 def test_a_request_too_large_for_the_rate_limit_is_not_sent_again() -> None:
-    error = failure(429, openai_error("Request too large for gpt-4o on tokens per min (TPM): Limit 30000, Requested 41000"))
+    error = failure(
+        429, openai_error("Request too large for gpt-4o on tokens per min (TPM): Limit 30000, Requested 41000")
+    )
     assert isinstance(error, RateLimited)
     assert error.should_retry is False
 
@@ -310,7 +345,12 @@ def test_an_error_inside_a_200_is_told_by_type_code_and_words(value: Any, kind: 
 
 def test_groqs_failed_generation_is_not_repeated() -> None:
     error = classify_error_value(
-        {"message": "Failed to call a function", "code": "tool_use_failed", "status_code": 400, "failed_generation": "the answer"}
+        {
+            "message": "Failed to call a function",
+            "code": "tool_use_failed",
+            "status_code": 400,
+            "failed_generation": "the answer",
+        }
     )
     assert type(error) is InvalidRequest
     assert "the answer" not in error.message
@@ -321,7 +361,9 @@ json_values = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["error", "message", "code", "type", "detail", "errors", "innererror", "loc", "msg", "metadata", "raw"]),
+            st.sampled_from(
+                ["error", "message", "code", "type", "detail", "errors", "innererror", "loc", "msg", "metadata", "raw"]
+            ),
             inner,
             max_size=4,
         )

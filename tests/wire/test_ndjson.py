@@ -24,7 +24,10 @@ def test_a_last_line_without_its_newline_waits_to_be_taken() -> None:
     assert not decoder.pending
 
 
-@given(parts=st.lists(st.sampled_from([b'{"a":1}', b"\n", b" ", b"\xc3\xa9", b"\r\n"]), max_size=12), cuts=st.lists(st.integers(0, 60), max_size=5))
+@given(
+    parts=st.lists(st.sampled_from([b'{"a":1}', b"\n", b" ", b"\xc3\xa9", b"\r\n"]), max_size=12),
+    cuts=st.lists(st.integers(0, 60), max_size=5),
+)
 @settings(max_examples=100, deadline=None)
 def test_where_the_bytes_are_cut_never_changes_the_lines(parts: list[bytes], cuts: list[int]) -> None:
     stream = b"".join(parts) + b"\n"

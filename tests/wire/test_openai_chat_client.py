@@ -117,10 +117,27 @@ def test_deep_nesting_is_refused_not_a_crash() -> None:
         ({"messages": [{"role": "robot", "content": "x"}]}, "messages[0].role"),
         ({"messages": [{"role": "user", "content": 5}]}, "messages[0].content"),
         ({"messages": [{"role": "user", "content": [{"text": "x"}]}]}, "messages[0].content[0].type"),
-        ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": "u"}]}]}, "messages[0].content[0].image_url"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": "u"}]}]},
+            "messages[0].content[0].image_url",
+        ),
         ({"messages": [USER, {"role": "tool", "content": "x", "tool_call_id": "c"}]}, "messages[1].tool_call_id"),
-        ({"messages": [USER, {"role": "assistant", "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}]}]}, "messages[1].tool_calls[0].id"),
-        ({"messages": [USER, {"role": "assistant", "tool_calls": [{"type": "function"}]}]}, "messages[1].tool_calls[0].id"),
+        (
+            {
+                "messages": [
+                    USER,
+                    {
+                        "role": "assistant",
+                        "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}],
+                    },
+                ]
+            },
+            "messages[1].tool_calls[0].id",
+        ),
+        (
+            {"messages": [USER, {"role": "assistant", "tool_calls": [{"type": "function"}]}]},
+            "messages[1].tool_calls[0].id",
+        ),
         ({"temperature": "hot"}, "temperature"),
         ({"temperature": 2.1}, "temperature"),
         ({"temperature": -0.1}, "temperature"),
@@ -140,7 +157,10 @@ def test_deep_nesting_is_refused_not_a_crash() -> None:
         ({"tools": [{"type": "function"}]}, "tools[0].function"),
         ({"tools": [{"function": {"name": "f"}}]}, "tools[0].type"),
         ({"tools": [{"type": "function", "function": {}}]}, "tools[0].function.name"),
-        ({"tools": [{"type": "function", "function": {"name": "f", "parameters": "x"}}]}, "tools[0].function.parameters"),
+        (
+            {"tools": [{"type": "function", "function": {"name": "f", "parameters": "x"}}]},
+            "tools[0].function.parameters",
+        ),
         ({"response_format": {"type": "json_schema"}}, "response_format.json_schema"),
         ({"response_format": {}}, "response_format.type"),
         ({"model": 5}, "model"),
@@ -172,7 +192,14 @@ def test_any_bytes_are_a_request_or_the_callers_mistake(body: bytes) -> None:
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=6),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["role", "content", "type", "text", "function", "name", "id", "tool_calls"]), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["role", "content", "type", "text", "function", "name", "id", "tool_calls"]),
+            inner,
+            max_size=4,
+        )
+    ),
     max_leaves=8,
 )
 
@@ -192,7 +219,9 @@ def test_any_fields_are_a_request_or_the_callers_mistake(fields: dict[str, Any])
 def response(**fields: Any) -> ChatResponse:
     message = fields.pop("message", Message(role="assistant", content="hi"))
     choice = Choice(index=0, message=message, finish_reason=fields.pop("finish_reason", "stop"))
-    return ChatResponse(id="msg_1", model="claude", choices=[choice], created=5, dialect="anthropic_messages", wire=b"{}", **fields)
+    return ChatResponse(
+        id="msg_1", model="claude", choices=[choice], created=5, dialect="anthropic_messages", wire=b"{}", **fields
+    )
 
 
 def encoded(answer: ChatResponse, request: ChatRequest | None = None) -> dict[str, Any]:
@@ -245,7 +274,9 @@ def test_content_is_null_beside_tool_calls_with_the_key_present() -> None:
     message = Message(role="assistant", tool_calls=[ToolCall(id="c", function=FunctionCall("f", '{"a":1}'))])
     choice = encoded(response(message=message, finish_reason="tool_calls"))["choices"][0]
     assert choice["message"]["content"] is None
-    assert choice["message"]["tool_calls"] == [{"id": "c", "type": "function", "function": {"name": "f", "arguments": '{"a":1}'}}]
+    assert choice["message"]["tool_calls"] == [
+        {"id": "c", "type": "function", "function": {"name": "f", "arguments": '{"a":1}'}}
+    ]
 
 
 def test_reasoning_and_its_blocks_travel_as_extensions() -> None:
@@ -272,14 +303,24 @@ messages = st.builds(
     refusal=st.none() | texts.filter(bool),
     reasoning_content=st.none() | texts.filter(bool),
     tool_calls=st.none()
-    | st.lists(st.builds(ToolCall, id=texts.filter(bool), function=st.builds(FunctionCall, name=texts.filter(bool), arguments=texts.filter(bool))), min_size=1, max_size=2),
+    | st.lists(
+        st.builds(
+            ToolCall,
+            id=texts.filter(bool),
+            function=st.builds(FunctionCall, name=texts.filter(bool), arguments=texts.filter(bool)),
+        ),
+        min_size=1,
+        max_size=2,
+    ),
 )
 
 
 @given(message=messages, finish=st.sampled_from(["length", "content_filter"]))
 @settings(max_examples=80, deadline=None)
 def test_a_written_answer_is_read_back_as_the_same(message: Message, finish: str) -> None:
-    answer = response(message=message, finish_reason=finish, usage=Usage(prompt_tokens=1, completion_tokens=2, total_tokens=3))
+    answer = response(
+        message=message, finish_reason=finish, usage=Usage(prompt_tokens=1, completion_tokens=2, total_tokens=3)
+    )
     read = openai_chat.decode_chat(openai_chat_client.encode_response(answer), Restore())
     assert (read.id, read.model, read.created, read.choices, read.usage) == (
         answer.id,

@@ -38,7 +38,9 @@ def encoder(*, usage: bool = False, dialect: str = "anthropic_messages") -> Open
     return openai_chat_client.encoder(request, stream_dialect=dialect, stream_model="asked")
 
 
-def chunk(delta: Delta | None = None, *, finish: Any = None, usage: Usage | None = None, index: int = 0, **top: Any) -> ChatChunk:
+def chunk(
+    delta: Delta | None = None, *, finish: Any = None, usage: Usage | None = None, index: int = 0, **top: Any
+) -> ChatChunk:
     choices = [] if delta is None else [ChunkChoice(index=index, delta=delta, finish_reason=finish)]
     return ChatChunk(choices=choices, id="msg_1", model="claude", created=9, usage=usage, **top)
 
@@ -80,7 +82,11 @@ def test_the_usage_event_takes_what_is_known_at_the_end() -> None:
 
 
 def wire_chunk(payload: dict[str, Any]) -> ChatChunk:
-    stream = b"data: " + json.dumps({"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "m"} | payload).encode() + b"\n\n"
+    stream = (
+        b"data: "
+        + json.dumps({"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "m"} | payload).encode()
+        + b"\n\n"
+    )
     (made,) = openai_chat.stream_decoder(Restore()).feed(stream)
     return made
 
@@ -93,7 +99,9 @@ def test_usage_beside_an_empty_choice_is_usage_all_the_same() -> None:
     assert encoder(dialect="openai_chat").encode([made]) == b""
     asked = encoder(usage=True, dialect="openai_chat")
     assert asked.encode([made]) == b""
-    assert payloads(asked.finish({"a": 1}).replace(b'"choices": [{"index": 0, "delta": {}}]', b'"choices": []'))[0]["caxton"] == {"a": 1}
+    assert payloads(asked.finish({"a": 1}).replace(b'"choices": [{"index": 0, "delta": {}}]', b'"choices": []'))[0][
+        "caxton"
+    ] == {"a": 1}
 
 
 def test_usage_on_the_finish_chunk_is_repeated_in_an_event_of_its_own_for_clients_that_asked() -> None:
@@ -132,7 +140,9 @@ def test_the_first_chunk_has_the_role_and_all_have_the_same_id_time_and_model() 
 
 def test_the_finish_reason_comes_in_a_chunk_of_its_own() -> None:
     events = payloads(encoder().encode([chunk(Delta(content="a"), finish="length")]))
-    assert [(event["choices"][0]["delta"].get("content"), event["choices"][0]["finish_reason"]) for event in events] == [
+    assert [
+        (event["choices"][0]["delta"].get("content"), event["choices"][0]["finish_reason"]) for event in events
+    ] == [
         ("a", None),
         (None, "length"),
     ]
@@ -146,9 +156,15 @@ def test_each_choice_begins_with_its_role() -> None:
 def test_tool_calls_begin_with_a_head_whose_arguments_can_be_appended_to() -> None:
     head = ToolCallDelta(index=1, id="c", type="function", function=FunctionCallDelta("f"))
     more = ToolCallDelta(index=1, function=FunctionCallDelta(None, "{}"))
-    events = payloads(encoder().encode([chunk(Delta(tool_calls=[head])), chunk(Delta(tool_calls=[more])), chunk(Delta(), finish="tool_calls")]))
+    events = payloads(
+        encoder().encode(
+            [chunk(Delta(tool_calls=[head])), chunk(Delta(tool_calls=[more])), chunk(Delta(), finish="tool_calls")]
+        )
+    )
     deltas = [event["choices"][0]["delta"] for event in events]
-    assert deltas[0]["tool_calls"] == [{"index": 1, "id": "c", "type": "function", "function": {"name": "f", "arguments": ""}}]
+    assert deltas[0]["tool_calls"] == [
+        {"index": 1, "id": "c", "type": "function", "function": {"name": "f", "arguments": ""}}
+    ]
     assert deltas[1] == {"tool_calls": [{"index": 1, "function": {"arguments": "{}"}}]}
     assert events[-1]["choices"][0]["finish_reason"] == "tool_calls"
 
@@ -186,7 +202,9 @@ def test_a_chunk_without_content_keeps_the_connection_alive() -> None:
 
 
 def test_a_client_of_functions_gets_function_call_deltas() -> None:
-    request = openai_chat_client.decode_request(b'{"messages":[{"role":"user","content":"a"}],"functions":[{"name":"f"}],"stream":true}', {})
+    request = openai_chat_client.decode_request(
+        b'{"messages":[{"role":"user","content":"a"}],"functions":[{"name":"f"}],"stream":true}', {}
+    )
     made = openai_chat_client.encoder(request, stream_dialect="anthropic_messages", stream_model="m")
     head = ToolCallDelta(index=0, id="c", type="function", function=FunctionCallDelta("f", "{}"))
     events = payloads(made.encode([chunk(Delta(tool_calls=[head])), chunk(Delta(), finish="tool_calls")]))
@@ -224,7 +242,11 @@ deltas = st.builds(
 @settings(max_examples=80, deadline=None)
 def test_a_written_stream_is_read_back_as_the_same(parts: list[Delta]) -> None:
     made = encoder(usage=True)
-    stream = made.encode([chunk(part) for part in parts]) + made.encode([chunk(Delta(), finish="length", usage=USAGE)]) + made.finish({})
+    stream = (
+        made.encode([chunk(part) for part in parts])
+        + made.encode([chunk(Delta(), finish="length", usage=USAGE)])
+        + made.finish({})
+    )
     decoder = openai_chat.stream_decoder(Restore())
     read = decoder.feed(stream)
     assert (decoder.failure, decoder.done, decoder.finished) == (None, True, True)

@@ -93,15 +93,24 @@ def test_a_request_of_this_dialect_keeps_its_bytes_but_for_the_model() -> None:
 
 
 def test_the_same_request_gives_the_same_bytes_every_time() -> None:
-    for request in (from_client(tools=[TOOL], seed=1), from_library(seed=1, tools=[Tool(type="function", function=FunctionDefinition(name="f"))])):
+    for request in (
+        from_client(tools=[TOOL], seed=1),
+        from_library(seed=1, tools=[Tool(type="function", function=FunctionDefinition(name="f"))]),
+    ):
         assert encode(request).body == encode(request).body
 
 
 def test_a_request_is_never_changed_by_its_encoding() -> None:
-    request = from_client(tools=[], max_tokens=5, messages=[USER | {"role": "assistant", "content": "x", "reasoning_content": "y"}, USER])
+    request = from_client(
+        tools=[], max_tokens=5, messages=[USER | {"role": "assistant", "content": "x", "reasoning_content": "y"}, USER]
+    )
     before = msgspec.to_builtins(request.messages), dict(request.source.fields if request.source else {}), request.model
     encode(request, rules=ParameterRules(output_limit_field="max_completion_tokens"))
-    assert before == (msgspec.to_builtins(request.messages), dict(request.source.fields if request.source else {}), request.model)
+    assert before == (
+        msgspec.to_builtins(request.messages),
+        dict(request.source.fields if request.source else {}),
+        request.model,
+    )
 
 
 def test_null_is_never_sent_and_zero_always() -> None:
@@ -120,13 +129,17 @@ def test_fields_of_another_dialect_are_dropped_and_reported() -> None:
     encoded = encode(from_elsewhere(extra={"thinking": {"type": "enabled"}}))
     assert "thinking" not in json.loads(encoded.body)
     assert "thinking" in encoded.report.dropped
-    kept = openai_chat.encode_chat(from_elsewhere(extra={"top_k": 3}), options(), stream=False, foreign_extras=frozenset({"top_k"}))
+    kept = openai_chat.encode_chat(
+        from_elsewhere(extra={"top_k": 3}), options(), stream=False, foreign_extras=frozenset({"top_k"})
+    )
     assert json.loads(kept.body)["top_k"] == 3
 
 
 def test_only_listed_headers_travel_on() -> None:
     body = json.dumps({"messages": [USER]}).encode()
-    request = openai_chat_client.decode_request(body, {"openai-beta": "x=1", "authorization": "Bearer secret", "cookie": "c"})
+    request = openai_chat_client.decode_request(
+        body, {"openai-beta": "x=1", "authorization": "Bearer secret", "cookie": "c"}
+    )
     assert encode(request).headers == (("openai-beta", "x=1"),)
 
 
@@ -150,7 +163,14 @@ def test_recorded_requests_are_sent_as_the_vendors_client_sent_them() -> None:
 def test_extensions_of_the_common_model_are_stripped_and_reported_even_when_strict() -> None:
     messages = [
         {"role": "user", "content": [{"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}, "own": 1}]},
-        {"role": "assistant", "content": "b", "reasoning_content": "why", "thinking_blocks": [{}], "refusal": None, "name": "n"},
+        {
+            "role": "assistant",
+            "content": "b",
+            "reasoning_content": "why",
+            "thinking_blocks": [{}],
+            "refusal": None,
+            "name": "n",
+        },
         USER,
     ]
     encoded = encode(from_client(messages=messages), strict=True)
@@ -207,7 +227,15 @@ def test_an_assistant_turn_that_only_calls_tools_has_content_null() -> None:
 
 
 def test_an_empty_assistant_turn_is_sent_as_empty_text() -> None:
-    body = sent(from_elsewhere(messages=[Message(role="user", content="a"), Message(role="assistant", content=[]), Message(role="user", content="b")]))
+    body = sent(
+        from_elsewhere(
+            messages=[
+                Message(role="user", content="a"),
+                Message(role="assistant", content=[]),
+                Message(role="user", content="b"),
+            ]
+        )
+    )
     assert body["messages"][1] == {"role": "assistant", "content": ""}
 
 
@@ -284,7 +312,13 @@ def test_another_vendors_built_in_tool_is_refused_not_removed() -> None:
 def test_foreign_tool_names_are_renamed_everywhere_and_remembered() -> None:
     messages = [
         USER,
-        {"role": "assistant", "content": None, "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "mcp/read", "arguments": "{}"}, "extra": 1}]},
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [
+                {"id": "c1", "type": "function", "function": {"name": "mcp/read", "arguments": "{}"}, "extra": 1}
+            ],
+        },
         {"role": "tool", "tool_call_id": "c1", "name": "mcp/read", "content": "42"},
     ]
     fields: dict[str, Any] = {
@@ -298,7 +332,12 @@ def test_foreign_tool_names_are_renamed_everywhere_and_remembered() -> None:
     assert encoded.restore.tool_names == {wire: "mcp/read"}
     assert body["tools"][0] == {"type": "function", "function": {"name": wire}, "own": 1}
     assert body["tool_choice"]["function"]["name"] == wire
-    assert body["messages"][1]["tool_calls"][0] == {"id": "c1", "type": "function", "function": {"name": wire, "arguments": "{}"}, "extra": 1}
+    assert body["messages"][1]["tool_calls"][0] == {
+        "id": "c1",
+        "type": "function",
+        "function": {"name": wire, "arguments": "{}"},
+        "extra": 1,
+    }
     assert body["messages"][2]["name"] == wire
     fields["messages"] = msgspec.convert(messages, list[Message])
     fields["tools"] = msgspec.convert(fields["tools"], list[Tool])
@@ -306,7 +345,10 @@ def test_foreign_tool_names_are_renamed_everywhere_and_remembered() -> None:
 
 
 def test_allowed_tools_are_renamed_too() -> None:
-    choice = {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [{"type": "function", "function": {"name": "a.b"}}]}}
+    choice = {
+        "type": "allowed_tools",
+        "allowed_tools": {"mode": "auto", "tools": [{"type": "function", "function": {"name": "a.b"}}]},
+    }
     encoded = encode(from_client(tools=[{"type": "function", "function": {"name": "a.b"}}], tool_choice=choice))
     (wire,) = encoded.restore.tool_names
     assert json.loads(encoded.body)["tool_choice"]["allowed_tools"]["tools"][0]["function"]["name"] == wire
@@ -316,12 +358,18 @@ def test_custom_tools_keep_their_form() -> None:
     tool = {"type": "custom", "custom": {"name": "a.b", "format": {"type": "text"}}}
     encoded = encode(from_library(tools=[Tool(type="custom", custom=tool["custom"])]))
     (wire,) = encoded.restore.tool_names
-    assert json.loads(encoded.body)["tools"] == [{"type": "custom", "custom": {"name": wire, "format": {"type": "text"}}}]
+    assert json.loads(encoded.body)["tools"] == [
+        {"type": "custom", "custom": {"name": wire, "format": {"type": "text"}}}
+    ]
 
 
 def test_functions_of_a_client_of_this_dialect_stay_and_others_become_tools() -> None:
     fields: dict[str, Any] = {
-        "messages": [USER, {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}}, {"role": "function", "name": "f", "content": "42"}],
+        "messages": [
+            USER,
+            {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}},
+            {"role": "function", "name": "f", "content": "42"},
+        ],
         "functions": [{"name": "f"}],
         "function_call": "auto",
     }
@@ -411,7 +459,9 @@ def test_sampling_is_dropped_and_reported_while_the_model_reasons(make: Any) -> 
 def test_sampling_follows_the_default_effort_of_the_model_and_of_the_entry() -> None:
     opt_in = ParameterRules(sampling="without_reasoning", default_effort="none", efforts=["none", "low"])
     assert "temperature" in sent(from_client(temperature=0), rules=opt_in)
-    assert "temperature" not in sent(from_client(temperature=0), rules=opt_in, defaults=Defaults(reasoning_effort="low"))
+    assert "temperature" not in sent(
+        from_client(temperature=0), rules=opt_in, defaults=Defaults(reasoning_effort="low")
+    )
     assert "temperature" not in sent(from_client(temperature=0, reasoning_effort="low"), rules=opt_in)
 
 
@@ -483,11 +533,44 @@ def test_tools_are_sent_with_effort_none_where_the_model_needs_it_said() -> None
         ({}, ParameterRules(chat_completions=False), Capabilities(), "model"),
         ({"tools": [TOOL]}, ParameterRules(chat_tools=False), Capabilities(), "tools"),
         ({"tools": [TOOL]}, ParameterRules(), Capabilities(tools=False), "tools"),
-        ({"tools": [TOOL], "tool_choice": "required"}, ParameterRules(), Capabilities(forced_tool_choice=False), "tool_choice"),
-        ({"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": {}}}}, ParameterRules(), Capabilities(json_schema=False), "response_format"),
-        ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "u"}}]}]}, ParameterRules(), Capabilities(vision=False), "messages[0].content[0]"),
-        ({"messages": [USER, {"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": "", "format": "wav"}}]}]}, ParameterRules(), Capabilities(audio=False), "messages[1].content[0]"),
-        ({"messages": [{"role": "user", "content": [{"type": "file", "file": {"file_id": "f"}}]}]}, ParameterRules(), Capabilities(pdf=False), "messages[0].content[0]"),
+        (
+            {"tools": [TOOL], "tool_choice": "required"},
+            ParameterRules(),
+            Capabilities(forced_tool_choice=False),
+            "tool_choice",
+        ),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": {}}}},
+            ParameterRules(),
+            Capabilities(json_schema=False),
+            "response_format",
+        ),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "u"}}]}]},
+            ParameterRules(),
+            Capabilities(vision=False),
+            "messages[0].content[0]",
+        ),
+        (
+            {
+                "messages": [
+                    USER,
+                    {
+                        "role": "user",
+                        "content": [{"type": "input_audio", "input_audio": {"data": "", "format": "wav"}}],
+                    },
+                ]
+            },
+            ParameterRules(),
+            Capabilities(audio=False),
+            "messages[1].content[0]",
+        ),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "file", "file": {"file_id": "f"}}]}]},
+            ParameterRules(),
+            Capabilities(pdf=False),
+            "messages[0].content[0]",
+        ),
         ({"n": 2}, ParameterRules(refuses=["n"]), Capabilities(), "n"),
         ({"stop": ["x"]}, ParameterRules(refuses=["stop"]), Capabilities(), "stop"),
     ],
@@ -510,7 +593,9 @@ def test_a_refused_knob_is_dropped_and_a_refused_default_value_left_out() -> Non
 
 
 def test_quirks_drop_what_a_server_does_not_accept() -> None:
-    encoded = encode(from_client(seed=1, stop="x", top_k=3), quirks=Quirks(drop=("seed", "stop"), extra_parameters=False))
+    encoded = encode(
+        from_client(seed=1, stop="x", top_k=3), quirks=Quirks(drop=("seed", "stop"), extra_parameters=False)
+    )
     assert set(json.loads(encoded.body)) == {"model", "messages"}
     assert set(encoded.report.dropped) == {"seed", "stop", "top_k"}
 
@@ -539,7 +624,11 @@ def test_usage_is_always_asked_for_in_a_stream(make: Any) -> None:
 
 def test_other_stream_options_of_the_client_stay() -> None:
     request = from_client(stream=True, stream_options={"include_obfuscation": False, "own": 1})
-    assert sent(request, stream=True)["stream_options"] == {"include_obfuscation": False, "own": 1, "include_usage": True}
+    assert sent(request, stream=True)["stream_options"] == {
+        "include_obfuscation": False,
+        "own": 1,
+        "include_usage": True,
+    }
     library = from_library(stream=True, stream_options=StreamOptions(include_obfuscation=False))
     assert sent(library, stream=True)["stream_options"] == {"include_obfuscation": False, "include_usage": True}
 
@@ -548,7 +637,9 @@ def test_a_server_without_stream_options_gets_none() -> None:
     encoded = encode(from_client(stream=True), stream=True, quirks=Quirks(stream_usage=False))
     assert "stream_options" not in json.loads(encoded.body)
     assert encoded.report.dropped == {}
-    encoded = encode(from_client(stream=True, stream_options={"include_usage": True}), stream=True, quirks=Quirks(stream_usage=False))
+    encoded = encode(
+        from_client(stream=True, stream_options={"include_usage": True}), stream=True, quirks=Quirks(stream_usage=False)
+    )
     assert "stream_options" in encoded.report.dropped
 
 
@@ -567,13 +658,22 @@ def test_a_model_that_does_not_stream_is_not_asked_to() -> None:
 texts = st.text(max_size=12)
 parts = st.lists(
     st.builds(ContentPart, type=st.just("text"), text=texts)
-    | st.builds(ContentPart, type=st.just("image_url"), image_url=st.builds(ImageUrl, url=texts, detail=st.none() | st.just("low")))
+    | st.builds(
+        ContentPart,
+        type=st.just("image_url"),
+        image_url=st.builds(ImageUrl, url=texts, detail=st.none() | st.just("low")),
+    )
     | st.builds(ContentPart, type=st.just("file"), file=st.builds(FileInput, file_id=texts)),
     min_size=1,
     max_size=3,
 )
 turns = st.lists(
-    st.builds(Message, role=st.sampled_from(["user", "system", "developer"]), content=texts | parts, name=st.none() | st.just("n"))
+    st.builds(
+        Message,
+        role=st.sampled_from(["user", "system", "developer"]),
+        content=texts | parts,
+        name=st.none() | st.just("n"),
+    )
     | st.builds(Message, role=st.just("assistant"), content=texts.filter(bool)),
     min_size=1,
     max_size=4,
@@ -590,7 +690,11 @@ requests = st.builds(
     reasoning_effort=st.none() | st.just("low"),
     tools=st.none()
     | st.lists(
-        st.builds(Tool, type=st.just("function"), function=st.builds(FunctionDefinition, name=st.just("f"), parameters=st.just({"type": "object"}))),
+        st.builds(
+            Tool,
+            type=st.just("function"),
+            function=st.builds(FunctionDefinition, name=st.just("f"), parameters=st.just({"type": "object"})),
+        ),
         min_size=1,
         max_size=2,
     ),

@@ -21,7 +21,9 @@ def answer(message: dict[str, Any] | None = None, *, finish: Any = "stop", **top
         "object": "chat.completion",
         "created": 1,
         "model": "m-2",
-        "choices": [{"index": 0, "message": {"role": "assistant", **(message or {"content": "hi"})}, "finish_reason": finish}],
+        "choices": [
+            {"index": 0, "message": {"role": "assistant", **(message or {"content": "hi"})}, "finish_reason": finish}
+        ],
     }
     return body | top
 
@@ -101,7 +103,11 @@ def test_missing_id_index_and_time_are_no_obstacle() -> None:
 
 
 def test_content_as_a_list_of_parts_is_text() -> None:
-    parts = [{"type": "thinking", "thinking": [{"type": "text", "text": "why"}]}, {"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
+    parts = [
+        {"type": "thinking", "thinking": [{"type": "text", "text": "why"}]},
+        {"type": "text", "text": "a"},
+        {"type": "text", "text": "b"},
+    ]
     response = decode(answer({"content": parts}))
     assert (response.text, response.choices[0].message.reasoning_content) == ("ab", "why")
 
@@ -196,7 +202,9 @@ def test_calls_without_ids_in_one_answer_get_different_ones() -> None:
     assert len({item.id for item in made}) == 3
 
 
-@pytest.mark.parametrize(("arguments", "text"), [({"a": 1}, '{"a":1}'), ("", "{}"), (None, "{}"), ('{"a": 1', '{"a": 1')])
+@pytest.mark.parametrize(
+    ("arguments", "text"), [({"a": 1}, '{"a":1}'), ("", "{}"), (None, "{}"), ('{"a": 1', '{"a": 1')]
+)
 def test_arguments_are_text_and_broken_ones_are_left_alone(arguments: Any, text: str) -> None:
     response = decode(answer({"tool_calls": [call(arguments=arguments)]}))
     (made,) = response.tool_calls
@@ -206,7 +214,9 @@ def test_arguments_are_text_and_broken_ones_are_left_alone(arguments: Any, text:
 
 
 def test_custom_tool_calls_are_kept() -> None:
-    made = decode(answer({"tool_calls": [{"id": "c", "type": "custom", "custom": {"name": "g", "input": "x"}}]})).tool_calls
+    made = decode(
+        answer({"tool_calls": [{"id": "c", "type": "custom", "custom": {"name": "g", "input": "x"}}]})
+    ).tool_calls
     assert (made[0].type, made[0].custom) == ("custom", {"name": "g", "input": "x"})
 
 
@@ -216,7 +226,9 @@ def test_a_tool_call_without_a_name_is_malformed() -> None:
 
 
 def test_the_callers_tool_names_come_back_in_value_and_bytes() -> None:
-    response = decode(answer({"tool_calls": [call(name="mcp_read_1", own=1)]}), Restore(tool_names={"mcp_read_1": "mcp/read"}))
+    response = decode(
+        answer({"tool_calls": [call(name="mcp_read_1", own=1)]}), Restore(tool_names={"mcp_read_1": "mcp/read"})
+    )
     assert response.tool_calls[0].function is not None
     assert response.tool_calls[0].function.name == "mcp/read"
     wire = json.loads(response.wire or b"")["choices"][0]["message"]["tool_calls"][0]
@@ -224,7 +236,9 @@ def test_the_callers_tool_names_come_back_in_value_and_bytes() -> None:
 
 
 def test_the_deprecated_function_call_is_kept() -> None:
-    choice = decode(answer({"content": None, "function_call": {"name": "f", "arguments": "{}"}}, finish="function_call")).choices[0]
+    choice = decode(
+        answer({"content": None, "function_call": {"name": "f", "arguments": "{}"}}, finish="function_call")
+    ).choices[0]
     assert choice.message.function_call is not None
     assert choice.message.function_call.name == "f"
     assert choice.finish_reason == "tool_calls"
@@ -252,10 +266,18 @@ def test_reasoning_between_tags_is_taken_out_of_value_and_bytes() -> None:
         ({"total_tokens": 9}, (None, None, 9, None, None)),
         ({"prompt_tokens": 3, "completion_tokens": 4, "prompt_tokens_details": None}, (3, 4, 7, None, None)),
         (
-            {"prompt_tokens": 9, "completion_tokens": 4, "prompt_tokens_details": {"cached_tokens": 5}, "completion_tokens_details": {"reasoning_tokens": 2}},
+            {
+                "prompt_tokens": 9,
+                "completion_tokens": 4,
+                "prompt_tokens_details": {"cached_tokens": 5},
+                "completion_tokens_details": {"reasoning_tokens": 2},
+            },
             (9, 4, 13, 5, 2),
         ),
-        ({"prompt_tokens": 9, "completion_tokens": 4, "prompt_cache_hit_tokens": 5, "prompt_cache_miss_tokens": 4}, (9, 4, 13, 5, None)),
+        (
+            {"prompt_tokens": 9, "completion_tokens": 4, "prompt_cache_hit_tokens": 5, "prompt_cache_miss_tokens": 4},
+            (9, 4, 13, 5, None),
+        ),
         ({"prompt_tokens": 9, "completion_tokens": 4, "cached_tokens": 5}, (9, 4, 13, 5, None)),
     ],
 )
@@ -265,7 +287,13 @@ def test_usage_is_read_in_all_its_variants_and_unknown_is_none(wire: Any, expect
         assert usage is None
         return
     assert usage is not None
-    assert (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens, usage.cached_tokens, usage.reasoning_tokens) == expected
+    assert (
+        usage.prompt_tokens,
+        usage.completion_tokens,
+        usage.total_tokens,
+        usage.cached_tokens,
+        usage.reasoning_tokens,
+    ) == expected
 
 
 # -- answers that are none ----------------------------------------------------------------------------------------------
@@ -275,7 +303,10 @@ def test_usage_is_read_in_all_its_variants_and_unknown_is_none(wire: Any, expect
     ("body", "kind"),
     [
         ({"error": {"message": "x", "code": 429}}, RateLimited),
-        ({"error": {"message": "x", "type": "overloaded_error"}, "choices": [{"message": {"content": "half"}}]}, Overloaded),
+        (
+            {"error": {"message": "x", "type": "overloaded_error"}, "choices": [{"message": {"content": "half"}}]},
+            Overloaded,
+        ),
         ({"object": "error", "message": "bad", "type": "BadRequestError", "code": 400}, InvalidRequest),
         ([{"error": {"code": 400, "message": "no", "status": "INVALID_ARGUMENT"}}], InvalidRequest),
         ({"choices": []}, MalformedResponse),
@@ -315,7 +346,22 @@ garbage = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["id", "choices", "message", "delta", "content", "tool_calls", "function", "name", "arguments", "error", "usage", "index"]),
+            st.sampled_from(
+                [
+                    "id",
+                    "choices",
+                    "message",
+                    "delta",
+                    "content",
+                    "tool_calls",
+                    "function",
+                    "name",
+                    "arguments",
+                    "error",
+                    "usage",
+                    "index",
+                ]
+            ),
             inner,
             max_size=4,
         )

@@ -39,7 +39,9 @@ def chunk(delta: dict[str, Any] | None = None, *, finish: str | None = None, ind
     return event({"id": "chatcmpl-1", "created": 7, "model": "m-2", "choices": [choice], "usage": None} | top)
 
 
-def run(*pieces: bytes, restore: Restore | None = None, closed: bool = True) -> tuple[list[ChatChunk], OpenAIStreamDecoder]:
+def run(
+    *pieces: bytes, restore: Restore | None = None, closed: bool = True
+) -> tuple[list[ChatChunk], OpenAIStreamDecoder]:
     decoder = openai_chat.stream_decoder(restore or Restore())
     chunks = [made for piece in pieces for made in decoder.feed(piece)]
     return (chunks + decoder.close() if closed else chunks), decoder
@@ -156,13 +158,23 @@ def test_an_empty_stream_is_an_error() -> None:
     [
         (event({"error": {"message": "x", "type": "server_error", "code": None}}), ProviderFailure),
         (event({"error": {"message": "x", "code": "server_is_overloaded"}}) + DONE, Overloaded),
-        (event({"error": {"message": "x", "type": "BadRequestError", "param": None, "code": 400}}) + DONE, InvalidRequest),
+        (
+            event({"error": {"message": "x", "type": "BadRequestError", "param": None, "code": 400}}) + DONE,
+            InvalidRequest,
+        ),
         (event({"error": {"message": "x", "status_code": 429, "failed_generation": "y"}}, "error"), RateLimited),
         (event({"message": "x", "type": "rate_limit_error"}, "error"), RateLimited),
         (event("not json", "error"), ProviderFailure),
         (event({"error": "plain words"}), ProviderFailure),
         (
-            event({"id": "1", "choices": [{"index": 0, "delta": {"content": ""}, "finish_reason": "error"}], "error": {"code": 502, "message": "x"}}) + DONE,
+            event(
+                {
+                    "id": "1",
+                    "choices": [{"index": 0, "delta": {"content": ""}, "finish_reason": "error"}],
+                    "error": {"code": 502, "message": "x"},
+                }
+            )
+            + DONE,
             ProviderFailure,
         ),
         (event({"object": "error", "message": "x", "code": 429}), RateLimited),
@@ -176,7 +188,9 @@ def test_an_error_inside_the_stream_ends_it_after_the_chunks_before_it(broken: b
 
 
 def test_one_unreadable_event_is_skipped_and_counted_and_two_in_a_row_end_the_stream() -> None:
-    chunks, decoder = run(chunk({"content": "a"}), event("{oops"), chunk({"content": "b"}), event("{oops"), chunk({}, finish="stop"), DONE)
+    chunks, decoder = run(
+        chunk({"content": "a"}), event("{oops"), chunk({"content": "b"}), event("{oops"), chunk({}, finish="stop"), DONE
+    )
     assert (text_of(chunks), decoder.malformed, decoder.failure) == ("ab", 2, None)
     chunks, decoder = run(chunk({"content": "a"}), event("{oops"), event('{"choices": 5}'), chunk({"content": "b"}))
     assert text_of(chunks) == "a"
@@ -207,7 +221,10 @@ USAGE = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
 @pytest.mark.parametrize("choices", [[], [{"index": 0, "delta": {}}]])
 def test_usage_comes_with_and_without_an_empty_choice(choices: list[Any]) -> None:
     chunks, decoder = run(
-        chunk({"content": "a"}), chunk({}, finish="stop"), event({"id": "chatcmpl-1", "choices": choices, "usage": USAGE}), DONE
+        chunk({"content": "a"}),
+        chunk({}, finish="stop"),
+        event({"id": "chatcmpl-1", "choices": choices, "usage": USAGE}),
+        DONE,
     )
     assert decoder.failure is None
     assert [made.usage.prompt_tokens for made in chunks if made.usage] == [5]
@@ -227,11 +244,27 @@ def test_usage_on_the_finish_chunk_and_groqs_own_field_count() -> None:
 
 # -- Azure --------------------------------------------------------------------------------------------------------------
 
-AZURE_FIRST = event({"id": "", "object": "", "created": 0, "model": "", "choices": [], "prompt_filter_results": [{"prompt_index": 0}], "usage": None})
+AZURE_FIRST = event(
+    {
+        "id": "",
+        "object": "",
+        "created": 0,
+        "model": "",
+        "choices": [],
+        "prompt_filter_results": [{"prompt_index": 0}],
+        "usage": None,
+    }
+)
 
 
 def test_azures_first_chunk_is_no_content_and_its_verdict_survives_in_the_next() -> None:
-    chunks, decoder = run(AZURE_FIRST, chunk({"role": "assistant", "content": ""}), chunk({"content": "a"}), chunk({}, finish="stop"), DONE)
+    chunks, decoder = run(
+        AZURE_FIRST,
+        chunk({"role": "assistant", "content": ""}),
+        chunk({"content": "a"}),
+        chunk({}, finish="stop"),
+        DONE,
+    )
     assert decoder.failure is None
     assert {made.id for made in chunks} == {"chatcmpl-1"}
     first = json.loads(chunks[0].wire or b"")
@@ -242,7 +275,18 @@ def test_azures_first_chunk_is_no_content_and_its_verdict_survives_in_the_next()
 
 def test_azures_chunks_without_a_delta_become_empty_ones_of_the_same_stream() -> None:
     annotation = event(
-        {"id": "", "model": "", "choices": [{"index": 0, "finish_reason": None, "content_filter_results": {}, "content_filter_offsets": {"check_offset": 4}}]}
+        {
+            "id": "",
+            "model": "",
+            "choices": [
+                {
+                    "index": 0,
+                    "finish_reason": None,
+                    "content_filter_results": {},
+                    "content_filter_offsets": {"check_offset": 4},
+                }
+            ],
+        }
     )
     chunks, decoder = run(chunk({"content": "a"}), chunk({}, finish="stop"), annotation, DONE)
     assert decoder.failure is None
@@ -280,7 +324,10 @@ def test_parallel_calls_keep_their_indices_and_arguments_apart() -> None:
 
 
 def test_id_and_name_go_out_once_though_a_server_repeats_them() -> None:
-    pieces = [tool(index=0, id="a", type="function", function={"name": "f", "arguments": part}) for part in ('{"x"', ":1", "}")]
+    pieces = [
+        tool(index=0, id="a", type="function", function={"name": "f", "arguments": part})
+        for part in ('{"x"', ":1", "}")
+    ]
     assert calls_of(run(*pieces)[0]) == {0: ["a", "f", '{"x":1}']}
 
 
@@ -308,7 +355,12 @@ def test_calls_without_index_or_id_are_told_apart_and_get_both() -> None:
     assert len({call[0] for call in calls.values()}) == 3
     assert all(call[0].startswith("call_") for call in calls.values())
     wire = json.loads(chunks[2].wire or b"")["choices"][0]["delta"]["tool_calls"][0]
-    assert wire == {"index": 2, "id": calls[2][0], "type": "function", "function": {"name": "g", "arguments": '{"z":3}'}}
+    assert wire == {
+        "index": 2,
+        "id": calls[2][0],
+        "type": "function",
+        "function": {"name": "g", "arguments": '{"z":3}'},
+    }
     assert calls_of(run(*stream)[0]) == calls
 
 
@@ -326,7 +378,10 @@ def test_custom_calls_stream_their_input() -> None:
         tool(index=0, id="a", type="custom", custom={"name": "g", "input": ""}), tool(index=0, custom={"input": "text"})
     )
     heads = [call for made in chunks for call in made.choices[0].delta.tool_calls or ()]
-    assert [(head.type, head.custom) for head in heads] == [("custom", {"name": "g", "input": ""}), (None, {"input": "text"})]
+    assert [(head.type, head.custom) for head in heads] == [
+        ("custom", {"name": "g", "input": ""}),
+        (None, {"input": "text"}),
+    ]
 
 
 def test_the_callers_tool_names_come_back() -> None:
@@ -340,7 +395,11 @@ def test_the_callers_tool_names_come_back() -> None:
 
 
 def test_the_deprecated_function_call_counts_as_a_call() -> None:
-    chunks, _ = run(chunk({"function_call": {"name": "f", "arguments": ""}}), chunk({"function_call": {"arguments": "{}"}}), chunk({}, finish="function_call"))
+    chunks, _ = run(
+        chunk({"function_call": {"name": "f", "arguments": ""}}),
+        chunk({"function_call": {"arguments": "{}"}}),
+        chunk({}, finish="function_call"),
+    )
     assert calls_of(chunks) == {0: ["", "f", "{}"]}
     assert finishes(chunks) == ["tool_calls"]
 
@@ -361,7 +420,11 @@ def test_reasoning_and_text_in_one_chunk_are_both_kept() -> None:
 
 
 def test_refusals_audio_and_parts_are_content() -> None:
-    chunks, _ = run(chunk({"refusal": "no"}), chunk({"audio": {"data": "AAAA"}}), chunk({"content": [{"type": "text", "text": "a"}]}))
+    chunks, _ = run(
+        chunk({"refusal": "no"}),
+        chunk({"audio": {"data": "AAAA"}}),
+        chunk({"content": [{"type": "text", "text": "a"}]}),
+    )
     assert [made.choices[0].delta.has_content for made in chunks] == [True, True, True]
     assert text_of(chunks) == "a"
 
@@ -372,11 +435,19 @@ def test_a_role_alone_does_not_commit() -> None:
 
 def test_think_tags_are_taken_out_across_chunks() -> None:
     pieces = ["<thi", "nk>w", "hy</th", "ink>be", "cause <"]
-    chunks, decoder = run(*[chunk({"content": piece}) for piece in pieces], chunk({}, finish="stop"), DONE, restore=Restore(think_tags=True))
+    chunks, decoder = run(
+        *[chunk({"content": piece}) for piece in pieces],
+        chunk({}, finish="stop"),
+        DONE,
+        restore=Restore(think_tags=True),
+    )
     assert decoder.failure is None
     assert text_of(chunks) == "because <"
     assert "".join(made.choices[0].delta.reasoning_content or "" for made in chunks) == "why"
-    assert "".join(json.loads(made.wire or b"")["choices"][0]["delta"].get("content") or "" for made in chunks) == "because <"
+    assert (
+        "".join(json.loads(made.wire or b"")["choices"][0]["delta"].get("content") or "" for made in chunks)
+        == "because <"
+    )
 
 
 def test_a_payload_over_several_lines_is_forwarded_on_one() -> None:

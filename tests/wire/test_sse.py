@@ -30,7 +30,7 @@ def events(*pieces: bytes) -> list[SseEvent]:
         (b"data: a\n\n\n\ndata: b\n\n", [(None, b"a"), (None, b"b")]),
         (b"event: ping\n\n", []),
         (b"data\n\n", [(None, b"")]),
-        (b"data: {\"a\": \"b: c\"}\n\n", [(None, b'{"a": "b: c"}')]),
+        (b'data: {"a": "b: c"}\n\n', [(None, b'{"a": "b: c"}')]),
     ],
 )
 def test_each_spelling_of_an_event_is_read(stream: bytes, expected: list[SseEvent]) -> None:
@@ -46,7 +46,20 @@ def test_an_event_without_its_blank_line_is_not_dispatched_but_seen_as_pending()
 
 
 fragments = st.sampled_from(
-    [b"data: a", b"data:b", b"data: \xc3\xa9", b"event: x", b": c", b"id: 1", b"", b"\n", b"\r\n", b"\r", b"\n\n", b"\r\n\r\n"]
+    [
+        b"data: a",
+        b"data:b",
+        b"data: \xc3\xa9",
+        b"event: x",
+        b": c",
+        b"id: 1",
+        b"",
+        b"\n",
+        b"\r\n",
+        b"\r",
+        b"\n\n",
+        b"\r\n\r\n",
+    ]
 )
 
 

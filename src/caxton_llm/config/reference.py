@@ -78,7 +78,8 @@ api_key:
   key: api_key
 ```
 
-References are followed when the program starts, not when the file is read. An entry without `api_key` uses its vendor's
+References are followed when the program starts, not when the file is read; `vault`, `aws_secrets` and `azure_keyvault` need
+`caxton-llm[vault]`, `caxton-llm[aws]` and `caxton-llm[azure]`. An entry without `api_key` uses its vendor's
 usual variable: """
 
 

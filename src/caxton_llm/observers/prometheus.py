@@ -53,10 +53,16 @@ class PrometheusObserver:
             "caxton_llm_token_usage_total", "Tokens by type.", ("provider", "type"), registry=self.registry
         )
         self._errors = Counter(
-            "caxton_llm_errors_total", "Failed requests by type of error.", ("provider", "error_type"), registry=self.registry
+            "caxton_llm_errors_total",
+            "Failed requests by type of error.",
+            ("provider", "error_type"),
+            registry=self.registry,
         )
         self._retries = Counter(
-            "caxton_llm_retries_total", "Attempts that were repeated.", ("provider", "error_type"), registry=self.registry
+            "caxton_llm_retries_total",
+            "Attempts that were repeated.",
+            ("provider", "error_type"),
+            registry=self.registry,
         )
         self._cost = Counter(
             "caxton_llm_cost_usd_total", "Estimated cost in US dollars.", ("provider", "model"), registry=self.registry

@@ -104,7 +104,10 @@ class GatewayApp:
     async def _ready(self, _request: Request) -> Response:
         targets = self._caxton.target_names()
         ready = self.accepting and bool(targets)
-        body = {"status": "ready" if ready else "draining" if targets else "no provider configured", "providers": targets}
+        body = {
+            "status": "ready" if ready else "draining" if targets else "no provider configured",
+            "providers": targets,
+        }
         return _json(body, status=200 if ready else 503)
 
     async def _render_metrics(self, _request: Request) -> Response:
@@ -139,5 +142,3 @@ def _no_such_path(request: Request, _error_: Exception | None) -> Response:
 def _no_such_method(request: Request, _error_: Exception | None) -> Response:
     message = f"{request.url.path} does not answer {request.method}"
     return _error(request, InvalidRequest(message, code="method_not_allowed"), status=405)
-
-

@@ -22,7 +22,9 @@ def new_request_id() -> str:
     return f"cax_{random.getrandbits(96):024x}"  # noqa: S311 - an id, not a secret
 
 
-def response_headers(response: ChatResponse, request_id: str, elapsed_s: float, deprecation: str | None) -> list[Header]:
+def response_headers(
+    response: ChatResponse, request_id: str, elapsed_s: float, deprecation: str | None
+) -> list[Header]:
     """Headers of a whole answer."""
     cost = "unknown" if response.cost_usd is None else f"{response.cost_usd:.8f}"
     headers = _common(_JSON, request_id, response, elapsed_s)

@@ -1,0 +1,67 @@
+"""One gateway with all fakes behind it for a whole module, and both packages as its clients.
+
+The modules run on uvloop, as the gateway does in production, with one event loop per module.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+
+import anthropic
+import httpx
+import openai
+import pytest
+import pytest_asyncio
+import uvloop
+from chat_clients import AnthropicClient, ChatClient, OpenAIClient
+
+from live_gateway import QUICK_RETRIES, FakeProviders, LiveGateway, entries_for, gateway_with
+
+module_scoped = pytest_asyncio.fixture(scope="module", loop_scope="module")
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    return {"uvloop": uvloop.new_event_loop}
+
+
+@module_scoped
+async def shared_fakes() -> AsyncIterator[FakeProviders]:
+    async with FakeProviders() as fakes:
+        yield fakes
+
+
+@pytest.fixture
+def fakes(shared_fakes: FakeProviders) -> FakeProviders:
+    """The providers behind `gateway`, with nothing scripted and nothing received."""
+    shared_fakes.start_over()
+    return shared_fakes
+
+
+@module_scoped
+async def gateway(shared_fakes: FakeProviders) -> AsyncIterator[LiveGateway]:
+    llm = {"providers": entries_for(shared_fakes), "retry_policy": QUICK_RETRIES}
+    async with gateway_with({"llm": llm}) as running:
+        yield running
+
+
+@module_scoped
+async def clients(gateway: LiveGateway) -> AsyncIterator[dict[str, ChatClient]]:
+    async with (
+        openai.AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key="any", max_retries=0) as openai_client,
+        anthropic.AsyncAnthropic(base_url=gateway.url, api_key="any", max_retries=0) as anthropic_client,
+    ):
+        yield {"openai": OpenAIClient(openai_client), "anthropic": AnthropicClient(anthropic_client)}
+
+
+@pytest.fixture(params=["openai", "anthropic"])
+def client(request: pytest.FixtureRequest, clients: dict[str, ChatClient]) -> ChatClient:
+    """Each of the two packages in turn."""
+    return clients[request.param]
+
+
+@module_scoped
+async def http(gateway: LiveGateway) -> AsyncIterator[httpx.AsyncClient]:
+    """A plain HTTP client for what no package would send."""
+    async with httpx.AsyncClient(base_url=gateway.url) as opened:
+        yield opened
