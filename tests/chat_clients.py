@@ -189,7 +189,7 @@ class AnthropicClient:
         more.setdefault("max_tokens", _LIMIT)
         if not streams:
             response = await self.client.messages.with_raw_response.create(model=model, messages=sent, **more)
-            return self._told(response.parse(), response.headers)
+            return self._told(await response.parse(), response.headers)
         pieces, caxton = 0, None
         async with self.client.messages.stream(model=model, messages=sent, **more) as stream:
             async for event in stream:
