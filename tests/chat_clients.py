@@ -117,7 +117,11 @@ class OpenAIClient:
             pieces += any(choice.delta.content for choice in chunk.choices)
             caxton = (chunk.model_extra or {}).get("caxton", caxton)
             state.handle_chunk(chunk)
-        return self._told(state.get_final_completion(), response.headers, pieces=pieces, caxton=caxton)
+        try:
+            answer: Json = state.get_final_completion()
+        except openai.LengthFinishReasonError as cut:  # raised for whoever wanted to parse the answer
+            answer = cut.completion
+        return self._told(answer, response.headers, pieces=pieces, caxton=caxton)
 
     def _told(self, answer: Json, headers: Mapping[str, str], **more: Json) -> Told:
         choice, usage = answer.choices[0], answer.usage

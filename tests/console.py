@@ -22,9 +22,10 @@ WAIT_S = 20.0
 
 
 def environment(**more: str) -> dict[str, str]:
-    """What a command needs of the environment, and nothing that could change what it does."""
+    """What a command needs of the environment, and nothing that could change what it does. What it leaves open it reports on
+    standard error."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "LC_ALL") if name in os.environ}
-    return kept | {"PYTHONDEVMODE": "0", "PYTHONUTF8": "1"} | more
+    return kept | {"PYTHONUTF8": "1", "PYTHONWARNINGS": "always::ResourceWarning"} | more
 
 
 def write_config(folder: Path, text: str = "llm:\n  provider: builtin\n") -> Path:

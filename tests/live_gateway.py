@@ -52,6 +52,14 @@ ENTRIES = (
     Entry("offline", "builtin", "builtin", "builtin"),
 )
 
+FURTHER_MODELS = {
+    "openai-main": ["gpt-5-mini", "gpt-5.1", "o3"],
+    "claude": ["claude-sonnet-5", "claude-sonnet-4-6"],
+    "vllm-llama": ["Qwen/Qwen3-8B"],
+    "ollama-llama": ["qwen3:8b"],
+}
+"""Models that these entries may be asked for by name: those that reason."""
+
 
 def _custom(**shape: Json) -> FakeCustom:
     return FakeCustom(
@@ -142,7 +150,8 @@ def entries_for(fakes: FakeProviders) -> list[dict[str, Json]]:
     entries: list[dict[str, Json]] = []
     for entry in ENTRIES:
         named = {"deployment_name": entry.model} if entry.kind == "azure" else {"model": entry.model}
-        entries.append({"provider": entry.kind, "name": entry.name, **named, **settings[entry.name]})
+        further = {"models": FURTHER_MODELS[entry.name]} if entry.name in FURTHER_MODELS else {}
+        entries.append({"provider": entry.kind, "name": entry.name, **named, **further, **settings[entry.name]})
     return entries
 
 

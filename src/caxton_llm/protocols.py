@@ -163,6 +163,10 @@ class Quirks(Struct, frozen=True, kw_only=True):
     """Role under which system text is sent: `system` or `developer`; `None`: unchanged."""
     think_tags: bool = False
     """Reasoning comes inside the text between `<think>` and `</think>`."""
+    content_key: bool = False
+    """An assistant message that only calls tools must have the key `content`, be it null (always so on Azure)."""
+    reasoning_field: str | None = None
+    """Field in which the server takes the reasoning of earlier turns back (DeepSeek: `reasoning_content`); else not sent."""
     drop: tuple[str, ...] = ()
     """Parameters that the server does not accept; they are dropped and reported."""
     extra_parameters: bool = True

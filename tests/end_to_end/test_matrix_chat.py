@@ -1,5 +1,6 @@
 """Every client with every kind of provider, plain and streamed: text, turns, tools, images, schemas."""
 
+import json
 from typing import Any
 
 import pytest
@@ -95,7 +96,7 @@ async def test_system_text_and_earlier_turns_arrive_in_their_order(
     conversation = [client.user("one"), client.again(first), client.user("three")]
     told = await client.ask(entry.name, conversation, streams=streams, **client.system("Be brief."))
     if entry.kind == "custom":
-        assert told.text.endswith("three")
+        assert "User: three" in told.text
     else:
         assert told.text.startswith("You said: three")
     if entry.kind != "builtin":
@@ -268,6 +269,4 @@ async def test_an_answer_of_a_schema_comes_as_text_of_that_schema(
 
 
 def parsed(told: Told) -> Any:
-    import json
-
     return json.loads(told.text)

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from caxton_llm.errors import LlmError, MalformedResponse, StreamInterrupted
-from caxton_llm.transport.connection import Connection
+from caxton_llm.transport.connection import Connection, StaleConnection
 from caxton_llm.transport.response_head import HEAD_BYTES, HEAD_FIELDS
 
 Answer = tuple[int, list[tuple[str, str]], bytes]
@@ -249,6 +249,38 @@ def test_a_whole_response_leaves_the_connection_reusable(loop: asyncio.AbstractE
 
 def test_the_name_of_the_chunked_coding_has_no_case(loop: asyncio.AbstractEventLoop) -> None:
     assert Exchange(loop).feed(WHOLE[1].replace(b"chunked", b"Chunked")).result()[2] == b"hello"
+
+
+def test_a_connection_that_was_closed_before_its_first_request_says_so(loop: asyncio.AbstractEventLoop) -> None:
+    exchange = Exchange(loop)
+    exchange.feed(end=True)
+    with pytest.raises(StreamInterrupted, match="without an answer"):
+        exchange.result()
+    with pytest.raises(StreamInterrupted, match="without an answer"):
+        exchange.begin()
+    assert exchange.owner.ended == [False, False]
+
+
+def test_a_kept_connection_that_closes_leaves_the_exchange_to_its_owner(loop: asyncio.AbstractEventLoop) -> None:
+    exchange = Exchange(loop).feed(PLAIN)
+    exchange.result()
+    exchange.begin()
+    exchange.feed(end=True)
+    with pytest.raises(StaleConnection):
+        exchange.result()
+    assert exchange.owner.ended == [True]
+
+
+def test_a_caller_that_leaves_in_the_turn_in_which_the_connection_went_stale_ends_the_exchange(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    exchange = Exchange(loop).feed(PLAIN)
+    exchange.result()
+    exchange.begin()
+    exchange.feed(end=True)
+    with pytest.raises(asyncio.CancelledError):
+        exchange.running.throw(asyncio.CancelledError())
+    assert exchange.owner.ended == [True, False]
 
 
 def test_trailers_of_one_response_are_not_headers_of_the_next(loop: asyncio.AbstractEventLoop) -> None:

@@ -259,6 +259,48 @@ async def test_a_released_response_with_much_to_come_is_closed(make: MakeTranspo
         assert server.connections == 2
 
 
+async def test_a_released_response_that_ends_with_its_connection_frees_its_slot(
+    make: MakeTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("caxton_llm.transport.aiohttp_response.DRAIN_S", 0.05)
+    transport = make(max_connections=1)
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(b"HTTP/1.1 200 OK\r\n\r\nhi")
+        await peer.gone()
+
+    async with RawServer(script) as server, asyncio.timeout(PATIENCE_S):
+        for _ in range(2):
+            (await send(transport, server.origin)).release()
+        await send(transport, server.origin)
+        assert server.connections == 3
+
+
+async def test_a_response_that_is_released_while_its_silence_is_measured_is_not_interrupted(
+    make: MakeTransport,
+) -> None:
+    transport = make(max_connections=1)
+    go_on = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        while await peer.request():
+            await peer.send(CHUNKED)
+            await asyncio.sleep(0)
+            await peer.send(b"3\r\none\r\n")
+            await go_on.wait()
+            await peer.send(b"0\r\n\r\n")
+
+    async with RawServer(script) as server, asyncio.timeout(PATIENCE_S):
+        for _ in range(2):
+            go_on.clear()
+            answer = await send(transport, server.origin)
+            assert await answer.read_some() == b"one"
+            answer.release()
+            go_on.set()
+        assert server.connections == 1
+
+
 async def test_an_aborted_response_closes_its_connection_at_once(transport: AnyTransport) -> None:
     gone = asyncio.Event()
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from caxton_llm.errors import MalformedResponse, StreamInterrupted
+from caxton_llm.errors import MalformedResponse, StreamInterrupted, TransportError
 from caxton_llm.protocols import WireRequest
 from transport.raw_server import Peer, RawServer, always, response
 from transport.sending import AnyTransport, post, send, whole
@@ -232,6 +232,16 @@ async def test_closing_the_transport_interrupts_a_request_that_waits_for_its_ans
         await transport.aclose()
         with pytest.raises(StreamInterrupted):
             await answer
+
+
+async def test_a_connection_that_opens_while_the_transport_closes_is_not_used(transport: AnyTransport) -> None:
+    async with RawServer(always(response())) as server:
+        answer = asyncio.create_task(send(transport, server.origin))
+        await asyncio.sleep(0)
+        await transport.aclose()
+        with pytest.raises(TransportError):
+            await answer
+        assert server.requests == []
 
 
 async def test_closing_the_transport_interrupts_what_is_under_way(transport: AnyTransport) -> None:

@@ -349,6 +349,22 @@ async def test_damaged_compressed_data_is_malformed(transport: AnyTransport) -> 
             await whole(transport, server.origin)
 
 
+async def test_a_stream_whose_compression_is_damaged_is_closed(transport: AnyTransport) -> None:
+    closed = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\n\r\n" + b"\xff" * 100)
+        await peer.gone()
+        closed.set()
+
+    async with RawServer(script) as server, asyncio.timeout(PATIENCE_S):
+        answer = await send(transport, server.origin)
+        with pytest.raises(MalformedResponse, match="damaged"):
+            await answer.read_some()
+        await closed.wait()
+
+
 async def test_an_unknown_content_encoding_is_malformed(transport: AnyTransport) -> None:
     async with RawServer(always(response(b"x", "content-encoding: br"))) as server:
         with pytest.raises(MalformedResponse, match="content-encoding"):

@@ -78,6 +78,28 @@ async def test_a_slot_that_is_given_back_belongs_to_the_longest_waiter_at_once()
     assert slots.free == 1
 
 
+async def test_a_waiter_that_leaves_in_the_turn_in_which_it_got_its_slot_hands_it_on() -> None:
+    slots = Slots(1)
+    assert slots.take_now()
+    leaving, staying = [asyncio.create_task(slots.take()) for _ in range(2)]
+    await asyncio.sleep(0)
+    slots.give()
+    leaving.cancel()
+    await staying
+    assert (leaving.cancelled(), slots.free) == (True, 0)
+
+
+async def test_a_waiter_that_has_just_left_is_given_nothing() -> None:
+    slots = Slots(1)
+    assert slots.take_now()
+    leaving, staying = [asyncio.create_task(slots.take()) for _ in range(2)]
+    await asyncio.sleep(0)
+    leaving.cancel()
+    slots.give()
+    await staying
+    assert (leaving.cancelled(), slots.free) == (True, 0)
+
+
 # -- request heads
 
 

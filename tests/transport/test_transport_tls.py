@@ -7,6 +7,7 @@ from typing import Literal
 
 import pytest
 import trustme
+from cryptography.hazmat.primitives import serialization
 
 from caxton_llm.errors import ConfigurationError, ConnectFailed, LlmError
 from caxton_llm.protocols import Origin
@@ -150,3 +151,20 @@ def test_files_that_cannot_be_used_are_the_operators_mistake(
     ):
         with pytest.raises(ConfigurationError, match=r"`ca_file`|`client_cert`|`client_key`"):
             make_transport(kind=kind, ca_file=ca, client_cert=certificate, client_key=its_key)
+
+
+def test_a_key_that_asks_for_a_password_is_refused_instead_of_asking(
+    tmp_path: Path, client_cert: tuple[str, str]
+) -> None:
+    cert, key = client_cert
+    plain = serialization.load_pem_private_key(Path(key).read_bytes(), None)
+    locked = tmp_path / "locked.pem"
+    locked.write_bytes(
+        plain.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"password"),
+        )
+    )
+    with pytest.raises(ConfigurationError, match="`client_cert` and `client_key`"):
+        tls_context(client_cert=cert, client_key=str(locked))

@@ -417,10 +417,9 @@ def test_nested_blocks_of_a_result_have_their_path() -> None:
 def test_whatever_a_client_sends_is_understood_or_refused(raw: bytes) -> None:
     try:
         request = anthropic_messages_client.decode_request(raw, {})
-    except InvalidRequest as error:
-        assert error.message
-    else:
-        assert request.messages
+    except InvalidRequest:
+        return
+    assert request.messages
 
 
 # -- round trip ---------------------------------------------------------------------------------------------------------
@@ -457,7 +456,7 @@ def conversations(draw: st.DrawFn) -> list[dict[str, Any]]:
         ]
         said = draw(st.lists(TEXT_BLOCKS, min_size=0 if uses else 1, max_size=2))
         turns.append({"role": "assistant", "content": [*draw(THINKING), *said, *uses]})
-        results = [result(each["id"], draw(TEXTS)) for each in uses]
+        results = [result(str(each["id"]), draw(TEXTS)) for each in uses]
         turns.append({"role": "user", "content": [*results, *draw(USER_CONTENT)]})
     return turns
 

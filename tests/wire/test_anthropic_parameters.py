@@ -669,3 +669,36 @@ def test_further_configured_fields_are_sent_when_the_caller_is_silent() -> None:
 def test_a_stream_is_asked_for_only_when_wanted() -> None:
     assert encoded(user("q"), stream=True).body["stream"] is True
     assert "stream" not in encoded(user("q")).body
+
+
+def answered_call(thinking_blocks: Any = None) -> list[Message]:
+    call = ToolCall(id="a", function=FunctionCall("f", "{}"))
+    return [
+        Message(role="user", content="q"),
+        Message(role="assistant", tool_calls=[call], thinking_blocks=thinking_blocks),
+        Message(role="tool", content="r", tool_call_id="a"),
+    ]
+
+
+def test_thinking_with_a_budget_stops_when_the_client_did_not_send_its_thinking_back() -> None:
+    lost = ChatRequest(messages=answered_call(), tools=[tool()], reasoning_effort="low")
+    sent = encoded(lost, BUDGETED)
+    assert "thinking" not in sent.body
+    assert list(sent.dropped) == ["reasoning_effort"]
+    assert encoded(lost, ADAPTIVE).body["thinking"] == {"type": "adaptive"}
+    own = ChatRequest(
+        messages=answered_call(), tools=[tool()], extra={"thinking": {"type": "enabled", "budget_tokens": 2000}}
+    )
+    assert list(encoded(own, BUDGETED).dropped) == ["thinking"]
+    configured = encoded(
+        ChatRequest(messages=answered_call(), tools=[tool()]), BUDGETED, defaults=Defaults(reasoning_effort="low")
+    )
+    assert list(configured.dropped) == ["reasoning_effort"]
+
+
+def test_thinking_with_a_budget_goes_on_when_its_blocks_came_back() -> None:
+    blocks = [{"type": "thinking", "thinking": "Hm.", "signature": "s"}]
+    kept = ChatRequest(messages=answered_call(blocks), tools=[tool()], reasoning_effort="low")
+    assert encoded(kept, BUDGETED).body["thinking"]["type"] == "enabled"
+    later = [*answered_call(), Message(role="assistant", content="a"), Message(role="user", content="b")]
+    assert "thinking" in encoded(ChatRequest(messages=later, tools=[tool()], reasoning_effort="low"), BUDGETED).body

@@ -1,5 +1,6 @@
 """Streamed answers of Anthropic's Messages API, recorded and made, in whatever pieces they arrive."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -156,7 +157,7 @@ def test_cuts_between_the_bytes_never_change_a_stream(data: st.DataObject) -> No
         start()
         + event("ping")
         + block_start(0, type="thinking", thinking="", signature="")
-        + delta(0, type="thinking_delta", thinking="Hmm – ünïcode 🙂")
+        + delta(0, type="thinking_delta", thinking="Hmm, ünïcode 🙂")
         + delta(0, type="signature_delta", signature="sig")
         + block_stop(0)
         + text(1, "Grüße", " 🙂", "!")
@@ -170,7 +171,7 @@ def test_cuts_between_the_bytes_never_change_a_stream(data: st.DataObject) -> No
         body = body.replace(b"\n", b"\r\n")
     places = sorted(data.draw(st.lists(st.integers(0, len(body)), max_size=12)))
     bounds = [0, *places, len(body)]
-    pieces = [body[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+    pieces = [body[a:b] for a, b in itertools.pairwise(bounds)]
     assert msgspec.json.encode(Read(body, pieces=pieces).chunks) == msgspec.json.encode(Read(body).chunks)
 
 
@@ -412,7 +413,7 @@ def test_events_without_names_are_read_by_their_type() -> None:
     read = Read(body)
     assert read.failure is None
     assert read.text == "Hi"
-    assert [chunk.event for chunk in read.chunks][0] == "message_start"
+    assert read.chunks[0].event == "message_start"
 
 
 # -- what encoding has changed ------------------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """Newline-delimited JSON: lines, wherever the bytes are cut."""
 
+from itertools import pairwise
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -32,5 +34,5 @@ def test_a_last_line_without_its_newline_waits_to_be_taken() -> None:
 def test_where_the_bytes_are_cut_never_changes_the_lines(parts: list[bytes], cuts: list[int]) -> None:
     stream = b"".join(parts) + b"\n"
     places = sorted({min(cut, len(stream)) for cut in cuts} | {0, len(stream)})
-    pieces = [stream[start:end] for start, end in zip(places, places[1:], strict=False)]
+    pieces = [stream[start:end] for start, end in pairwise(places)]
     assert lines(*pieces) == lines(stream)

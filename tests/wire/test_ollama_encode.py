@@ -93,6 +93,19 @@ def test_the_same_request_gives_the_same_bytes() -> None:
     assert encoded(request).body == encoded(request).body
 
 
+def test_thinking_that_anthropic_signed_is_stripped_and_reported() -> None:
+    signed = [{"type": "thinking", "thinking": "Hm.", "signature": "s"}]
+    own = [{"type": "thinking", "thinking": "Hm.", "signature": ""}]
+    turns = [Message(role="assistant", content="a", reasoning_content="Hm.", thinking_blocks=b) for b in (signed, own)]
+    request = ChatRequest(messages=[HELLO[0], turns[0], turns[1], HELLO[0]])
+    messages = sent(request, strict=True)["messages"]
+    assert messages[1:3] == [
+        {"role": "assistant", "content": "a"},
+        {"role": "assistant", "content": "a", "thinking": "Hm."},
+    ]
+    assert list(encoded(request).report.dropped) == ["messages[1].thinking_blocks"]
+
+
 # -- messages -----------------------------------------------------------------------------------------------------------
 
 

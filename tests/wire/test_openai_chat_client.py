@@ -1,5 +1,6 @@
 """What an OpenAI client may send and what it gets back: requests, whole answers, errors."""
 
+import contextlib
 import json
 from typing import Any
 
@@ -184,10 +185,8 @@ def test_a_wrong_value_is_not_repeated() -> None:
 @given(body=st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
 @settings(max_examples=150, deadline=None)
 def test_any_bytes_are_a_request_or_the_callers_mistake(body: bytes) -> None:
-    try:
-        decode(body)
-    except InvalidRequest:
-        pass
+    with contextlib.suppress(InvalidRequest):
+        assert decode(body).messages
 
 
 json_values = st.recursive(
@@ -207,10 +206,8 @@ json_values = st.recursive(
 @given(fields=st.dictionaries(st.sampled_from(ChatRequest.__struct_encode_fields__), json_values, max_size=4))
 @settings(max_examples=150, deadline=None)
 def test_any_fields_are_a_request_or_the_callers_mistake(fields: dict[str, Any]) -> None:
-    try:
-        decode({"messages": [USER], **fields})
-    except InvalidRequest as error:
-        assert error.param or "body" in error.message
+    with contextlib.suppress(InvalidRequest):
+        assert decode({"messages": [USER], **fields}).messages
 
 
 # -- answers ------------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import openai.types.chat as openai_types
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from openai.lib.streaming.chat import ChatCompletionStreamState
 
 from caxton_llm.errors import Overloaded, StreamInterrupted
 from caxton_llm.protocols import Restore
@@ -170,10 +171,19 @@ def test_tool_calls_begin_with_a_head_whose_arguments_can_be_appended_to() -> No
 
 
 def test_reasoning_and_its_blocks_stream_as_extensions() -> None:
-    block = {"type": "thinking", "thinking": "why", "signature": "s"}
-    events = payloads(encoder().encode([chunk(Delta(reasoning_content="why")), chunk(Delta(thinking_blocks=[block]))]))
-    assert events[0]["choices"][0]["delta"]["reasoning_content"] == "why"
-    assert events[1]["choices"][0]["delta"] == {"thinking_blocks": [block]}
+    blocks = [{"type": "thinking", "thinking": "why", "signature": "s"}, {"type": "redacted_thinking", "data": "x"}]
+    chunks = [
+        chunk(Delta(reasoning_content="why")),
+        *(chunk(Delta(thinking_blocks=[block])) for block in blocks),
+        chunk(Delta(content="so")),
+        chunk(Delta(), finish="stop"),
+    ]
+    state: ChatCompletionStreamState[None] = ChatCompletionStreamState()
+    for event in payloads(encoder().encode(chunks)):
+        state.handle_chunk(openai_types.ChatCompletionChunk.model_validate(event))
+    message = state.get_final_completion().choices[0].message
+    assert message.content == "so"
+    assert message.model_extra == {"reasoning_content": "why", "thinking_blocks": blocks}
 
 
 def test_usage_is_shown_only_to_clients_that_asked_and_only_at_the_end() -> None:

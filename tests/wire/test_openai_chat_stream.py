@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -485,7 +486,7 @@ pieces = st.sampled_from(
 def test_where_the_bytes_are_cut_never_changes_the_stream(parts: list[bytes], cuts: list[int], mended: bool) -> None:
     stream = b"".join(parts)
     places = sorted({min(cut, len(stream)) for cut in cuts} | {0, len(stream)})
-    split = [stream[start:end] for start, end in zip(places, places[1:], strict=False)]
+    split = [stream[start:end] for start, end in pairwise(places)]
     restore = Restore(think_tags=True, tool_names={"f": "F"}) if mended else Restore()
     expected, whole = run(stream, restore=restore)
     for cut in (split, list(bytewise(stream))):

@@ -1,5 +1,7 @@
 """Server-sent events: every spelling the format allows, wherever the bytes are cut."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -68,6 +70,6 @@ fragments = st.sampled_from(
 def test_where_the_bytes_are_cut_never_changes_the_events(parts: list[bytes], cuts: list[int]) -> None:
     stream = b"".join(parts) + b"data: end\n\n"
     places = sorted({min(cut, len(stream)) for cut in cuts} | {0, len(stream)})
-    pieces = [stream[start:end] for start, end in zip(places, places[1:], strict=False)]
+    pieces = [stream[start:end] for start, end in pairwise(places)]
     assert events(*pieces) == events(stream)
     assert events(*[stream[index : index + 1] for index in range(len(stream))]) == events(stream)

@@ -54,7 +54,7 @@ class ChatOptions(Struct, frozen=True, kw_only=True):
 def run_chat(options: ChatOptions, screen: Screen) -> None:
     """Answer, or converse. Raises `ConfigurationError` and `LlmError`."""
     caxton = Caxton(load_file(locate(options.config)))
-    prompt = _whole_prompt(options.prompt)
+    prompt = _whole_prompt(options.prompt, at_terminal=screen.in_is_terminal)
     if prompt is None:
         if options.as_json or not screen.out_is_terminal:
             raise typer.BadParameter("a conversation needs a terminal: give a PROMPT, or write it to standard input")
@@ -85,9 +85,8 @@ def _request(options: ChatOptions, messages: list[Message]) -> ChatRequest:
     )
 
 
-def _whole_prompt(argument: str | None) -> str | None:
+def _whole_prompt(argument: str | None, *, at_terminal: bool) -> str | None:
     """The argument and then what is piped in; `None` when a terminal waits for a conversation."""
-    at_terminal = sys.stdin is not None and sys.stdin.isatty()
     if at_terminal and argument != "-":
         return argument
     parts = [part for part in (None if argument == "-" else argument, _piped_text()) if part and part.strip()]

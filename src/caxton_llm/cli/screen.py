@@ -39,6 +39,7 @@ class Screen:
             if stream is not None and hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="replace")  # an answer that the terminal cannot show must not end the command
         # Asked of the streams themselves: FORCE_COLOR makes rich take a pipe for a terminal.
+        self.in_is_terminal = _is_terminal(sys.stdin)
         self.out_is_terminal = _is_terminal(sys.stdout)
         self.err_is_terminal = _is_terminal(sys.stderr)
         self.out = Console(highlight=False, markup=False, width=None if self.out_is_terminal else _PIPE_WIDTH)

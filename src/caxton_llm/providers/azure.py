@@ -100,6 +100,7 @@ class AzureAdapter:
         self._options = ChatOptions(settings, self._quirks(settings.quirks or Quirks()))
 
     def _quirks(self, quirks: Quirks) -> Quirks:
+        quirks = replace(quirks, content_key=True)
         if not self._classic or (self._api_version or "")[:10] >= _NEWER_FIELDS_SINCE:
             return quirks
         return replace(quirks, output_limit_field=quirks.output_limit_field or "max_tokens", stream_usage=False)

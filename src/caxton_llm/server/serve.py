@@ -100,9 +100,9 @@ def serve(
         _serve_workers(path, configuration, options, announce)
         return
     server = make_server(make_app(configuration), configuration, options)
-    sock = listening_socket(server.config)
-    announce(address_of(sock))
-    server.run(sockets=[sock])
+    with listening_socket(server.config) as sock:
+        announce(address_of(sock))
+        server.run(sockets=[sock])
 
 
 def _serve_workers(
@@ -110,13 +110,12 @@ def _serve_workers(
 ) -> None:
     make_app(configuration)  # a mistake shows here, once, and not in every worker
     with tempfile.TemporaryDirectory(prefix="caxton-metrics-") as folder:
-        os.environ[SHARED_FOLDER_VARIABLE] = (
-            folder  # the workers inherit it; the metrics library reads it when imported
-        )
+        # The workers inherit it; the metrics library reads it when it is imported.
+        os.environ[SHARED_FOLDER_VARIABLE] = folder
         server = make_server(_AppFactory(path, folder), configuration, options)
-        sock = listening_socket(server.config)
-        announce(address_of(sock))
-        Multiprocess(server.config, sockets=[sock]).run()
+        with listening_socket(server.config) as sock:
+            announce(address_of(sock))
+            Multiprocess(server.config, sockets=[sock]).run()
 
 
 def listening_socket(config: uvicorn.Config) -> socket.socket:

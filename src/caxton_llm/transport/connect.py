@@ -88,7 +88,9 @@ async def connect_first(addresses: list[AddressInfo], *, delay_s: float) -> sock
                 failure = error
         raise failure
     finally:
-        await _give_up(running)
+        for loser in running:
+            loser.cancel()
+            loser.add_done_callback(_discard)
 
 
 async def _connect(address: AddressInfo) -> socket.socket:
@@ -104,9 +106,6 @@ async def _connect(address: AddressInfo) -> socket.socket:
     return attempt
 
 
-async def _give_up(losers: set[asyncio.Task[socket.socket]]) -> None:
-    for task in losers:
-        task.cancel()
-    for outcome in await asyncio.gather(*losers, return_exceptions=True):
-        if isinstance(outcome, socket.socket):  # it came in second
-            outcome.close()
+def _discard(loser: "asyncio.Task[socket.socket]") -> None:
+    if not loser.cancelled() and loser.exception() is None:  # it came in second
+        loser.result().close()

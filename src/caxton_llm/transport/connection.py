@@ -60,10 +60,11 @@ class Connection(asyncio.Protocol):
         "idle_since",
     )
 
+    _transport: asyncio.Transport
+
     def __init__(self, owner: Owner, loop: asyncio.AbstractEventLoop) -> None:
         self._owner = owner
         self._loop = loop
-        self._transport: asyncio.Transport | None = None
         self._parser = HttpResponseParser(self)
         self._waiter: asyncio.Future[LeanResponse] | None = None
         """Who waits for the head."""
@@ -91,16 +92,17 @@ class Connection(asyncio.Protocol):
 
         Raises `StaleConnection`, `StreamInterrupted`, `MalformedResponse`.
         """
+        if self.closed:
+            self._owner.exchange_ended(self, reusable=False)
+            raise StreamInterrupted("the server closed the connection without an answer")
         waiter: asyncio.Future[LeanResponse] = self._loop.create_future()
         self._waiter = waiter
         self._head_only = head_only
         self._idle_s = idle_timeout_s
         self._head_bytes = 0
-        if self.closed:
-            self.cut(StreamInterrupted("the server closed the connection without an answer"))
         try:
             if len(body) <= _ONE_WRITE:
-                self._write(head + body)
+                self._transport.write(head + body)
             else:
                 await self._write_in_pieces(head, body)
             return await waiter
@@ -111,18 +113,14 @@ class Connection(asyncio.Protocol):
     async def _write_in_pieces(self, head: bytes, body: bytes) -> None:
         """Stops when the response, or the end of the connection, comes first."""
         self._sending = True
-        self._write(head + body[:_ONE_WRITE])
+        self._transport.write(head + body[:_ONE_WRITE])
         for start in range(_ONE_WRITE, len(body), _ONE_WRITE):
             if self._can_write is not None:
                 await self._can_write
             if self._waiter is None:
                 return
-            self._write(body[start : start + _ONE_WRITE])
+            self._transport.write(body[start : start + _ONE_WRITE])
         self._sending = False
-
-    def _write(self, data: bytes) -> None:
-        if self._transport is not None:
-            self._transport.write(data)
 
     def _caller_left(self, waiter: "asyncio.Future[LeanResponse]") -> None:
         if self._waiter is waiter:
@@ -152,15 +150,14 @@ class Connection(asyncio.Protocol):
         """Close the socket now."""
         self.closed = True
         self._let_writer_go()
-        if self._transport is not None:
-            self._transport.abort()
+        self._transport.abort()
 
     def pause_reading(self) -> None:
-        if self._transport is not None and not self.closed:
+        if not self.closed:
             self._transport.pause_reading()
 
     def resume_reading(self) -> None:
-        if self._transport is not None and not self.closed:
+        if not self.closed:
             self._transport.resume_reading()
 
     # -- called by the loop
@@ -224,19 +221,19 @@ class Connection(asyncio.Protocol):
         if body is not None:
             if body.until_close and exc is None:
                 self._body = None
+                self._keep_alive = False
                 self._finish(body)
             else:
                 self.cut(StreamInterrupted("the connection was closed in the middle of the response's body"))
         elif waiter is not None:
             if self._head_bytes:
                 self.cut(StreamInterrupted("the connection was closed in the middle of the response's head"))
-            elif not self._used:
+            elif not self._used or waiter.done():
                 self.cut(StreamInterrupted("the server closed the connection without an answer"))
             else:
                 self._waiter = None
                 self.close()
-                if not waiter.done():
-                    waiter.set_exception(StaleConnection())
+                waiter.set_exception(StaleConnection())
 
     def pause_writing(self) -> None:
         self._can_write = self._loop.create_future()

@@ -42,9 +42,7 @@ class ContentDecoder:
 
     def feed(self, data: bytes) -> bytes:
         """The plain bytes that `data` completes, possibly none. Raises `MalformedResponse`."""
-        if not data:
-            return b""
-        if not self._started:
+        if data and not self._started:
             self._started = True
             if data[0] not in {_ZLIB_MAGIC, 0x1F}:
                 self._inflate = zlib.decompressobj(-zlib.MAX_WBITS)

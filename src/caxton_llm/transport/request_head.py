@@ -104,12 +104,10 @@ def _check_names(names: list[str]) -> None:
 
 
 def _refuse_values(request: WireRequest) -> NoReturn:
-    for name, value in request.headers:
-        if "\r" in value or "\n" in value or "\0" in value:
-            raise ConfigurationError(
-                f"the value of the header `{name}` contains a line break or NUL; remove it "
-                "(a key that was read from a file often ends with one)"
-            )
-        if not value.isascii():
-            raise ConfigurationError(f"the value of the header `{name}` contains a character outside ASCII; replace it")
-    raise ConfigurationError("the headers of a request cannot be written as HTTP")
+    name, value = next((name, value) for name, value in request.headers if not _is_clean(value, 0))
+    if value.isascii():
+        raise ConfigurationError(
+            f"the value of the header `{name}` contains a line break or NUL; remove it "
+            "(a key that was read from a file often ends with one)"
+        )
+    raise ConfigurationError(f"the value of the header `{name}` contains a character outside ASCII; replace it")

@@ -20,7 +20,7 @@ from caxton_llm.wire.anthropic_messages_passing import forwarded_betas, passed_f
 from caxton_llm.wire.anthropic_messages_response import DIALECT
 from caxton_llm.wire.anthropic_messages_settings import Settings, plan_settings, refused_names
 from caxton_llm.wire.anthropic_messages_tools import forces_a_tool, names_on_wire, plan_tools
-from caxton_llm.wire.anthropic_messages_turns import Conversation, encode_conversation, is_prefill
+from caxton_llm.wire.anthropic_messages_turns import Conversation, encode_conversation, ending_of
 from caxton_llm.wire.conversation import check_conversation
 from caxton_llm.wire.legacy_functions import modernized
 from caxton_llm.wire.parameters import ParameterNotes
@@ -115,8 +115,12 @@ def _body_of(request: ChatRequest, options: EncodeOptions, notes: ParameterNotes
         request = _without(request, refused, notes)
     if source is None or source.dialect != DIALECT:
         return _translated(request, options, notes)
-    _refuse_impossible(request, options, notes)
-    settings = plan_settings(request, options, notes, forced_tool=forces_a_tool(request), exact=True)
+    ending = ending_of(request.messages)
+    forced = forces_a_tool(request)
+    _refuse_impossible(
+        options, notes, forced=forced, prefill_at=len(request.messages) - 1 if ending.is_prefill else None
+    )
+    settings = plan_settings(request, options, notes, forced_tool=forced, ending=ending, exact=True)
     fields = passed_fields(request, source.fields, options, notes, settings=settings, refused=refused)
     fields["model"] = options.send_model
     return _Body(fields, Restore(), forwarded_betas(source.headers, notes))
@@ -134,14 +138,14 @@ def _without(request: ChatRequest, names: frozenset[str], notes: ParameterNotes)
     return replace(request, extra=extra, **absent)
 
 
-def _refuse_impossible(request: ChatRequest, options: EncodeOptions, notes: ParameterNotes) -> None:
+def _refuse_impossible(options: EncodeOptions, notes: ParameterNotes, *, forced: bool, prefill_at: int | None) -> None:
     """What the model is known to answer with an error and another model may do."""
     capabilities = options.model.capabilities
-    if capabilities.forced_tool_choice is False and forces_a_tool(request):
+    if capabilities.forced_tool_choice is False and forced:
         notes.refuse("tool_choice", "this model decides by itself whether it calls a tool; send auto")
-    if capabilities.prefill is False and is_prefill(request.messages):
+    if capabilities.prefill is False and prefill_at is not None:
         notes.refuse(
-            f"messages[{len(request.messages) - 1}]",
+            f"messages[{prefill_at}]",
             "this model does not continue an assistant's message; let the conversation end with the user's",
         )
 
@@ -157,8 +161,8 @@ def _translated(request: ChatRequest, options: EncodeOptions, notes: ParameterNo
     tools = plan_tools(request, options.model, names, notes)
     answer = plan_format(request, options.model, tools, notes)
     forced = answer.tool is not None or forces_a_tool(request)
-    settings = plan_settings(request, options, notes, forced_tool=forced, exact=False)
     conversation = encode_conversation(request.messages, options.model, names, notes)
+    settings = plan_settings(request, options, notes, forced_tool=forced, ending=conversation.ending, exact=False)
     if answer.instruction is not None:
         conversation.system.append({"type": "text", "text": answer.instruction})
     body: dict[str, Json] = {"model": options.send_model, "max_tokens": settings.max_tokens}

@@ -10,7 +10,7 @@ from caxton_llm.errors import InvalidRequest
 from caxton_llm.protocols import EncodeOptions
 from caxton_llm.types import ChatRequest, Json, ModelInfo
 from caxton_llm.wire.anthropic_messages_thinking import ThinkingPlan, adapt_thinking, think_with_effort
-from caxton_llm.wire.anthropic_messages_turns import is_prefill
+from caxton_llm.wire.anthropic_messages_turns import Ending
 from caxton_llm.wire.parameters import ParameterNotes
 
 __all__ = ["SAMPLING", "Settings", "plan_settings", "refused_names"]
@@ -37,23 +37,34 @@ def refused_names(options: EncodeOptions) -> frozenset[str]:
 
 
 def plan_settings(
-    request: ChatRequest, options: EncodeOptions, notes: ParameterNotes, *, forced_tool: bool, exact: bool
+    request: ChatRequest,
+    options: EncodeOptions,
+    notes: ParameterNotes,
+    *,
+    forced_tool: bool,
+    ending: Ending,
+    exact: bool,
 ) -> Settings:
-    """`forced_tool`: the request allows no answer without a tool call. `exact`: the caller speaks this dialect, so that a
-    limit of its own is not raised for a budget of its own.
+    """`forced_tool`: the request allows no answer without a tool call. `exact`: the caller speaks this dialect, so that its
+    own thinking and the limit beside it stay as they are.
 
     Raises `UnsupportedFeature` where two things exclude each other that both have a meaning.
     """
-    thinking = _plan_thinking(request, options, notes, forced_tool=forced_tool)
+    possible = not (forced_tool or ending.is_prefill or ending.lost_thinking)
+    thinking = _plan_thinking(request, options, notes, budget_possible=possible)
     if thinking.kind == "enabled":
         if forced_tool:
             notes.refuse(
                 "tool_choice", "a tool cannot be forced while this model thinks; send auto, or do without thinking"
             )
-        if is_prefill(request.messages):
+        if ending.is_prefill:
             notes.refuse(
                 f"messages[{len(request.messages) - 1}]", "a message cannot be continued while this model thinks"
             )
+        if ending.lost_thinking and not exact:
+            name = "thinking" if "thinking" in request.extra else "reasoning_effort"
+            notes.drop(name, "the tool calls being answered came back without the thinking_blocks before them")
+            thinking = ThinkingPlan(effort=thinking.effort)
     limit = _plan_limit(request, options, notes)
     if not (exact and thinking.thinking == request.extra_value("thinking")):
         limit = _with_room(limit, thinking, request, options.model, notes)
@@ -90,7 +101,7 @@ def _limit_name(request: ChatRequest) -> str:
 
 
 def _plan_thinking(
-    request: ChatRequest, options: EncodeOptions, notes: ParameterNotes, *, forced_tool: bool
+    request: ChatRequest, options: EncodeOptions, notes: ParameterNotes, *, budget_possible: bool
 ) -> ThinkingPlan:
     """Anthropic's own fields win over `reasoning_effort`, which says the same more coarsely."""
     thinking = _object_field(request, "thinking")
@@ -104,7 +115,7 @@ def _plan_thinking(
     if options.defaults.reasoning_effort is None:
         return ThinkingPlan()
     plan = think_with_effort(options.defaults.reasoning_effort, options.model, notes, reported=False)
-    if plan.kind == "enabled" and (forced_tool or is_prefill(request.messages)):
+    if plan.kind == "enabled" and not budget_possible:
         notes.strip("reasoning_effort", "configured, but not possible together with what the request asks for")
         return ThinkingPlan()
     return plan

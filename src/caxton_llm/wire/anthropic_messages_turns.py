@@ -19,7 +19,7 @@ from caxton_llm.types import Capabilities, ContentPart, FunctionCall, Json, Mess
 from caxton_llm.wire.data_url import parse_data_url, sniff_image_type
 from caxton_llm.wire.parameters import ParameterNotes
 
-__all__ = ["Conversation", "encode_conversation", "is_prefill", "is_replayable"]
+__all__ = ["Conversation", "Ending", "encode_conversation", "ending_of", "is_replayable"]
 
 Block = dict[str, Json]
 
@@ -30,11 +30,31 @@ _OPENING = "(The conversation goes on from here.)"
 _arguments_decoder = msgspec.json.Decoder(dict[str, Raw])
 
 
+class Ending(Struct):
+    """How a conversation ends, as far as thinking with a budget depends on it."""
+
+    is_prefill: bool
+    """With an assistant's message that the model is to continue."""
+    lost_thinking: bool
+    """With the results of tool calls before which the assistant's signed thinking is missing. Most clients do not send it
+    back, and Anthropic does not go on thinking without it."""
+
+
 class Conversation(Struct):
     """`system` holds text blocks, `turns` the value of `messages`."""
 
     system: list[Block] = field(default_factory=list)
     turns: list[dict[str, Json]] = field(default_factory=list)
+
+    @property
+    def ending(self) -> Ending:
+        answers_calls = False
+        for turn in reversed(self.turns):
+            if turn["role"] == "assistant":
+                has_thinking = turn["content"][0]["type"] in ("thinking", "redacted_thinking")
+                return Ending(turn is self.turns[-1], answers_calls and not has_thinking)
+            answers_calls = answers_calls or turn["content"][0]["type"] == "tool_result"
+        return Ending(is_prefill=False, lost_thinking=False)
 
 
 def encode_conversation(
@@ -58,15 +78,20 @@ def is_replayable(block: Json) -> bool:
     )
 
 
-def is_prefill(messages: list[Message]) -> bool:
-    """The conversation ends with an assistant's message that the model is to continue.
+def ending_of(messages: list[Message]) -> Ending:
+    """The ending of a conversation that is sent as it came.
 
     One that ends in the midst of the provider's own tools is no prefill: it is sent back so that they go on.
     """
-    last = messages[-1]
-    if last.role != "assistant":
-        return False
-    return isinstance(last.content, str | None) or all(part.type in _PARTS for part in last.content)
+    answers_calls = False
+    for message in reversed(messages):
+        if message.role == "assistant":
+            content = message.content
+            known = isinstance(content, str | None) or all(part.type in _PARTS for part in content)
+            signed = any(is_replayable(block) for block in message.thinking_blocks or ())
+            return Ending(message is messages[-1] and known, answers_calls and not signed)
+        answers_calls = answers_calls or message.role == "tool"
+    return Ending(is_prefill=False, lost_thinking=False)
 
 
 class _Writer:
@@ -81,6 +106,8 @@ class _Writer:
         self._names = names
         self._notes = notes
         self._results = 0
+        self._system_at: dict[int, int] = {}
+        """Where the system turns came from, by the identity of the turn."""
 
     def add(self, index: int, message: Message) -> None:
         role = message.role
@@ -97,6 +124,8 @@ class _Writer:
 
     def finish(self) -> None:
         self._drop_empty()
+        if self._system_at:
+            self._settle_system()
         turns = self.conversation.turns
         if not turns:
             raise UnsupportedFeature("Anthropic needs a message of the user that is not empty", param="messages")
@@ -146,20 +175,31 @@ class _Writer:
         self._drop_empty()
         if not self.conversation.turns:
             self.conversation.system.extend(blocks)
-        elif self._capabilities.inline_system and self._may_stand_here(index):
+        elif self._capabilities.inline_system:
             self._open("system").extend(blocks)
+            self._system_at[id(self.conversation.turns[-1])] = index
         else:
-            self.conversation.system.extend(blocks)
-            self._notes.map(f"messages[{index}]", "moved to the system prompt")
+            self._hoist(index, blocks)
 
-    def _may_stand_here(self, index: int) -> bool:
-        """After the user's turn and before the assistant's, or at the end."""
-        if self.conversation.turns[-1]["role"] not in ("user", "system"):
-            return False
-        for later in self._messages[index + 1 :]:
-            if later.role not in ("system", "developer"):
-                return later.role == "assistant"
-        return True
+    def _settle_system(self) -> None:
+        """A system message may stand after the user's turn and before the assistant's, or at the end; any other moves up."""
+        settled: list[dict[str, Json]] = []
+        turns = self.conversation.turns
+        for position, turn in enumerate(turns):
+            if turn["role"] == "system":
+                follows = turns[position + 1]["role"] if position + 1 < len(turns) else "assistant"
+                if not settled or settled[-1]["role"] != "user" or follows != "assistant":
+                    self._hoist(self._system_at[id(turn)], turn["content"])
+                    continue
+            elif settled and settled[-1]["role"] == turn["role"]:
+                settled[-1]["content"] += turn["content"]
+                continue
+            settled.append(turn)
+        self.conversation.turns = settled
+
+    def _hoist(self, index: int, blocks: list[Block]) -> None:
+        self.conversation.system.extend(blocks)
+        self._notes.map(f"messages[{index}]", "moved to the system prompt")
 
     # -- assistant ------------------------------------------------------------------------------------------------------
 

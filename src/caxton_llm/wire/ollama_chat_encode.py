@@ -13,7 +13,7 @@ from caxton_llm.protocols import EncodedChat, EncodeOptions, Restore
 from caxton_llm.types import ChatRequest, Json, ModelInfo, ResponseFormat
 from caxton_llm.wire.accepted import without_refused
 from caxton_llm.wire.legacy_functions import modernized
-from caxton_llm.wire.ollama_chat_messages import Conversation, encode_messages, encode_tools
+from caxton_llm.wire.ollama_chat_messages import Conversation, encode_messages, encode_tools, has_signed_thinking
 from caxton_llm.wire.parameters import ParameterNotes
 
 __all__ = ["OllamaRestore", "encode_chat"]
@@ -265,3 +265,5 @@ def _report_dropped(request: ChatRequest, notes: ParameterNotes) -> None:
     for index, message in enumerate(request.messages):
         if message.name is not None and message.role != "tool":
             notes.strip(f"messages[{index}].name", "Ollama's messages have no name")
+        if has_signed_thinking(message):
+            notes.strip(f"messages[{index}].thinking_blocks", "only Anthropic's API takes it")

@@ -22,7 +22,7 @@ from caxton_llm.types import (
 )
 from caxton_llm.wire.data_url import parse_data_url
 
-__all__ = ["Conversation", "OllamaMessage", "OllamaTool", "encode_messages", "encode_tools"]
+__all__ = ["Conversation", "OllamaMessage", "OllamaTool", "encode_messages", "encode_tools", "has_signed_thinking"]
 
 
 class OllamaFunction(Struct):
@@ -134,8 +134,16 @@ def _assistant(message: Message, path: str, called: dict[str, str]) -> OllamaMes
     return OllamaMessage(
         role="assistant",
         content=text or message.refusal or "",
-        thinking=message.reasoning_content or None,
+        thinking=None if has_signed_thinking(message) else message.reasoning_content or None,
         tool_calls=calls or None,
+    )
+
+
+def has_signed_thinking(message: Message) -> bool:
+    """Whether the message carries thinking that Anthropic has signed: that belongs to Anthropic alone."""
+    return any(
+        isinstance(block, dict) and (block.get("signature") or block.get("data"))
+        for block in message.thinking_blocks or ()
     )
 
 

@@ -4,6 +4,9 @@ A stream of the same dialect is forwarded as it came, payload by payload, withou
 from the common model: the first chunk of a choice has the role, all chunks have the same id, time and model, and the finish
 reason comes in a chunk of its own.
 
+Thinking blocks are held back and come all at once before the finish reason: OpenAI's package appends to a list only what has
+an `index`, and a signed block must stay as it is.
+
 The usage event belongs to clients that asked for it (`stream_options.include_usage`). It is held back to the end, where it
 takes what is known only then. `data: [DONE]` ends a whole stream and no other.
 """
@@ -43,6 +46,7 @@ class OpenAIStreamEncoder:
         self._model = ""
         self._asked_model = model
         self._begun: set[int] = set()
+        self._blocks: dict[int, list[Json]] = {}
         self._usage: Usage | None = None
         self._usage_event: bytes | None = None
 
@@ -92,6 +96,8 @@ class OpenAIStreamEncoder:
         for choice in chunk.choices:
             delta = self._first(choice) if choice.index not in self._begun else choice.delta
             finish = choice.finish_reason
+            if delta.thinking_blocks or (finish and self._blocks):
+                delta = self._with_held_blocks(choice.index, delta, release=finish is not None)
             if delta != _EMPTY or not finish:
                 events.append(self._event([self._choice(choice, delta, None)], None))
             if finish:
@@ -108,6 +114,12 @@ class OpenAIStreamEncoder:
         self._begun.add(choice.index)
         delta = choice.delta
         return replace(delta, role="assistant", content=delta.content if delta.has_content else "")
+
+    def _with_held_blocks(self, index: int, delta: Delta, *, release: bool) -> Delta:
+        """The delta without its thinking blocks, or with all that have come so far."""
+        held = self._blocks.setdefault(index, [])
+        held += delta.thinking_blocks or ()
+        return replace(delta, thinking_blocks=(held or None) if release else None)
 
     def _choice(self, choice: ChunkChoice, delta: Delta, finish: str | None) -> dict[str, Json]:
         if self._legacy and finish == "tool_calls":

@@ -12,13 +12,16 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from caxton_llm.errors import InvalidRequest
+from caxton_llm.protocols import Quirks
 from caxton_llm.types import ChatRequest, ContentPart, FunctionCall, Json, Message, Tool, ToolCall
 from caxton_llm.wire.parameters import ParameterNotes
+from caxton_llm.wire.strict_schema import is_strict_schema
 
 __all__ = [
     "MessageChanges",
     "built_messages",
     "built_tools",
+    "kept_strict",
     "patched_messages",
     "patched_tools",
     "renamed_choice",
@@ -82,18 +85,22 @@ def _rename_in(holder: dict[str, Json], renamed: dict[str, str]) -> None:
 class MessageChanges:
     """What must change in the messages of one request, and what is reported of it."""
 
-    __slots__ = ("_notes", "_renamed", "_system_role")
+    __slots__ = ("_content_key", "_notes", "_reasoning_field", "_renamed", "_system_role")
 
-    def __init__(self, notes: ParameterNotes, *, renamed: dict[str, str], system_role: str | None) -> None:
+    def __init__(self, notes: ParameterNotes, quirks: Quirks, *, renamed: dict[str, str]) -> None:
         self._notes = notes
         self._renamed = renamed
-        self._system_role = system_role
+        self._system_role = quirks.system_role
+        self._content_key = quirks.content_key
+        self._reasoning_field = quirks.reasoning_field
 
     def concern(self, message: Message) -> bool:
         """Whether `message` cannot stay as it is."""
         return (
-            message.reasoning_content is not None
+            (message.reasoning_content is not None and self._reasoning_field != "reasoning_content")
             or message.thinking_blocks is not None
+            or message.tool_calls == []
+            or (self._content_key and message.content is None)
             or self._moves(message)
             or bool(self._renamed and (message.tool_calls or message.name in self._renamed))
             or (message.content.__class__ is list and has_cache_control(message.content))
@@ -105,10 +112,14 @@ class MessageChanges:
 
     def apply(self, message: dict[str, Json], typed: Message) -> None:
         """Make the changes in a decoded message."""
-        if message.pop("reasoning_content", None) is not None:
-            self._notes.strip("reasoning_content", _NOT_REPLAYED)
+        if (reasoning := message.pop("reasoning_content", None)) is not None:
+            _replay(message, reasoning, self._reasoning_field, self._notes)
         if message.pop("thinking_blocks", None) is not None:
             self._notes.strip("thinking_blocks", _ONLY_ANTHROPIC)
+        if not typed.tool_calls:  # vLLM answers with an empty list, OpenAI refuses one
+            message.pop("tool_calls", None)
+        elif self._content_key:
+            message.setdefault("content", None)
         for part in message["content"] if isinstance(message.get("content"), list) else ():
             if part.pop("cache_control", None) is not None:
                 self._notes.strip("cache_control", _ONLY_ANTHROPIC)
@@ -122,6 +133,13 @@ class MessageChanges:
             _rename_in(call, self._renamed)
         if message.get("role") == "tool" and message.get("name") in self._renamed:
             message["name"] = self._renamed[message["name"]]
+
+
+def _replay(message: dict[str, Json], reasoning: str, field: str | None, notes: ParameterNotes) -> None:
+    if field is None:
+        notes.strip("reasoning_content", _NOT_REPLAYED)
+    else:
+        message[field] = reasoning
 
 
 def patched_messages(raw: Raw, messages: list[Message], changes: MessageChanges) -> Raw | list[Json]:
@@ -159,7 +177,7 @@ def has_cache_control(content: Json) -> bool:
 
 
 def built_messages(
-    messages: list[Message], *, renamed: dict[str, str], system_role: str | None, notes: ParameterNotes
+    messages: list[Message], quirks: Quirks, *, renamed: dict[str, str], notes: ParameterNotes
 ) -> list[Json]:
     """The messages in wire form: dictionaries, or the common model's own where its JSON is the same.
 
@@ -173,23 +191,15 @@ def built_messages(
             built.append({"role": "user", "content": moved})
             moved = []
         path = f"messages[{index}]"
-        _report_stripped(message, notes)
         if message.role == "assistant":
-            built.append(_assistant(message, path, renamed, notes))
+            built.append(_assistant(message, path, renamed, quirks.reasoning_field, notes))
         elif message.role == "tool":
             built.append(_tool_result(message, path, renamed, moved, notes))
         else:
-            built.append(_prompt(message, path, system_role, notes))
+            built.append(_prompt(message, path, quirks.system_role, notes))
     if moved:
         built.append({"role": "user", "content": moved})
     return built
-
-
-def _report_stripped(message: Message, notes: ParameterNotes) -> None:
-    if message.reasoning_content is not None:
-        notes.strip("reasoning_content", _NOT_REPLAYED)
-    if message.thinking_blocks is not None:
-        notes.strip("thinking_blocks", _ONLY_ANTHROPIC)
 
 
 def _prompt(message: Message, path: str, system_role: str | None, notes: ParameterNotes) -> Json:
@@ -206,7 +216,9 @@ def _prompt(message: Message, path: str, system_role: str | None, notes: Paramet
     return wire
 
 
-def _assistant(message: Message, path: str, renamed: dict[str, str], notes: ParameterNotes) -> Json:
+def _assistant(
+    message: Message, path: str, renamed: dict[str, str], reasoning_field: str | None, notes: ParameterNotes
+) -> Json:
     # Servers insist on the key: `content` is null beside tool calls, and text, if only empty, without them.
     content: Json = _content(message.content, path, notes) if message.content else None
     if content is None and not (message.tool_calls or message.refusal or message.audio):
@@ -218,6 +230,10 @@ def _assistant(message: Message, path: str, renamed: dict[str, str], notes: Para
             wire[name] = value
     if message.tool_calls:
         wire["tool_calls"] = [_call(call, renamed) for call in message.tool_calls] if renamed else message.tool_calls
+    if message.reasoning_content is not None:
+        _replay(wire, message.reasoning_content, reasoning_field, notes)
+    if message.thinking_blocks is not None:
+        notes.strip("thinking_blocks", _ONLY_ANTHROPIC)
     return wire
 
 
@@ -270,6 +286,14 @@ def built_tools(tools: list[Tool], renamed: dict[str, str], notes: ParameterNote
     return [_tool(tool, f"tools[{index}]", renamed, notes) for index, tool in enumerate(tools)]
 
 
+def kept_strict(schema: Json, path: str, notes: ParameterNotes) -> bool:
+    """Whether `strict: true` is sent for `schema`; where the server would refuse it, that is reported."""
+    if is_strict_schema(schema):
+        return True
+    notes.map(path, "false: the schema is not one that OpenAI enforces")
+    return False
+
+
 def _tool(tool: Tool, path: str, renamed: dict[str, str], notes: ParameterNotes) -> Json:
     if tool.cache_control is not None:
         notes.strip("cache_control", _ONLY_ANTHROPIC)
@@ -284,5 +308,5 @@ def _tool(tool: Tool, path: str, renamed: dict[str, str], notes: ParameterNotes)
         wire["description"] = function.description
     wire["parameters"] = function.parameters or {"type": "object", "properties": {}}
     if function.strict is not None:
-        wire["strict"] = function.strict
+        wire["strict"] = function.strict and kept_strict(wire["parameters"], f"{path}.function.strict", notes)
     return {"type": "function", "function": wire}

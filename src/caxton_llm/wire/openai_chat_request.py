@@ -17,6 +17,7 @@ from caxton_llm.wire.openai_chat_messages import (
     MessageChanges,
     built_messages,
     built_tools,
+    kept_strict,
     patched_messages,
     patched_tools,
     renamed_choice,
@@ -113,7 +114,7 @@ def _client_fields(
     renamed: dict[str, str],
     notes: ParameterNotes,
 ) -> dict[str, Json]:
-    changes = MessageChanges(notes, renamed=renamed, system_role=options.quirks.system_role)
+    changes = MessageChanges(notes, options.quirks, renamed=renamed)
     fields["messages"] = patched_messages(fields["messages"], request.messages, changes)
     if request.tools and "tools" in fields:
         fields["tools"] = patched_tools(fields["tools"], request.tools, renamed, notes)
@@ -126,9 +127,7 @@ def _built_fields(
     request: ChatRequest, options: EncodeOptions, renamed: dict[str, str], notes: ParameterNotes
 ) -> dict[str, Json]:
     fields: dict[str, Json] = {"model": options.send_model}
-    fields["messages"] = built_messages(
-        request.messages, renamed=renamed, system_role=options.quirks.system_role, notes=notes
-    )
+    fields["messages"] = built_messages(request.messages, options.quirks, renamed=renamed, notes=notes)
     if request.tools:
         fields["tools"] = built_tools(request.tools, renamed, notes)
     if isinstance(request.tool_choice, dict) and renamed:
@@ -136,7 +135,7 @@ def _built_fields(
     elif request.tool_choice is not None:
         fields["tool_choice"] = request.tool_choice
     if request.response_format is not None:
-        fields["response_format"] = _response_format(request.response_format)
+        fields["response_format"] = _response_format(request.response_format, notes)
     for name in _PLAIN_FIELDS:
         value = getattr(request, name)
         if value is not None:
@@ -144,15 +143,16 @@ def _built_fields(
     return fields
 
 
-def _response_format(wanted: ResponseFormat) -> dict[str, Json]:
+def _response_format(wanted: ResponseFormat, notes: ParameterNotes) -> dict[str, Json]:
     wire: dict[str, Json] = {"type": wanted.type}
     if wanted.json_schema is not None:
         schema = wanted.json_schema
+        strict = schema.strict and kept_strict(schema.schema, "response_format.json_schema.strict", notes)
         parts = (
             ("name", schema.name),
             ("description", schema.description),
             ("schema", schema.schema),
-            ("strict", schema.strict),
+            ("strict", strict),
         )
         wire["json_schema"] = {name: value for name, value in parts if value is not None}
     return wire

@@ -1,5 +1,8 @@
 """The provider of a live demonstration: the first for which there is a key in the environment, else an Ollama on its port."""
 
+import asyncio
+from collections.abc import Mapping
+
 import msgspec
 
 from caxton_llm.cli.demo.plan import Plan
@@ -12,40 +15,47 @@ from caxton_llm.providers.settings import ProviderSettings
 from caxton_llm.transport.lean import LeanTransport
 from caxton_llm.types import Json, ModelInfo, ModelPrice
 
-__all__ = ["live_plan"]
+__all__ = ["OLLAMA", "live_plan"]
 
 _MAX_TOKENS = 500
-_OLLAMA = Origin("http", "127.0.0.1", 11434)
+OLLAMA = Origin("http", "127.0.0.1", 11434)
+"""Where an Ollama usually listens."""
+_FREE = {"input_usd_per_million": 0.0, "output_usd_per_million": 0.0}
+_ONCE: dict[str, Json] = {"retry_policy": {"max_attempts": 1}}
+"""What is not repeated cannot cost more than was said."""
 _OLLAMA_WAIT_S = 2.0
 _LOOKED_AT = 20
 """Models of an Ollama that are asked for their abilities."""
 _AZURE = ("AZURE_OPENAI_API_KEY", "AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_DEPLOYMENT")
 
 
-async def live_plan() -> Plan:
-    """Raises `ConfigurationError`, which says what to set, when there is nothing to show."""
+async def live_plan(environ: Mapping[str, str] | None = None, *, ollama: Origin = OLLAMA) -> Plan:
+    """`environ` is the process's environment unless given. Raises `ConfigurationError`, which says what to set, when there is
+    no provider."""
     for provider, variable in (("openai", "OPENAI_API_KEY"), ("anthropic", "ANTHROPIC_API_KEY")):
-        if is_set(variable):
+        if is_set(variable, environ):
             return _vendor_plan(provider, variable)
-    if all(is_set(variable) for variable in _AZURE):
+    if all(is_set(variable, environ) for variable in _AZURE):
         return _azure_plan()
-    model = await _ollama_model()
+    model = await _ollama_model(ollama)
     if model is not None:
         return Plan(
-            about=f"Ollama at {_OLLAMA}, model {model}",
-            configuration={"llm": {"provider": "ollama", "model": model, "base_url": str(_OLLAMA)}},
+            about=f"Ollama at {ollama}, model {model}",
+            configuration={
+                "llm": {"provider": "ollama", "model": model, "base_url": str(ollama), "model_facts": _FREE} | _ONCE
+            },
             max_tokens=_MAX_TOKENS,
             costs=False,
         )
     raise ConfigurationError(
         "--live found no provider: set OPENAI_API_KEY, ANTHROPIC_API_KEY, or all of "
-        f"{', '.join(_AZURE)}, or start an Ollama with a model on {_OLLAMA}; without --live no provider is needed"
+        f"{', '.join(_AZURE)}, or start an Ollama with a model on {ollama}; without --live no provider is needed"
     )
 
 
 def _vendor_plan(provider: str, variable: str) -> Plan:
     model, price = _cheapest(provider)
-    settings: dict[str, Json] = {"provider": provider, "model": model.id, "api_key": f"${{{variable}}}"}
+    settings: dict[str, Json] = {"provider": provider, "model": model.id, "api_key": f"${{{variable}}}"} | _ONCE
     if "none" in (model.parameters.efforts or ()):
         settings["reasoning_effort"] = "none"
     return Plan(
@@ -59,7 +69,7 @@ def _vendor_plan(provider: str, variable: str) -> Plan:
 
 def _azure_plan() -> Plan:
     key, endpoint, deployment = (f"${{{variable}}}" for variable in _AZURE)
-    settings = {"provider": "azure", "api_key": key, "endpoint": endpoint, "deployment_name": deployment}
+    settings = {"provider": "azure", "api_key": key, "endpoint": endpoint, "deployment_name": deployment} | _ONCE
     return Plan(
         about=f"Azure OpenAI with the deployment in {_AZURE[2]}",
         configuration={"llm": settings},
@@ -88,33 +98,34 @@ def _shows_everything(model: ModelInfo) -> bool:
     return model.lifecycle == "active" and model.capabilities.tools is True and not refused
 
 
-async def _ollama_model() -> str | None:
+async def _ollama_model(ollama: Origin) -> str | None:
     """The first model of a local Ollama that calls tools; `None` when there is no Ollama or no such model."""
     transport = LeanTransport()
     try:
-        listed = await _asked(transport, "GET", "/api/tags")
+        listed = await _asked(transport, ollama, "GET", "/api/tags")
         names = [model["name"] for model in listed["models"][:_LOOKED_AT]]
         for name in names:
-            shown = await _asked(transport, "POST", "/api/show", {"model": name})
+            shown = await _asked(transport, ollama, "POST", "/api/show", {"model": name})
             if "tools" in (shown.get("capabilities") or ()):
                 return str(name)
-    except (LlmError, msgspec.DecodeError, KeyError, TypeError):
+    except (LlmError, TimeoutError, msgspec.DecodeError, KeyError, TypeError):
         return None  # whatever listens there is no Ollama
     finally:
         await transport.aclose()
     return None
 
 
-async def _asked(transport: Transport, method: str, path: str, body: Json = None) -> Json:
+async def _asked(transport: Transport, ollama: Origin, method: str, path: str, body: Json = None) -> Json:
     request = WireRequest(
         method=method,
-        origin=_OLLAMA,
+        origin=ollama,
         path=path,
         headers=(("content-type", "application/json"),),
         body=b"" if body is None else msgspec.json.encode(body),
     )
-    response = await transport.send(request, connect_timeout_s=_OLLAMA_WAIT_S, idle_timeout_s=_OLLAMA_WAIT_S)
-    try:
-        return msgspec.json.decode(await response.read())
-    finally:
-        response.abort()
+    async with asyncio.timeout(_OLLAMA_WAIT_S):
+        response = await transport.send(request, connect_timeout_s=_OLLAMA_WAIT_S, idle_timeout_s=_OLLAMA_WAIT_S)
+        try:
+            return msgspec.json.decode(await response.read())
+        finally:
+            response.abort()

@@ -10,7 +10,7 @@ from caxton_llm.types import Json, ModelPrice
 __all__ = ["QUESTION", "TOOL_QUESTION", "Plan", "offline_plan"]
 
 QUESTION = "In one sentence: what does a gateway do?"
-TOOL_QUESTION = "What is the weather in Lisbon? Ask the tool, then tell me."
+TOOL_QUESTION = "What is the weather in Lisbon? To find out, use get_weather."
 
 _CHUNK_DELAY_MS = 25
 _REQUESTS_PER_CLIENT = 4
@@ -52,7 +52,7 @@ def offline_plan() -> Plan:
     """The `builtin` provider, at a pace that a reader can follow."""
     script = {"steps": [{"chunk_delay_ms": _CHUNK_DELAY_MS}], "repeat": True}
     return Plan(
-        about="the `builtin` provider: offline, without a key, it answers from the request it got",
+        about="the `builtin` provider, which needs no key and no network and answers from the request it gets",
         configuration={"llm": {"provider": "builtin", "script": script}},
         max_tokens=100,
         costs=False,

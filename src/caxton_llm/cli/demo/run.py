@@ -2,20 +2,21 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import typer
 from msgspec import Struct
 
 from caxton_llm.cli.demo.clients import AnthropicClient, OpenAiClient
-from caxton_llm.cli.demo.live import live_plan
+from caxton_llm.cli.demo.live import OLLAMA, live_plan
 from caxton_llm.cli.demo.plan import Plan, offline_plan
 from caxton_llm.cli.demo.record import Exchange
 from caxton_llm.cli.demo.tour import Tour
 from caxton_llm.cli.demo.view import DemoView
 from caxton_llm.cli.screen import Screen
 from caxton_llm.config.load import load_mapping
+from caxton_llm.protocols import Origin
 from caxton_llm.server.serve import ServeOptions, address_of, listening_socket, make_app, make_server
 from caxton_llm.transport.lean import LeanTransport
 
@@ -32,11 +33,14 @@ class DemoOptions(Struct, frozen=True, kw_only=True):
     port: int
 
 
-def run_demo(options: DemoOptions, screen: Screen) -> None:
-    """Run it. Exit code 1 when an exchange went wrong; raises `ConfigurationError` when there is no provider to show."""
-    plan = _live_plan(screen) if options.live else offline_plan()
+def run_demo(
+    options: DemoOptions, screen: Screen, *, environ: Mapping[str, str] | None = None, ollama: Origin = OLLAMA
+) -> None:
+    """Run it; `environ` is the process's environment unless given. Exit code 1 when an exchange went wrong; raises
+    `ConfigurationError` when there is no provider to show."""
+    plan = _live_plan(screen, environ, ollama) if options.live else offline_plan()
     view = DemoView(screen)
-    with _gateway(plan, options.port) as address:
+    with _gateway(plan, options.port, environ) as address:
         view.introduce(plan, address)
         exchanges = asyncio.run(_tour(address, plan, view))
         view.sum_up(exchanges)
@@ -47,12 +51,12 @@ def run_demo(options: DemoOptions, screen: Screen) -> None:
         raise typer.Exit(1)
 
 
-def _live_plan(screen: Screen) -> Plan:
+def _live_plan(screen: Screen, environ: Mapping[str, str] | None, ollama: Origin) -> Plan:
     with screen.waiting("looking for a provider"):
-        plan = asyncio.run(live_plan())
-    screen.line(f"Live: {plan.about}.")
+        plan = asyncio.run(live_plan(environ, ollama=ollama))
+    screen.line(f"Live with {plan.about}.")
     screen.line(plan.cost_bound())
-    if plan.costs and screen.out_is_terminal:
+    if plan.costs and screen.in_is_terminal and screen.out_is_terminal:
         typer.confirm("Go on?", default=True, abort=True)
     return plan
 
@@ -69,9 +73,9 @@ async def _tour(address: str, plan: Plan, view: DemoView) -> list[Exchange]:
 
 
 @contextmanager
-def _gateway(plan: Plan, port: int) -> Iterator[str]:
+def _gateway(plan: Plan, port: int, environ: Mapping[str, str] | None) -> Iterator[str]:
     """The address of a gateway that runs in a thread of its own, as it would in a process of its own."""
-    configuration = load_mapping(plan.configuration)
+    configuration = load_mapping(plan.configuration, environ)
     options = ServeOptions(host="127.0.0.1", port=port, workers=1)
     server = make_server(make_app(configuration), configuration, options)
     sock = listening_socket(server.config)

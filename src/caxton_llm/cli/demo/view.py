@@ -34,7 +34,7 @@ class DemoView:
     def introduce(self, plan: Plan, address: str) -> None:
         screen = self._screen
         screen.line("Caxton: one gateway, any client, any provider", "bold")
-        screen.line(f"The gateway listens at {address}. Behind it: {plan.about}.")
+        screen.line(f"A gateway listens at {address}. Behind it is {plan.about}.")
         screen.line("Two clients ask it the same things: one speaks OpenAI's API, the other Anthropic's.")
 
     def show_request(self, number: int, exchange: Exchange, body: dict[str, Json]) -> None:

@@ -1,0 +1,184 @@
+"""`caxton check` and `caxton models` with the real command."""
+
+import asyncio
+import json
+from pathlib import Path
+
+from console import Terminal, run, write_config
+from fakes import FakeOpenAI
+
+TWO = """\
+llm:
+  providers:
+    - {name: near, provider: builtin, priority: 100, region: eu}
+    - name: far
+      provider: openai
+      model: gpt-4o
+      api_key: ${KEY}
+"""
+
+
+# -- check ------------------------------------------------------------------------------------------------------------------
+
+
+def test_all_mistakes_are_told_at_once_with_their_lines(tmp_path: Path) -> None:
+    write_config(
+        tmp_path, "llm:\n  provider: builtin\n  modle: x\n  temperature: hot\n  retry_policy:\n    max_attempts: 0\n"
+    )
+    done = run("check", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    for line in (3, 4, 6):
+        assert f"error: caxton.yaml:{line}: " in done.stderr
+    assert "did you mean 'model'?" in done.stderr
+    assert done.stderr.endswith("3 problems\n")
+
+
+def test_a_sound_configuration_becomes_a_table_without_secrets(tmp_path: Path) -> None:
+    write_config(tmp_path, TWO)
+    done = run("check", cwd=tmp_path, env={"KEY": "sk-do-not-show"})
+    assert done.returncode == 0
+    near, far = (line for line in done.stdout.splitlines() if line.startswith(("near", "far")))
+    assert near.split()[:3] == ["near", "builtin", "builtin"]
+    assert near.split()[-2:] == ["eu", "100"]
+    for fact in ("gpt-4o", "https://api.openai.com", "given", "128 000", "16 384"):
+        assert fact in far
+    assert "sk-do-not-show" not in done.stdout + done.stderr
+    assert "\x1b" not in done.stdout
+
+
+def test_a_missing_variable_is_named(tmp_path: Path) -> None:
+    write_config(tmp_path, TWO)
+    done = run("check", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "caxton.yaml:7: " in done.stderr
+    assert "KEY is not set" in done.stderr
+
+
+def test_secrets_are_found_here_and_left_alone_elsewhere(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("sk-do-not-show\n")
+    key.chmod(0o600)
+    entry = "    - {{name: {name}, provider: openai, model: gpt-4o, api_key: {source}}}\n"
+    sources = {
+        "variable": "{source: env, name: KEY}",
+        "file": f"{{source: file, path: {key}}}",
+        "vault": "{source: vault, path: team/openai, key: k}",
+    }
+    entries = "".join(entry.format(name=name, source=source) for name, source in sources.items())
+    write_config(tmp_path, f"llm:\n  providers:\n{entries}")
+    done = run("check", cwd=tmp_path, env={"KEY": "sk-do-not-show"})
+    assert done.returncode == 0, done.stderr
+    assert "env KEY: found" in done.stdout
+    assert f"file {key}: found" in done.stdout
+    assert "vault team/openai: not resolved without --live" in done.stdout
+    assert "sk-do-not-show" not in done.stdout + done.stderr
+
+
+def test_a_file_that_is_not_there_is_a_mistake_of_the_configuration(tmp_path: Path) -> None:
+    write_config(tmp_path, "llm: {provider: openai, model: gpt-4o, api_key: {source: file, path: nowhere}}\n")
+    done = run("check", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "nowhere cannot be read" in done.stderr
+
+
+def test_a_key_in_the_usual_variable_is_found(tmp_path: Path) -> None:
+    write_config(tmp_path, "llm: {provider: anthropic, model: claude-opus-5}\n")
+    done = run("check", cwd=tmp_path, env={"ANTHROPIC_API_KEY": "sk-do-not-show"})
+    assert "env ANTHROPIC_API_KEY: found" in done.stdout
+    assert run("check", cwd=tmp_path).returncode == 2
+
+
+def test_models_at_the_end_of_their_life_and_settings_without_effect_are_warned_about(tmp_path: Path) -> None:
+    write_config(
+        tmp_path,
+        "llm:\n  provider: anthropic\n  model: claude-3-opus-20240229\n  api_key: x\n  caching: {enabled: true}\n",
+    )
+    done = run("check", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "warning: caxton.yaml:3: llm.model: claude-3-opus-20240229 was retired on 2026-01-05" in done.stderr
+    assert "warning: caxton.yaml:5: llm.caching: has no effect in this version" in done.stderr
+    assert "retired 2026-01-05" in done.stdout
+
+
+def test_a_vllm_entry_shows_the_command_line_of_its_server(tmp_path: Path) -> None:
+    write_config(tmp_path, "llm: {provider: vllm, model: meta/llama, tensor_parallel_size: 4, context_window: 8192}\n")
+    done = run("check", cwd=tmp_path)
+    assert "vllm serve meta/llama --tensor-parallel-size 4 --max-model-len 8192" in done.stdout
+
+
+def test_a_narrow_terminal_gets_paragraphs_instead_of_a_table(tmp_path: Path) -> None:
+    write_config(tmp_path, TWO)
+    with Terminal("check", cwd=tmp_path, env={"KEY": "k"}) as terminal:
+        assert terminal.wait() == 0
+    assert "provider: openai · model: gpt-4o" in terminal.shown
+
+
+async def test_live_asks_the_providers_and_says_how_long_it_took(tmp_path: Path) -> None:
+    async with FakeOpenAI() as server:
+        write_config(
+            tmp_path,
+            f"llm: {{provider: openai, model: gpt-4o, api_key: {server.api_key}, base_url: {server.base_url}}}\n",
+        )
+        done = await asyncio.to_thread(run, "check", "--live", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert " ok " in done.stdout
+    assert str(server.base_url).removesuffix("/v1") in done.stdout
+
+
+async def test_live_fails_when_a_provider_refuses_the_key(tmp_path: Path) -> None:
+    async with FakeOpenAI() as server:
+        write_config(
+            tmp_path,
+            "llm:\n  providers:\n    - {name: here, provider: builtin}\n"
+            f"    - {{name: there, provider: openai, model: gpt-4o, api_key: wrong, base_url: {server.base_url}}}\n",
+        )
+        done = await asyncio.to_thread(run, "check", "--live", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "error: there: " in done.stderr
+    assert "ok" in next(line for line in done.stdout.splitlines() if line.startswith("here"))
+    assert "failed" in next(line for line in done.stdout.splitlines() if line.startswith("there"))
+
+
+# -- models -----------------------------------------------------------------------------------------------------------------
+
+
+def test_models_lists_every_name_and_where_it_leads(tmp_path: Path) -> None:
+    write_config(tmp_path, TWO)
+    done = run("models", cwd=tmp_path, env={"KEY": "k"})
+    assert done.returncode == 0
+    names = {line.split()[0]: line.split()[1] for line in done.stdout.splitlines()[2:]}
+    assert names == {"near": "near", "far": "far", "gpt-4o": "far", "default": "near"}
+
+
+def test_models_as_json_say_where_each_fact_comes_from(tmp_path: Path) -> None:
+    write_config(tmp_path, TWO)
+    done = run("models", "--json", cwd=tmp_path, env={"KEY": "k"})
+    far = next(item for item in json.loads(done.stdout) if item["name"] == "gpt-4o")
+    assert (far["entry"], far["model"], far["provider"]) == ("far", "gpt-4o", "openai")
+    assert far["context_window"] == 128_000
+    assert far["price"]["input"] > 0
+    assert far["sources"]["context_window"] == "catalogue"
+
+
+def test_the_whole_catalogue_needs_no_configuration(tmp_path: Path) -> None:
+    table = run("models", "--all", cwd=tmp_path)
+    listed = json.loads(run("models", "--all", "--json", cwd=tmp_path).stdout)
+    assert table.returncode == 0
+    assert "claude-opus-5" in table.stdout
+    assert {item["provider"] for item in listed} >= {"openai", "anthropic"}
+    assert len(listed) == len(table.stdout.splitlines()) - 2
+
+
+# -- the command itself -----------------------------------------------------------------------------------------------------
+
+
+def test_the_version_is_shown(tmp_path: Path) -> None:
+    done = run("--version", cwd=tmp_path)
+    assert done.returncode == 0
+    assert done.stdout.startswith("caxton ")
+
+
+def test_a_wrong_option_is_a_mistake_of_usage(tmp_path: Path) -> None:
+    done = run("chat", "--temprature", "1", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "--temperature" in done.stderr
