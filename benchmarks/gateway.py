@@ -10,7 +10,6 @@ the ratios: absolute figures change with the machine.
 import argparse
 import asyncio
 import contextlib
-import importlib.util
 import shutil
 import signal
 import socket
@@ -100,7 +99,7 @@ def main() -> None:
         for transport in ("lean", "aiohttp"):
             with caxton(folder, port, transport) as gateway:
                 rows.append(measure(f"caxton, {transport}", gateway, chosen.seconds))
-        if chosen.litellm and importlib.util.find_spec("litellm"):
+        if chosen.litellm and shutil.which("litellm"):
             with litellm(folder, port) as gateway:
                 rows.append(measure("litellm", gateway, chosen.seconds))
     report(rows)

@@ -13,7 +13,7 @@ import anthropic
 import openai
 from openai.lib.streaming.chat import ChatCompletionStreamState
 
-__all__ = ["AnthropicClient", "ChatClient", "OpenAIClient", "Told", "ToolUse"]
+__all__ = ["AnthropicClient", "ChatClient", "OpenAIClient", "Told", "ToolUse", "problem_of"]
 
 Json = Any
 
@@ -46,6 +46,11 @@ class Told:
     """Events with text that a stream came in."""
     caxton: Json = None
     """What only the end of a stream knows."""
+
+
+def problem_of(error: Any) -> Json:
+    """The error object that a package took out of our answer."""
+    return error.body.get("error", error.body)
 
 
 class ChatClient(Protocol):

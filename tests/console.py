@@ -61,6 +61,7 @@ def started(*arguments: str, cwd: Path) -> "subprocess.Popen[bytes]":
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=environment(),
+        bufsize=0,  # `communicate` would miss what a buffer has read ahead
     )
 
 

@@ -1,7 +1,7 @@
 """From a configuration to a gateway: adapters, credentials, transports, targets, and the names that lead to them."""
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -14,12 +14,11 @@ from caxton_llm.gateway import Gateway, Route, Target
 from caxton_llm.http_provider import HttpProvider
 from caxton_llm.observers.record import Observer
 from caxton_llm.protocols import Credentials, LlmProvider, ProviderAdapter, Transport
-from caxton_llm.providers.catalog import Catalog, EntryModels, merge, shipped_catalog
+from caxton_llm.providers.catalog import Catalog, EntryModels, shipped_catalog
 from caxton_llm.providers.prices import EntryPrices
 from caxton_llm.providers.settings import ProviderSettings
 from caxton_llm.streaming import Gathering
 from caxton_llm.transport.choose import make_transport
-from caxton_llm.types import ModelInfo
 
 __all__ = ["PLUGIN_GROUP", "Assembly", "assemble"]
 
@@ -124,7 +123,7 @@ def _target(entry: Entry, catalog: Catalog, transports: _Transports) -> Target:
     )
 
 
-def _provider(entry: Entry, describe: Callable[[str], ModelInfo], transports: _Transports) -> LlmProvider:
+def _provider(entry: Entry, describe: EntryModels, transports: _Transports) -> LlmProvider:
     settings = entry.settings
     if entry.kind == "builtin":
         from caxton_llm.builtin_provider import BuiltinProvider  # noqa: PLC0415 - only what is configured is imported
@@ -140,7 +139,7 @@ def _provider(entry: Entry, describe: Callable[[str], ModelInfo], transports: _T
         module.credentials(settings, api_key),
         main_model=settings.main_model,
         describe=describe,
-        merge=merge,
+        learn=describe.learn,
         timeouts=entry.timeouts,
         streams=settings.streams,
         pinned_version=settings.model_version,

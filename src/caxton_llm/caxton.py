@@ -8,8 +8,8 @@ from typing import Self
 import msgspec
 
 from caxton_llm.assembly import Assembly, assemble
-from caxton_llm.config.load import load_file, load_mapping
 from caxton_llm.config.configuration import Configuration
+from caxton_llm.config.load import load_file, load_mapping
 from caxton_llm.errors import InvalidRequest
 from caxton_llm.gateway import Gateway
 from caxton_llm.http_provider import HttpProvider

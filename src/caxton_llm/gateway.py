@@ -167,16 +167,13 @@ class Gateway:
     def _timed_out(self, route: Route, times: _Clocked) -> LlmError:
         limits = route.target.timeouts
         if self._clock() >= times.deadline:
-            return self._deadline_exceeded(route, times)
+            return DeadlineExceeded(
+                f"no answer within {limits.deadline_s:g} s (deadline_seconds)",
+                provider=route.target.name,
+                model=route.model,
+            )
         return FirstByteTimeout(
             f"no answer within {limits.attempt_s:g} s (timeout_seconds)", provider=route.target.name, model=route.model
-        )
-
-    def _deadline_exceeded(self, route: Route, times: _Clocked) -> DeadlineExceeded:
-        return DeadlineExceeded(
-            f"no answer within {route.target.timeouts.deadline_s:g} s (deadline_seconds)",
-            provider=route.target.name,
-            model=route.model,
         )
 
     async def _after_failure(self, route: Route, times: _Clocked, begun: float, error: LlmError) -> None:

@@ -51,7 +51,8 @@ _SSE_DIALECTS = frozenset({"openai_chat", "anthropic_messages"})
 class HttpProvider:
     """An `LlmProvider` over HTTP.
 
-    `describe` gives what is known of a model without asking anybody. Raises the errors of the adapter, the transport and
+    `describe` gives what is known of a model without asking anybody; `learn` keeps what the provider says of one, so that
+    later requests are encoded by it, and returns what is known then. Raises the errors of the adapter, the transport and
     the credentials, each saying which provider and model it concerns.
     """
 
@@ -63,7 +64,7 @@ class HttpProvider:
         *,
         main_model: str,
         describe: Callable[[str], ModelInfo],
-        merge: Callable[[ModelInfo, ModelInfo], ModelInfo],
+        learn: Callable[[ModelInfo], ModelInfo],
         timeouts: Timeouts,
         streams: bool = True,
         pinned_version: str | None = None,
@@ -76,7 +77,7 @@ class HttpProvider:
         self._credentials = credentials
         self._main_model = main_model
         self._describe = describe
-        self._merge = merge
+        self._learn = learn
         self._timeouts = timeouts
         self._streams = streams
         self._pinned_version = pinned_version
@@ -134,7 +135,7 @@ class HttpProvider:
             return known
         try:
             body = await self._fetch(request)
-            return self._merge(known, self.adapter.decode_model_info(self._main_model, body))
+            return self._learn(self.adapter.decode_model_info(self._main_model, body))
         except LlmError as error:
             raise error.locate(provider=self.adapter.name, model=self._main_model) from error.__cause__
 

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from chat_clients import ChatClient, Told
+from chat_clients import ChatClient, Told, problem_of
 
 from fakes import TINY_PNG, ToolCall, Usage
 from fakes.http_server import Received
@@ -224,11 +224,6 @@ async def test_a_text_api_refuses_tools_and_images_before_anything_is_sent(
         assert problem_of(caught.value)["kind"] == "unsupported_feature"
         assert problem_of(caught.value)["param"]
     assert not fakes.behind(entry).requests
-
-
-def problem_of(error: Any) -> Any:
-    """The error object that a package took out of our answer."""
-    return error.body.get("error", error.body)
 
 
 # -- images -------------------------------------------------------------------------------------------------------------

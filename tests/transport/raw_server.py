@@ -110,7 +110,8 @@ class RawServer:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for writer in self._writers:
-            writer.transport.abort()
+            with suppress(AttributeError):  # asyncio's transport may have been taken apart already
+                writer.transport.abort()
             with suppress(ConnectionError, ssl.SSLError):
                 await writer.wait_closed()
         await self._server.wait_closed()

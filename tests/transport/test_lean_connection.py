@@ -283,6 +283,28 @@ def test_a_caller_that_leaves_in_the_turn_in_which_the_connection_went_stale_end
     assert exchange.owner.ended == [True, False]
 
 
+def test_a_caller_that_left_just_before_the_connection_went_stale_ends_the_exchange(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    exchange = Exchange(loop).feed(PLAIN)
+    exchange.result()
+    exchange.begin()
+    assert exchange.connection._waiter is not None
+    exchange.connection._waiter.cancel()
+    exchange.feed(end=True)
+    with pytest.raises(asyncio.CancelledError):
+        exchange.running.send(None)
+    assert exchange.owner.ended == [True, False]
+
+
+def test_a_body_that_ended_with_its_connection_leaves_nothing_to_use_again(loop: asyncio.AbstractEventLoop) -> None:
+    exchange = Exchange(loop).feed(PLAIN)
+    exchange.result()
+    exchange.begin()
+    assert exchange.feed(b"HTTP/1.1 200 OK\r\n\r\nhi", end=True).result()[2] == b"hi"
+    assert exchange.owner.ended == [True, False]
+
+
 def test_trailers_of_one_response_are_not_headers_of_the_next(loop: asyncio.AbstractEventLoop) -> None:
     exchange = Exchange(loop).feed(WHOLE[1])
     assert exchange.result()[1] == [("transfer-encoding", "chunked")]

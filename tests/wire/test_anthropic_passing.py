@@ -110,6 +110,19 @@ def test_thinking_is_adapted_to_the_model_and_only_then() -> None:
     assert list(adapted.mapped) == ["thinking"]
 
 
+def test_thinking_is_not_switched_to_a_budget_that_the_conversation_does_not_allow() -> None:
+    messages = [
+        {"role": "user", "content": "q"},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "a", "name": "f", "input": {}}]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "a"}]},
+    ]
+    sent = passed(minimal(messages=messages, thinking={"type": "adaptive"}), BUDGETED)
+    assert "thinking" not in sent.body
+    assert list(sent.dropped) == ["thinking"]
+    own = {"type": "enabled", "budget_tokens": 2000}
+    assert passed(minimal(messages=messages, thinking=own), BUDGETED).body["thinking"] == own
+
+
 def test_an_effort_that_the_model_lacks_is_fitted_or_dropped() -> None:
     fitted = passed(minimal(output_config={"effort": "max"}), ALWAYS_THINKS)
     assert fitted.body["output_config"] == {"effort": "high"}

@@ -140,6 +140,9 @@ def test_an_effort_for_a_model_without_reasoning_is_dropped_and_a_made_up_one_re
     encoded = encode(from_client(reasoning_effort="high"), rules=ParameterRules(efforts=[]))
     assert "reasoning_effort" in encoded.report.dropped
     assert "reasoning_effort" not in json.loads(encoded.body)
+    silent = encode(from_client(reasoning_effort="none"), rules=ParameterRules(efforts=[]), strict=True)
+    assert "reasoning_effort" not in json.loads(silent.body)
+    assert "reasoning_effort" in silent.report.mapped
     with pytest.raises(InvalidRequest) as caught:
         encode(from_client(reasoning_effort="ultra"), rules=ParameterRules(efforts=["low", "high"]))
     assert caught.value.param == "reasoning_effort"

@@ -88,10 +88,19 @@ def test_fields_of_another_dialect_are_dropped_and_reported() -> None:
     encoded = encode(from_elsewhere(extra={"thinking": {"type": "enabled"}}))
     assert "thinking" not in json.loads(encoded.body)
     assert "thinking" in encoded.report.dropped
+    hint = encode(from_elsewhere(extra={"cache_control": {"type": "ephemeral"}}), strict=True)
+    assert set(hint.report.dropped) == {"cache_control"}
     kept = openai_chat.encode_chat(
         from_elsewhere(extra={"top_k": 3}), options(), stream=False, foreign_extras=frozenset({"top_k"})
     )
     assert json.loads(kept.body)["top_k"] == 3
+
+
+def test_anthropics_thinking_is_told_as_the_effort_that_it_became() -> None:
+    request = from_elsewhere(reasoning_effort="medium", extra={"thinking": {"type": "adaptive"}})
+    encoded = encode(request, strict=True)
+    assert json.loads(encoded.body)["reasoning_effort"] == "medium"
+    assert encoded.report.mapped == {"thinking": "reasoning_effort"}
 
 
 def test_only_listed_headers_travel_on() -> None:

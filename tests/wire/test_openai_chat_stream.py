@@ -79,7 +79,7 @@ def finishes(chunks: list[ChatChunk]) -> list[str]:
 def test_recorded_streams_are_read_whole_and_byte_by_byte() -> None:
     with_tool, with_text = interactions("openai__test_run_stream_sync_streams_real_model")
     chunks, decoder = run(with_tool.body)
-    assert (decoder.failure, decoder.done, decoder.finished, decoder.malformed) == (None, True, True, 0)
+    assert (decoder.failure, decoder.done, decoder.finished, decoder.warnings) == (None, True, True, [])
     assert calls_of(chunks) == {0: ["call_ZR5UUuTt3pf61kjwAJIYdVMj", "get_capital", '{"country":"UK"}']}
     assert finishes(chunks) == ["tool_calls"]
     assert chunks[-1].usage is not None
@@ -188,13 +188,25 @@ def test_an_error_inside_the_stream_ends_it_after_the_chunks_before_it(broken: b
     assert decoder.feed(chunk({"content": "c"})) == []
 
 
-def test_one_unreadable_event_is_skipped_and_counted_and_two_in_a_row_end_the_stream() -> None:
-    chunks, decoder = run(
-        chunk({"content": "a"}), event("{oops"), chunk({"content": "b"}), event("{oops"), chunk({}, finish="stop"), DONE
-    )
-    assert (text_of(chunks), decoder.malformed, decoder.failure) == ("ab", 2, None)
-    chunks, decoder = run(chunk({"content": "a"}), event("{oops"), event('{"choices": 5}'), chunk({"content": "b"}))
-    assert text_of(chunks) == "a"
+def test_one_unreadable_event_inside_a_good_stream_is_skipped_with_a_warning() -> None:
+    chunks, decoder = run(chunk({"content": "a"}), event("{oops"), chunk({"content": "b"}), chunk({}, finish="stop"), DONE)
+    assert (text_of(chunks), len(decoder.warnings), decoder.failure) == ("ab", 1, None)
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        (event("{oops"), chunk({"content": "a"})),
+        (chunk({"content": "a"}), event("{oops"), chunk({"content": "b"}), event('{"choices": 5}')),
+        (
+            chunk({"tool_calls": [{"index": 0, "id": "c", "function": {"name": "f", "arguments": "{"}}]}),
+            event("{oops"),
+            chunk({"tool_calls": [{"index": 0, "function": {"arguments": "}"}}]}),
+        ),
+    ],
+)
+def test_garbage_from_the_start_amid_calls_or_twice_ends_the_stream(stream: tuple[bytes, ...]) -> None:
+    _, decoder = run(*stream, chunk({}, finish="stop"), DONE)
     assert isinstance(decoder.failure, MalformedResponse)
 
 
@@ -492,9 +504,9 @@ def test_where_the_bytes_are_cut_never_changes_the_stream(parts: list[bytes], cu
     for cut in (split, list(bytewise(stream))):
         chunks, decoder = run(*cut, restore=restore)
         assert chunks == expected
-        assert (type(decoder.failure), decoder.done, decoder.finished, decoder.malformed) == (
+        assert (type(decoder.failure), decoder.done, decoder.finished, decoder.warnings) == (
             type(whole.failure),
             whole.done,
             whole.finished,
-            whole.malformed,
+            whole.warnings,
         )

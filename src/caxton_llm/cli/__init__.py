@@ -1,4 +1,4 @@
-"""The command line. A command's own modules are imported when it runs, so that `caxton --version` costs next to nothing."""
+"""The command line: what it understands. The modules of a command are imported when it runs."""
 
 from importlib.metadata import version
 from pathlib import Path

@@ -134,11 +134,11 @@ def _error(request: Request, error: LlmError, status: int | None = None) -> Resp
     return response
 
 
-def _no_such_path(request: Request, _error_: Exception | None) -> Response:
+def _no_such_path(request: Request, _cause: Exception | None) -> Response:
     message = f"there is no {request.method} {request.url.path}; chat is at /v1/chat/completions and /v1/messages"
     return _error(request, InvalidRequest(message, code="unknown_url"), status=404)
 
 
-def _no_such_method(request: Request, _error_: Exception | None) -> Response:
+def _no_such_method(request: Request, _cause: Exception | None) -> Response:
     message = f"{request.url.path} does not answer {request.method}"
     return _error(request, InvalidRequest(message, code="method_not_allowed"), status=405)

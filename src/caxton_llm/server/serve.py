@@ -12,8 +12,8 @@ from msgspec import Struct
 from uvicorn.supervisors import Multiprocess
 
 from caxton_llm.caxton import Caxton
-from caxton_llm.config.load import load_file
 from caxton_llm.config.configuration import Configuration
+from caxton_llm.config.load import load_file
 from caxton_llm.errors import ConfigurationError
 from caxton_llm.observers.prometheus import SHARED_FOLDER_VARIABLE, PrometheusObserver
 from caxton_llm.server.app import GatewayApp

@@ -148,9 +148,10 @@ class Connection(asyncio.Protocol):
 
     def close(self) -> None:
         """Close the socket now."""
-        self.closed = True
-        self._let_writer_go()
-        self._transport.abort()
+        if not self.closed:
+            self.closed = True
+            self._let_writer_go()
+            self._transport.abort()
 
     def pause_reading(self) -> None:
         if not self.closed:

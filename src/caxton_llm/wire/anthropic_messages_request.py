@@ -29,7 +29,6 @@ __all__ = ["encode_chat", "encode_count"]
 
 _encode = msgspec.json.Encoder().encode
 
-
 _NO_SUCH_PARAMETER = "Anthropic has no such parameter"
 _TUNING_ONLY = ("seed", "logit_bias", "prompt_cache_key", "verbosity")
 _OWN_FIELDS = (

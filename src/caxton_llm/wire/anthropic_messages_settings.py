@@ -52,6 +52,7 @@ def plan_settings(
     """
     possible = not (forced_tool or ending.is_prefill or ending.lost_thinking)
     thinking = _plan_thinking(request, options, notes, budget_possible=possible)
+    own = exact and thinking.thinking == request.extra_value("thinking")
     if thinking.kind == "enabled":
         if forced_tool:
             notes.refuse(
@@ -61,12 +62,12 @@ def plan_settings(
             notes.refuse(
                 f"messages[{len(request.messages) - 1}]", "a message cannot be continued while this model thinks"
             )
-        if ending.lost_thinking and not exact:
+        if ending.lost_thinking and not own:
             name = "thinking" if "thinking" in request.extra else "reasoning_effort"
             notes.drop(name, "the tool calls being answered came back without the thinking_blocks before them")
             thinking = ThinkingPlan(effort=thinking.effort)
     limit = _plan_limit(request, options, notes)
-    if not (exact and thinking.thinking == request.extra_value("thinking")):
+    if not own:
         limit = _with_room(limit, thinking, request, options.model, notes)
     return Settings(max_tokens=limit, thinking=thinking, sampling=_plan_sampling(request, options, thinking, notes))
 

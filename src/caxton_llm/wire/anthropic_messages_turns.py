@@ -210,7 +210,7 @@ class _Writer:
         for position, block in enumerate(content):
             if block["type"] != "text":
                 self._refuse("an assistant message has text and tool calls only", index, position)
-        if message.refusal and not content:
+        if not content and message.refusal and not _is_blank(message.refusal):
             content = [{"type": "text", "text": message.refusal}]
         blocks.extend(content)
         for position, call in enumerate(message.tool_calls or ()):
@@ -300,7 +300,7 @@ class _Writer:
         if part.image_url.detail not in (None, "auto"):
             self._notes.drop(f"{_path(index, position)}.image_url.detail", "Anthropic has no such choice")
         url = part.image_url.url
-        if url.startswith(("https://", "http://")):
+        if self._is_address(url, index, position):
             return {"type": "image", "source": {"type": "url", "url": url}}
         data = parse_data_url(url)
         if data is None:
@@ -319,7 +319,7 @@ class _Writer:
         document: Block = {"type": "document"}
         if file.file_data is None:
             document["source"] = {"type": "file", "file_id": file.file_id}
-        elif file.file_data.startswith(("https://", "http://")):
+        elif self._is_address(file.file_data, index, position):
             document["source"] = {"type": "url", "url": file.file_data}
         else:
             document["source"] = self._document_source(file.file_data, index, position)
@@ -342,6 +342,11 @@ class _Writer:
         if media_type != "application/pdf":
             self._refuse(f"Anthropic takes PDF and plain text documents, not {media_type[:40]}", index, position)
         return {"type": "base64", "media_type": media_type, "data": encoded}
+
+    def _is_address(self, url: str, index: int, position: int) -> bool:
+        if url.startswith("http://"):
+            self._refuse("Anthropic fetches over https only; send an https URL or the data itself", index, position)
+        return url.startswith("https://")
 
     def _audio(self, _part: ContentPart, index: int, position: int) -> NoReturn:
         self._refuse("Anthropic takes no audio", index, position)

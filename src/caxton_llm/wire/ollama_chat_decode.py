@@ -28,6 +28,7 @@ from caxton_llm.types import (
     ToolCallDelta,
     Usage,
 )
+from caxton_llm.wire.error_body import describe_html
 from caxton_llm.wire.failures import classify_error_value
 from caxton_llm.wire.ndjson import NdjsonDecoder
 from caxton_llm.wire.ollama_chat_encode import OllamaRestore
@@ -80,7 +81,8 @@ def decode_chat(body: bytes, restore: Restore) -> ChatResponse:
     """Raises the error that a 200 may carry, or `MalformedResponse`."""
     answer = _read(body)
     if answer is None:
-        raise MalformedResponse("the answer is not the JSON object that Ollama promises")
+        kind = describe_html(body) or "no JSON object of Ollama's API"
+        raise MalformedResponse(f"the provider sent {kind}; check base_url")
     if answer.error:
         raise classify_error_value(answer.error)
     message = answer.message

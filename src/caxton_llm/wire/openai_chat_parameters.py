@@ -185,6 +185,10 @@ def _asked_effort(body: Body, asked: str, efforts: list[str] | None) -> str | No
             f"reasoning_effort is {asked!r}, but {body.options.model.id} accepts {', '.join(efforts) or 'none at all'}",
             param="reasoning_effort",
         )
+    if not efforts and asked == "none":
+        del body.fields["reasoning_effort"]
+        body.notes.map("reasoning_effort", "left out: the model does not reason")
+        return None
     if not efforts:
         body.leave_out("reasoning_effort", f"{body.options.model.id} has no adjustable reasoning")
         return None

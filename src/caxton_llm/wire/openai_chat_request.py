@@ -56,6 +56,9 @@ _PLAIN_FIELDS = (
 )
 """Fields whose value is the same on the wire, in the order in which they are sent."""
 
+_EFFORT_FIELDS = frozenset({"thinking", "output_config"})
+"""Anthropic's fields whose meaning the common model has as `reasoning_effort`."""
+
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -166,5 +169,9 @@ def _add_extras(
             continue
         if request.source is None or name in foreign_extras:
             fields.setdefault(name, value)
+        elif name in _EFFORT_FIELDS and request.reasoning_effort is not None:
+            notes.map(name, "reasoning_effort")
+        elif name == "cache_control":
+            notes.strip(name, "only Anthropic's API takes it")
         else:
             notes.drop(name, "an OpenAI-compatible server does not know it")

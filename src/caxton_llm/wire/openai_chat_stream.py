@@ -4,8 +4,9 @@ One decoding per event. `ChatChunk.wire` is the event's payload as it came, exce
 chunks without `delta`, tool calls without index or id, renamed tools, reasoning between tags. Azure's first chunk, which has
 the verdict on the prompt and no choices, is not a chunk for readers: the verdict moves into the first chunk that has one.
 
-One event that is not JSON is skipped and counted in `malformed`; two in a row end the stream. The stream is whole when every
-choice that began has a finish reason, or when `[DONE]` came; a stream that ends otherwise is interrupted.
+One event inside a good stream that is not JSON is skipped with a warning; garbage from the start, amid tool calls, or twice,
+ends the stream. It is whole when every choice that began has a finish reason, or when `[DONE]` came; a stream that ends
+otherwise is interrupted.
 """
 
 import msgspec
@@ -45,14 +46,12 @@ class OpenAIStreamDecoder:
         self.failure: LlmError | None = None
         self.finished = False
         self.done = False
-        self.malformed = 0
-        """Events that were skipped because they could not be read."""
+        self.warnings: list[str] = []
         self._restore = restore
         self._mends = bool(restore.tool_names or restore.think_tags)
         self._sse = SseDecoder()
         self._head = b""
         self._any_event = False
-        self._last_malformed = False
         self._id = ""
         self._model = ""
         self._created = 0
@@ -117,7 +116,6 @@ class OpenAIStreamDecoder:
         except UNREADABLE:
             self._skip(name)
             return None
-        self._last_malformed = False
         if event.error or name == "error" or event.object == "error":
             self.failure = classify_error_value(event.error or msgspec.json.decode(payload))
             return None
@@ -129,12 +127,12 @@ class OpenAIStreamDecoder:
             self.failure = MalformedResponse("the provider's stream ended without any answer")
 
     def _skip(self, name: str | None) -> None:
-        self.malformed += 1
         if name == "error":
             self.failure = classify_error_value("")
-        elif self._last_malformed:
+        elif self.warnings or self._calls or not self._started:
             self.failure = MalformedResponse("the provider's stream has events that are no chat completion chunks")
-        self._last_malformed = True
+        else:
+            self.warnings.append("one event of the stream was skipped, because it is no JSON: a piece may be missing")
 
     def _chunk(self, event: WireChunk, payload: bytes) -> ChatChunk | None:
         if not self._id and event.choices:

@@ -90,8 +90,8 @@ def _gateway(plan: Plan, port: int, environ: Mapping[str, str] | None) -> Iterat
 
 
 def _wait_for_interrupt(screen: Screen) -> None:
-    screen.line("The gateway runs until Ctrl-C.")
     try:
+        screen.line("The gateway runs until Ctrl-C.")
         threading.Event().wait()
     except KeyboardInterrupt:
         screen.line("stopped")
