@@ -4,8 +4,9 @@ Conversations are lists of the package's own messages, made by `user`, `again` a
 words of the common model (`Told`), with what the client object was in `raw`.
 """
 
+import contextlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -13,7 +14,7 @@ import anthropic
 import openai
 from openai.lib.streaming.chat import ChatCompletionStreamState
 
-__all__ = ["AnthropicClient", "ChatClient", "OpenAIClient", "Told", "ToolUse", "problem_of"]
+__all__ = ["AnthropicClient", "ChatClient", "OpenAIClient", "Told", "ToolUse", "clients_of", "problem_of"]
 
 Json = Any
 
@@ -57,6 +58,9 @@ class ChatClient(Protocol):
     """A vendor's package. `streams` asks for a stream; further arguments of `ask` go to the package as they are."""
 
     name: str
+    client: Any
+    api_error: type[Exception]
+    status_error: type[Exception]
 
     def user(self, text: str, *images: str) -> Json: ...
     def again(self, told: Told) -> Json: ...
@@ -71,11 +75,11 @@ class OpenAIClient:
     """`openai.AsyncOpenAI`."""
 
     name = "openai"
-    api_error = openai.APIError
-    status_error = openai.APIStatusError
+    api_error: type[Exception] = openai.APIError
+    status_error: type[Exception] = openai.APIStatusError
 
     def __init__(self, client: openai.AsyncOpenAI) -> None:
-        self.client = client
+        self.client: Any = client
 
     def user(self, text: str, *images: str) -> Json:
         if not images:
@@ -164,11 +168,11 @@ class AnthropicClient:
     """`anthropic.AsyncAnthropic`."""
 
     name = "anthropic"
-    api_error = anthropic.APIError
-    status_error = anthropic.APIStatusError
+    api_error: type[Exception] = anthropic.APIError
+    status_error: type[Exception] = anthropic.APIStatusError
 
     def __init__(self, client: anthropic.AsyncAnthropic) -> None:
-        self.client = client
+        self.client: Any = client
 
     def user(self, text: str, *images: str) -> Json:
         if not images:
@@ -225,6 +229,16 @@ class AnthropicClient:
             stopped_by=answer.stop_sequence,
             **more,
         )
+
+
+@contextlib.asynccontextmanager
+async def clients_of(url: str) -> AsyncIterator[dict[str, ChatClient]]:
+    """Both packages for the gateway at `url`, by name. They try nothing again by themselves."""
+    async with (
+        openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="any", max_retries=0) as openai_client,
+        anthropic.AsyncAnthropic(base_url=url, api_key="any", max_retries=0) as anthropic_client,
+    ):
+        yield {"openai": OpenAIClient(openai_client), "anthropic": AnthropicClient(anthropic_client)}
 
 
 def _image(url: str) -> Json:

@@ -6,13 +6,11 @@ The modules run on uvloop, as the gateway does in production, with one event loo
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 
-import anthropic
 import httpx
-import openai
 import pytest
 import pytest_asyncio
 import uvloop
-from chat_clients import AnthropicClient, ChatClient, OpenAIClient
+from chat_clients import ChatClient, clients_of
 
 from live_gateway import QUICK_RETRIES, FakeProviders, LiveGateway, entries_for, gateway_with
 
@@ -47,11 +45,8 @@ async def gateway(shared_fakes: FakeProviders) -> AsyncIterator[LiveGateway]:
 
 @module_scoped
 async def clients(gateway: LiveGateway) -> AsyncIterator[dict[str, ChatClient]]:
-    async with (
-        openai.AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key="any", max_retries=0) as openai_client,
-        anthropic.AsyncAnthropic(base_url=gateway.url, api_key="any", max_retries=0) as anthropic_client,
-    ):
-        yield {"openai": OpenAIClient(openai_client), "anthropic": AnthropicClient(anthropic_client)}
+    async with clients_of(gateway.url) as opened:
+        yield opened
 
 
 @pytest.fixture(params=["openai", "anthropic"])

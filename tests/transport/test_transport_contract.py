@@ -223,15 +223,19 @@ async def test_closing_the_transport_interrupts_a_request_that_waits_for_its_ans
 
     async def script(peer: Peer) -> None:
         await peer.request()
+        await peer.send(response())
+        await peer.request()
         asked.set()
         await peer.gone()
 
     async with RawServer(script) as server:
+        await whole(transport, server.origin)
         answer = asyncio.create_task(send(transport, server.origin))
         await asked.wait()
         await transport.aclose()
         with pytest.raises(StreamInterrupted):
             await answer
+        assert len(server.requests) == 2
 
 
 async def test_a_connection_that_opens_while_the_transport_closes_is_not_used(transport: AnyTransport) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anthropic_models import BUDGETED, UNKNOWN, encoded
+from anthropic_models import encoded
 from caxton_llm.errors import InvalidRequest, UnsupportedFeature
 from caxton_llm.types import ChatRequest, Message
 from caxton_llm.wire import anthropic_messages_client
@@ -406,6 +406,45 @@ def test_nested_blocks_of_a_result_have_their_path() -> None:
     assert caught.value.param == "messages[2].content[0].content[0].text"
 
 
+@pytest.mark.parametrize(
+    ("path", "clients_path"),
+    [
+        ("messages[0]", "system"),
+        ("messages[0].content[1]", "system[1]"),
+        ("messages[1].content[0]", "messages[0].content[0]"),
+        ("messages[2].tool_calls[0].function.name", "messages[1].content[1].function.name"),
+        ("messages[2].content[0]", "messages[1].content[0]"),
+        ("messages[3].tool_call_id", "messages[2].content[0].tool_use_id"),
+        ("messages[3].content[0].image_url.url", "messages[2].content[0].content[0].source"),
+        ("messages[4].content[0].image_url.url", "messages[2].content[1].source"),
+        ("messages[4]", "messages[2]"),
+        ("messages[5].content[0]", "messages[3].content[0]"),
+        ("messages[99]", "messages[99]"),
+        ("tools[0].type", "tools[0].type"),
+        ("stop", "stop_sequences"),
+        ("reasoning_effort", "output_config.effort"),
+        ("response_format.json_schema.schema", "output_config.format.schema"),
+        ("response_format.type", "output_config.format.type"),
+    ],
+)
+def test_what_another_vendor_cannot_do_is_named_by_the_clients_own_path(path: str, clients_path: str) -> None:
+    picture = {"type": "image", "source": {"type": "url", "url": "https://x/y.png"}}
+    request = decoded(
+        system=[{"type": "text", "text": "a"}, {"type": "text", "text": "b"}],
+        messages=[
+            {"role": "user", "content": [picture]},
+            {"role": "assistant", "content": [{"type": "text", "text": "t"}, use("x")]},
+            {"role": "user", "content": [result("x", [picture]), picture]},
+            {"role": "system", "content": [{"type": "text", "text": "s"}]},
+            {"role": "assistant", "content": "a"},
+            HI,
+        ],
+    )
+    assert anthropic_messages_client.client_path(path, request) == clients_path
+    elsewhere = msgspec.structs.replace(request, source=None)
+    assert anthropic_messages_client.client_path(path, elsewhere) == path
+
+
 @given(st.binary(max_size=60) | st.recursive(
     st.none() | st.booleans() | st.integers(-5, 5) | st.sampled_from(["user", "text", "tool_use", "a"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
@@ -420,75 +459,3 @@ def test_whatever_a_client_sends_is_understood_or_refused(raw: bytes) -> None:
     except InvalidRequest:
         return
     assert request.messages
-
-
-# -- round trip ---------------------------------------------------------------------------------------------------------
-
-TEXTS = st.text(alphabet="aé🙂 .", min_size=1, max_size=8).filter(lambda text: not text.isspace())
-HINTS = st.sampled_from([{}, {}, {"cache_control": {"type": "ephemeral", "ttl": "1h"}}])
-TEXT_BLOCKS = st.builds(lambda text, hint: {"type": "text", "text": text, **hint}, TEXTS, HINTS)
-IMAGES = st.sampled_from(
-    [
-        {"type": "image", "source": {"type": "url", "url": "https://x/y.png"}},
-        {"type": "image", "source": {"type": "base64", "media_type": "image/webp", "data": "AAAA"}},
-    ]
-)
-DOCUMENTS = st.just(
-    {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "JVBE"}, "title": "t"}
-)
-USER_CONTENT = st.lists(TEXT_BLOCKS | IMAGES | DOCUMENTS, min_size=1, max_size=3)
-THINKING = st.lists(
-    st.builds(lambda text: {"type": "thinking", "thinking": text, "signature": f"s{text}"}, st.text(max_size=3))
-    | st.just({"type": "redacted_thinking", "data": "x"}),
-    max_size=2,
-)
-INPUTS = st.dictionaries(st.sampled_from("xyz"), st.integers() | TEXTS | st.none(), max_size=2)
-
-
-@st.composite
-def conversations(draw: st.DrawFn) -> list[dict[str, Any]]:
-    """Conversations in the only form that each of them has: one turn after the other, results first, thinking first."""
-    turns: list[dict[str, Any]] = [{"role": "user", "content": draw(USER_CONTENT)}]
-    for number in range(draw(st.integers(0, 3))):
-        uses = [
-            {"type": "tool_use", "id": f"t{number}_{i}", "name": f"f{i}", "input": each}
-            for i, each in enumerate(draw(st.lists(INPUTS, max_size=2)))
-        ]
-        said = draw(st.lists(TEXT_BLOCKS, min_size=0 if uses else 1, max_size=2))
-        turns.append({"role": "assistant", "content": [*draw(THINKING), *said, *uses]})
-        results = [result(str(each["id"]), draw(TEXTS)) for each in uses]
-        turns.append({"role": "user", "content": [*results, *draw(USER_CONTENT)]})
-    return turns
-
-
-@given(
-    conversations(),
-    st.fixed_dictionaries(
-        {},
-        optional={
-            "system": st.just("Be brief."),
-            "temperature": st.sampled_from([0, 0.5, 1]),
-            "top_k": st.integers(0, 9),
-            "stop_sequences": st.just(["END"]),
-            "metadata": st.just({"user_id": "u"}),
-            "service_tier": st.sampled_from(["auto", "standard_only"]),
-            "output_config": st.sampled_from([{"effort": "high"}, {"task_budget": {"total": 1}}]),
-            "tool_choice": st.sampled_from(
-                [{"type": "auto"}, {"type": "any", "disable_parallel_tool_use": True}, {"type": "tool", "name": "f0"}]
-            ),
-            "cache_control": st.just({"type": "ephemeral"}),
-        },
-    ),
-)
-@settings(max_examples=120, deadline=None)
-def test_a_request_that_loses_its_source_still_means_the_same(turns: list[Any], fields: dict[str, Any]) -> None:
-    tools = [{"name": f"f{i}", "input_schema": {"type": "object", "properties": {"x": {}}}} for i in range(2)]
-    sent = {"model": UNKNOWN.id, "max_tokens": 9, "messages": turns, "tools": tools, **fields}
-    request = msgspec.structs.replace(decoded(sent), source=None)
-    assert encoded(request).body == sent
-
-
-def test_thinking_with_a_budget_survives_the_loss_of_the_source() -> None:
-    thinking = {"type": "enabled", "budget_tokens": 5000}
-    request = msgspec.structs.replace(decoded(thinking=thinking, max_tokens=9000), source=None)
-    assert encoded(request, BUDGETED).body["thinking"] == thinking

@@ -182,7 +182,8 @@ def test_text_after_a_tool_is_a_new_block() -> None:
 
 def test_tools_that_come_one_after_the_other_are_not_held_back() -> None:
     encoder = AnthropicStreamEncoder(verbatim=False, model="m")
-    encoder.encode([calling(0, "c0", "f", '{"a":1}')])
+    encoder.encode([chunk(reasoning_content="r"), chunk(content="t")])
+    assert b'"id":"c0"' in encoder.encode([calling(0, "c0", "f", '{"a":1}')])
     out = encoder.encode([calling(1, "c1", "g", "")])
     assert b'"id":"c1"' in out
     assert b'"partial_json":"{\\"b' in encoder.encode([calling(1, arguments='{"b')])

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -139,6 +140,11 @@ def _no_such_path(request: Request, _cause: Exception | None) -> Response:
     return _error(request, InvalidRequest(message, code="unknown_url"), status=404)
 
 
-def _no_such_method(request: Request, _cause: Exception | None) -> Response:
-    message = f"{request.url.path} does not answer {request.method}"
-    return _error(request, InvalidRequest(message, code="method_not_allowed"), status=405)
+def _no_such_method(request: Request, cause: Exception | None) -> Response:
+    """`cause` is Starlette's, which knows the methods of its routes; the chat endpoints have none but POST."""
+    known = cause.headers if isinstance(cause, HTTPException) else None
+    allowed = (known or {}).get("Allow", "POST")
+    message = f"{request.url.path} does not answer {request.method}, only {allowed}"
+    response = _error(request, InvalidRequest(message, code="method_not_allowed"), status=405)
+    response.headers["allow"] = allowed
+    return response

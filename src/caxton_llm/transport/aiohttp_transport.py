@@ -1,7 +1,7 @@
 """The transport on aiohttp: for proxies, and as an independent second implementation of what the lean one does.
 
 Whatever aiohttp would do by itself is switched off: redirects, cookies, decompression, proxies from the environment, its own
-connection limit and its own retry. Importing this module imports aiohttp.
+connection limit. Importing this module imports aiohttp.
 """
 
 import asyncio
@@ -104,7 +104,8 @@ class AiohttpTransport:
                 await session.close()
 
     async def _request(self, request: WireRequest, route: Route) -> aiohttp.ClientResponse:
-        """A kept connection that the server has closed meanwhile is replaced once, if nothing was answered on it."""
+        """A kept connection that the server has closed meanwhile is replaced once, if nothing was answered on it: aiohttp
+        itself does that for idempotent methods only."""
         if self._closed:
             raise ConnectFailed("the transport is closed")
         if self._session is None:
@@ -113,7 +114,7 @@ class AiohttpTransport:
         try:
             return await self._attempt(self._session, request, route, seen)
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, aiohttp.ClientConnectionResetError) as error:
-            if not seen.reused or not isinstance(getattr(error, "message", ""), str):
+            if self._session.closed or not seen.reused or not isinstance(getattr(error, "message", ""), str):
                 raise  # a message that is no text is the part of a response that came
         if self._fresh_session is None:
             self._fresh_session = self._open_session(force_close=True)

@@ -26,11 +26,11 @@ from caxton_llm.types import (
     Tool,
 )
 from caxton_llm.wire.anthropic_messages_client_invalid import invalid_body, invalid_field
-from caxton_llm.wire.anthropic_messages_client_turns import Turn, decode_turns
+from caxton_llm.wire.anthropic_messages_client_turns import Turn, client_path_of, decode_turns
 from caxton_llm.wire.anthropic_messages_response import DIALECT
 from caxton_llm.wire.anthropic_messages_thinking import budget_effort
 
-__all__ = ["decode_count_request", "decode_request"]
+__all__ = ["client_path", "decode_count_request", "decode_request"]
 
 _HEADERS = ("anthropic-beta", "anthropic-version")
 _Share = Annotated[float, Meta(ge=0, le=1)]
@@ -92,11 +92,24 @@ class _Request(Struct, kw_only=True):
 
 _request_decoder = msgspec.json.Decoder(_Request)
 _fields_decoder = msgspec.json.Decoder(dict[str, Raw])
+_system_decoder = msgspec.json.Decoder(str | list[Raw] | None)
+_turns_decoder = msgspec.json.Decoder(list[Turn])
 
 _COMMON_FIELDS = frozenset(_Request.__struct_fields__) - {"thinking", "output_config", "top_k"}
 _NULL = Raw(b"null")
 _CHOICES = {"auto": "auto", "any": "required", "none": "none"}
 _SERVICE_TIERS = {"standard_only": "default"}
+_CLIENT_NAMES = {
+    "max_completion_tokens": "max_tokens",
+    "parallel_tool_calls": "tool_choice.disable_parallel_tool_use",
+    "reasoning_effort": "output_config.effort",
+    "response_format": "output_config.format",
+    "response_format.json_schema": "output_config.format",
+    "response_format.json_schema.schema": "output_config.format.schema",
+    "stop": "stop_sequences",
+    "user": "metadata.user_id",
+}
+"""The client's names of what the common model calls otherwise."""
 
 
 def decode_request(body: bytes, headers: Mapping[str, str]) -> ChatRequest:
@@ -110,6 +123,26 @@ def decode_request(body: bytes, headers: Mapping[str, str]) -> ChatRequest:
 def decode_count_request(body: bytes, headers: Mapping[str, str]) -> ChatRequest:
     """`POST /v1/messages/count_tokens`: the same without `max_tokens`."""
     return _decode(body, headers)
+
+
+def client_path(path: str, request: ChatRequest) -> str:
+    """What stands at `path` of the common model, by its path in the request that the client sent.
+
+    For errors that arise only where the request is encoded for another vendor; the same path for a request that did not come
+    in this dialect.
+    """
+    source = request.source
+    if source is None or source.dialect != DIALECT:
+        return path
+    if not path.startswith("messages["):
+        name, dot, rest = path.partition(".")
+        return _CLIENT_NAMES.get(path) or (_CLIENT_NAMES.get(name) or name) + dot + rest
+    system = source.fields.get("system")
+    return client_path_of(
+        path,
+        _system_decoder.decode(system) if system is not None else None,
+        _turns_decoder.decode(source.fields["messages"]),
+    )
 
 
 def _decode(body: bytes, headers: Mapping[str, str]) -> ChatRequest:

@@ -15,7 +15,7 @@ from caxton_llm.types import ContentPart, FileInput, FunctionCall, ImageUrl, Jso
 from caxton_llm.wire.anthropic_messages_client_invalid import invalid_field
 from caxton_llm.wire.conversation import check_conversation
 
-__all__ = ["Turn", "decode_turns"]
+__all__ = ["Turn", "client_path_of", "decode_turns"]
 
 
 class Turn(Struct):
@@ -97,37 +97,54 @@ _Placed = tuple[str, _Block, Raw]
 
 
 class _Origin(Struct):
-    """Where a message of the common model came from: the path of its turn or block, and of its calls."""
+    """Where a message of the common model came from: the paths of its turn or block, of its parts and of its calls."""
 
     path: str
+    parts: list[str] = []
     calls: list[str] = []
+
+
+class _Read(Struct):
+    messages: list[Message] = []
+    origins: list[_Origin] = []
+
+    def add(self, message: Message, origin: _Origin) -> None:
+        self.messages.append(message)
+        self.origins.append(origin)
 
 
 def decode_turns(system: str | list[Raw] | None, turns: list[Turn]) -> list[Message]:
     """The messages, the system prompt first. Raises `InvalidRequest` with the path in the client's request."""
-    messages: list[Message] = []
-    origins: list[_Origin] = []
+    read = _read(system, turns)
+    try:
+        check_conversation(read.messages)
+    except InvalidRequest as error:
+        raise _in_client_terms(error, read) from None
+    return read.messages
+
+
+def client_path_of(path: str, system: str | list[Raw] | None, turns: list[Turn]) -> str:
+    """The path in the client's request of what is at `path` in its messages of the common model."""
+    return _path_in(_read(system, turns).origins, path)
+
+
+def _read(system: str | list[Raw] | None, turns: list[Turn]) -> _Read:
+    read = _Read()
     if system:
-        messages.append(_system(system, "system"))
-        origins.append(_Origin("system"))
+        _add_system(system, "system", read)
     placed: list[_Placed] = []
     for index, turn in enumerate(turns):
         path = f"messages[{index}]"
         if turn.role == "system":
-            messages.append(_system(turn.content, f"{path}.content"))
-            origins.append(_Origin(path))
+            _add_system(turn.content, f"{path}.content", read)
         elif turn.role == "user":
-            _add_user(turn.content, path, messages, origins)
+            _add_user(turn.content, path, read)
         else:
             placed += _blocks(turn.content, f"{path}.content")
             if index + 1 == len(turns) or turns[index + 1].role != "assistant":
-                _add_assistant(placed, path, messages, origins)
+                _add_assistant(placed, path, read)
                 placed = []
-    try:
-        check_conversation(messages)
-    except InvalidRequest as error:
-        raise _in_client_terms(error, messages, origins) from None
-    return messages
+    return read
 
 
 def _blocks(content: str | list[Raw], path: str) -> list[_Placed]:
@@ -153,33 +170,36 @@ def _block(raw: Raw, path: str) -> _Block:
 # -- system -------------------------------------------------------------------------------------------------------------
 
 
-def _system(content: str | list[Raw], path: str) -> Message:
+def _add_system(content: str | list[Raw], path: str, read: _Read) -> None:
     if isinstance(content, str):
-        return Message(role="system", content=content)
-    parts = []
+        read.add(Message(role="system", content=content), _Origin(path))
+        return
+    parts, places = [], []
     for place, block, _ in _blocks(content, path):
         if not isinstance(block, _Text):
             raise InvalidRequest(f"{place}: a system prompt has text only", param=f"{place}.type")
         parts.append(_text(block))
-    return Message(role="system", content=parts)
+        places.append(place)
+    read.add(Message(role="system", content=parts), _Origin(path, places))
 
 
 # -- user ---------------------------------------------------------------------------------------------------------------
 
 
-def _add_user(content: str | list[Raw], path: str, messages: list[Message], origins: list[_Origin]) -> None:
+def _add_user(content: str | list[Raw], path: str, read: _Read) -> None:
     if not content:
         raise InvalidRequest(f"{path}.content is empty", param=f"{path}.content")
     parts: list[ContentPart] = []
+    places: list[str] = []
     for place, block, _ in _blocks(content, f"{path}.content"):
         if isinstance(block, _ToolResult):
-            messages.append(Message(role="tool", tool_call_id=block.tool_use_id, content=_result(block, place)))
-            origins.append(_Origin(place))
+            message = Message(role="tool", tool_call_id=block.tool_use_id, content=_result(block, place))
+            read.add(message, _Origin(place))
         else:
             parts.append(_part(block, place))
+            places.append(place)
     if parts:
-        messages.append(Message(role="user", content=_simplest(parts)))
-        origins.append(_Origin(path))
+        read.add(Message(role="user", content=_simplest(parts)), _Origin(path, places))
 
 
 def _result(block: _ToolResult, path: str) -> str | list[ContentPart]:
@@ -259,22 +279,23 @@ def _required(value: str | None, path: str) -> str:
 # -- assistant ----------------------------------------------------------------------------------------------------------
 
 
-def _add_assistant(placed: list[_Placed], path: str, messages: list[Message], origins: list[_Origin]) -> None:
+def _add_assistant(placed: list[_Placed], path: str, read: _Read) -> None:
     parts: list[ContentPart] = []
     thinking: list[Json] = []
     reasoning: list[str] = []
     calls: list[ToolCall] = []
-    places: list[str] = []
+    origin = _Origin(path)
     for place, block, raw in placed:
         if isinstance(block, _ToolUse):
             calls.append(_call(block, place))
-            places.append(f"{place}.id")
+            origin.calls.append(place)
         elif isinstance(block, _Thinking | _Redacted):
             thinking.append(_verbatim(raw, place))
             if isinstance(block, _Thinking):
                 reasoning.append(block.thinking)
         else:
             parts.append(_part(block, place))
+            origin.parts.append(place)
     message = Message(
         role="assistant",
         content=_simplest(parts) if parts else (None if calls else ""),
@@ -282,8 +303,7 @@ def _add_assistant(placed: list[_Placed], path: str, messages: list[Message], or
         thinking_blocks=thinking or None,
         reasoning_content="".join(reasoning) or None,
     )
-    messages.append(message)
-    origins.append(_Origin(path, places))
+    read.add(message, origin)
 
 
 def _verbatim(raw: Raw, path: str) -> Json:
@@ -300,25 +320,43 @@ def _call(block: _ToolUse, path: str) -> ToolCall:
     return ToolCall(id=block.id, function=FunctionCall(block.name, arguments.decode()))
 
 
-# -- mistakes in the conversation ---------------------------------------------------------------------------------------
+# -- paths --------------------------------------------------------------------------------------------------------------
 
-_COMMON_PATH = re.compile(r"messages\[(\d+)\](?:\.tool_calls\[(\d+)\])?")
+_COMMON_PATH = re.compile(r"messages\[(\d+)\](?:\.(content|tool_calls)\[(\d+)\])?(.*)")
+_FIELDS = {
+    ".tool_call_id": ".tool_use_id",
+    ".image_url.url": ".source",
+    ".file.file_data": ".source",
+    ".file": ".source",
+}
 
 
-def _in_client_terms(error: InvalidRequest, messages: list[Message], origins: list[_Origin]) -> InvalidRequest:
-    found = _COMMON_PATH.match(error.param or "")
+def _path_in(origins: list[_Origin], path: str) -> str:
+    found = _COMMON_PATH.fullmatch(path)
+    if found is None or int(found[1]) >= len(origins):
+        return path
+    origin, field = origins[int(found[1])], _FIELDS.get(found[4], found[4])
+    if found[2] is None:
+        return origin.path + field
+    position = int(found[3])
+    places = origin.parts if found[2] == "content" else origin.calls
+    if position < len(places):
+        return places[position] + field
+    return f"{origin.path}.{found[2]}[{position}]{field}"  # inside a tool's result
+
+
+def _in_client_terms(error: InvalidRequest, read: _Read) -> InvalidRequest:
+    """The same mistake of the conversation in Anthropic's words."""
+    found = _COMMON_PATH.fullmatch(error.param or "")
     if found is None:
         return error
-    message, origin = messages[int(found[1])], origins[int(found[1])]
+    message = read.messages[int(found[1])]
     if message.role == "tool":
-        return InvalidRequest(
+        text = (
             f"the tool_result answers {message.tool_call_id!r}, but the assistant message before it has no such tool_use that"
-            " is still to be answered",
-            param=f"{origin.path}.tool_use_id",
+            " is still to be answered"
         )
-    position = int(found[2] or 0)
-    call = (message.tool_calls or [])[position]
-    return InvalidRequest(
-        f"the tool_use {call.id!r} must have exactly one tool_result in the next message, and an id of its own",
-        param=origin.calls[position],
-    )
+    else:
+        call = (message.tool_calls or [])[int(found[3] or 0)]
+        text = f"the tool_use {call.id!r} must have exactly one tool_result in the next message, and an id of its own"
+    return InvalidRequest(text, param=_path_in(read.origins, found[0]))

@@ -42,7 +42,7 @@ class ThinkingPlan(Struct, kw_only=True):
         return budget if isinstance(budget, int) else None
 
     def make_room(self, limit: int, most: int | None) -> int:
-        """The limit of the output that holds the thinking and the answer, at most `most`: the budget is part of it."""
+        """The limit of the output that holds the thinking and the answer; where `most` is too little, the budget shrinks."""
         budget = self.budget
         if budget is None or budget < limit or self.thinking is None:
             return limit

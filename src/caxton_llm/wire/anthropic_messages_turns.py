@@ -1,8 +1,8 @@
 """The conversation as Anthropic wants it: a system prompt, and turns of blocks in which user and assistant alternate.
 
-Rules kept here: what stands in one turn stays in its order, except that tool results come first in theirs; thinking blocks
-are replayed verbatim at the head of their turn; empty text, which is refused, is left out; anything that has no place is
-refused with its path, never passed over.
+Rules kept here: what stands in one turn stays in its order (tool results come first in theirs, because a conversation in
+which they do not directly follow their calls is refused before); thinking blocks are replayed verbatim at the head of their
+turn; empty text, which is refused, is left out; anything that has no place is refused with its path, never passed over.
 """
 
 import base64
@@ -60,7 +60,7 @@ class Conversation(Struct):
 def encode_conversation(
     messages: list[Message], model: ModelInfo, names: dict[str, str], notes: ParameterNotes
 ) -> Conversation:
-    """`names` maps the caller's names of tools to those on the wire.
+    """`messages` are in order (`check_conversation`); `names` maps the caller's names of tools to those on the wire.
 
     Raises `InvalidRequest` for what no provider could understand, `UnsupportedFeature` for what this one cannot take.
     """
@@ -105,7 +105,6 @@ class _Writer:
         self._capabilities = capabilities
         self._names = names
         self._notes = notes
-        self._results = 0
         self._system_at: dict[int, int] = {}
         """Where the system turns came from, by the identity of the turn."""
 
@@ -154,7 +153,6 @@ class _Writer:
         if turns and turns[-1]["role"] == role:
             blocks: list[Block] = turns[-1]["content"]
             return blocks
-        self._results = 0
         opened: list[Block] = []
         turns.append({"role": role, "content": opened})
         return opened
@@ -267,8 +265,7 @@ class _Writer:
                 if hint is not None:
                     block["cache_control"] = hint
             block["content"] = content
-        self._open("user").insert(self._results, block)
-        self._results += 1
+        self._open("user").append(block)
 
     # -- parts ----------------------------------------------------------------------------------------------------------
 

@@ -189,7 +189,6 @@ class OllamaStreamDecoder:
         self.warnings = ["a line of the stream could not be read and was left out: text may be missing"]
 
     def _take(self, answer: _Answer, line: bytes, chunks: list[ChatChunk]) -> None:
-        self._skipped = False
         first = not self._id
         if first:
             self._identity = _identity(line)
