@@ -12,8 +12,9 @@ from typing import cast
 import uvloop
 
 ANSWER = (
-    b'{"id":"chatcmpl-bench","object":"chat.completion","created":1790000000,"model":"gpt-4o-2024-08-06","choices":[{"index":0,'
-    b'"message":{"role":"assistant","content":"Twelve words make a short answer that is typical of small talk.","refusal":null},'
+    b'{"id":"chatcmpl-bench","object":"chat.completion","created":1790000000,"model":"gpt-4o-2024-08-06",'
+    b'"choices":[{"index":0,"message":{"role":"assistant","content":"Twelve words make a short answer that is typical of '
+    b'small talk.","refusal":null},'
     b'"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":21,"completion_tokens":14,"total_tokens":35,'
     b'"prompt_tokens_details":{"cached_tokens":0},"completion_tokens_details":{"reasoning_tokens":0}},'
     b'"service_tier":"default","system_fingerprint":"fp_bench"}'

@@ -13,7 +13,8 @@ from pathlib import Path
 import msgspec
 import yaml
 
-from caxton_llm.types import Json, ModelInfo
+from caxton_llm.model_info import ModelInfo
+from caxton_llm.types import Json
 
 ROOT = Path(__file__).resolve().parents[1]
 RULES = ROOT / "scripts" / "catalog_rules.yaml"

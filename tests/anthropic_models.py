@@ -4,8 +4,9 @@ from typing import Any
 
 import msgspec
 
+from caxton_llm.model_info import Capabilities, ModelInfo, ParameterRules
 from caxton_llm.protocols import Defaults, EncodedChat, EncodeOptions, Quirks
-from caxton_llm.types import Capabilities, ChatRequest, ContentPart, Message, ModelInfo, ParameterRules
+from caxton_llm.types import ChatRequest, ContentPart, Message
 from caxton_llm.wire import anthropic_messages
 
 __all__ = ["ADAPTIVE", "ALWAYS_THINKS", "BUDGETED", "OLD", "UNKNOWN", "Sent", "encoded", "part", "user"]

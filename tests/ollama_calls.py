@@ -6,8 +6,9 @@ import msgspec
 import pytest
 
 from caxton_llm.errors import LlmError
+from caxton_llm.model_info import Capabilities, ModelInfo
 from caxton_llm.protocols import Defaults, EncodedChat, EncodeOptions, Quirks
-from caxton_llm.types import Capabilities, ChatRequest, FunctionDefinition, Message, ModelInfo, Tool
+from caxton_llm.types import ChatRequest, FunctionDefinition, Message, Tool
 from caxton_llm.wire import ollama_chat
 
 __all__ = ["HELLO", "WEATHER", "encoded", "info", "refusal", "sent", "sent_messages"]

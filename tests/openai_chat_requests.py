@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from caxton_llm.errors import UnsupportedFeature
+from caxton_llm.model_info import Capabilities, ModelInfo, ParameterRules
 from caxton_llm.protocols import Defaults, EncodedChat, EncodeOptions, Quirks
-from caxton_llm.types import Capabilities, ChatRequest, Message, ModelInfo, ParameterRules, RequestSource
+from caxton_llm.types import ChatRequest, Message, RequestSource
 from caxton_llm.wire import openai_chat, openai_chat_client
 
 __all__ = ["TOOL", "USER", "encode", "from_client", "from_elsewhere", "from_library", "options", "refused", "sent"]

@@ -36,6 +36,7 @@ from caxton_llm.errors import (
     UnknownModel,
     UnsupportedFeature,
 )
+from caxton_llm.model_info import ModelInfo
 from caxton_llm.protocols import LlmProvider
 from caxton_llm.sync import SyncCaxton, SyncChatStream
 from caxton_llm.types import (
@@ -45,7 +46,6 @@ from caxton_llm.types import (
     ChatStream,
     ContentPart,
     Message,
-    ModelInfo,
     ParameterReport,
     Tool,
     ToolCall,

@@ -10,11 +10,11 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from itertools import pairwise
 
 from caxton_llm.errors import LlmError
+from caxton_llm.model_info import Capabilities, ModelInfo, ModelPrice
 from caxton_llm.protocols import Clock
 from caxton_llm.providers.builtin import CONTEXT_WINDOW, BuiltinAnswer, answer, scripted_error, text_pieces
 from caxton_llm.providers.settings import BuiltinScript, BuiltinStep, ProviderSettings
 from caxton_llm.types import (
-    Capabilities,
     ChatChunk,
     ChatRequest,
     ChatResponse,
@@ -25,8 +25,6 @@ from caxton_llm.types import (
     FunctionCall,
     FunctionCallDelta,
     Message,
-    ModelInfo,
-    ModelPrice,
     ToolCall,
     ToolCallDelta,
 )

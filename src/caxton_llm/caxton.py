@@ -13,10 +13,11 @@ from caxton_llm.config.load import load_file, load_mapping
 from caxton_llm.errors import InvalidRequest
 from caxton_llm.gateway import Gateway
 from caxton_llm.http_provider import HttpProvider
+from caxton_llm.model_info import ModelInfo
 from caxton_llm.observers.record import Observer
 from caxton_llm.protocols import LlmProvider
 from caxton_llm.tokens import estimate_prompt_tokens
-from caxton_llm.types import ChatRequest, ChatResponse, ChatStream, Json, ModelInfo
+from caxton_llm.types import ChatRequest, ChatResponse, ChatStream, Json
 from caxton_llm.wire import openai_chat_client
 
 __all__ = ["Caxton", "TokenCount"]

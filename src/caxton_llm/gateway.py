@@ -14,13 +14,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from caxton_llm.errors import Attempt, DeadlineExceeded, FirstByteTimeout, LlmError, UnknownModel, UnsupportedFeature
+from caxton_llm.model_info import ModelInfo, ModelPrice
 from caxton_llm.observers.record import Observer, RequestRecord
 from caxton_llm.protocols import Clock, LlmProvider
 from caxton_llm.providers.prices import cost_usd
 from caxton_llm.routing.retry import RetryPolicy
 from caxton_llm.routing.timeouts import Timeouts
 from caxton_llm.streaming import Gathering, gathered
-from caxton_llm.types import ChatChunk, ChatRequest, ChatResponse, ChatStream, ModelInfo, ModelPrice, Usage
+from caxton_llm.types import ChatChunk, ChatRequest, ChatResponse, ChatStream, Usage
 
 __all__ = ["Gateway", "Route", "Target"]
 

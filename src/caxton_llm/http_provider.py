@@ -16,6 +16,7 @@ from caxton_llm.errors import (
     UnsupportedFeature,
 )
 from caxton_llm.media import inline_images
+from caxton_llm.model_info import ModelInfo
 from caxton_llm.protocols import (
     BlockingCredentials,
     Clock,
@@ -29,13 +30,7 @@ from caxton_llm.protocols import (
     WireResponse,
 )
 from caxton_llm.routing.timeouts import Timeouts
-from caxton_llm.types import (
-    ChatChunk,
-    ChatRequest,
-    ChatResponse,
-    ChatStream,
-    ModelInfo,
-)
+from caxton_llm.types import ChatChunk, ChatRequest, ChatResponse, ChatStream
 from caxton_llm.wire.failures import classify_failure
 from caxton_llm.wire.whole import chunk_of
 

@@ -9,15 +9,8 @@ from typing import Protocol, runtime_checkable
 from msgspec import Struct
 
 from caxton_llm.errors import LlmError
-from caxton_llm.types import (
-    ChatChunk,
-    ChatRequest,
-    ChatResponse,
-    ChatStream,
-    Json,
-    ModelInfo,
-    ParameterReport,
-)
+from caxton_llm.model_info import ModelInfo
+from caxton_llm.types import ChatChunk, ChatRequest, ChatResponse, ChatStream, Json, ParameterReport
 
 __all__ = [
     "BlockingCredentials",

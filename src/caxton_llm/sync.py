@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from caxton_llm.caxton import Caxton
-from caxton_llm.types import ChatChunk, ChatRequest, ChatResponse, ChatStream, Json, ModelInfo, ParameterReport, Usage
+from caxton_llm.model_info import ModelInfo
+from caxton_llm.types import ChatChunk, ChatRequest, ChatResponse, ChatStream, Json, ParameterReport, Usage
 
 __all__ = ["SyncCaxton", "SyncChatStream"]
 

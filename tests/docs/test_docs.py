@@ -10,16 +10,15 @@ import anthropic
 import openai
 import pytest
 import yaml
-from serving import running_gateway
 
 from caxton_llm.config.load import load_text
+from serving import running_gateway
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-ENVIRONMENT = {
-    name: "a-key"
-    for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "AZURE_OPENAI_API_KEY", "CUSTOM_LLM_TOKEN", "OLLAMA_API_KEY")
-}
+ENVIRONMENT = dict.fromkeys(
+    ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "AZURE_OPENAI_API_KEY", "CUSTOM_LLM_TOKEN", "OLLAMA_API_KEY"), "a-key"
+)
 
 
 def blocks(language: str) -> list[object]:

@@ -10,8 +10,8 @@ import httpx
 import pytest
 import pytest_asyncio
 import uvloop
-from chat_clients import ChatClient, clients_of
 
+from chat_clients import ChatClient, clients_of
 from live_gateway import QUICK_RETRIES, FakeProviders, LiveGateway, entries_for, gateway_with
 
 module_scoped = pytest_asyncio.fixture(scope="module", loop_scope="module")

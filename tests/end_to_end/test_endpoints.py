@@ -8,8 +8,8 @@ import anthropic
 import httpx
 import openai
 import pytest
-from chat_clients import ChatClient
 
+from chat_clients import ChatClient
 from live_gateway import ENTRIES, FakeProviders, LiveGateway, entries_for, gateway_with
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -47,7 +47,9 @@ async def test_both_packages_retrieve_one_model_and_are_told_what_exists_otherwi
 # -- counting -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("entry", "exactly"), [("claude", 3), ("vllm-llama", 3), ("openai-main", None), ("offline", None)])
+@pytest.mark.parametrize(
+    ("entry", "exactly"), [("claude", 3), ("vllm-llama", 3), ("openai-main", None), ("offline", None)]
+)
 async def test_tokens_are_counted_by_the_provider_where_it_counts_and_estimated_elsewhere(
     clients: dict[str, ChatClient], fakes: FakeProviders, entry: str, exactly: int | None
 ) -> None:

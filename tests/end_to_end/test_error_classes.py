@@ -7,8 +7,8 @@ import anthropic
 import openai
 import pytest
 import pytest_asyncio
-from chat_clients import ChatClient, problem_of
 
+from chat_clients import ChatClient, problem_of
 from fakes import FakeAnthropic, FakeAzure, FakeCustom, FakeOllama, FakeOpenAI, FakeVllm
 from live_gateway import ENTRIES, Entry, FakeProviders, LiveGateway, entries_for, gateway_with
 
@@ -175,7 +175,9 @@ async def test_an_html_page_with_any_status_is_told_by_its_title_only(
 
 
 @both_ways
-@pytest.mark.parametrize("body", [b"", b"{", b"null", b"[]", b"{}", b'"text"', b"\xff\xfe", b'{"choices": "x"}', b"[" * 9000])
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"null", b"[]", b"{}", b'"text"', b"\xff\xfe", b'{"choices": "x"}', b"[" * 9000]
+)
 async def test_an_answer_that_is_not_the_providers_format_is_malformed(
     client: ChatClient, body: bytes, streams: bool, fakes: FakeProviders
 ) -> None:

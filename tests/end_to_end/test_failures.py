@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from chat_clients import ChatClient, clients_of, problem_of
 
+from chat_clients import ChatClient, clients_of, problem_of
 from live_gateway import ENTRIES, QUICK_RETRIES, Entry, FakeProviders, LiveGateway, entries_for, gateway_with
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 import pytest
-from chat_clients import ChatClient, Told, problem_of
 
+from chat_clients import ChatClient, Told, problem_of
 from fakes import TINY_PNG, ToolCall, Usage
 from fakes.http_server import Received
 from live_gateway import ENTRIES, Entry, FakeProviders
@@ -165,7 +165,10 @@ async def test_parallel_calls_keep_their_arguments_and_results_apart(
     tools = [client.tool("get_weather", CITY), client.tool("get_hotels", CITY)]
     asked = client.user("use get_weather and use get_hotels")
     if entry.kind != "builtin":
-        calls = [ToolCall("get_weather", {"city": "Rome", "days": 2}), ToolCall("get_hotels", {"city": "Oslo", "days": 3})]
+        calls = [
+            ToolCall("get_weather", {"city": "Rome", "days": 2}),
+            ToolCall("get_hotels", {"city": "Oslo", "days": 3}),
+        ]
         fakes.behind(entry).reply(tools=calls, chunks=3)
     called = await client.ask(entry.name, [asked], tools=tools, streams=streams)
     assert [call.name for call in called.tools] == ["get_weather", "get_hotels"]
@@ -231,9 +234,7 @@ async def test_a_text_api_refuses_tools_and_images_before_anything_is_sent(
 
 @both_ways
 @pytest.mark.parametrize("entry", [entry for entry in ENTRIES if entry.images], ids=str)
-async def test_an_image_as_data_arrives(
-    client: ChatClient, entry: Entry, streams: bool, fakes: FakeProviders
-) -> None:
+async def test_an_image_as_data_arrives(client: ChatClient, entry: Entry, streams: bool, fakes: FakeProviders) -> None:
     told = await client.ask(entry.name, [client.user("look", IMAGE)], streams=streams)
     assert "image/png" in told.text
 

@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
-from chat_clients import ChatClient, Told
 
+from chat_clients import ChatClient, Told
 from live_gateway import FakeProviders
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

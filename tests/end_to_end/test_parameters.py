@@ -7,8 +7,8 @@ import anthropic
 import openai
 import pytest
 import pytest_asyncio
-from chat_clients import ChatClient
 
+from chat_clients import ChatClient
 from live_gateway import FakeProviders, LiveGateway, gateway_with
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -18,7 +18,11 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 async def gateway(shared_fakes: FakeProviders) -> AsyncIterator[LiveGateway]:
     """Each provider twice: lenient, which is the default, and strict."""
     keys = {
-        "openai": {"model": "gpt-5-mini", "base_url": shared_fakes.openai.base_url, "api_key": shared_fakes.openai.api_key},
+        "openai": {
+            "model": "gpt-5-mini",
+            "base_url": shared_fakes.openai.base_url,
+            "api_key": shared_fakes.openai.api_key,
+        },
         "anthropic": {
             "model": "claude-sonnet-4-6",
             "base_url": shared_fakes.anthropic.base_url,
@@ -54,7 +58,9 @@ def sampled(clients: dict[str, ChatClient]) -> openai.AsyncOpenAI:
 HELLO: Any = [{"role": "user", "content": "hello"}]
 
 
-async def test_a_request_that_needs_no_change_has_no_report(clients: dict[str, ChatClient], fakes: FakeProviders) -> None:
+async def test_a_request_that_needs_no_change_has_no_report(
+    clients: dict[str, ChatClient], fakes: FakeProviders
+) -> None:
     response = await sampled(clients).chat.completions.with_raw_response.create(
         model="vllm", messages=HELLO, max_tokens=9, temperature=0.5
     )
@@ -65,7 +71,9 @@ async def test_a_request_that_needs_no_change_has_no_report(clients: dict[str, C
 async def test_knobs_that_only_tune_are_dropped_and_reported(
     clients: dict[str, ChatClient], fakes: FakeProviders, streams: bool
 ) -> None:
-    answer = await clients["openai"].ask("anthropic", "hello", streams=streams, seed=7, logit_bias={"1": 2}, temperature=0.5)
+    answer = await clients["openai"].ask(
+        "anthropic", "hello", streams=streams, seed=7, logit_bias={"1": 2}, temperature=0.5
+    )
     assert {"seed", "logit_bias"} <= told(answer.headers)["dropped"]
     body = fakes.anthropic.last_request.json
     assert body["temperature"] == 0.5
@@ -123,9 +131,7 @@ async def test_strict_refuses_what_lenient_drops(
     assert next(iter(parameter)) in told(lenient.headers)["dropped"]
 
 
-async def test_a_client_of_anthropics_gets_the_report_too(
-    clients: dict[str, ChatClient], fakes: FakeProviders
-) -> None:
+async def test_a_client_of_anthropics_gets_the_report_too(clients: dict[str, ChatClient], fakes: FakeProviders) -> None:
     answer = await clients["anthropic"].ask("openai", "hello", extra_body={"top_k": 5}, metadata={"user_id": "u-1"})
     assert "top_k" in told(answer.headers)["dropped"]
     assert "top_k" not in fakes.openai.last_request.json

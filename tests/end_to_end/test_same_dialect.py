@@ -138,7 +138,10 @@ ANTHROPIC_EVENTS: list[tuple[bytes, bytes]] = [
         b'{"type":"message_start","message":{"id":"msg_1","type":"message","role":"assistant","model":"m-1","content":[],'
         b'"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":1,"output_tokens":1,"x":1.0}}}',
     ),
-    (b"content_block_start", b'{"type":"content_block_start","index":0,"content_block":{"type":"x_new_block","z":[ ]}}'),
+    (
+        b"content_block_start",
+        b'{"type":"content_block_start","index":0,"content_block":{"type":"x_new_block","z":[ ]}}',
+    ),
     (b"x_new_event", b'{"type":"x_new_event","anything":1.0}'),
     (b"content_block_stop", b'{"type":"content_block_stop","index":0}'),
     (

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from caxton_llm.model_info import ModelPrice
 from caxton_llm.providers.catalog import shipped_catalog
 from caxton_llm.providers.prices import EntryPrices, cost_usd
 from caxton_llm.providers.settings import ModelFacts, ProviderSettings
-from caxton_llm.types import CompletionTokensDetails, ModelPrice, PromptTokensDetails, Usage
+from caxton_llm.types import CompletionTokensDetails, PromptTokensDetails, Usage
 
 CATALOG = shipped_catalog()
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)

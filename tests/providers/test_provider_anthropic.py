@@ -6,10 +6,11 @@ import msgspec
 import pytest
 
 from caxton_llm.errors import ConfigurationError, MalformedResponse, ModelNotFound
+from caxton_llm.model_info import ModelInfo
 from caxton_llm.protocols import ProviderAdapter, Quirks, WireRequest, WireResponse
 from caxton_llm.providers import anthropic
 from caxton_llm.providers.settings import ProviderSettings
-from caxton_llm.types import ChatRequest, FunctionDefinition, Message, ModelInfo, Tool
+from caxton_llm.types import ChatRequest, FunctionDefinition, Message, Tool
 from caxton_llm.wire import anthropic_messages_client
 from recorded import interactions
 

@@ -7,11 +7,12 @@ from urllib.parse import parse_qs
 import pytest
 
 from caxton_llm.errors import Authentication, ConfigurationError, UnsupportedFeature
+from caxton_llm.model_info import ModelInfo
 from caxton_llm.protocols import BlockingCredentials, Credentials, ProviderAdapter, WireResponse
 from caxton_llm.providers import azure
 from caxton_llm.providers.azure_identity import MachineIdentity
 from caxton_llm.providers.settings import EntraId, ProviderSettings, SecretReference
-from caxton_llm.types import ChatRequest, ContentPart, FileInput, Message, ModelInfo
+from caxton_llm.types import ChatRequest, ContentPart, FileInput, Message
 from recorded import interactions
 
 RESOURCE = "https://r.openai.azure.com"

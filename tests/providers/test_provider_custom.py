@@ -7,11 +7,12 @@ import pytest
 import yaml
 
 from caxton_llm.errors import ConfigurationError, LlmError, MalformedResponse, RateLimited, UnsupportedFeature
+from caxton_llm.model_info import ModelInfo
 from caxton_llm.protocols import Origin, ProviderAdapter, WireResponse
 from caxton_llm.providers.credentials import OAuth2ClientCredentials
 from caxton_llm.providers.custom import CustomAdapter, adapter, credentials
 from caxton_llm.providers.settings import ProviderSettings
-from caxton_llm.types import ChatRequest, Message, ModelInfo
+from caxton_llm.types import ChatRequest, Message
 
 SPECIFICATION = """
 provider: "custom"

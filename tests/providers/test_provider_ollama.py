@@ -6,11 +6,12 @@ import msgspec
 import pytest
 
 from caxton_llm.errors import ConfigurationError, LlmError, MalformedResponse, ModelNotFound
+from caxton_llm.model_info import ModelInfo
 from caxton_llm.protocols import Origin, ProviderAdapter, WireResponse
 from caxton_llm.providers.catalog import merge
 from caxton_llm.providers.ollama import OllamaAdapter, adapter, credentials
 from caxton_llm.providers.settings import ProviderSettings
-from caxton_llm.types import ChatRequest, Message, ModelInfo
+from caxton_llm.types import ChatRequest, Message
 from recorded import interactions
 
 INFO = ModelInfo(id="llama3.1:8b", provider="ollama")

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from caxton_llm.errors import ConfigurationError, MalformedResponse, ModelNotFound, RateLimited
+from caxton_llm.model_info import ModelInfo, ParameterRules
 from caxton_llm.protocols import ProviderAdapter, Quirks, WireResponse
 from caxton_llm.providers import openai
 from caxton_llm.providers.settings import ProviderSettings
-from caxton_llm.types import ChatRequest, Message, ModelInfo, ParameterRules
+from caxton_llm.types import ChatRequest, Message
 from recorded import interactions
 
 

@@ -7,10 +7,11 @@ import msgspec
 import pytest
 
 from caxton_llm.errors import MalformedResponse, ModelNotFound, UnsupportedFeature
+from caxton_llm.model_info import ModelInfo
 from caxton_llm.protocols import ProviderAdapter, Quirks
 from caxton_llm.providers import vllm
 from caxton_llm.providers.settings import ProviderSettings
-from caxton_llm.types import ChatRequest, FunctionDefinition, Message, ModelInfo, RequestSource, Tool
+from caxton_llm.types import ChatRequest, FunctionDefinition, Message, RequestSource, Tool
 from caxton_llm.wire import openai_chat_client
 
 INFO = ModelInfo(id="org/model", provider="vllm")

@@ -48,7 +48,20 @@ def test_a_file_is_at_most_500_lines_and_says_what_it_owns(path: Path) -> None:
 
 
 def test_importing_the_package_loads_neither_a_server_nor_a_second_http_client() -> None:
-    heavy = ("aiohttp", "uvicorn", "starlette", "typer", "rich", "yaml", "pydantic", "genai_prices", "tiktoken", "numpy")
+    heavy = (
+        "aiohttp",
+        "uvicorn",
+        "starlette",
+        "typer",
+        "rich",
+        "yaml",
+        "pydantic",
+        "genai_prices",
+        "tiktoken",
+        "numpy",
+    )
     code = f"import sys, caxton_llm; print([name for name in {heavy!r} if name in sys.modules])"
-    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30).stdout
+    printed = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30
+    ).stdout
     assert printed.strip() == "[]"

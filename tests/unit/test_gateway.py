@@ -17,24 +17,14 @@ from caxton_llm.errors import (
     UnknownModel,
 )
 from caxton_llm.gateway import Gateway, Route, Target
+from caxton_llm.model_info import ModelInfo, ModelPrice
 from caxton_llm.observers.record import RequestRecord
 from caxton_llm.protocols import LlmProvider
 from caxton_llm.routing.retry import RetryPolicy
 from caxton_llm.routing.timeouts import Timeouts
 from caxton_llm.streaming import Gathering
 from caxton_llm.testing import FakeClock, FakeProvider
-from caxton_llm.types import (
-    ChatChunk,
-    ChatRequest,
-    ChatResponse,
-    ChatStream,
-    ChunkChoice,
-    Delta,
-    Message,
-    ModelInfo,
-    ModelPrice,
-    Usage,
-)
+from caxton_llm.types import ChatChunk, ChatRequest, ChatResponse, ChatStream, ChunkChoice, Delta, Message, Usage
 
 PRICE = ModelPrice(input=1_000_000.0, output=2_000_000.0)
 

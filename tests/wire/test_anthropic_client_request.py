@@ -456,6 +456,8 @@ def test_what_another_vendor_cannot_do_is_named_by_the_clients_own_path(path: st
 def test_whatever_a_client_sends_is_understood_or_refused(raw: bytes) -> None:
     try:
         request = anthropic_messages_client.decode_request(raw, {})
+        assert request.messages
+        encoded(request)
+        encoded(msgspec.structs.replace(request, source=None))
     except InvalidRequest:
         return
-    assert request.messages

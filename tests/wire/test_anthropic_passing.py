@@ -8,8 +8,8 @@ import pytest
 
 from anthropic_models import ADAPTIVE, ALWAYS_THINKS, BUDGETED, OLD, UNKNOWN, Sent, encoded
 from caxton_llm.errors import UnsupportedFeature
+from caxton_llm.model_info import ModelInfo
 from caxton_llm.protocols import Defaults, EncodeOptions, Quirks
-from caxton_llm.types import ModelInfo
 from caxton_llm.wire import anthropic_messages, anthropic_messages_client
 from recorded import interactions
 

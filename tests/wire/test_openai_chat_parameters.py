@@ -6,14 +6,9 @@ from typing import Any
 import pytest
 
 from caxton_llm.errors import InvalidRequest
+from caxton_llm.model_info import Capabilities, ParameterRules
 from caxton_llm.protocols import Defaults, Quirks
-from caxton_llm.types import (
-    Capabilities,
-    JsonSchemaFormat,
-    ParameterRules,
-    ResponseFormat,
-    StreamOptions,
-)
+from caxton_llm.types import JsonSchemaFormat, ResponseFormat, StreamOptions
 from openai_chat_requests import TOOL, USER, encode, from_client, from_elsewhere, from_library, refused, sent
 
 # -- parameters ---------------------------------------------------------------------------------------------------------

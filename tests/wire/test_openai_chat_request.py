@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from caxton_llm.errors import InvalidRequest
+from caxton_llm.model_info import ParameterRules
 from caxton_llm.protocols import Quirks
 from caxton_llm.types import (
     ChatRequest,
@@ -19,7 +20,6 @@ from caxton_llm.types import (
     ImageUrl,
     JsonSchemaFormat,
     Message,
-    ParameterRules,
     ResponseFormat,
     Tool,
     ToolCall,

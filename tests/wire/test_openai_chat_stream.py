@@ -189,7 +189,9 @@ def test_an_error_inside_the_stream_ends_it_after_the_chunks_before_it(broken: b
 
 
 def test_one_unreadable_event_inside_a_good_stream_is_skipped_with_a_warning() -> None:
-    chunks, decoder = run(chunk({"content": "a"}), event("{oops"), chunk({"content": "b"}), chunk({}, finish="stop"), DONE)
+    chunks, decoder = run(
+        chunk({"content": "a"}), event("{oops"), chunk({"content": "b"}), chunk({}, finish="stop"), DONE
+    )
     assert (text_of(chunks), len(decoder.warnings), decoder.failure) == ("ab", 1, None)
 
 

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from caxton_llm.errors import ConfigurationError, InvalidRequest, LlmError, UnsupportedFeature
+from caxton_llm.model_info import ModelInfo
 from caxton_llm.protocols import Defaults, EncodedChat, EncodeOptions, Quirks
 from caxton_llm.types import (
     ChatRequest,
@@ -17,7 +18,6 @@ from caxton_llm.types import (
     ImageUrl,
     JsonSchemaFormat,
     Message,
-    ModelInfo,
     RequestSource,
     ResponseFormat,
     Tool,

@@ -2,10 +2,10 @@
 
 from caxton_llm.builtin_provider import BuiltinProvider
 from caxton_llm.cli.screen import tokens
+from caxton_llm.model_info import ModelInfo, ModelPrice
 from caxton_llm.providers.catalog import shipped_catalog
 from caxton_llm.providers.prices import EntryPrices
 from caxton_llm.providers.settings import ProviderSettings
-from caxton_llm.types import ModelInfo, ModelPrice
 
 __all__ = ["COLUMNS", "cells", "known"]
 

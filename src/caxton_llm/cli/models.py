@@ -10,9 +10,10 @@ from caxton_llm.cli.facts import COLUMNS, cells, known
 from caxton_llm.cli.screen import Screen
 from caxton_llm.config.load import load_file
 from caxton_llm.config.locate import locate
+from caxton_llm.model_info import ModelInfo
 from caxton_llm.providers.catalog import shipped_catalog
 from caxton_llm.providers.settings import ProviderSettings
-from caxton_llm.types import Json, ModelInfo
+from caxton_llm.types import Json
 
 __all__ = ["show_catalogue", "show_names"]
 

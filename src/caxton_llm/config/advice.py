@@ -8,9 +8,9 @@ from caxton_llm.config.kinds import is_vendor_host
 from caxton_llm.config.problems import Problems
 from caxton_llm.config.schema import ConfigurationFile, LlmBlock, ProviderEntry
 from caxton_llm.errors import ConfigurationProblem
+from caxton_llm.model_info import ModelInfo
 from caxton_llm.providers.catalog import Catalog, shipped_catalog
 from caxton_llm.routing.timeouts import Timeouts
-from caxton_llm.types import ModelInfo
 
 __all__ = ["NOT_YET_APPLIED", "entry_warnings", "file_warnings"]
 

@@ -11,13 +11,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from caxton_llm.errors import MalformedResponse
+from caxton_llm.model_info import Capabilities, ModelInfo, ParameterRules
 from caxton_llm.protocols import Quirks, WireRequest
 from caxton_llm.providers.base_url import parse_base_url
 from caxton_llm.providers.chat_options import JSON_BODY, ChatOptions, entry_headers, sent_model
 from caxton_llm.providers.credentials import StaticCredentials
 from caxton_llm.providers.exchange import ChatExchange
 from caxton_llm.providers.settings import ProviderSettings
-from caxton_llm.types import Capabilities, ChatRequest, ModelInfo, ParameterRules
+from caxton_llm.types import ChatRequest
 from caxton_llm.wire import anthropic_messages
 
 __all__ = ["AnthropicAdapter", "adapter", "credentials"]

@@ -11,6 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from caxton_llm.errors import ConfigurationError, ConfigurationProblem, UnsupportedFeature
+from caxton_llm.model_info import ModelInfo
 from caxton_llm.protocols import Credentials, Origin, Quirks, WireRequest
 from caxton_llm.providers.azure_identity import MachineIdentity
 from caxton_llm.providers.base_url import parse_base_url
@@ -18,7 +19,7 @@ from caxton_llm.providers.chat_options import JSON_BODY, ChatOptions, entry_head
 from caxton_llm.providers.credentials import OAuth2ClientCredentials, StaticCredentials
 from caxton_llm.providers.exchange import ChatExchange
 from caxton_llm.providers.settings import EntraId, ProviderSettings, SecretReference
-from caxton_llm.types import ChatRequest, ModelInfo
+from caxton_llm.types import ChatRequest
 from caxton_llm.wire import openai_chat
 
 __all__ = ["AzureAdapter", "adapter", "credentials"]

@@ -15,8 +15,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from caxton_llm.errors import LlmError
+from caxton_llm.model_info import Capabilities, ModelInfo, ModelPrice, ParameterRules
 from caxton_llm.providers.settings import ModelFacts, ProviderSettings
-from caxton_llm.types import Capabilities, Json, ModelInfo, ModelPrice, ParameterRules
+from caxton_llm.types import Json
 
 __all__ = ["Catalog", "EntryModels", "merge", "shipped_catalog", "with_overrides"]
 

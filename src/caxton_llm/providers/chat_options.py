@@ -2,9 +2,9 @@
 
 from msgspec.structs import replace
 
+from caxton_llm.model_info import ModelInfo
 from caxton_llm.protocols import Defaults, EncodeOptions, Quirks
 from caxton_llm.providers.settings import ProviderSettings
-from caxton_llm.types import ModelInfo
 
 __all__ = ["JSON_BODY", "ChatOptions", "entry_headers", "sent_model"]
 

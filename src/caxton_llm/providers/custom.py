@@ -4,13 +4,14 @@ from typing import NoReturn, cast, get_args
 from urllib.parse import quote
 
 from caxton_llm.errors import ConfigurationError, ConfigurationProblem, UnsupportedFeature
+from caxton_llm.model_info import ModelInfo
 from caxton_llm.protocols import Credentials, EncodedChat, Quirks, WireRequest, WireResponse
 from caxton_llm.providers.base_url import parse_base_url
 from caxton_llm.providers.chat_options import JSON_BODY, ChatOptions, entry_headers, sent_model
 from caxton_llm.providers.credentials import OAuth2ClientCredentials, StaticCredentials, bearer
 from caxton_llm.providers.exchange import ChatExchange
 from caxton_llm.providers.settings import CustomApi, ProviderSettings, SecretReference
-from caxton_llm.types import ChatRequest, ChatResponse, FinishReason, Message, ModelInfo
+from caxton_llm.types import ChatRequest, ChatResponse, FinishReason, Message
 from caxton_llm.wire.text import TextApi, TextDialect
 from caxton_llm.wire.text_answer import TextAnswers
 from caxton_llm.wire.text_stream import TextStreamShape

@@ -4,7 +4,7 @@ import msgspec
 from msgspec import Struct
 
 from caxton_llm.errors import MalformedResponse, ModelNotFound
-from caxton_llm.types import ModelInfo
+from caxton_llm.model_info import ModelInfo
 
 __all__ = ["decode_listed_model"]
 

@@ -7,13 +7,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from caxton_llm.errors import MalformedResponse, UnsupportedFeature
+from caxton_llm.model_info import Capabilities, ModelInfo
 from caxton_llm.protocols import Quirks, WireRequest
 from caxton_llm.providers.base_url import parse_base_url
 from caxton_llm.providers.chat_options import JSON_BODY, ChatOptions, entry_headers, sent_model
 from caxton_llm.providers.credentials import StaticCredentials, bearer
 from caxton_llm.providers.exchange import ChatExchange
 from caxton_llm.providers.settings import ProviderSettings
-from caxton_llm.types import Capabilities, ChatRequest, Json, ModelInfo
+from caxton_llm.types import ChatRequest, Json
 from caxton_llm.wire import ollama_chat
 
 __all__ = ["OllamaAdapter", "adapter", "credentials"]

@@ -4,6 +4,7 @@ from typing import NoReturn
 from urllib.parse import quote
 
 from caxton_llm.errors import UnsupportedFeature
+from caxton_llm.model_info import ModelInfo
 from caxton_llm.protocols import Quirks, WireRequest
 from caxton_llm.providers.base_url import parse_base_url
 from caxton_llm.providers.chat_options import JSON_BODY, ChatOptions, entry_headers, sent_model
@@ -11,7 +12,7 @@ from caxton_llm.providers.credentials import StaticCredentials, bearer
 from caxton_llm.providers.exchange import ChatExchange
 from caxton_llm.providers.model_listing import decode_listed_model
 from caxton_llm.providers.settings import ProviderSettings
-from caxton_llm.types import ChatRequest, ModelInfo
+from caxton_llm.types import ChatRequest
 from caxton_llm.wire import openai_chat
 
 __all__ = ["OpenAIAdapter", "adapter", "credentials"]

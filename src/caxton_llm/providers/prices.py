@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from msgspec.structs import replace
 
+from caxton_llm.model_info import ModelInfo, ModelPrice
 from caxton_llm.providers.catalog import Catalog
 from caxton_llm.providers.settings import ProviderSettings
-from caxton_llm.types import ModelInfo, ModelPrice, Usage
+from caxton_llm.types import Usage
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo as ListedModel

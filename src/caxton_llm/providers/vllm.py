@@ -12,6 +12,7 @@ from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from caxton_llm.errors import MalformedResponse
+from caxton_llm.model_info import ModelInfo
 from caxton_llm.protocols import Quirks, WireRequest
 from caxton_llm.providers.base_url import parse_base_url
 from caxton_llm.providers.chat_options import JSON_BODY, ChatOptions, entry_headers, sent_model
@@ -19,7 +20,7 @@ from caxton_llm.providers.credentials import StaticCredentials, bearer
 from caxton_llm.providers.exchange import ChatExchange
 from caxton_llm.providers.model_listing import decode_listed_model
 from caxton_llm.providers.settings import ProviderSettings
-from caxton_llm.types import ChatRequest, Json, ModelInfo
+from caxton_llm.types import ChatRequest, Json
 from caxton_llm.wire import openai_chat
 from caxton_llm.wire.parameters import ParameterNotes
 

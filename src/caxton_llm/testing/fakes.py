@@ -6,8 +6,9 @@ from collections.abc import AsyncGenerator, Iterable, Mapping
 from msgspec.structs import replace
 
 from caxton_llm.errors import LlmError
+from caxton_llm.model_info import ModelInfo
 from caxton_llm.protocols import TransportResponse, WireRequest, WireResponse
-from caxton_llm.types import ChatChunk, ChatRequest, ChatResponse, ChatStream, Choice, Message, ModelInfo, Usage
+from caxton_llm.types import ChatChunk, ChatRequest, ChatResponse, ChatStream, Choice, Message, Usage
 from caxton_llm.wire.whole import chunk_of
 
 __all__ = ["FakeClock", "FakeProvider", "ScriptedTransport"]

@@ -7,7 +7,8 @@ caller sees text and a natural end. JSON without a schema exists only as an inst
 from msgspec import Struct
 
 from caxton_llm.errors import InvalidRequest
-from caxton_llm.types import ChatRequest, Json, JsonSchemaFormat, ModelInfo
+from caxton_llm.model_info import ModelInfo
+from caxton_llm.types import ChatRequest, Json, JsonSchemaFormat
 from caxton_llm.wire.anthropic_messages_schema import fit_schema
 from caxton_llm.wire.anthropic_messages_tools import ToolPlan, forces_a_tool
 from caxton_llm.wire.parameters import ParameterNotes

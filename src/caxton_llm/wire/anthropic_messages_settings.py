@@ -7,8 +7,9 @@ meaning, and what the configuration asks for gives way to what the caller asks f
 from msgspec import Struct
 
 from caxton_llm.errors import InvalidRequest
+from caxton_llm.model_info import ModelInfo
 from caxton_llm.protocols import EncodeOptions
-from caxton_llm.types import ChatRequest, Json, ModelInfo
+from caxton_llm.types import ChatRequest, Json
 from caxton_llm.wire.anthropic_messages_thinking import ThinkingPlan, adapt_thinking, think_with_effort
 from caxton_llm.wire.anthropic_messages_turns import Ending
 from caxton_llm.wire.parameters import ParameterNotes

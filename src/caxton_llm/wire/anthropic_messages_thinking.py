@@ -7,7 +7,8 @@ accepts comes from `ParameterRules` and nowhere else. An effort that a model lac
 from msgspec import Struct
 
 from caxton_llm.errors import InvalidRequest
-from caxton_llm.types import Json, ModelInfo
+from caxton_llm.model_info import ModelInfo
+from caxton_llm.types import Json
 from caxton_llm.wire.parameters import ParameterNotes
 
 __all__ = ["ThinkingPlan", "adapt_thinking", "budget_effort", "fit_effort", "think_with_effort"]

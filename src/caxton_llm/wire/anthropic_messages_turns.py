@@ -15,7 +15,8 @@ import msgspec
 from msgspec import Raw, Struct, field
 
 from caxton_llm.errors import InvalidRequest, UnsupportedFeature
-from caxton_llm.types import Capabilities, ContentPart, FunctionCall, Json, Message, ModelInfo
+from caxton_llm.model_info import Capabilities, ModelInfo
+from caxton_llm.types import ContentPart, FunctionCall, Json, Message
 from caxton_llm.wire.data_url import parse_data_url, sniff_image_type
 from caxton_llm.wire.parameters import ParameterNotes
 

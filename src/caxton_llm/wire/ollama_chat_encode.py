@@ -9,8 +9,9 @@ import msgspec
 from msgspec import Raw
 
 from caxton_llm.errors import InvalidRequest, UnsupportedFeature
+from caxton_llm.model_info import ModelInfo
 from caxton_llm.protocols import EncodedChat, EncodeOptions, Restore
-from caxton_llm.types import ChatRequest, Json, ModelInfo, ResponseFormat
+from caxton_llm.types import ChatRequest, Json, ResponseFormat
 from caxton_llm.wire.accepted import without_refused
 from caxton_llm.wire.legacy_functions import modernized
 from caxton_llm.wire.ollama_chat_messages import Conversation, encode_messages, encode_tools, has_signed_thinking

@@ -10,16 +10,8 @@ import msgspec
 from msgspec import Raw, Struct, field
 
 from caxton_llm.errors import InvalidRequest, UnsupportedFeature
-from caxton_llm.types import (
-    Capabilities,
-    ContentPart,
-    FunctionCall,
-    FunctionDefinition,
-    Json,
-    Message,
-    Tool,
-    ToolCall,
-)
+from caxton_llm.model_info import Capabilities
+from caxton_llm.types import ContentPart, FunctionCall, FunctionDefinition, Json, Message, Tool, ToolCall
 from caxton_llm.wire.data_url import parse_data_url
 
 __all__ = ["Conversation", "OllamaMessage", "OllamaTool", "encode_messages", "encode_tools", "has_signed_thinking"]

@@ -8,12 +8,13 @@ import msgspec
 from caxton_llm.cli.demo.plan import Plan
 from caxton_llm.config.locate import is_set
 from caxton_llm.errors import ConfigurationError, LlmError
+from caxton_llm.model_info import ModelInfo, ModelPrice
 from caxton_llm.protocols import Origin, Transport, WireRequest
 from caxton_llm.providers.catalog import shipped_catalog
 from caxton_llm.providers.prices import EntryPrices
 from caxton_llm.providers.settings import ProviderSettings
 from caxton_llm.transport.lean import LeanTransport
-from caxton_llm.types import Json, ModelInfo, ModelPrice
+from caxton_llm.types import Json
 
 __all__ = ["OLLAMA", "live_plan"]
 

@@ -5,7 +5,8 @@ from msgspec import Struct
 
 from caxton_llm.cli.demo.clients import AnthropicClient, OpenAiClient
 from caxton_llm.cli.screen import money
-from caxton_llm.types import Json, ModelPrice
+from caxton_llm.model_info import ModelPrice
+from caxton_llm.types import Json
 
 __all__ = ["QUESTION", "TOOL_QUESTION", "Plan", "offline_plan"]
 
