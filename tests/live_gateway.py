@@ -6,7 +6,7 @@ production.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -156,11 +156,12 @@ def entries_for(fakes: FakeProviders) -> list[dict[str, Json]]:
 
 
 class LiveGateway:
-    """A running gateway: `url` is its address, `app` the application."""
+    """A running gateway: `url` is its address, `app` the application, `stop` what a signal to end does."""
 
-    def __init__(self, app: GatewayApp, url: str) -> None:
+    def __init__(self, app: GatewayApp, url: str, stop: Callable[[], None]) -> None:
         self.app = app
         self.url = url
+        self.stop = stop
 
 
 @contextlib.asynccontextmanager
@@ -172,13 +173,18 @@ async def gateway_with(configuration: Mapping[str, Json]) -> AsyncIterator[LiveG
     sock = listening_socket(server.config)
     url = address_of(sock)
     serving = asyncio.create_task(server.serve(sockets=[sock]))
+
+    def stop() -> None:
+        app.accepting = False
+        server.should_exit = True
+
     try:
         async with asyncio.timeout(_START_S):
             while not server.started:
                 if serving.done():
                     serving.result()
                 await asyncio.sleep(0)
-        yield LiveGateway(app, url)
+        yield LiveGateway(app, url, stop)
     finally:
-        server.should_exit = True
+        stop()
         await serving

@@ -10,6 +10,7 @@ import openai
 import pytest
 
 from chat_clients import ChatClient
+from metrics_page import samples
 from live_gateway import ENTRIES, FakeProviders, LiveGateway, entries_for, gateway_with
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -105,16 +106,6 @@ SPECIFIED = {
     "caxton_llm_token_usage_total": {"provider", "type"},
     "caxton_llm_errors_total": {"provider", "error_type"},
 }
-
-
-def samples(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
-    """Every sample of a metrics page: its name and labels, and its value."""
-    found = {}
-    for line in text.splitlines():
-        if match := re.fullmatch(r"(\w+)(?:\{(.*)\})? (\S+)", line):
-            name, labels, value = match.groups()
-            found[name, tuple(sorted(re.findall(r'(\w+)="([^"]*)"', labels or "")))] = float(value)
-    return found
 
 
 async def test_metrics_have_the_names_and_labels_of_the_specification(

@@ -168,10 +168,20 @@ def test_an_effort_in_anthropics_own_words_is_fitted_and_its_neighbours_stay() -
     assert "thinking" not in sent.body
 
 
-@pytest.mark.parametrize("extra", [{"thinking": "yes"}, {"output_config": "high"}, {"output_config": {"effort": 3}}])
-def test_thinking_of_the_wrong_type_is_the_callers_mistake(extra: dict[str, Any]) -> None:
-    with pytest.raises(InvalidRequest):
-        encoded(user("q", extra=extra))
+@pytest.mark.parametrize(
+    ("extra", "param"),
+    [
+        ({"thinking": "yes"}, "thinking"),
+        ({"thinking": {"type": ["enabled"]}}, "thinking.type"),
+        ({"thinking": {"type": "enabled", "budget_tokens": "many"}}, "thinking.budget_tokens"),
+        ({"output_config": "high"}, "output_config"),
+        ({"output_config": {"effort": 3}}, "output_config.effort"),
+    ],
+)
+def test_thinking_of_the_wrong_type_is_the_callers_mistake(extra: dict[str, Any], param: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        encoded(user("q", extra=extra), BUDGETED)
+    assert caught.value.param == param
 
 
 def answered_call(thinking_blocks: Any = None) -> list[Message]:

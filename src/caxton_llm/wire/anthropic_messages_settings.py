@@ -109,8 +109,7 @@ def _plan_thinking(
     thinking = _object_field(request, "thinking")
     effort = (_object_field(request, "output_config") or {}).get("effort")
     if thinking is not None or effort is not None:
-        if effort is not None and not isinstance(effort, str):
-            raise InvalidRequest("output_config.effort must be a string", param="output_config.effort")
+        _check_thinking(thinking, effort)
         return adapt_thinking(thinking, effort, options.model, notes)
     if request.reasoning_effort is not None:
         return think_with_effort(request.reasoning_effort, options.model, notes, reported=True)
@@ -121,6 +120,15 @@ def _plan_thinking(
         notes.strip("reasoning_effort", "configured, but not possible together with what the request asks for")
         return ThinkingPlan()
     return plan
+
+
+def _check_thinking(thinking: dict[str, Json] | None, effort: Json) -> None:
+    if effort is not None and not isinstance(effort, str):
+        raise InvalidRequest("output_config.effort must be a string", param="output_config.effort")
+    if thinking is not None and not isinstance(thinking.get("type"), str):
+        raise InvalidRequest("thinking.type must be a string", param="thinking.type")
+    if thinking is not None and not isinstance(thinking.get("budget_tokens"), int | None):
+        raise InvalidRequest("thinking.budget_tokens must be a whole number", param="thinking.budget_tokens")
 
 
 def _object_field(request: ChatRequest, name: str) -> dict[str, Json] | None:
