@@ -7,6 +7,7 @@ import httpx2
 from anthropic.types import Message as AnthropicMessage
 
 from caxton_llm.types import (
+    ChatRequest,
     ChatResponse,
     Choice,
     CompletionTokensDetails,
@@ -16,7 +17,7 @@ from caxton_llm.types import (
     ToolCall,
     Usage,
 )
-from caxton_llm.wire import anthropic_messages_client
+from caxton_llm.wire.anthropic_messages import client as anthropic_messages_client
 
 __all__ = ["USAGE", "asked", "call", "client", "dumped", "read_stream", "read_whole", "response"]
 
@@ -45,7 +46,7 @@ def asked() -> dict[str, Any]:
 
 
 def read_whole(response: ChatResponse) -> AnthropicMessage:
-    with client(anthropic_messages_client.encode_response(response)) as vendor:
+    with client(anthropic_messages_client.encode_response(response, ChatRequest(messages=[]))) as vendor:
         message: AnthropicMessage = vendor.messages.create(**asked())
     return message
 

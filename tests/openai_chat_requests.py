@@ -9,7 +9,8 @@ from caxton_llm.errors import UnsupportedFeature
 from caxton_llm.model_info import Capabilities, ModelInfo, ParameterRules
 from caxton_llm.protocols import Defaults, EncodedChat, EncodeOptions, Quirks
 from caxton_llm.types import ChatRequest, Message, RequestSource
-from caxton_llm.wire import openai_chat, openai_chat_client
+from caxton_llm.wire import openai_chat
+from caxton_llm.wire.openai_chat import client as openai_chat_client
 
 __all__ = ["TOOL", "USER", "encode", "from_client", "from_elsewhere", "from_library", "options", "refused", "sent"]
 

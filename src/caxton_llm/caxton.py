@@ -18,7 +18,7 @@ from caxton_llm.observers.record import Observer
 from caxton_llm.protocols import LlmProvider
 from caxton_llm.tokens import estimate_prompt_tokens
 from caxton_llm.types import ChatRequest, ChatResponse, ChatStream, Json
-from caxton_llm.wire import openai_chat_client
+from caxton_llm.wire.openai_chat import client as openai_chat_client
 
 __all__ = ["Caxton", "TokenCount"]
 

@@ -260,7 +260,10 @@ class ClientDialect(Protocol):
     def decode_request(self, body: bytes, headers: Mapping[str, str]) -> ChatRequest:
         """Raises `InvalidRequest` with the path of the field."""
 
-    def encode_response(self, response: ChatResponse) -> bytes: ...
+    def client_path(self, path: str, request: ChatRequest) -> str:
+        """The path of a field of the common model as the client wrote it: messages may be numbered otherwise there."""
+
+    def encode_response(self, response: ChatResponse, request: ChatRequest) -> bytes: ...
 
     def encoder(self, request: ChatRequest, *, stream_dialect: str, stream_model: str) -> StreamEncoder: ...
 

@@ -379,7 +379,12 @@ async def test_what_is_no_http_is_answered_or_closed(
 
 # -- anything -----------------------------------------------------------------------------------------------------------
 
-SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"], "additionalProperties": False}
+SCHEMA = {
+    "type": "object",
+    "properties": {"city": {"type": "string"}},
+    "required": ["city"],
+    "additionalProperties": False,
+}
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 CACHED = {"cache_control": {"type": "ephemeral"}}
 THOUGHT = {"type": "thinking", "thinking": "Hm.", "signature": "c2ln"}
@@ -389,21 +394,43 @@ OPENAI_TURNS: list[list[Any]] = [
     [{"role": "system", "content": "Be brief."}],
     [{"role": "developer", "content": [{"type": "text", "text": "Be brief.", **CACHED}]}],
     [USER],
-    [{"role": "user", "name": "me", "content": [{"type": "text", "text": "a", **CACHED}, {"type": "text", "text": "b"}]}],
+    [
+        {
+            "role": "user",
+            "name": "me",
+            "content": [{"type": "text", "text": "a", **CACHED}, {"type": "text", "text": "b"}],
+        }
+    ],
     [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}}]}],
-    [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://x.invalid/a.png", "detail": "low"}}]}],
+    [
+        {
+            "role": "user",
+            "content": [{"type": "image_url", "image_url": {"url": "https://x.invalid/a.png", "detail": "low"}}],
+        }
+    ],
     [{"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}]}],
-    [{"role": "user", "content": [{"type": "file", "file": {"file_data": "data:application/pdf;base64,AAAA", "filename": "a"}}]}],
+    [
+        {
+            "role": "user",
+            "content": [{"type": "file", "file": {"file_data": "data:application/pdf;base64,AAAA", "filename": "a"}}],
+        }
+    ],
     [{"role": "assistant", "content": "Hi", "reasoning_content": "Hm.", "thinking_blocks": [THOUGHT, REDACTED]}],
     [{"role": "assistant", "content": [{"type": "text", "text": "Hi"}], "refusal": None}],
     [{"role": "assistant", "refusal": "No."}],
     [ASSISTANT, {"role": "tool", "tool_call_id": "c1", "content": "1"}],
     [
-        {**ASSISTANT, "tool_calls": [CALL, {"id": "c2", "type": "function", "function": {"name": "f", "arguments": "[1"}}]},
+        {
+            **ASSISTANT,
+            "tool_calls": [CALL, {"id": "c2", "type": "function", "function": {"name": "f", "arguments": "[1"}}],
+        },
         {"role": "tool", "tool_call_id": "c2", "content": [{"type": "text", "text": "2"}]},
         {"role": "tool", "tool_call_id": "c1", "content": ""},
     ],
-    [{"role": "assistant", "function_call": {"name": "f", "arguments": "{}"}}, {"role": "function", "name": "f", "content": "1"}],
+    [
+        {"role": "assistant", "function_call": {"name": "f", "arguments": "{}"}},
+        {"role": "function", "name": "f", "content": "1"},
+    ],
 ]
 OPENAI_FIELDS: dict[str, list[Any]] = {
     "max_completion_tokens": [5],
@@ -439,15 +466,28 @@ OPENAI_FIELDS: dict[str, list[Any]] = {
 ANTHROPIC_TURNS: list[list[Any]] = [
     [USER],
     [{"role": "user", "content": [{"type": "text", "text": "a", **CACHED}, {"type": "text", "text": "b"}]}],
-    [{"role": "user", "content": [{"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}}]}],
+    [
+        {
+            "role": "user",
+            "content": [{"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}}],
+        }
+    ],
     [{"role": "user", "content": [{"type": "image", "source": {"type": "url", "url": "https://x.invalid/a.png"}}]}],
-    [{"role": "user", "content": [{"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "a"}}]}],
+    [
+        {
+            "role": "user",
+            "content": [{"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "a"}}],
+        }
+    ],
     [{"role": "user", "content": [{"type": "document", "title": "t", "source": {"type": "file", "file_id": "f"}}]}],
     [{"role": "system", "content": "Be brief."}],
     [{"role": "assistant", "content": "Hi"}],
     [{"role": "assistant", "content": [THOUGHT, REDACTED, {"type": "text", "text": "Hi", "citations": None}]}],
     [{"role": "assistant", "content": [{"type": "server_tool_use", "id": "s1", "name": "web_search", "input": {}}]}],
-    [USE, {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c1", "content": "1", "is_error": True}]}],
+    [
+        USE,
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c1", "content": "1", "is_error": True}]},
+    ],
     [
         USE,
         {
@@ -466,8 +506,15 @@ ANTHROPIC_FIELDS: dict[str, list[Any]] = {
     "top_k": [5],
     "stop_sequences": [["x"]],
     "metadata": [{"user_id": "u"}],
-    "tools": [[{"name": "f", "input_schema": SCHEMA, **CACHED}], [{"type": "web_search_20250305", "name": "web_search"}]],
-    "tool_choice": [{"type": "auto", "disable_parallel_tool_use": True}, {"type": "any"}, {"type": "tool", "name": "f"}],
+    "tools": [
+        [{"name": "f", "input_schema": SCHEMA, **CACHED}],
+        [{"type": "web_search_20250305", "name": "web_search"}],
+    ],
+    "tool_choice": [
+        {"type": "auto", "disable_parallel_tool_use": True},
+        {"type": "any"},
+        {"type": "tool", "name": "f"},
+    ],
     "thinking": [{"type": "enabled", "budget_tokens": 1024}, {"type": "adaptive"}, {"type": "disabled"}],
     "output_config": [{"effort": "low"}, {"format": {"type": "json_schema", "schema": SCHEMA}}],
     "service_tier": ["auto"],

@@ -10,17 +10,19 @@ import httpx
 import openai
 import pytest
 import pytest_asyncio
-from chat_clients import ChatClient, problem_of
-from metrics_page import samples
 
+from chat_clients import ChatClient, problem_of
 from fakes.script import Reply
 from live_gateway import ENTRIES, Entry, FakeProviders, LiveGateway, entries_for, gateway_with
+from metrics_page import samples
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 HELLO: Any = [{"role": "user", "content": "hello there you"}]
 PROVIDERS = [
-    entry for entry in ENTRIES if entry.name in ("openai-main", "azure-key", "claude", "vllm-llama", "ollama-llama", "text-api")
+    entry
+    for entry in ENTRIES
+    if entry.name in ("openai-main", "azure-key", "claude", "vllm-llama", "ollama-llama", "text-api")
 ]
 TRANSPORTS = ("lean", "aiohttp")
 
@@ -106,7 +108,9 @@ class Flood(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if not self._begun:
             self._begun = True
-            self._transport.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
+            self._transport.write(
+                b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+            )
             self._flooding.writable.set()
             self._task = asyncio.get_running_loop().create_task(self._flood())
 
@@ -166,7 +170,13 @@ async def test_a_client_that_does_not_read_stops_the_provider_and_not_the_memory
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Flood(flooding), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    entry = {"provider": "openai", "model": "m", "base_url": f"http://127.0.0.1:{port}", "api_key": "k", "transport": transport}
+    entry = {
+        "provider": "openai",
+        "model": "m",
+        "base_url": f"http://127.0.0.1:{port}",
+        "api_key": "k",
+        "transport": transport,
+    }
     async with gateway_with({"llm": {"providers": [entry]}}) as running:
         host, gateway_port = running.url.removeprefix("http://").split(":")
         with socket.create_connection((host, int(gateway_port))) as client:

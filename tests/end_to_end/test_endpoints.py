@@ -10,8 +10,8 @@ import openai
 import pytest
 
 from chat_clients import ChatClient
-from metrics_page import samples
 from live_gateway import ENTRIES, FakeProviders, LiveGateway, entries_for, gateway_with
+from metrics_page import samples
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

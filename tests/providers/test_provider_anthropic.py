@@ -11,7 +11,7 @@ from caxton_llm.protocols import ProviderAdapter, Quirks, WireRequest, WireRespo
 from caxton_llm.providers import anthropic
 from caxton_llm.providers.settings import ProviderSettings
 from caxton_llm.types import ChatRequest, FunctionDefinition, Message, Tool
-from caxton_llm.wire import anthropic_messages_client
+from caxton_llm.wire.anthropic_messages import client as anthropic_messages_client
 from recorded import interactions
 
 INFO = ModelInfo(id="claude-haiku-4-5", provider="anthropic", max_output_tokens=64_000)

@@ -12,7 +12,7 @@ from caxton_llm.protocols import ProviderAdapter, Quirks
 from caxton_llm.providers import vllm
 from caxton_llm.providers.settings import ProviderSettings
 from caxton_llm.types import ChatRequest, FunctionDefinition, Message, RequestSource, Tool
-from caxton_llm.wire import openai_chat_client
+from caxton_llm.wire.openai_chat import client as openai_chat_client
 
 INFO = ModelInfo(id="org/model", provider="vllm")
 USER = {"role": "user", "content": "hi"}

@@ -224,7 +224,7 @@ def test_no_bytes_crash_a_connection(loop: asyncio.AbstractEventLoop, noise: byt
     try:
         exchange.result()
     except LlmError as error:
-        assert isinstance(error, StreamInterrupted | MalformedResponse)  # noqa: PT017 - a whole response is right, too
+        assert isinstance(error, StreamInterrupted | MalformedResponse)
     assert len(exchange.owner.ended) == exchange.owner.lost == 1
 
 

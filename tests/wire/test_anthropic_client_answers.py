@@ -29,10 +29,12 @@ from caxton_llm.errors import (
 )
 from caxton_llm.protocols import Restore
 from caxton_llm.types import (
+    ChatRequest,
     ChatResponse,
     Message,
 )
-from caxton_llm.wire import anthropic_messages, anthropic_messages_client
+from caxton_llm.wire import anthropic_messages
+from caxton_llm.wire.anthropic_messages import client as anthropic_messages_client
 from recorded import interactions
 
 # -- whole answers ------------------------------------------------------------------------------------------------------
@@ -40,7 +42,8 @@ from recorded import interactions
 
 def test_an_answer_of_the_same_dialect_goes_out_as_it_came() -> None:
     recorded = interactions("anthropic__test_multiple_parallel_tool_calls")[0].body
-    assert anthropic_messages_client.encode_response(anthropic_messages.decode_chat(recorded, Restore())) == recorded
+    answer = anthropic_messages.decode_chat(recorded, Restore())
+    assert anthropic_messages_client.encode_response(answer, ChatRequest(messages=[])) == recorded
 
 
 def test_an_answer_of_another_vendor_is_a_message() -> None:

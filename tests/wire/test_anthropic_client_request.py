@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from anthropic_models import encoded
 from caxton_llm.errors import InvalidRequest, UnsupportedFeature
 from caxton_llm.types import ChatRequest, Message
-from caxton_llm.wire import anthropic_messages_client
+from caxton_llm.wire.anthropic_messages import client as anthropic_messages_client
 from recorded import interactions
 
 HI = {"role": "user", "content": "Hi"}

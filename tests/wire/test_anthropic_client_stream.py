@@ -25,7 +25,7 @@ from caxton_llm.types import (
     Usage,
 )
 from caxton_llm.wire import anthropic_messages
-from caxton_llm.wire.anthropic_messages_client_stream import AnthropicStreamEncoder
+from caxton_llm.wire.anthropic_messages.client.stream import AnthropicStreamEncoder
 from caxton_llm.wire.sse import SseDecoder
 from caxton_llm.wire.whole import chunk_of
 from recorded import interactions

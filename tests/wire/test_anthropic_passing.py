@@ -10,7 +10,8 @@ from anthropic_models import ADAPTIVE, ALWAYS_THINKS, BUDGETED, OLD, UNKNOWN, Se
 from caxton_llm.errors import UnsupportedFeature
 from caxton_llm.model_info import ModelInfo
 from caxton_llm.protocols import Defaults, EncodeOptions, Quirks
-from caxton_llm.wire import anthropic_messages, anthropic_messages_client
+from caxton_llm.wire import anthropic_messages
+from caxton_llm.wire.anthropic_messages import client as anthropic_messages_client
 from recorded import interactions
 
 

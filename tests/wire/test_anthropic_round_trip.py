@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from anthropic_models import BUDGETED, UNKNOWN, encoded
 from caxton_llm.types import ChatRequest
-from caxton_llm.wire import anthropic_messages_client
+from caxton_llm.wire.anthropic_messages import client as anthropic_messages_client
 
 
 def without_source(**fields: Any) -> ChatRequest:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from caxton_llm.wire.anthropic_messages_schema import fit_schema
+from caxton_llm.wire.anthropic_messages.schema import fit_schema
 
 CLOSED: dict[str, Any] = {"type": "object", "properties": {"a": {"type": "string"}}, "additionalProperties": False}
 

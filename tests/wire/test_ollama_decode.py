@@ -20,7 +20,7 @@ from caxton_llm.errors import (
 from caxton_llm.protocols import Restore, WireResponse
 from caxton_llm.types import ChatResponse
 from caxton_llm.wire import ollama_chat
-from caxton_llm.wire.ollama_chat_encode import OllamaRestore
+from caxton_llm.wire.ollama_chat.encode import OllamaRestore
 
 
 def answer(message: dict[str, Any] | None = None, **fields: Any) -> bytes:

@@ -9,7 +9,7 @@ from caxton_llm.errors import InvalidRequest, UnsupportedFeature
 from caxton_llm.model_info import ModelInfo, ParameterRules
 from caxton_llm.protocols import Defaults, Quirks
 from caxton_llm.types import ChatRequest, ContentPart, ImageUrl, JsonSchemaFormat, Message, ResponseFormat
-from caxton_llm.wire.ollama_chat_encode import OllamaRestore
+from caxton_llm.wire.ollama_chat.encode import OllamaRestore
 from ollama_calls import HELLO, WEATHER, encoded, info, refusal, sent
 
 # -- parameters ---------------------------------------------------------------------------------------------------------

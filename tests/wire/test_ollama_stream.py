@@ -11,8 +11,8 @@ from caxton_llm.errors import LlmError, MalformedResponse, ProviderFailure, Stre
 from caxton_llm.protocols import Restore
 from caxton_llm.types import ChatChunk, Delta, Json, ToolCallDelta
 from caxton_llm.wire import ollama_chat
-from caxton_llm.wire.ollama_chat_decode import OllamaStreamDecoder
-from caxton_llm.wire.ollama_chat_encode import OllamaRestore
+from caxton_llm.wire.ollama_chat.decode import OllamaStreamDecoder
+from caxton_llm.wire.ollama_chat.encode import OllamaRestore
 
 
 def line(content: str = "", *, done: bool = False, fields: dict[str, Json] | None = None, **message: Json) -> bytes:

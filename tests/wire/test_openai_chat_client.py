@@ -23,7 +23,8 @@ from caxton_llm.types import (
     ToolCall,
     Usage,
 )
-from caxton_llm.wire import openai_chat, openai_chat_client
+from caxton_llm.wire import openai_chat
+from caxton_llm.wire.openai_chat import client as openai_chat_client
 from recorded import interactions
 
 USER = {"role": "user", "content": "hi"}
@@ -222,14 +223,16 @@ def response(**fields: Any) -> ChatResponse:
 
 
 def encoded(answer: ChatResponse, request: ChatRequest | None = None) -> dict[str, Any]:
-    body: dict[str, Any] = json.loads(openai_chat_client.encode_response(answer, request))
+    body: dict[str, Any] = json.loads(openai_chat_client.encode_response(answer, request or ChatRequest(messages=[])))
     openai_types.ChatCompletion.model_validate(body)
     return body
 
 
 def test_an_answer_of_the_same_dialect_goes_out_as_it_came() -> None:
     body = interactions("azure__test_azure_provider_call")[0].body
-    assert openai_chat_client.encode_response(openai_chat.decode_chat(body, Restore())) == body
+    assert (
+        openai_chat_client.encode_response(openai_chat.decode_chat(body, Restore()), ChatRequest(messages=[])) == body
+    )
 
 
 def test_an_answer_of_another_dialect_has_the_whole_openai_shape() -> None:
@@ -318,7 +321,7 @@ def test_a_written_answer_is_read_back_as_the_same(message: Message, finish: str
     answer = response(
         message=message, finish_reason=finish, usage=Usage(prompt_tokens=1, completion_tokens=2, total_tokens=3)
     )
-    read = openai_chat.decode_chat(openai_chat_client.encode_response(answer), Restore())
+    read = openai_chat.decode_chat(openai_chat_client.encode_response(answer, ChatRequest(messages=[])), Restore())
     assert (read.id, read.model, read.created, read.choices, read.usage) == (
         answer.id,
         answer.model,

@@ -22,8 +22,9 @@ from caxton_llm.types import (
     ToolCallDelta,
     Usage,
 )
-from caxton_llm.wire import openai_chat, openai_chat_client
-from caxton_llm.wire.openai_chat_encoder import OpenAIStreamEncoder
+from caxton_llm.wire import openai_chat
+from caxton_llm.wire.openai_chat import client as openai_chat_client
+from caxton_llm.wire.openai_chat.client.encoder import OpenAIStreamEncoder
 from recorded import interactions
 
 DONE = b"data: [DONE]\n\n"

@@ -24,7 +24,8 @@ from caxton_llm.types import (
     Tool,
     ToolCall,
 )
-from caxton_llm.wire import openai_chat, openai_chat_client
+from caxton_llm.wire import openai_chat
+from caxton_llm.wire.openai_chat import client as openai_chat_client
 from openai_chat_requests import (
     TOOL,
     USER,

@@ -21,7 +21,7 @@ from caxton_llm.errors import (
 from caxton_llm.protocols import Restore
 from caxton_llm.types import ChatChunk
 from caxton_llm.wire import openai_chat
-from caxton_llm.wire.openai_chat_stream import OpenAIStreamDecoder
+from caxton_llm.wire.openai_chat.stream import OpenAIStreamDecoder
 from recorded import interactions
 
 DONE = b"data: [DONE]\n\n"

@@ -22,8 +22,8 @@ from caxton_llm.errors import (
 from caxton_llm.protocols import WireResponse
 from caxton_llm.types import ChatChunk, ChatResponse
 from caxton_llm.wire.text import TextApi, TextDialect
-from caxton_llm.wire.text_answer import TextAnswers, TextRestore
-from caxton_llm.wire.text_stream import TextStreamDecoder, TextStreamShape
+from caxton_llm.wire.text.answer import TextAnswers, TextRestore
+from caxton_llm.wire.text.stream import TextStreamDecoder, TextStreamShape
 
 RESTORE = TextRestore(model="custom-model-v1")
 FULL = TextAnswers(

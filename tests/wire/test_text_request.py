@@ -24,8 +24,8 @@ from caxton_llm.types import (
     ToolCall,
 )
 from caxton_llm.wire.text import TextApi, TextDialect
-from caxton_llm.wire.text_paths import ABSENT, build, missing, read
-from caxton_llm.wire.text_stream import TextStreamShape
+from caxton_llm.wire.text.paths import ABSENT, build, missing, read
+from caxton_llm.wire.text.stream import TextStreamShape
 
 HELLO = [Message(role="user", content="Hello")]
 CONVERSATION = [

@@ -13,8 +13,8 @@ from caxton_llm.providers.exchange import ChatExchange
 from caxton_llm.providers.settings import CustomApi, ProviderSettings, SecretReference
 from caxton_llm.types import ChatRequest, ChatResponse, FinishReason, Message
 from caxton_llm.wire.text import TextApi, TextDialect
-from caxton_llm.wire.text_answer import TextAnswers
-from caxton_llm.wire.text_stream import TextStreamShape
+from caxton_llm.wire.text.answer import TextAnswers
+from caxton_llm.wire.text.stream import TextStreamShape
 
 __all__ = ["CustomAdapter", "adapter", "credentials"]
 

@@ -16,7 +16,8 @@ from caxton_llm.observers.prometheus import PrometheusObserver
 from caxton_llm.server.chat import ChatEndpoint, CountEndpoint
 from caxton_llm.server.exchange import HttpExchange, Receive, Scope, Send
 from caxton_llm.server.headers import error_headers, new_request_id
-from caxton_llm.wire import anthropic_messages_client, openai_chat_client
+from caxton_llm.wire.anthropic_messages import client as anthropic_messages_client
+from caxton_llm.wire.openai_chat import client as openai_chat_client
 
 __all__ = ["GatewayApp"]
 

@@ -33,14 +33,17 @@ class ChatEndpoint:
         async with answer_errors(exchange, self._dialect, request_id):
             body = await exchange.body(self._limit)
             request = self._dialect.decode_request(body, exchange.headers())
-            if request.stream:
-                await self._stream(exchange, request, request_id, arrived)
-            else:
-                await self._complete(exchange, request, request_id, arrived)
+            answer = self._stream if request.stream else self._complete
+            try:
+                await answer(exchange, request, request_id, arrived)
+            except LlmError as error:
+                if error.param is not None:
+                    error.param = self._dialect.client_path(error.param, request)
+                raise
 
     async def _complete(self, exchange: HttpExchange, request: ChatRequest, request_id: str, arrived: float) -> None:
         response = await exchange.while_connected(lambda: self._caxton.gateway.complete(request))
-        body = self._dialect.encode_response(response)
+        body = self._dialect.encode_response(response, request)
         deprecation = self._caxton.deprecation(request.model)
         headers = response_headers(response, request_id, time.perf_counter() - arrived, deprecation)
         await exchange.respond(200, headers, body)

@@ -16,7 +16,7 @@ from msgspec import Raw, Struct, field
 
 from caxton_llm.errors import LlmError
 from caxton_llm.types import ChatChunk, ChunkChoice, Delta, FinishReason, Json, ToolCallDelta, Usage
-from caxton_llm.wire.anthropic_messages_client_response import (
+from caxton_llm.wire.anthropic_messages.client.response import (
     encode_error,
     message_id,
     stop_fields,

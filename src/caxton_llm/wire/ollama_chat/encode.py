@@ -14,7 +14,7 @@ from caxton_llm.protocols import EncodedChat, EncodeOptions, Restore
 from caxton_llm.types import ChatRequest, Json, ResponseFormat
 from caxton_llm.wire.accepted import without_refused
 from caxton_llm.wire.legacy_functions import modernized
-from caxton_llm.wire.ollama_chat_messages import Conversation, encode_messages, encode_tools, has_signed_thinking
+from caxton_llm.wire.ollama_chat.messages import Conversation, encode_messages, encode_tools, has_signed_thinking
 from caxton_llm.wire.parameters import ParameterNotes
 
 __all__ = ["OllamaRestore", "encode_chat"]

@@ -12,8 +12,8 @@ from msgspec import Raw
 
 from caxton_llm.protocols import EncodeOptions
 from caxton_llm.types import ChatRequest, Json
-from caxton_llm.wire.anthropic_messages_settings import SAMPLING, Settings
-from caxton_llm.wire.anthropic_messages_turns import is_replayable
+from caxton_llm.wire.anthropic_messages.settings import SAMPLING, Settings
+from caxton_llm.wire.anthropic_messages.turns import is_replayable
 from caxton_llm.wire.parameters import ParameterNotes
 
 __all__ = ["forwarded_betas", "passed_fields"]

@@ -9,8 +9,8 @@ from msgspec import Struct
 from caxton_llm.errors import InvalidRequest
 from caxton_llm.model_info import ModelInfo
 from caxton_llm.types import ChatRequest, Json, JsonSchemaFormat
-from caxton_llm.wire.anthropic_messages_schema import fit_schema
-from caxton_llm.wire.anthropic_messages_tools import ToolPlan, forces_a_tool
+from caxton_llm.wire.anthropic_messages.schema import fit_schema
+from caxton_llm.wire.anthropic_messages.tools import ToolPlan, forces_a_tool
 from caxton_llm.wire.parameters import ParameterNotes
 
 __all__ = ["AnswerFormat", "plan_format"]

@@ -4,10 +4,10 @@ The `anthropic` package and everything else made for that API can talk to us, wh
 """
 
 from caxton_llm.types import ChatRequest
-from caxton_llm.wire.anthropic_messages_client_request import client_path, decode_count_request, decode_request
-from caxton_llm.wire.anthropic_messages_client_response import encode_count, encode_error, encode_response
-from caxton_llm.wire.anthropic_messages_client_stream import AnthropicStreamEncoder
-from caxton_llm.wire.anthropic_messages_response import DIALECT
+from caxton_llm.wire.anthropic_messages.client.request import client_path, decode_count_request, decode_request
+from caxton_llm.wire.anthropic_messages.client.response import encode_count, encode_error, encode_response
+from caxton_llm.wire.anthropic_messages.client.stream import AnthropicStreamEncoder
+from caxton_llm.wire.anthropic_messages.response import DIALECT
 
 __all__ = [
     "client_path",

@@ -10,8 +10,8 @@ from caxton_llm.errors import InvalidRequest
 from caxton_llm.model_info import ModelInfo
 from caxton_llm.protocols import EncodeOptions
 from caxton_llm.types import ChatRequest, Json
-from caxton_llm.wire.anthropic_messages_thinking import ThinkingPlan, adapt_thinking, think_with_effort
-from caxton_llm.wire.anthropic_messages_turns import Ending
+from caxton_llm.wire.anthropic_messages.thinking import ThinkingPlan, adapt_thinking, think_with_effort
+from caxton_llm.wire.anthropic_messages.turns import Ending
 from caxton_llm.wire.parameters import ParameterNotes
 
 __all__ = ["SAMPLING", "Settings", "plan_settings", "refused_names"]

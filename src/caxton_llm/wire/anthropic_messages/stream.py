@@ -21,7 +21,7 @@ from caxton_llm.types import (
     Json,
     ToolCallDelta,
 )
-from caxton_llm.wire.anthropic_messages_response import (
+from caxton_llm.wire.anthropic_messages.response import (
     NOT_JSON,
     RedactedBlock,
     StopDetails,

@@ -23,8 +23,8 @@ from caxton_llm.errors import (
     RequestTooLarge,
     UnknownModel,
 )
-from caxton_llm.types import ChatResponse, FinishReason, Json, Message, ToolCall, Usage
-from caxton_llm.wire.anthropic_messages_response import DIALECT
+from caxton_llm.types import ChatRequest, ChatResponse, FinishReason, Json, Message, ToolCall, Usage
+from caxton_llm.wire.anthropic_messages.response import DIALECT
 
 __all__ = [
     "encode_count",
@@ -59,7 +59,7 @@ _ERROR_TYPES: tuple[tuple[tuple[type[LlmError], ...], str], ...] = (
 )
 
 
-def encode_response(response: ChatResponse) -> bytes:
+def encode_response(response: ChatResponse, request: ChatRequest) -> bytes:  # noqa: ARG001 - part of the contract
     """A whole answer; of several choices the first, because a client of this dialect cannot ask for more."""
     if response.dialect == DIALECT and response.wire is not None:
         return response.wire

@@ -15,12 +15,12 @@ from msgspec.structs import replace
 from caxton_llm.errors import InvalidRequest
 from caxton_llm.protocols import EncodedChat, EncodeOptions, Restore
 from caxton_llm.types import ChatRequest, Json
-from caxton_llm.wire.anthropic_messages_format import AnswerFormat, plan_format
-from caxton_llm.wire.anthropic_messages_passing import forwarded_betas, passed_fields
-from caxton_llm.wire.anthropic_messages_response import DIALECT
-from caxton_llm.wire.anthropic_messages_settings import Settings, plan_settings, refused_names
-from caxton_llm.wire.anthropic_messages_tools import forces_a_tool, names_on_wire, plan_tools
-from caxton_llm.wire.anthropic_messages_turns import Conversation, encode_conversation, ending_of
+from caxton_llm.wire.anthropic_messages.format import AnswerFormat, plan_format
+from caxton_llm.wire.anthropic_messages.passing import forwarded_betas, passed_fields
+from caxton_llm.wire.anthropic_messages.response import DIALECT
+from caxton_llm.wire.anthropic_messages.settings import Settings, plan_settings, refused_names
+from caxton_llm.wire.anthropic_messages.tools import forces_a_tool, names_on_wire, plan_tools
+from caxton_llm.wire.anthropic_messages.turns import Conversation, encode_conversation, ending_of
 from caxton_llm.wire.conversation import check_conversation
 from caxton_llm.wire.legacy_functions import modernized
 from caxton_llm.wire.parameters import ParameterNotes

@@ -18,8 +18,8 @@ from msgspec.structs import replace
 
 from caxton_llm.errors import LlmError
 from caxton_llm.types import ChatChunk, ChatRequest, ChunkChoice, Delta, FunctionCallDelta, Json, ToolCallDelta, Usage
-from caxton_llm.wire.openai_chat_error import encode_error
-from caxton_llm.wire.openai_chat_usage import usage_value
+from caxton_llm.wire.openai_chat.client.error import encode_error
+from caxton_llm.wire.openai_chat.usage import usage_value
 
 __all__ = ["OpenAIStreamEncoder", "speaks_functions"]
 

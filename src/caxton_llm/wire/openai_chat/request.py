@@ -13,7 +13,7 @@ from caxton_llm.protocols import EncodedChat, EncodeOptions, Restore
 from caxton_llm.types import ChatRequest, Json, ResponseFormat
 from caxton_llm.wire.conversation import check_conversation
 from caxton_llm.wire.legacy_functions import modernized
-from caxton_llm.wire.openai_chat_messages import (
+from caxton_llm.wire.openai_chat.messages import (
     MessageChanges,
     built_messages,
     built_tools,
@@ -23,7 +23,7 @@ from caxton_llm.wire.openai_chat_messages import (
     renamed_choice,
     tool_names,
 )
-from caxton_llm.wire.openai_chat_parameters import Body, apply_parameters, check_capabilities
+from caxton_llm.wire.openai_chat.parameters import Body, apply_parameters, check_capabilities
 from caxton_llm.wire.parameters import ParameterNotes
 from caxton_llm.wire.tool_names import wire_tool_names
 

@@ -5,7 +5,7 @@ from msgspec import Struct
 from caxton_llm.errors import InvalidRequest
 from caxton_llm.model_info import ModelInfo
 from caxton_llm.types import ChatRequest, FunctionDefinition, Json, Tool
-from caxton_llm.wire.anthropic_messages_schema import fit_schema
+from caxton_llm.wire.anthropic_messages.schema import fit_schema
 from caxton_llm.wire.parameters import ParameterNotes
 from caxton_llm.wire.tool_names import wire_tool_names
 

@@ -5,9 +5,9 @@ How a client of it is served stands in `anthropic_messages_client`.
 
 from caxton_llm.errors import LlmError
 from caxton_llm.protocols import Restore, WireResponse
-from caxton_llm.wire.anthropic_messages_request import encode_chat, encode_count
-from caxton_llm.wire.anthropic_messages_response import DIALECT, decode_chat
-from caxton_llm.wire.anthropic_messages_stream import AnthropicStreamDecoder
+from caxton_llm.wire.anthropic_messages.request import encode_chat, encode_count
+from caxton_llm.wire.anthropic_messages.response import DIALECT, decode_chat
+from caxton_llm.wire.anthropic_messages.stream import AnthropicStreamDecoder
 from caxton_llm.wire.failures import classify_failure
 
 __all__ = ["classify", "decode_chat", "encode_chat", "encode_count", "name", "stream_decoder"]

@@ -31,7 +31,7 @@ from caxton_llm.types import (
 from caxton_llm.wire.error_body import describe_html
 from caxton_llm.wire.failures import classify_error_value
 from caxton_llm.wire.ndjson import NdjsonDecoder
-from caxton_llm.wire.ollama_chat_encode import OllamaRestore
+from caxton_llm.wire.ollama_chat.encode import OllamaRestore
 from caxton_llm.wire.think_tags import ThinkSplitter
 
 __all__ = ["OllamaStreamDecoder", "decode_chat"]

@@ -25,10 +25,10 @@ from caxton_llm.types import (
     ResponseFormat,
     Tool,
 )
-from caxton_llm.wire.anthropic_messages_client_invalid import invalid_body, invalid_field
-from caxton_llm.wire.anthropic_messages_client_turns import Turn, client_path_of, decode_turns
-from caxton_llm.wire.anthropic_messages_response import DIALECT
-from caxton_llm.wire.anthropic_messages_thinking import budget_effort
+from caxton_llm.wire.anthropic_messages.client.invalid import invalid_body, invalid_field
+from caxton_llm.wire.anthropic_messages.client.turns import Turn, client_path_of, decode_turns
+from caxton_llm.wire.anthropic_messages.response import DIALECT
+from caxton_llm.wire.anthropic_messages.thinking import budget_effort
 
 __all__ = ["client_path", "decode_count_request", "decode_request"]
 

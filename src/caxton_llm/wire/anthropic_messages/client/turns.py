@@ -12,7 +12,7 @@ from msgspec import Raw, Struct
 
 from caxton_llm.errors import InvalidRequest
 from caxton_llm.types import ContentPart, FileInput, FunctionCall, ImageUrl, Json, Message, ToolCall
-from caxton_llm.wire.anthropic_messages_client_invalid import invalid_field
+from caxton_llm.wire.anthropic_messages.client.invalid import invalid_field
 from caxton_llm.wire.conversation import check_conversation
 
 __all__ = ["Turn", "client_path_of", "decode_turns"]

@@ -14,12 +14,12 @@ from caxton_llm.errors import InvalidRequest
 from caxton_llm.types import ChatRequest, ChatResponse, Choice, Json, RequestSource, Usage
 from caxton_llm.wire.conversation import check_conversation
 from caxton_llm.wire.legacy_functions import modernized
-from caxton_llm.wire.openai_chat_encoder import OpenAIStreamEncoder, speaks_functions
-from caxton_llm.wire.openai_chat_error import encode_error
-from caxton_llm.wire.openai_chat_parameters import COMMON_FIELDS
-from caxton_llm.wire.openai_chat_usage import usage_value
+from caxton_llm.wire.openai_chat.client.encoder import OpenAIStreamEncoder, speaks_functions
+from caxton_llm.wire.openai_chat.client.error import encode_error
+from caxton_llm.wire.openai_chat.parameters import COMMON_FIELDS
+from caxton_llm.wire.openai_chat.usage import usage_value
 
-__all__ = ["decode_request", "encode_error", "encode_response", "encoder", "name"]
+__all__ = ["client_path", "decode_request", "encode_error", "encode_response", "encoder", "name"]
 
 name = "openai_chat"
 
@@ -115,14 +115,19 @@ def _check_values(request: ChatRequest) -> None:
 # -- answers ------------------------------------------------------------------------------------------------------------
 
 
-def encode_response(response: ChatResponse, request: ChatRequest | None = None) -> bytes:
+def client_path(path: str, request: ChatRequest) -> str:  # noqa: ARG001 - part of the contract
+    """The path itself: the common model has this dialect's shape."""
+    return path
+
+
+def encode_response(response: ChatResponse, request: ChatRequest) -> bytes:
     """The body of a whole answer: the provider's own where it speaks this dialect, else written from the common model.
 
-    With the `request`, a client that sent the deprecated `functions` gets a `function_call` back.
+    A client that sent the deprecated `functions` gets a `function_call` back.
     """
     if response.wire is not None and response.dialect == name:
         return response.wire
-    legacy = request is not None and speaks_functions(request)
+    legacy = speaks_functions(request)
     body: dict[str, Json] = {
         "id": response.id,
         "object": "chat.completion",

@@ -6,8 +6,8 @@ Always the native API: its OpenAI-compatible side cannot set the size of the con
 from caxton_llm.errors import LlmError
 from caxton_llm.protocols import Restore, WireResponse
 from caxton_llm.wire.failures import classify_failure
-from caxton_llm.wire.ollama_chat_decode import OllamaStreamDecoder, decode_chat
-from caxton_llm.wire.ollama_chat_encode import encode_chat
+from caxton_llm.wire.ollama_chat.decode import OllamaStreamDecoder, decode_chat
+from caxton_llm.wire.ollama_chat.encode import encode_chat
 
 __all__ = ["classify", "decode_chat", "encode_chat", "name", "stream_decoder"]
 

@@ -3,9 +3,9 @@
 from caxton_llm.errors import LlmError
 from caxton_llm.protocols import Restore, WireResponse
 from caxton_llm.wire.failures import classify_failure
-from caxton_llm.wire.openai_chat_request import encode_chat
-from caxton_llm.wire.openai_chat_response import decode_chat
-from caxton_llm.wire.openai_chat_stream import OpenAIStreamDecoder
+from caxton_llm.wire.openai_chat.request import encode_chat
+from caxton_llm.wire.openai_chat.response import decode_chat
+from caxton_llm.wire.openai_chat.stream import OpenAIStreamDecoder
 
 __all__ = ["classify", "decode_chat", "encode_chat", "name", "stream_decoder"]
 

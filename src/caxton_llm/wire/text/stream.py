@@ -10,8 +10,8 @@ from caxton_llm.types import ChatChunk, ChunkChoice, Delta, FinishReason, Json, 
 from caxton_llm.wire.failures import classify_error_value
 from caxton_llm.wire.ndjson import NdjsonDecoder
 from caxton_llm.wire.sse import SseDecoder
-from caxton_llm.wire.text_answer import TextAnswers, TextRestore, as_text, decode_json, identity
-from caxton_llm.wire.text_paths import ABSENT, missing, read
+from caxton_llm.wire.text.answer import TextAnswers, TextRestore, as_text, decode_json, identity
+from caxton_llm.wire.text.paths import ABSENT, missing, read
 from caxton_llm.wire.whole import chunk_of
 
 __all__ = ["TextStreamDecoder", "TextStreamShape"]

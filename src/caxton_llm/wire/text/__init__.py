@@ -16,10 +16,10 @@ from caxton_llm.types import ChatRequest, ChatResponse, Json
 from caxton_llm.wire.accepted import without_refused
 from caxton_llm.wire.failures import classify_failure
 from caxton_llm.wire.parameters import ParameterNotes
-from caxton_llm.wire.text_answer import TextAnswers, TextRestore, decode_json
-from caxton_llm.wire.text_paths import ABSENT, build, read
-from caxton_llm.wire.text_prompt import Turn, read_turns, split_system, transcript
-from caxton_llm.wire.text_stream import TextStreamDecoder, TextStreamShape
+from caxton_llm.wire.text.answer import TextAnswers, TextRestore, decode_json
+from caxton_llm.wire.text.paths import ABSENT, build, read
+from caxton_llm.wire.text.prompt import Turn, read_turns, split_system, transcript
+from caxton_llm.wire.text.stream import TextStreamDecoder, TextStreamShape
 
 __all__ = ["TextApi", "TextDialect"]
 

@@ -15,7 +15,7 @@ from caxton_llm.protocols import Restore
 from caxton_llm.types import ChatResponse, Choice, Json, Message, ToolCall
 from caxton_llm.wire.error_body import describe_html
 from caxton_llm.wire.failures import classify_error_value
-from caxton_llm.wire.openai_chat_shapes import (
+from caxton_llm.wire.openai_chat.shapes import (
     WireAnswer,
     WireCall,
     WireChoice,

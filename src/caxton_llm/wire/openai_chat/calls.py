@@ -8,7 +8,7 @@ fragment.
 import msgspec
 
 from caxton_llm.types import FunctionCallDelta, ToolCallDelta
-from caxton_llm.wire.openai_chat_shapes import WireCall, WireFunction, arguments_text, synthetic_call_id
+from caxton_llm.wire.openai_chat.shapes import WireCall, WireFunction, arguments_text, synthetic_call_id
 
 __all__ = ["CallFragments"]
 

@@ -16,9 +16,9 @@ from caxton_llm.protocols import Restore
 from caxton_llm.types import ChatChunk, ChunkChoice, Delta, FinishReason, FunctionCallDelta, Json, ToolCallDelta
 from caxton_llm.wire.error_body import describe_html
 from caxton_llm.wire.failures import classify_error_value
-from caxton_llm.wire.openai_chat_calls import CallFragments
-from caxton_llm.wire.openai_chat_response import UNREADABLE, rename_calls
-from caxton_llm.wire.openai_chat_shapes import (
+from caxton_llm.wire.openai_chat.calls import CallFragments
+from caxton_llm.wire.openai_chat.response import UNREADABLE, rename_calls
+from caxton_llm.wire.openai_chat.shapes import (
     WireChunk,
     WireChunkChoice,
     WireMessage,

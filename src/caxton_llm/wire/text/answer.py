@@ -11,7 +11,7 @@ from caxton_llm.protocols import Restore
 from caxton_llm.types import ChatResponse, Choice, FinishReason, Json, Message, Usage
 from caxton_llm.wire.error_body import describe_html
 from caxton_llm.wire.failures import classify_error_value
-from caxton_llm.wire.text_paths import ABSENT, missing, read
+from caxton_llm.wire.text.paths import ABSENT, missing, read
 
 __all__ = ["TextAnswers", "TextRestore", "as_text", "decode_json", "identity"]
 
