@@ -142,7 +142,7 @@ async def test_a_client_of_anthropics_gets_the_report_too(clients: dict[str, Cha
         await client.messages.create(model="ollama-strict", max_tokens=5, messages=HELLO, metadata={"user_id": "u"})
     problem: Any = caught.value.body
     assert (problem["type"], problem["error"]["type"]) == ("error", "invalid_request_error")
-    assert problem["error"]["param"] in ("metadata", "user")
+    assert problem["error"]["param"] == "metadata.user_id"
 
 
 async def test_the_entrys_defaults_speak_where_the_caller_is_silent(

@@ -108,7 +108,7 @@ def test_what_is_not_known_is_null_which_the_vendors_client_bears() -> None:
     assert read.usage.input_tokens is None
     assert read.usage.output_tokens is None
     assert read.content == []
-    assert b'"input_tokens":null' in anthropic_messages_client.encode_response(bare)
+    assert b'"input_tokens":null' in anthropic_messages_client.encode_response(bare, ChatRequest(messages=[]))
 
 
 # -- errors -------------------------------------------------------------------------------------------------------------
