@@ -61,7 +61,8 @@ def assemble(
     configuration = resolve_secrets(configuration, environ=environ)
     transports = _Transports()
     catalog = shipped_catalog()
-    targets = {entry.name: _target(entry, catalog, transports) for entry in configuration.all_entries}
+    priced = configuration.monitoring.cost_tracking
+    targets = {entry.name: _target(entry, catalog, transports, priced=priced) for entry in configuration.all_entries}
     routes = _routes(configuration, targets)
     streaming = configuration.streaming
     return Assembly(
@@ -108,7 +109,7 @@ class _Transports:
         return list(self._by_settings.values())
 
 
-def _target(entry: Entry, catalog: Catalog, transports: _Transports) -> Target:
+def _target(entry: Entry, catalog: Catalog, transports: _Transports, *, priced: bool) -> Target:
     describe = EntryModels(catalog, entry.settings)
     prices = EntryPrices(catalog, entry.settings)
     return Target(
@@ -119,8 +120,12 @@ def _target(entry: Entry, catalog: Catalog, transports: _Transports) -> Target:
         timeouts=entry.timeouts,
         retry=entry.retry,
         describe=lambda model: prices.fill(describe(model)),
-        price=prices,
+        price=prices if priced else _unpriced,
     )
+
+
+def _unpriced(_model: str) -> None:
+    """`monitoring.cost_tracking: false`: every cost is unknown."""
 
 
 def _provider(entry: Entry, describe: EntryModels, transports: _Transports) -> LlmProvider:

@@ -30,7 +30,7 @@ class GatewayApp:
     `accepting` is false while the server drains: `/health/ready` then answers 503, so that a load balancer looks elsewhere.
     """
 
-    def __init__(self, caxton: Caxton, metrics: PrometheusObserver, *, max_body_bytes: int) -> None:
+    def __init__(self, caxton: Caxton, metrics: PrometheusObserver | None, *, max_body_bytes: int) -> None:
         self._caxton = caxton
         self._metrics = metrics
         self.accepting = True
@@ -112,7 +112,10 @@ class GatewayApp:
         }
         return _json(body, status=200 if ready else 503)
 
-    async def _render_metrics(self, _request: Request) -> Response:
+    async def _render_metrics(self, request: Request) -> Response:
+        if self._metrics is None:
+            off = InvalidRequest("metrics are switched off (llm.monitoring.metrics_enabled)", code="unknown_url")
+            return _error(request, off, status=404)
         return Response(self._metrics.render(), headers={"content-type": self._metrics.content_type})
 
 

@@ -34,8 +34,8 @@ def make_app(configuration: Configuration, *, metrics_folder: str | None = None)
 
     `metrics_folder` is where several processes keep their metrics, so that any of them can show the sums.
     """
-    metrics = PrometheusObserver(shared_folder=metrics_folder)
-    caxton = Caxton(configuration, observers=(metrics,))
+    metrics = PrometheusObserver(shared_folder=metrics_folder) if configuration.monitoring.metrics_enabled else None
+    caxton = Caxton(configuration, observers=(metrics,) if metrics else ())
     return GatewayApp(caxton, metrics, max_body_bytes=configuration.server.max_body_bytes)
 
 
