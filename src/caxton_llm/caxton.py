@@ -88,7 +88,12 @@ class Caxton:
 
     async def get_model_info(self, model: str = "default") -> ModelInfo:
         """What is known of a model, each fact with its source; asks the provider where it tells."""
-        return await self.provider(model).get_model_info()
+        route = self.gateway.resolve(model)
+        provider = route.target.provider
+        if not isinstance(provider, HttpProvider):
+            return await provider.get_model_info()
+        await provider.model_info(route.model)
+        return route.target.describe(route.model)  # what was just learned, with the price
 
     async def count_tokens(self, request: ChatRequest) -> TokenCount:
         """The prompt tokens of a request, by the provider's own count where it has one."""

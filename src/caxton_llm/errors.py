@@ -129,6 +129,11 @@ class LlmError(Exception):
         self.request_id = self.request_id or request_id
         return self
 
+    def hide(self, secret: str) -> None:
+        """Take out a secret that a provider has repeated in its message."""
+        self.message = self.message.replace(secret, "***")
+        self.args = (self.message,)
+
     def __str__(self) -> str:
         where = [f"{name} {value}" for name, value in self._where() if value is not None]
         return f"{self.message} ({', '.join(where)})" if where else self.message

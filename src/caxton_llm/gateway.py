@@ -109,7 +109,7 @@ class Gateway:
             raise
         response.provider = response.provider or route.target.name
         response.attempts = len(times.attempts) + 1
-        response.cost_usd = cost_usd(route.target.price(route.model), response.usage)
+        response.cost_usd = _cost(route, response.model, response.usage)
         self._record(route, times, "success", usage=response.usage, cost=response.cost_usd, streamed=False)
         return response
 
@@ -243,28 +243,36 @@ class Gateway:
             stream.usage = source.usage
             stream.warnings = source.warnings
             stream.model = source.model
-        stream.cost_usd = cost_usd(route.target.price(route.model), stream.usage)
+        stream.cost_usd = _cost(route, stream.model, stream.usage)
         self._record(route, times, "success", usage=stream.usage, cost=stream.cost_usd, streamed=True)
 
     def _record_broken(
         self, route: Route, times: _Clocked, source: ChatStream | None, received: int, error: BaseException
     ) -> None:
         usage = source.usage if source is not None else None
+        answered = source.model if source is not None else ""
         if usage is None and received:
             usage = Usage(completion_tokens=max(1, received // _CHARACTERS_PER_TOKEN), estimated=True)
-        self._record_failure(route, times, error, streamed=True, usage=usage)
+        self._record_failure(route, times, error, streamed=True, usage=usage, answered=answered)
 
     # -- records --------------------------------------------------------------------------------------------------------
 
     def _record_failure(
-        self, route: Route, times: _Clocked, error: BaseException, *, streamed: bool, usage: Usage | None = None
+        self,
+        route: Route,
+        times: _Clocked,
+        error: BaseException,
+        *,
+        streamed: bool,
+        usage: Usage | None = None,
+        answered: str = "",
     ) -> None:
         kind = error.kind if isinstance(error, LlmError) else None
         if kind is None:
             gone = isinstance(error, asyncio.CancelledError | GeneratorExit)
             kind = "cancelled" if gone else "internal"
         status = "cancelled" if kind == "cancelled" else "error"
-        cost = cost_usd(route.target.price(route.model), usage)
+        cost = _cost(route, answered, usage)
         self._record(route, times, status, usage=usage, cost=cost, streamed=streamed, error_kind=kind)
 
     def _record(
@@ -294,6 +302,12 @@ class Gateway:
         )
         for observer in self._observers:
             observer.finished(record)
+
+
+def _cost(route: Route, answered: str, usage: Usage | None) -> float | None:
+    """By the price of the model that was asked for; a deployment's name has none, but the answer tells what is behind it."""
+    price = route.target.price(route.model) or (route.target.price(answered) if answered else None)
+    return cost_usd(price, usage)
 
 
 def _for_model(request: ChatRequest, model: str) -> ChatRequest:

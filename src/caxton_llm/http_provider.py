@@ -39,6 +39,9 @@ __all__ = ["HttpProvider"]
 _END_GRACE_S = 5.0
 """How long to wait for usage and the end marker once every choice has finished: some servers send neither."""
 
+_SHORTEST_SECRET = 8
+"""Shorter keys are words that servers of one's own are given where any key will do; hiding them would spoil messages."""
+
 _REQUEST_ID_HEADERS = ("x-request-id", "request-id", "apim-request-id", "x-ms-request-id")
 _SSE_DIALECTS = frozenset({"openai_chat", "anthropic_messages"})
 
@@ -104,9 +107,7 @@ class HttpProvider:
             answer = exchange.decode(whole)
             self._check_version(answer.model, answer.warnings)
         except LlmError as error:
-            raise error.locate(
-                provider=self.adapter.name, model=request.model, request_id=request_id
-            ) from error.__cause__
+            raise self._told(error, request.model, request_id) from error.__cause__
         answer.provider = self.adapter.name
         answer.created = answer.created or int(time.time())  # not every dialect tells it, every client expects it
         answer.request_id = request_id
@@ -124,15 +125,7 @@ class HttpProvider:
 
     async def get_model_info(self) -> ModelInfo:
         """What is known of the entry's model, with what the provider itself says of it where it says anything."""
-        known = self._describe(self._main_model)
-        request = self.adapter.model_info_request(self._main_model)
-        if request is None:
-            return known
-        try:
-            body = await self._fetch(request)
-            return self._learn(self.adapter.decode_model_info(self._main_model, body))
-        except LlmError as error:
-            raise error.locate(provider=self.adapter.name, model=self._main_model) from error.__cause__
+        return await self.model_info(self._main_model)
 
     def supports_function_calling(self) -> bool:
         """False only when the model is known to have no tools."""
@@ -146,6 +139,16 @@ class HttpProvider:
     def describe(self) -> ModelInfo:
         """What is known of the entry's model without asking the provider."""
         return self._describe(self._main_model)
+
+    async def model_info(self, model: str) -> ModelInfo:
+        """`get_model_info` of any model of the entry."""
+        request = self.adapter.model_info_request(model)
+        if request is None:
+            return self._describe(model)
+        try:
+            return self._learn(self.adapter.decode_model_info(model, await self._fetch(request)))
+        except LlmError as error:
+            raise self._told(error, model) from error.__cause__
 
     async def probe(self) -> None:
         """Ask the provider's cheapest endpoint. Raises when it is down or refuses the credentials."""
@@ -162,7 +165,7 @@ class HttpProvider:
         try:
             return self.adapter.decode_count(await self._fetch(counting))
         except LlmError as error:
-            raise error.locate(provider=self.adapter.name, model=request.model) from error.__cause__
+            raise self._told(error, request.model) from error.__cause__
 
     async def fetch(self, request: WireRequest) -> bytes:
         """The body of a signed administrative request; raises like `complete_chat`."""
@@ -242,8 +245,16 @@ class HttpProvider:
             response.abort()
         whole = WireResponse(status=response.status, headers=response.headers, body=body)
         if not 200 <= whole.status < 300:
-            raise classify_failure(whole).locate(provider=self.adapter.name, request_id=_request_id(response))
+            raise self._told(classify_failure(whole), None, _request_id(response))
         return body
+
+    def _told(self, error: LlmError, model: str | None, request_id: str | None = None) -> LlmError:
+        """The error with where it happened, and without the credentials that a provider may repeat in its message."""
+        for _, value in self._credentials.headers(self._clock()) or ():
+            secret = value.rpartition(" ")[2]
+            if len(secret) >= _SHORTEST_SECRET:
+                error.hide(secret)
+        return error.locate(provider=self.adapter.name, model=model, request_id=request_id)
 
     def _refusal(self, exchange: Exchange, response: WireResponse) -> LlmError:
         if 300 <= response.status < 400:
@@ -299,9 +310,7 @@ class HttpProvider:
             response.release()
             response = None
         except LlmError as error:
-            raise error.locate(
-                provider=self.adapter.name, model=request.model, request_id=stream.request_id
-            ) from error.__cause__
+            raise self._told(error, request.model, stream.request_id) from error.__cause__
         finally:
             if response is not None:
                 response.abort()

@@ -160,6 +160,9 @@ class Quirks(Struct, frozen=True, kw_only=True):
     """An assistant message that only calls tools must have the key `content`, be it null (always so on Azure)."""
     reasoning_field: str | None = None
     """Field in which the server takes the reasoning of earlier turns back (DeepSeek: `reasoning_content`); else not sent."""
+    merge_turns: bool | None = None
+    """Neighbouring messages of one role are sent as one, for chat templates that demand alternating roles; not said:
+    for the provider `vllm` alone."""
     drop: tuple[str, ...] = ()
     """Parameters that the server does not accept; they are dropped and reported."""
     extra_parameters: bool = True

@@ -8,7 +8,8 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from fakes.http_server import HttpServer, Received, Response
+from canned_server import Canned
+from fakes.http_server import Response
 from live_gateway import LiveGateway, gateway_with
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -16,17 +17,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 OPENAI, ANTHROPIC = "/v1/chat/completions", "/v1/messages"
 STREAM = {"content-type": "text/event-stream"}
 PLAIN = {"content-type": "application/json"}
-
-
-class Canned(HttpServer):
-    """Takes anything and answers what it was told to."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.answer = Response()
-
-    def respond(self, request: Received) -> Response:
-        return self.answer
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -107,6 +107,12 @@ def test_strict_refuses_a_field_that_has_no_successor() -> None:
     assert caught.value.param == "guided_decoding_backend"
 
 
+def test_functions_are_refused_because_the_server_would_ignore_them() -> None:
+    with pytest.raises(UnsupportedFeature) as caught:
+        opened(from_client(functions=[{"name": "f", "parameters": {"type": "object"}}]))
+    assert caught.value.param == "functions"
+
+
 def test_parameters_that_other_dialects_share_are_sent() -> None:
     request = ChatRequest(
         model="org/model",
@@ -117,6 +123,20 @@ def test_parameters_that_other_dialects_share_are_sent() -> None:
     body, params = opened(request)
     assert body["top_k"] == 5
     assert set(params.dropped) == {"thinking"}
+
+
+@pytest.mark.parametrize("request_of", ["client", "library"])
+def test_neighbours_of_one_role_are_one_message_because_templates_demand_alternating_roles(request_of: str) -> None:
+    turns = [{"role": "system", "content": "a"}, {"role": "system", "content": "b"}, USER, {**USER, "content": "you"}]
+    if request_of == "client":
+        request = from_client(messages=turns)
+    else:
+        request = ChatRequest(model="org/model", messages=msgspec.convert(turns, list[Message]))
+    body, params = opened(request)
+    assert body["messages"] == [{"role": "system", "content": "a\n\nb"}, {"role": "user", "content": "hi\n\nyou"}]
+    assert params.mapped == {"messages": "neighbouring messages of one role are sent as one"}
+    body, params = opened(request, quirks=Quirks(merge_turns=False))
+    assert (body["messages"], params.mapped) == (turns, {})
 
 
 def test_the_limit_is_max_tokens_unless_a_quirk_says_otherwise() -> None:

@@ -284,6 +284,18 @@ async def test_an_unknown_price_is_an_unknown_cost() -> None:
     assert response.cost_usd is None
 
 
+async def test_a_deployment_without_a_price_costs_what_the_model_behind_it_costs() -> None:
+    def price(model: str) -> ModelPrice | None:
+        return PRICE if model == "fake-model" else None
+
+    gateway = gateway_for(FakeProvider("Hi"), price=price)
+    response = await gateway.complete(REQUEST)
+    stream = gateway.stream(REQUEST)
+    async for _ in stream:
+        pass
+    assert response.cost_usd == stream.cost_usd == 3.0
+
+
 async def test_small_text_chunks_are_joined_but_the_first_never_waits() -> None:
     provider = Streaming(["a", "b", "c", "d", "e"])
     stream = gateway_for(provider, gathering=Gathering(chunk_size=2, wait_s=60.0)).stream(REQUEST)

@@ -71,7 +71,7 @@ def _show(
     for entry in configuration.all_entries:
         if entry.kind == "vllm":
             screen.line(f"A server for {entry.name}:", "bold")
-            screen.line(serve_command(entry.settings))
+            screen.line(serve_command(entry.settings), copied=True)
     screen.line(f"{configuration.file}: {len(rows)} {'provider' if len(rows) == 1 else 'providers'}, no mistakes")
 
 

@@ -9,7 +9,7 @@ from caxton_llm.providers.settings import ProviderSettings
 
 __all__ = ["COLUMNS", "cells", "known"]
 
-COLUMNS = ("window", "max output", "tools", "vision", "$/M in", "$/M out", "life")
+COLUMNS = ("window", "max out", "tools", "vision", "$/M in", "$/M out", "life")
 """Tokens, abilities, USD per million tokens, and until when the vendor keeps the model."""
 
 

@@ -6,15 +6,15 @@ never taken as markup, and control characters in it never reach a terminal.
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Self, TextIO
 
 import typer
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.live import Live
-from rich.measure import Measurement
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -26,6 +26,8 @@ __all__ = ["INTERRUPTED", "Screen", "Waiting", "errors_reported", "money", "plai
 INTERRUPTED = 130
 """Exit code after Ctrl-C."""
 
+_GAP = 2
+"""Spaces between two columns."""
 _PIPE_WIDTH = 2000
 """Columns of a table that no terminal limits."""
 _CONTROLS = {code: None for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
@@ -52,13 +54,13 @@ class Screen:
         sys.stdout.write(plain(text) if self.out_is_terminal else text)
         sys.stdout.flush()
 
-    def line(self, text: str = "", style: str = "") -> None:
-        """A line on standard output."""
-        self.out.print(Text(plain(text), style=style), soft_wrap=True)
+    def line(self, text: str = "", style: str = "", *, copied: bool = False) -> None:
+        """A line on standard output. On a terminal it is wrapped between words, unless it is there to be `copied`."""
+        self.out.print(Text(plain(text), style=style), soft_wrap=copied or not self.out_is_terminal)
 
     def note(self, text: str, style: str = "dim") -> None:
         """A line on standard error."""
-        self.err.print(Text(plain(text), style=style), soft_wrap=True)
+        self.err.print(Text(plain(text), style=style), soft_wrap=not self.err_is_terminal)
 
     def warn(self, text: str) -> None:
         """Something that is not as it should be, and did not stop the command."""
@@ -69,17 +71,23 @@ class Screen:
         self._marked("error: ", "bold red", text)
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """A table on standard output, without the columns that are empty in every row; as paragraphs, one per row, on a
-        terminal that is too narrow for it."""
+        """A table on standard output, without the columns that are empty in every row.
+
+        On a terminal that is too narrow for it: several tables one below the other, each beginning with the first column;
+        where two columns do not fit beside each other, paragraphs, one per row.
+        """
         used = [index for index in range(len(columns)) if any(row[index] for row in rows)]
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
-        for index in used:
-            table.add_column(columns[index], no_wrap=True)
-        for row in rows:
-            table.add_row(*(Text(plain(row[index])) for index in used))
-        if Measurement.get(self.out, self.out.options.update(width=_PIPE_WIDTH), table).maximum <= self.out.width:
-            self.out.print(table)
+        widths = {index: max(cell_len(text) for text in (columns[index], *(row[index] for row in rows))) for index in used}
+        parts = _side_by_side(used, widths, self.out.width)
+        if parts is None:
+            self._paragraphs(columns, rows, used)
             return
+        for number, part in enumerate(parts):
+            if number:
+                self.line()
+            self.out.print(_table(columns, rows, part))
+
+    def _paragraphs(self, columns: Sequence[str], rows: Sequence[Sequence[str]], used: Sequence[int]) -> None:
         for row in rows:
             self.line(row[used[0]], "bold")
             rest = " · ".join(f"{columns[index]}: {row[index]}" for index in used[1:] if row[index])
@@ -90,7 +98,7 @@ class Screen:
         return Waiting(self.err, label, shown=self.err_is_terminal)
 
     def _marked(self, mark: str, style: str, text: str) -> None:
-        self.err.print(Text.assemble((mark, style), plain(text)), soft_wrap=True)
+        self.err.print(Text.assemble((mark, style), plain(text)), soft_wrap=not self.err_is_terminal)
 
 
 class Waiting:
@@ -149,6 +157,33 @@ def errors_reported(screen: Screen) -> Iterator[None]:
         if screen.err_is_terminal:
             screen.note("")  # the shell's prompt begins on a line of its own
         raise typer.Exit(INTERRUPTED) from None
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], used: Sequence[int]) -> Table:
+    table = Table(
+        box=box.SIMPLE_HEAD, padding=(0, _GAP - 1, 0, 0), pad_edge=False, header_style="bold", show_edge=False
+    )
+    for index in used:
+        table.add_column(columns[index], no_wrap=True)
+    for row in rows:
+        table.add_row(*(Text(plain(row[index])) for index in used))
+    return table
+
+
+def _side_by_side(used: Sequence[int], widths: Mapping[int, int], limit: int) -> list[list[int]] | None:
+    """The columns in groups that are at most `limit` wide, the first column in each; `None` when that cannot be done."""
+    first = used[0]
+    parts = [[first]]
+    taken = widths[first]
+    for index in used[1:]:
+        if taken + _GAP + widths[index] > limit and len(parts[-1]) > 1:
+            parts.append([first])
+            taken = widths[first]
+        parts[-1].append(index)
+        taken += _GAP + widths[index]
+        if taken > limit:
+            return None
+    return parts
 
 
 def plain(text: str) -> str:

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
-from caxton_llm.errors import MalformedResponse
+from caxton_llm.errors import MalformedResponse, UnsupportedFeature
 from caxton_llm.model_info import ModelInfo
 from caxton_llm.protocols import Quirks, WireRequest
 from caxton_llm.providers.base_url import parse_base_url
@@ -82,10 +82,14 @@ class VllmAdapter:
         quirks = settings.quirks or Quirks()
         if quirks.output_limit_field is None:
             quirks = replace(quirks, output_limit_field="max_tokens")  # understood by every version
+        if quirks.merge_turns is None:
+            quirks = replace(quirks, merge_turns=True)  # many templates answer a repeated role with an error
         self._options = ChatOptions(settings, quirks)
 
     def open(self, request: ChatRequest, info: ModelInfo, *, stream: bool) -> ChatExchange:
         """Raises `InvalidRequest` or `UnsupportedFeature` before anything is sent."""
+        if request.source is not None and "functions" in request.source.fields:
+            raise UnsupportedFeature("vLLM ignores the deprecated functions; send them as tools", param="functions")
         notes = ParameterNotes(self._strict)
         options = self._options.of(info, send_model=sent_model(self._settings, info.id))
         encoded = openai_chat.encode_chat(

@@ -63,7 +63,8 @@ class DemoView:
         if answer.call is not None:
             screen.line(f"← call {answer.call.name}({answer.call.arguments})", "green")
         headers = [f"{name}: {value}" for name, value in exchange.headers.items() if name not in _SHOWN_LESS]
-        screen.line("   ".join(headers), "dim")
+        for header in headers:
+            screen.line(header, "dim")
         screen.line(f"{exchange.status} · {_facts(exchange)}", "dim")
         if exchange.failure:
             self.show_failure(exchange.failure)
@@ -74,7 +75,8 @@ class DemoView:
 
     def sum_up(self, exchanges: list[Exchange]) -> None:
         """The table at the end."""
-        columns = ("client", "request", "status", "first text", "whole", "in", "out", "cost", "gateway's share")
+        columns = ("client", "request", "status", "first text", "whole", "in", "out", "cost", "overhead")
+        self._screen.line()
         self._screen.table(columns, [_row(exchange) for exchange in exchanges])
         failed = sum(bool(exchange.failure) for exchange in exchanges)
         if failed:
@@ -83,13 +85,17 @@ class DemoView:
             self._screen.line(f"All {len(exchanges)} exchanges went as they should.", "bold green")
 
     def show_how_to_connect(self, address: str, *, kept: bool) -> None:
-        line = self._screen.line
-        line()
+        self._screen.line()
+
+        def line(text: str, style: str = "") -> None:
+            self._screen.line(text, style, copied=True)
+
         line("Your own client, by changing its address only:" if kept else "Your own client", "bold")
         if not kept:
-            line("  caxton demo --keep             this gateway, until Ctrl-C; or with your providers:")
-            line("  caxton serve -c caxton.yaml    two lines are enough:  llm:")
-            line("                                                          provider: builtin")
+            line("  caxton demo --keep --port 8787   keeps this gateway until Ctrl-C")
+            line("  caxton serve -c caxton.yaml      serves your providers; two lines are enough to begin with:")
+            line("                                     llm:")
+            line("                                       provider: builtin")
             address = "http://127.0.0.1:8787"
         line(f'  openai      OpenAI(base_url="{address}/v1", api_key="unused")')
         line(f'  anthropic   Anthropic(base_url="{address}", api_key="unused")')

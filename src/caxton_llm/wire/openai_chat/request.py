@@ -13,6 +13,7 @@ from caxton_llm.protocols import EncodedChat, EncodeOptions, Restore
 from caxton_llm.types import ChatRequest, Json, ResponseFormat
 from caxton_llm.wire.conversation import check_conversation
 from caxton_llm.wire.legacy_functions import modernized
+from caxton_llm.wire.openai_chat.merged_turns import merged_turns
 from caxton_llm.wire.openai_chat.messages import (
     MessageChanges,
     built_messages,
@@ -92,6 +93,8 @@ def encode_chat(
         fields = _built_fields(request, options, renamed, notes)
         _add_extras(fields, request, foreign_extras, notes)
     fields["model"] = options.send_model
+    if options.quirks.merge_turns:
+        fields["messages"] = merged_turns(fields["messages"], request.messages, notes)
     apply_parameters(Body(fields, request, options, notes, foreign=source is not None and not own), stream=stream)
     return EncodedChat(
         body=_encoded(fields),

@@ -1,0 +1,38 @@
+"""`caxton serve --workers 2`: one address, one set of metrics."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+from metrics_page import samples
+
+from serving import running_gateway
+
+YAML = """
+llm:
+  provider: builtin
+  name: local
+"""
+HELLO = {"model": "local", "max_tokens": 50, "messages": [{"role": "user", "content": "hello"}]}
+MANY = 40
+
+
+def test_two_processes_serve_one_address_and_add_up_their_metrics(tmp_path: Path) -> None:
+    with running_gateway(tmp_path, YAML, "--workers", "2") as url:
+
+        def ask(number: int) -> int:
+            """One request on a connection of its own, which either process may accept."""
+            path = "/v1/messages" if number % 2 else "/v1/chat/completions"
+            return httpx.post(f"{url}{path}", json=HELLO, timeout=20).status_code
+
+        with ThreadPoolExecutor(8) as pool:
+            assert set(pool.map(ask, range(MANY))) == {200}
+            pages = list(pool.map(lambda _: httpx.get(f"{url}/metrics", timeout=20).text, range(16)))
+        for page in pages:
+            found = samples(page)
+            assert found["caxton_llm_requests_total", (("provider", "local"), ("status", "success"))] == MANY
+            count = ("caxton_llm_request_duration_seconds_count", (("model", "builtin"), ("provider", "local")))
+            assert found[count] == MANY
+    log = (tmp_path / "serve.log").read_text()
+    assert "Traceback" not in log
+    assert "error" not in log.lower()

@@ -1,0 +1,175 @@
+"""A planted key and a planted prompt: whatever goes wrong, neither is in an error, a log, a repr, a metric or a header."""
+
+import logging
+import traceback
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from caxton_llm.assembly import Assembly, assemble
+from caxton_llm.config.load import load_mapping
+from caxton_llm.errors import LlmError
+from caxton_llm.observers.prometheus import PrometheusObserver
+from caxton_llm.server.headers import error_headers
+from caxton_llm.types import ChatRequest, ContentPart, ImageUrl, Json, Message
+from caxton_llm.wire.anthropic_messages import client as anthropic_client
+from caxton_llm.wire.openai_chat import client as openai_client
+from fakes import FakeAnthropic, FakeAzure, FakeCustom, FakeOpenAI, FakeVllm
+from live_gateway import ENTRIES, Entry, FakeProviders, entries_for
+
+KEYS = {
+    "openai": "sk-proj-planted-0123456789abcdef",
+    "anthropic": "sk-ant-api03-planted-0123456789",
+    "azure": "0planted1azure2key3",
+    "vllm": "planted vllm key".replace(" ", "-"),
+    "custom": "plantedhunter2",
+}
+"""Keys as vendors make them, and as people make them."""
+
+PROMPT = "the-planted-prompt-of-the-caller"
+ASKED = [entry for entry in ENTRIES if entry.kind != "builtin"]
+
+
+class World:
+    """A gateway with planted secrets, and the fakes behind it."""
+
+    def __init__(self, fakes: FakeProviders, assembly: Assembly, observer: PrometheusObserver) -> None:
+        self.fakes = fakes
+        self.assembly = assembly
+        self.observer = observer
+        self.secrets = {
+            *KEYS.values(),
+            fakes.azure.client_secret,
+            fakes.custom_oauth.client_secret,
+            PROMPT,
+        }
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def world() -> AsyncIterator[World]:
+    custom: dict[str, Json] = {
+        "stream_field": "delta",
+        "finish_field": "finish",
+        "prompt_tokens_field": "usage.in",
+        "completion_tokens_field": "usage.out",
+    }
+    planted = FakeProviders(
+        openai=FakeOpenAI(api_key=KEYS["openai"]),
+        anthropic=FakeAnthropic(api_key=KEYS["anthropic"]),
+        azure=FakeAzure(api_key=KEYS["azure"]),
+        vllm=FakeVllm(api_key=KEYS["vllm"]),
+        custom=FakeCustom(api_key=KEYS["custom"], **custom),
+    )
+    async with planted as fakes:
+        observer = PrometheusObserver()
+        configuration = {"llm": {"providers": entries_for(fakes), "retry_policy": {"max_attempts": 1}}}
+        assembly = assemble(load_mapping(configuration, {}), [observer], {})
+        yield World(fakes, assembly, observer)
+        await assembly.aclose()
+
+
+def ways_to_fail(entry: Entry) -> Iterator[str]:
+    yield from sorted(getattr(FakeProviders(), "custom" if entry.kind == "custom" else entry.kind).failures)
+    yield from ("echo", "echo in a 200", "html", "garbage", "cut", "reset")
+
+
+def arrange(world: World, entry: Entry, way: str) -> None:
+    fake = world.fakes.behind(entry)
+    key = KEYS.get(entry.kind, "")
+    if way == "echo":
+        fake.fail(401, body={"error": {"message": f"the key {key} is unknown", "type": "authentication_error"}})
+    elif way == "echo in a 200":
+        fake.reply_raw(b'{"error":{"message":"bad key %b"}}' % key.encode(), content_type="application/json")
+    elif way == "html":
+        fake.reply_raw(b"<html><title>Sorry</title>" + PROMPT.encode())
+    elif way == "garbage":
+        fake.reply_raw(PROMPT.encode(), content_type="text/plain")
+    elif way == "cut":
+        fake.reply(PROMPT).cut_after(1)
+    elif way == "reset":
+        fake.reply("never read").reset()
+    else:
+        fake.fail(way)
+
+
+CASES = [pytest.param(entry, way, id=f"{entry}-{way}") for entry in ASKED for way in ways_to_fail(entry)]
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("streams", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize(("entry", "way"), CASES)
+async def test_no_failure_tells_a_secret(
+    entry: Entry, way: str, streams: bool, world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    world.fakes.start_over()
+    arrange(world, entry, way)
+    request = ChatRequest(model=entry.name, messages=[Message(role="user", content=PROMPT)], stream=streams)
+    seen: list[object] = [request]
+    try:
+        await answered(world, request, streams)
+    except LlmError as error:
+        seen += shown(error, request)
+    else:
+        assert entry.kind in ("custom", "ollama"), "only these take text for an answer"
+    seen += [world.observer.render(), caplog.text, *map(repr, caplog.records)]
+    told = "\n".join(piece if isinstance(piece, str) else repr(piece) for piece in seen)
+    assert [secret for secret in world.secrets if secret in told] == []
+
+
+async def answered(world: World, request: ChatRequest, streams: bool) -> None:
+    gateway = world.assembly.gateway
+    if not streams:
+        await gateway.complete(request)
+        return
+    async with gateway.stream(request) as stream:
+        async for chunk in stream:
+            assert PROMPT not in repr(chunk)
+
+
+def shown(error: LlmError, request: ChatRequest) -> list[object]:
+    """Everything that anybody gets to see of an error."""
+    linked: list[BaseException] = [error]
+    while (cause := linked[-1].__cause__ or linked[-1].__context__) is not None:
+        linked.append(cause)
+    return [
+        openai_client.encode_error(error),
+        anthropic_client.encode_error(error),
+        openai_client.encoder(request, stream_dialect="", stream_model="").fail(error),
+        anthropic_client.encoder(request, stream_dialect="", stream_model="").fail(error),
+        error_headers(error, "cax_1"),
+        *linked,
+        *map(str, linked),
+        *error.attempts,
+        "".join(traceback.format_exception(error)),
+    ]
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_no_repr_of_what_a_gateway_is_made_of_tells_a_secret(world: World) -> None:
+    seen: list[Any] = [world.assembly, world.assembly.gateway, *world.assembly.targets, *world.assembly.transports]
+    for target in world.assembly.targets:
+        seen.append(target.provider)
+        seen += vars(target.provider).values()
+        if (adapter := getattr(target.provider, "adapter", None)) is not None:
+            seen += vars(adapter).values()
+            seen.append(adapter.probe())
+    told = "\n".join(map(repr, seen))
+    assert [secret for secret in world.secrets if secret in told] == []
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_refused_request_is_told_by_its_path_and_not_by_its_words(world: World) -> None:
+    image = ContentPart(type="image_url", image_url=ImageUrl(url=f"ftp://{PROMPT}"))
+    part = ContentPart(type="nothing known", text=PROMPT)
+    for entry in ASKED:
+        for content in ([part], [image], PROMPT):
+            fields: dict[str, Any] = {"n": 3, "logit_bias": {PROMPT: 1.0}} if content == PROMPT else {}
+            request = ChatRequest(model=entry.name, messages=[Message(role="user", content=content)], **fields)
+            try:
+                await world.assembly.gateway.complete(request)
+            except LlmError as error:
+                told = "\n".join(map(repr, shown(error, request)))
+                assert PROMPT not in told, entry
