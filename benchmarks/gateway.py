@@ -76,6 +76,12 @@ model_list:
 """
 
 
+LITELLM_ENVIRONMENT = (
+    "LITELLM_LOCAL_MODEL_COST_MAP=True",  # it would fetch its price list from the internet
+    "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY=true",
+)
+
+
 @dataclass
 class Row:
     name: str
@@ -157,7 +163,8 @@ def litellm(folder: Path, upstream_port: int) -> Iterator[int]:
     port = free_port()
     config = folder / "litellm.yaml"
     config.write_text(LITELLM.format(upstream=upstream_port))
-    with running(["litellm", "--config", str(config), "--port", str(port)], SERVED_CPU, port, patience_s=120):
+    command = ["env", *LITELLM_ENVIRONMENT, "litellm", "--config", str(config), "--port", str(port)]
+    with running(command, SERVED_CPU, port, patience_s=120):
         yield port
 
 

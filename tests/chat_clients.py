@@ -14,7 +14,7 @@ import anthropic
 import openai
 from openai.lib.streaming.chat import ChatCompletionStreamState
 
-__all__ = ["AnthropicClient", "ChatClient", "OpenAIClient", "Told", "ToolUse", "clients_of", "problem_of"]
+__all__ = ["AnthropicClient", "ChatClient", "OpenAIClient", "Told", "ToolUse", "clients_of", "problem_of", "status_of"]
 
 Json = Any
 
@@ -47,6 +47,12 @@ class Told:
     """Events with text that a stream came in."""
     caxton: Json = None
     """What only the end of a stream knows."""
+
+
+def status_of(error: Any) -> int:
+    """The HTTP status of a package's error."""
+    status: int = error.status_code
+    return status
 
 
 def problem_of(error: Any) -> Json:

@@ -7,6 +7,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from caxton_llm.config.configuration import Configuration, Entry
+from caxton_llm.config.kinds import BUILT_IN_KINDS
 from caxton_llm.config.schema import ProviderEntry
 from caxton_llm.config.secrets import resolve_secrets
 from caxton_llm.errors import ConfigurationError, ConfigurationProblem
@@ -29,9 +30,7 @@ PLUGIN_GROUP = "caxton_llm.providers"
 _MAX_CONNECTIONS = 1000
 """Connections per origin: a stream holds one for as long as the model talks."""
 
-_MODULES = {
-    kind: f"caxton_llm.providers.{kind}" for kind in ("openai", "anthropic", "azure", "ollama", "vllm", "custom")
-}
+_MODULES = {kind: f"caxton_llm.providers.{kind}" for kind in BUILT_IN_KINDS if kind != "builtin"}
 
 
 class _ProviderModule(Protocol):

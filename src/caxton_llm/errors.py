@@ -146,6 +146,7 @@ class LlmError(Exception):
             ("status", self.status),
             ("request id", self.request_id),
             ("attempts", len(self.attempts) or None),
+            ("retry after", None if self.retry_after_s is None else f"{self.retry_after_s:g} s"),
         )
 
 

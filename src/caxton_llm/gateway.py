@@ -140,7 +140,7 @@ class Gateway:
                 async with self._attempt_limit(route.target, times):
                     return await route.target.provider.complete_chat(request)
             except TimeoutError:
-                await self._after_failure(route, times, begun, self._timed_out(route, times))
+                await self._after_failure(route, times, begun, self._timed_out(route, times, begun))
             except LlmError as error:
                 await self._after_failure(route, times, begun, error)
 
@@ -154,7 +154,7 @@ class Gateway:
                     return stream, await _until_content(stream)
             except TimeoutError:
                 await stream.aclose()
-                await self._after_failure(route, times, begun, self._timed_out(route, times))
+                await self._after_failure(route, times, begun, self._timed_out(route, times, begun))
             except LlmError as error:
                 await stream.aclose()
                 await self._after_failure(route, times, begun, error)
@@ -165,9 +165,10 @@ class Gateway:
     def _attempt_limit(self, target: Target, times: _Clocked) -> asyncio.Timeout:
         return asyncio.timeout(min(target.timeouts.attempt_s, times.deadline - self._clock()))
 
-    def _timed_out(self, route: Route, times: _Clocked) -> LlmError:
+    def _timed_out(self, route: Route, times: _Clocked, begun: float) -> LlmError:
+        """Which of the two limits ended the attempt; not asked of the clock, because the event loop's may differ a little."""
         limits = route.target.timeouts
-        if self._clock() >= times.deadline:
+        if times.deadline - begun <= limits.attempt_s:
             return DeadlineExceeded(
                 f"no answer within {limits.deadline_s:g} s (deadline_seconds)",
                 provider=route.target.name,

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from console import Terminal, run, write_config
-from fakes import FakeOpenAI
+from fakes import FakeOpenAI, FakeVllm
 
 TWO = """\
 llm:
@@ -106,8 +106,17 @@ def test_a_vllm_entry_shows_the_command_line_of_its_server(tmp_path: Path) -> No
     assert "vllm serve meta/llama --tensor-parallel-size 4 --max-model-len 8192" in done.stdout
 
 
-def test_a_narrow_terminal_gets_paragraphs_instead_of_a_table(tmp_path: Path) -> None:
+def test_a_table_that_is_wider_than_the_terminal_is_shown_in_parts_that_fit(tmp_path: Path) -> None:
     write_config(tmp_path, TWO)
+    with Terminal("check", cwd=tmp_path, env={"KEY": "k", "NO_COLOR": "1"}) as terminal:
+        assert terminal.wait() == 0
+    lines = terminal.shown.splitlines()
+    assert sum(line.startswith("far ") for line in lines) == 2
+    assert max(len(line) for line in lines if "\x1b" not in line) <= 120
+
+
+def test_where_two_columns_do_not_fit_beside_each_other_there_are_paragraphs(tmp_path: Path) -> None:
+    write_config(tmp_path, TWO.replace("name: far", f"name: {'far' * 40}"))
     with Terminal("check", cwd=tmp_path, env={"KEY": "k"}) as terminal:
         assert terminal.wait() == 0
     assert "provider: openai · model: gpt-4o" in terminal.shown
@@ -123,6 +132,19 @@ async def test_live_asks_the_providers_and_says_how_long_it_took(tmp_path: Path)
     assert done.returncode == 0, done.stderr
     assert " ok " in done.stdout
     assert str(server.base_url).removesuffix("/v1") in done.stdout
+
+
+async def test_live_tells_the_version_of_a_vllm_server(tmp_path: Path) -> None:
+    async with FakeVllm() as server:
+        write_config(
+            tmp_path,
+            f"llm: {{provider: vllm, model: llama-3.1-8b, api_key: {server.api_key}, base_url: {server.base_url}}}\n",
+        )
+        done = await asyncio.to_thread(run, "check", "--live", cwd=tmp_path)
+        asked = {request.path for request in server.requests}
+    assert done.returncode == 0, done.stderr
+    assert {"/health", "/version", "/v1/models"} <= asked
+    assert f" ms, version {server.version}" in done.stdout
 
 
 async def test_live_fails_when_a_provider_refuses_the_key(tmp_path: Path) -> None:

@@ -23,6 +23,17 @@ llm:
 """
 
 
+ENDLESS = """\
+llm:
+  provider: builtin
+  script:
+    steps:
+      - {delay_ms: 60000}
+      - {text: one two, chunk_delay_ms: 60000}
+server: {drain_seconds: 0}
+"""
+
+
 class Gateway:
     """A running `caxton serve`."""
 
@@ -36,12 +47,17 @@ class Gateway:
         self.port = int(self.greeting.rpartition(":")[2])
 
     @contextmanager
-    def ask(self, **more: object) -> Iterator[http.client.HTTPResponse]:
+    def begin(self, **more: object) -> Iterator[http.client.HTTPConnection]:
+        """A question that is sent; its answer is still to be read."""
         with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=WAIT_S)) as connection:
             body = json.dumps(QUESTION | more)
             connection.request("POST", "/v1/chat/completions", body, {"content-type": "application/json"})
-            with connection.getresponse() as response:
-                yield response
+            yield connection
+
+    @contextmanager
+    def ask(self, **more: object) -> Iterator[http.client.HTTPResponse]:
+        with self.begin(**more) as connection, connection.getresponse() as response:
+            yield response
 
     def stop(self, number: int) -> tuple[int, str, str]:
         """Exit code, the rest of standard output, standard error."""
@@ -87,6 +103,29 @@ def test_a_stream_under_way_is_finished_before_it_stops(tmp_path: Path, number: 
     assert b"six" in rest
     assert rest.endswith(b"data: [DONE]\n\n")
     assert code == 0
+
+
+def test_what_outlives_the_drain_time_is_told_so_and_leaves_no_trace_in_the_log(tmp_path: Path) -> None:
+    write_config(tmp_path, ENDLESS)
+    with gateway(tmp_path) as serving:
+        with serving.begin() as whole, serving.ask(stream=True) as answer:
+            assert b"one" in answer.readline()
+            serving.process.send_signal(signal.SIGTERM)
+            assert b"the gateway is shutting down" in answer.read()
+            with whole.getresponse() as refused:
+                assert refused.status == 503
+                assert json.load(refused)["error"]["message"] == "the gateway is shutting down"
+        _, problem = serving.process.communicate(timeout=WAIT_S)
+    assert serving.process.returncode == 0
+    assert b"Traceback" not in problem
+
+
+def test_settings_without_effect_are_warned_about_at_the_start(tmp_path: Path) -> None:
+    write_config(tmp_path, "llm:\n  provider: builtin\n  caching: {enabled: true}\n")
+    with gateway(tmp_path) as serving:
+        code, _, err = serving.stop(signal.SIGTERM)
+    assert code == 0
+    assert err.startswith("warning: caxton.yaml:3: llm.caching: has no effect")
 
 
 def test_a_port_in_use_is_told_with_the_way_out(tmp_path: Path) -> None:

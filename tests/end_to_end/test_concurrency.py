@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from chat_clients import ChatClient
 
+from chat_clients import ChatClient
 from live_gateway import ENTRIES, FakeProviders, LiveGateway, entries_for, gateway_with
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+
 from canned_server import Canned
 from chat_clients import ChatClient, problem_of
-
 from fakes import TINY_PNG, ToolCall
 from fakes.http_server import Response
 from live_gateway import ENTRIES, Entry, FakeProviders

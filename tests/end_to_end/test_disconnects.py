@@ -64,6 +64,19 @@ async def test_a_client_that_leaves_before_the_headers_ends_the_request_to_the_p
 
 
 @pytest.mark.parametrize("entry", PROVIDERS, ids=str)
+async def test_a_client_that_leaves_while_a_plain_answer_arrives_ends_the_request_to_the_provider(
+    client: ChatClient, http: httpx.AsyncClient, fakes: FakeProviders, entry: Entry
+) -> None:
+    before = await cancelled_requests(http, entry)
+    reply = fakes.behind(entry).reply("one two three").stall_after(1)
+    asking = asyncio.create_task(client.ask(entry.name, "hello"))
+    await reply.wait_reached()
+    await left(asking)
+    await fakes.behind(entry).wait_closed_by_client()
+    assert await cancelled_requests(http, entry) == before + 1
+
+
+@pytest.mark.parametrize("entry", PROVIDERS, ids=str)
 async def test_a_client_that_leaves_in_the_middle_of_a_stream_ends_the_request_to_the_provider(
     client: ChatClient, http: httpx.AsyncClient, fakes: FakeProviders, entry: Entry
 ) -> None:
@@ -88,7 +101,7 @@ async def test_a_client_that_leaves_while_the_gateway_waits_to_try_again_ends_th
     await left(asking)
     async with asyncio.timeout(5):
         while await cancelled_requests(http, entry) == before:
-            await asyncio.sleep(0)
+            pass
     assert len(fakes.openai.requests) == 1
 
 

@@ -178,7 +178,7 @@ async def test_streaming_that_is_switched_off_is_refused_with_the_key_that_says_
         gateway_with({"llm": llm}) as running,
         openai.AsyncOpenAI(base_url=f"{running.url}/v1", api_key="any", max_retries=0) as client,
     ):
-        with pytest.raises(openai.UnprocessableEntityError, match="llm.streaming.enabled"):
+        with pytest.raises(openai.UnprocessableEntityError, match=r"llm\.streaming\.enabled"):
             await client.chat.completions.create(model="openai-main", messages=HELLO, stream=True)
         answer = await client.chat.completions.create(model="openai-main", messages=HELLO)
         assert answer.choices[0].message.content == "You said: hello there you"

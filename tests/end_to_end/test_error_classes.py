@@ -10,6 +10,7 @@ import pytest_asyncio
 
 from chat_clients import ChatClient, problem_of
 from fakes import FakeAnthropic, FakeAzure, FakeCustom, FakeOllama, FakeOpenAI, FakeVllm
+from fakes.provider import FakeProvider
 from live_gateway import ENTRIES, Entry, FakeProviders, LiveGateway, entries_for, gateway_with
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -50,7 +51,7 @@ ANTHROPIC_TYPES = {
     "provider_failure": "api_error",
 }
 PROVIDERS = [entry for entry in ENTRIES if entry.kind != "builtin" and entry.name not in ("ollama-gemma", "text-oauth")]
-FAKES = {
+FAKES: dict[str, type[FakeProvider]] = {
     "openai": FakeOpenAI,
     "azure": FakeAzure,
     "anthropic": FakeAnthropic,

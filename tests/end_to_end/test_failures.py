@@ -1,7 +1,9 @@
 """Providers that refuse connections, stall, cut, reset and send garbage: retried before the first content, told after it."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
+from itertools import product
 from typing import Any
 
 import pytest
@@ -35,6 +37,14 @@ async def impatient(shared_fakes: FakeProviders) -> AsyncIterator[list[ChatClien
     waits = {"timeout_seconds": _PATIENCE_S, "read_timeout_seconds": _PATIENCE_S}
     llm = {"providers": entries_for(shared_fakes), "retry_policy": QUICK_RETRIES, **waits}
     async with gateway_with({"llm": llm}) as running, clients_of(running.url) as clients:
+        yield list(clients.values())
+
+
+@contextlib.asynccontextmanager
+async def scripted(*steps: dict[str, Any], **settings: Any) -> AsyncIterator[list[ChatClient]]:
+    """Both packages, for a gateway whose builtin provider answers with these steps again and again."""
+    entry = {"provider": "builtin", "script": {"steps": list(steps), "repeat": True}, "retry_policy": QUICK_RETRIES}
+    async with gateway_with({"llm": {**entry, **settings}}) as running, clients_of(running.url) as clients:
         yield list(clients.values())
 
 
@@ -175,9 +185,12 @@ async def test_a_stream_that_is_cut_before_its_first_text_is_tried_again(
 async def test_a_stream_that_begins_with_an_error_or_garbage_is_tried_again(
     client: ChatClient, entry: Entry, fakes: FakeProviders
 ) -> None:
-    fake = fakes.behind(entry)
-    for begin in (lambda: fake.reply().error_after(0, "provider_failure"), lambda: fake.reply().garbage_after(0)):
-        begin()
+    for begins_with_error in (True, False):
+        reply = fakes.behind(entry).reply()
+        if begins_with_error:
+            reply.error_after(0, "provider_failure")
+        else:
+            reply.garbage_after(0)
         told = await client.ask(entry.name, "hello there", streams=True)
         assert told.text == "You said: hello there"
         assert told.headers["x-caxton-attempts"] == "2"
@@ -205,6 +218,54 @@ async def test_a_wait_beyond_the_deadline_is_not_begun(client: ChatClient, fakes
     error = await error_of(client, "openai-main")
     assert (error.status_code, error.response.headers["retry-after"]) == (429, "21")
     assert len(fakes.openai.requests) == 1
+
+
+@both_ways
+async def test_what_takes_longer_than_the_deadline_is_504_whatever_is_left_to_try(
+    shared_fakes: FakeProviders, fakes: FakeProviders, streams: bool
+) -> None:
+    llm = {"providers": entries_for(shared_fakes), "deadline_seconds": _PATIENCE_S, "timeout_seconds": 30}
+    fakes.openai.reply(times=None).hold()
+    async with gateway_with({"llm": llm}) as running, clients_of(running.url) as clients:
+        for client in clients.values():
+            error = await error_of(client, "openai-main", streams=streams)
+            problem = problem_of(error)
+            assert (error.status_code, problem["kind"], problem["source"]) == (504, "deadline_exceeded", "gateway")
+            assert (problem["provider"], problem["attempts"]) == ("openai-main", 1)
+    await fakes.openai.wait_closed_by_client(2)
+
+
+SCRIPTED = [
+    ("rate_limited", 429),
+    ("overloaded", 503),
+    ("provider_failure", 502),
+    ("authentication", 502),
+    ("context_window_exceeded", 400),
+    ("content_filtered", 400),
+    ("stream_interrupted", 502),
+]
+
+
+async def test_the_builtin_providers_scripted_failures_are_like_those_of_any_other() -> None:
+    for name, status in SCRIPTED:
+        async with scripted({"error": name, "retry_after_seconds": 0}, retry_policy={"max_attempts": 1}) as clients:
+            for client, streams in product(clients, (False, True)):
+                error = await error_of(client, "default", streams=streams)
+                assert (error.status_code, problem_of(error)["kind"]) == (status, name)
+                assert problem_of(error)["provider"] == "builtin"
+
+
+async def test_the_builtin_provider_recovers_breaks_off_and_stalls_as_its_script_says() -> None:
+    async with scripted({"error": "overloaded", "retry_after_seconds": 0}, {"text": "one two three"}) as clients:
+        for client, streams in product(clients, (False, True)):
+            told = await client.ask("default", "hello", streams=streams)
+            assert (told.text, told.headers["x-caxton-attempts"]) == ("one two three", "2")
+    async with scripted({"text": "one two three", "error": "stream_interrupted", "after_chunks": 2}) as clients:
+        for client in clients:
+            assert problem_of(await error_of(client, "default", streams=True))["kind"] == "stream_interrupted"
+    async with scripted({"error": "stall"}, timeout_seconds=_PATIENCE_S, retry_policy={"max_attempts": 1}) as clients:
+        for client in clients:
+            assert problem_of(await error_of(client, "default"))["kind"] == "first_byte_timeout"
 
 
 # -- after the first content: told, never a quiet end and never a second answer -----------------------------------------
@@ -281,3 +342,10 @@ async def test_however_the_bytes_of_a_stream_are_cut_the_answer_is_the_same(
     fakes.behind(entry).reply("h\u00e9llo w\u00f6rld \U0001f600").byte_at_a_time()
     told = await client.ask(entry.name, "hello there", streams=True)
     assert (told.text, told.finish) == ("h\u00e9llo w\u00f6rld \U0001f600", "stop")
+    fakes.behind(entry).reply("one two").crlf()
+    assert (await client.ask(entry.name, "hello there", streams=True)).text == "one two"
+    if entry.kind != "ollama":
+        reply = fakes.behind(entry).reply("one two")
+        for position in range(BEFORE_TEXT[entry.name] + 2):
+            reply.insert(position, b": keep-alive\n\n")
+        assert (await client.ask(entry.name, "hello there", streams=True)).text == "one two"

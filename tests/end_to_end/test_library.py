@@ -66,7 +66,7 @@ async def test_a_whole_answer_says_what_it_is_and_where_it_came_from(
     assert response.choices[0].finish_reason == "stop"
     assert response.usage is not None
     assert response.usage.total_tokens == (response.usage.prompt_tokens or 0) + (response.usage.completion_tokens or 0)
-    priced = entry.kind in ("openai", "anthropic", "builtin")
+    priced = entry.kind in ("openai", "azure", "anthropic", "builtin")
     assert (response.cost_usd is not None) == priced, response.cost_usd
     assert response.upstream_s is not None
 
@@ -246,7 +246,7 @@ async def test_every_provider_has_the_five_methods_of_the_specification(
     provider = caxton.provider(entry.name)
     assert isinstance(provider, LlmProvider)
     assert provider.supports_streaming()
-    if entry.kind == "builtin" or entry.kind == "openai":
+    if entry.kind in {"builtin", "openai"}:
         assert provider.supports_function_calling()
     request = ChatRequest(model=entry.model, messages=[Message(role="user", content="hi")])
     assert (await provider.complete_chat(request)).text.startswith("You said: hi")
@@ -276,6 +276,24 @@ async def test_a_stream_that_is_left_closes_its_connection(caxton: Caxton, fakes
             break
     await fakes.behind(entry).wait_closed_by_client()
     assert [chunk async for chunk in stream] == []
+
+
+async def test_a_gathered_stream_that_is_left_closes_its_connection(
+    shared_fakes: FakeProviders, fakes: FakeProviders
+) -> None:
+    streaming = {"chunk_size": 1000, "buffer_timeout_ms": 60_000}
+    async with Caxton.from_dict({"llm": {"providers": entries_for(shared_fakes), "streaming": streaming}}) as caxton:
+        fakes.openai.reply("one two three four five six").stall_after(5)
+        async with caxton.stream_chat(model="openai-main", messages=HELLO) as stream:
+            async for _ in stream:
+                break
+        await fakes.openai.wait_closed_by_client()
+        fakes.openai.reply("one two three four five six").cut_after(5)
+        pieces = []
+        with pytest.raises(StreamInterrupted):
+            async for chunk in caxton.stream_chat(model="openai-main", messages=HELLO):
+                pieces += [choice.delta.content or "" for choice in chunk.choices]
+        assert "".join(pieces) == "one two three four"  # what has come is not kept back
 
 
 async def test_closing_the_library_ends_what_is_under_way(fakes: FakeProviders) -> None:
@@ -344,6 +362,21 @@ async def test_a_token_endpoint_that_refuses_is_an_error_of_the_credentials(fake
     assert "wrong-secret" not in str(caught.value)
 
 
+async def test_a_token_endpoint_that_is_down_for_a_moment_costs_an_attempt(
+    caxton: Caxton, fakes: FakeProviders
+) -> None:
+    for name, fake, path in (
+        ("text-oauth", fakes.custom_oauth, "/oauth/token"),
+        ("azure-entra", fakes.azure, f"/{fakes.azure.tenant_id}/oauth2/v2.0/token"),
+    ):
+        await caxton.complete_chat(model=name, messages=HELLO)
+        for status in (500, 503):
+            fake.expire_tokens()
+            fake.fail(status, path=path)
+            response = await caxton.complete_chat(model=name, messages=HELLO)
+            assert (response.text, response.attempts) == ("You said: hello there", 2)
+
+
 async def test_tokens_of_a_short_life_are_fetched_again_in_time() -> None:
     async with FakeCustom(auth="oauth2", token_seconds=1) as fake:
         api = {
@@ -405,9 +438,11 @@ async def test_the_blocking_facade_closes_a_stream_that_is_left(
     fakes.anthropic.reply("one two three four").stall_after(5)
 
     def leave() -> None:
-        with SyncCaxton.from_dict({"llm": {"providers": entries_for(shared_fakes)}}) as caxton:
-            with caxton.stream_chat(model="claude", messages=HELLO) as stream:
-                next(stream)
+        with (
+            SyncCaxton.from_dict({"llm": {"providers": entries_for(shared_fakes)}}) as caxton,
+            caxton.stream_chat(model="claude", messages=HELLO) as stream,
+        ):
+            next(stream)
 
     await asyncio.to_thread(leave)
     await fakes.anthropic.wait_closed_by_client()

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from chat_clients import ChatClient, Told, problem_of
+from chat_clients import ChatClient, Told, problem_of, status_of
 from fakes import TINY_PNG, ToolCall, Usage
 from fakes.http_server import Received
 from live_gateway import ENTRIES, Entry, FakeProviders
@@ -204,7 +204,7 @@ async def test_a_forced_tool_is_called_or_refused_but_never_quietly_left_to_the_
     if entry.kind == "ollama":
         with pytest.raises(client.status_error) as caught:
             await question
-        assert caught.value.status_code == 422
+        assert status_of(caught.value) == 422
         assert not fakes.ollama.requests
         return
     told = await question
@@ -223,7 +223,7 @@ async def test_a_text_api_refuses_tools_and_images_before_anything_is_sent(
     ):
         with pytest.raises(client.status_error) as caught:
             await question
-        assert caught.value.status_code == 422
+        assert status_of(caught.value) == 422
         assert problem_of(caught.value)["kind"] == "unsupported_feature"
         assert problem_of(caught.value)["param"]
     assert not fakes.behind(entry).requests

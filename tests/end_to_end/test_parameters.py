@@ -17,7 +17,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def gateway(shared_fakes: FakeProviders) -> AsyncIterator[LiveGateway]:
     """Each provider twice: lenient, which is the default, and strict."""
-    keys = {
+    settings_of: dict[str, dict[str, Any]] = {
         "openai": {
             "model": "gpt-5-mini",
             "base_url": shared_fakes.openai.base_url,
@@ -37,7 +37,7 @@ async def gateway(shared_fakes: FakeProviders) -> AsyncIterator[LiveGateway]:
         },
     }
     entries: list[dict[str, Any]] = []
-    for kind, settings in keys.items():
+    for kind, settings in settings_of.items():
         entries.append({"provider": kind, **settings})
         entries.append({"provider": kind, "name": f"{kind}-strict", "parameters": "strict", **settings})
     async with gateway_with({"llm": {"providers": entries}}) as running:

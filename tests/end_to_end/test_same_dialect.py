@@ -164,6 +164,23 @@ async def test_a_stream_of_anthropics_goes_through_event_by_event(http: httpx.As
     assert got[9] == sent[9].rstrip(b"\n")
 
 
+async def test_words_from_outside_never_become_headers_of_their_own(http: httpx.AsyncClient, provider: Canned) -> None:
+    body = json.loads(ANTHROPIC_ANSWER)
+    body["model"] = "m\r\nx-injected: 1\u00e9"
+    provider.answer = Response(headers=PLAIN, events=[json.dumps(body).encode()])
+    asked = {
+        "model": "anthropic",
+        "messages": [{"role": "user", "content": "h"}],
+        "x\r\nx-injected: 2, \u00e9": 1,
+        "seed": 1,
+    }
+    response = await http.post(OPENAI, json=asked)
+    assert response.status_code == 200
+    assert "x-injected" not in response.headers
+    assert response.headers["x-caxton-model"] == "m??x-injected: 1?"
+    assert "seed" in response.headers["x-caxton-params"]
+
+
 async def test_headers_that_mean_something_to_the_vendor_travel_on_and_no_others(
     http: httpx.AsyncClient, provider: Canned
 ) -> None:

@@ -4,8 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
-from metrics_page import samples
 
+from metrics_page import samples
 from serving import running_gateway
 
 YAML = """

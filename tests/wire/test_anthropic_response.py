@@ -151,6 +151,11 @@ def test_every_stop_reason_has_its_finish_reason(stop_reason: str | None, finish
     assert decoded(stop_reason=stop_reason).choices[0].finish_reason == finish_reason
 
 
+def test_a_paused_turn_is_warned_about_because_no_finish_reason_says_so() -> None:
+    assert "pause_turn" in decoded(stop_reason="pause_turn").warnings[0]
+    assert decoded(stop_reason="end_turn").warnings == []
+
+
 def test_the_matched_stop_sequence_is_told() -> None:
     assert decoded(stop_reason="stop_sequence", stop_sequence="END").choices[0].stop_sequence == "END"
 

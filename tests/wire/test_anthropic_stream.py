@@ -341,6 +341,10 @@ def test_the_matched_stop_sequence_is_told() -> None:
     assert [c.stop_sequence for chunk in read.chunks for c in chunk.choices if c.finish_reason] == ["END"]
 
 
+def test_a_paused_turn_is_warned_about() -> None:
+    assert "pause_turn" in Read(start() + text(0, "x") + end("pause_turn")).warnings[0]
+
+
 def test_an_error_event_is_the_failure_after_the_chunks_before_it() -> None:
     read = Read(
         start()

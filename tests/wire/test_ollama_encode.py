@@ -18,6 +18,8 @@ from caxton_llm.types import (
 )
 from ollama_calls import HELLO, WEATHER, encoded, info, refusal, sent, sent_messages
 
+RESULT = Message(role="tool", tool_call_id="c", content="42")
+
 # -- the whole request --------------------------------------------------------------------------------------------------
 
 
@@ -164,7 +166,7 @@ def test_content_that_ollama_lacks_is_refused_with_its_place(kind: str) -> None:
 )
 def test_arguments_become_an_object_and_are_never_invented(arguments: str, expected: Any) -> None:
     call = ToolCall(id="c", function=FunctionCall("f", arguments))
-    request = ChatRequest(messages=[*HELLO, Message(role="assistant", tool_calls=[call])])
+    request = ChatRequest(messages=[*HELLO, Message(role="assistant", tool_calls=[call]), RESULT])
     if expected is None:  # verbatim, with all its digits
         assert f'"arguments":{arguments}'.encode() in encoded(request).body
     else:
@@ -255,5 +257,11 @@ def test_tools_of_other_types_and_for_models_without_tools_are_refused() -> None
 
 def test_a_custom_tool_call_in_the_history_is_refused() -> None:
     call = ToolCall(id="c", type="custom", custom={"name": "x", "input": "y"})
-    error = refusal(ChatRequest(messages=[*HELLO, Message(role="assistant", tool_calls=[call])]))
+    error = refusal(ChatRequest(messages=[*HELLO, Message(role="assistant", tool_calls=[call]), RESULT]))
     assert error.param == "messages[1].tool_calls[0]"
+
+
+def test_a_call_without_its_result_is_refused() -> None:
+    call = ToolCall(id="c", function=FunctionCall("f", "{}"))
+    error = refusal(ChatRequest(messages=[*HELLO, Message(role="assistant", tool_calls=[call]), *HELLO]))
+    assert error.param == "messages[1].tool_calls[0].id"

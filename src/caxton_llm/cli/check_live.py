@@ -1,6 +1,7 @@
 """Asks every configured provider its cheapest question, all at the same time."""
 
 import asyncio
+import contextlib
 import time
 
 from msgspec import Struct
@@ -10,6 +11,7 @@ from caxton_llm.gateway import Target
 from caxton_llm.http_provider import HttpProvider
 from caxton_llm.model_info import ModelInfo
 from caxton_llm.providers.ollama import OllamaAdapter
+from caxton_llm.providers.vllm import VllmAdapter
 
 __all__ = ["LiveResult", "ask_all"]
 
@@ -21,18 +23,20 @@ class LiveResult(Struct, kw_only=True):
 
     seconds: float | None = None
     info: ModelInfo | None = None
+    version: str = ""
+    """Of the server, where it tells it."""
     warnings: tuple[str, ...] = ()
     failure: str = ""
     asked: bool = True
 
     @property
     def status(self) -> str:
-        """`ok 12 ms`, `failed`, `not asked`, or nothing."""
+        """`ok 12 ms`, `ok 12 ms, version 0.30.0`, `failed`, `not asked`, or nothing."""
         if self.seconds is None:
             return ""
         if self.failure or not self.asked:
             return "failed" if self.failure else "not asked"
-        return f"ok {self.seconds * 1000:.0f} ms"
+        return f"ok {self.seconds * 1000:.0f} ms" + (f", version {self.version}" if self.version else "")
 
 
 async def ask_all(targets: list[Target]) -> dict[str, LiveResult]:
@@ -53,6 +57,7 @@ async def _ask(target: Target) -> LiveResult:
             result.info = await target.provider.get_model_info()
             if isinstance(target.provider, HttpProvider):
                 await _check_gpu(target.provider, target.models, result)
+                await _ask_version(target.provider, result)
     except LlmError as error:
         result.failure = str(error)
     except TimeoutError:
@@ -78,3 +83,11 @@ async def _check_gpu(provider: HttpProvider, models: tuple[str, ...], result: Li
     body = await provider.fetch(request)
     warnings = [adapter.decode_gpu_use(body, model) for model in models]
     result.warnings += tuple(warning for warning in warnings if warning)
+
+
+async def _ask_version(provider: HttpProvider, result: LiveResult) -> None:
+    """vLLM only: `/version`, which a proxy in front of the server may well keep to itself."""
+    adapter = provider.adapter
+    if isinstance(adapter, VllmAdapter):
+        with contextlib.suppress(LlmError):
+            result.version = adapter.decode_version(await provider.fetch(adapter.version_request()))

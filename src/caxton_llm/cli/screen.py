@@ -77,7 +77,9 @@ class Screen:
         where two columns do not fit beside each other, paragraphs, one per row.
         """
         used = [index for index in range(len(columns)) if any(row[index] for row in rows)]
-        widths = {index: max(cell_len(text) for text in (columns[index], *(row[index] for row in rows))) for index in used}
+        widths = {
+            index: max(cell_len(text) for text in (columns[index], *(row[index] for row in rows))) for index in used
+        }
         parts = _side_by_side(used, widths, self.out.width)
         if parts is None:
             self._paragraphs(columns, rows, used)

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import FrameType
 
 from caxton_llm.cli.screen import Screen
+from caxton_llm.config.configuration import Configuration
 from caxton_llm.config.locate import locate
 from caxton_llm.server.serve import ServeOptions, serve
 
@@ -18,7 +19,7 @@ def run_gateway(config: Path | None, options: ServeOptions, screen: Screen) -> N
     # Uvicorn drains on both signals and then sends itself the signal again: a stop that was asked for is no failure.
     signal.signal(signal.SIGTERM, _end)
     with contextlib.suppress(KeyboardInterrupt):
-        serve(path, options, announce=lambda address: _announce(address, path, screen))
+        serve(path, options, announce=lambda address, found: _announce(address, path, found, screen))
     screen.line("stopped")
 
 
@@ -26,7 +27,9 @@ def _end(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _announce(address: str, path: Path, screen: Screen) -> None:
+def _announce(address: str, path: Path, configuration: Configuration, screen: Screen) -> None:
+    for problem in configuration.warnings:
+        screen.warn(str(problem))
     screen.line(f"Caxton serves {path} at {address}")
     screen.line(f"  OpenAI clients:    base_url={address}/v1")
     screen.line(f"  Anthropic clients: base_url={address}")

@@ -207,11 +207,7 @@ def _addresses(entry: ProviderEntry) -> Iterator[tuple[str, str, str]]:
 def _check_headers(entry: ProviderEntry, path: str, problems: Problems) -> None:
     for name, value in entry.headers.items():
         here = f"{path}.headers.{name}"
-        if (
-            not name.isascii()
-            or not name
-            or not all(character.isalnum() or character in "!#$%&'*+-.^_`|~" for character in name)
-        ):
+        if not _is_header_name(name):
             problems.add("is not the name of a header", path=here)
         elif name.lower() in _HEADERS_OF_THE_TRANSPORT:
             problems.add("this header is set for every request and cannot be configured", path=here)

@@ -111,7 +111,8 @@ class Walk:
             return self._wrong(node, kind, path)
         if isinstance(kind, kinds.LiteralType) and value not in kind.values:
             choices = [str(choice) for choice in kind.values]
-            hint = nearest(node.text, choices) if node.text else ""
+            close = nearest(node.text, choices) if node.text else ""
+            hint = close if close.startswith("did") else ""  # the message lists them already
             return self._report(f"must be one of {', '.join(choices)}; found {_found(node, path)}", path, node, hint)
         if isinstance(kind, kinds.IntType | kinds.FloatType):
             limit = _broken_limit(value, kind)

@@ -20,6 +20,7 @@ from caxton_llm.providers.exchange import ChatExchange
 from caxton_llm.providers.settings import ProviderSettings
 from caxton_llm.types import ChatRequest
 from caxton_llm.wire import anthropic_messages
+from caxton_llm.wire.unreadable import UNREADABLE
 
 __all__ = ["AnthropicAdapter", "adapter", "credentials"]
 
@@ -28,7 +29,6 @@ _VERSION = "2023-06-01"
 _WITHOUT_SAMPLING = "2026-10-21"
 _SAMPLING = ("temperature", "top_p", "top_k")
 _BETA = "anthropic-beta"
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class _Supported(Struct):
@@ -132,8 +132,10 @@ class AnthropicAdapter:
         """Window, limits, capabilities, accepted kinds of thinking and efforts, and the end of its life."""
         try:
             told = _model_decoder.decode(body)
-        except _UNREADABLE:
-            raise MalformedResponse("the answer of /v1/models is not what Anthropic's API promises") from None
+        except UNREADABLE:
+            raise MalformedResponse(
+                "the answer of /v1/models is not what Anthropic's API promises; check base_url"
+            ) from None
         capabilities, rules = _described(told.capabilities)
         return ModelInfo(
             id=model,
@@ -157,7 +159,7 @@ class AnthropicAdapter:
         """Raises `MalformedResponse`."""
         try:
             return _count_decoder.decode(body).input_tokens
-        except _UNREADABLE:
+        except UNREADABLE:
             raise MalformedResponse("the answer of /v1/messages/count_tokens has no input_tokens") from None
 
     def _post(self, path: str, body: bytes, forwarded: tuple[tuple[str, str], ...]) -> WireRequest:

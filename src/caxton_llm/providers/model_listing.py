@@ -5,6 +5,7 @@ from msgspec import Struct
 
 from caxton_llm.errors import MalformedResponse, ModelNotFound
 from caxton_llm.model_info import ModelInfo
+from caxton_llm.wire.unreadable import UNREADABLE
 
 __all__ = ["decode_listed_model"]
 
@@ -35,8 +36,8 @@ def decode_listed_model(kind: str, model: str, body: bytes) -> ModelInfo:
     the body is no list of models."""
     try:
         listing = _DECODER.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise MalformedResponse("the answer of /models is not what the OpenAI API promises") from None
+    except UNREADABLE:
+        raise MalformedResponse("the answer of /models is not what the OpenAI API promises; check base_url") from None
     found: _Listed | None = listing
     if listing.data is not None:
         found = next((entry for entry in listing.data if entry.id == model), None)

@@ -16,11 +16,11 @@ from caxton_llm.providers.exchange import ChatExchange
 from caxton_llm.providers.settings import ProviderSettings
 from caxton_llm.types import ChatRequest, Json
 from caxton_llm.wire import ollama_chat
+from caxton_llm.wire.unreadable import UNREADABLE
 
 __all__ = ["OllamaAdapter", "adapter", "credentials"]
 
 _DEFAULT_URL = "http://localhost:11434"
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _MOSTLY = 0.5
 """A model with a smaller share of itself in the memory of the GPU runs mostly on the CPU."""
 
@@ -89,8 +89,8 @@ class OllamaAdapter:
         """The model's own window, or the smaller one that its Modelfile sets, and its capabilities."""
         try:
             show = msgspec.json.decode(body, type=_Show)
-        except _UNREADABLE:
-            raise MalformedResponse("the answer of /api/show is not what Ollama promises") from None
+        except UNREADABLE:
+            raise MalformedResponse("the answer of /api/show is not what Ollama promises; check base_url") from None
         return ModelInfo(
             id=model,
             provider=self.kind,
@@ -114,8 +114,8 @@ class OllamaAdapter:
         """A warning when `model` is loaded and less than half of it is in the memory of a GPU. Raises `MalformedResponse`."""
         try:
             processes = msgspec.json.decode(body, type=_Processes)
-        except _UNREADABLE:
-            raise MalformedResponse("the answer of /api/ps is not what Ollama promises") from None
+        except UNREADABLE:
+            raise MalformedResponse("the answer of /api/ps is not what Ollama promises; check base_url") from None
         wanted = _with_tag(model)
         for running in processes.models:
             if wanted not in (_with_tag(running.name), _with_tag(running.model)):

@@ -23,6 +23,7 @@ from caxton_llm.providers.settings import ProviderSettings
 from caxton_llm.types import ChatRequest, Json
 from caxton_llm.wire import openai_chat
 from caxton_llm.wire.parameters import ParameterNotes
+from caxton_llm.wire.unreadable import UNREADABLE
 
 __all__ = ["VllmAdapter", "adapter", "credentials", "serve_command"]
 
@@ -146,8 +147,8 @@ class VllmAdapter:
 def _decoded(body: bytes, kind: type[_Answer], path: str) -> _Answer:
     try:
         return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise MalformedResponse(f"the answer of {path} is not what vLLM promises") from None
+    except UNREADABLE:
+        raise MalformedResponse(f"the answer of {path} is not what vLLM promises; check base_url") from None
 
 
 def _with_structured_outputs(request: ChatRequest, notes: ParameterNotes) -> ChatRequest:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from types import TracebackType
 
 from caxton_llm.caxton import Caxton
-from caxton_llm.errors import LlmError, ProviderFailure
+from caxton_llm.errors import LlmError, Overloaded
 from caxton_llm.protocols import ClientDialect
 from caxton_llm.server.exchange import ClientGone, HttpExchange
 from caxton_llm.server.headers import error_headers, new_request_id, response_headers, stream_headers
@@ -70,10 +70,11 @@ class ChatEndpoint:
         except StopAsyncIteration:
             await exchange.finish(encoder.finish(_trailer(stream, request_id)))
         except LlmError as error:
+            error.request_id = error.request_id or request_id
             await exchange.finish(encoder.fail(error))
         except asyncio.CancelledError:
             # The client is gone, or the drain time of a shutdown is over; the second kind must not look like an end.
-            await exchange.finish(encoder.fail(ProviderFailure("the gateway is shutting down", source="gateway")))
+            await exchange.finish(encoder.fail(_shutting_down(request_id)))
             raise
 
 
@@ -132,6 +133,11 @@ class answer_errors:  # noqa: N801 - used like a function, in `async with`
         if isinstance(error, LlmError):
             await self._answer(error)
             return True
+        if isinstance(error, asyncio.CancelledError):
+            # The server cancels a request only when the drain time of a shutdown is over. This is the outermost frame of its
+            # task: nobody above waits for the cancellation, and the server would log it as a failure of the application.
+            await self._answer(_shutting_down(self._request_id))
+            return True
         if isinstance(error, Exception):
             # The message of an unexpected error may hold a prompt, so only its type and its places are logged.
             places = "".join(traceback.format_tb(error.__traceback__))
@@ -146,6 +152,10 @@ class answer_errors:  # noqa: N801 - used like a function, in `async with`
         error.request_id = error.request_id or self._request_id
         body = self._dialect.encode_error(error)
         await self._exchange.respond(error.http_status, error_headers(error, self._request_id), body)
+
+
+def _shutting_down(request_id: str) -> LlmError:
+    return Overloaded("the gateway is shutting down", source="gateway", request_id=request_id)
 
 
 class _Internal(LlmError):

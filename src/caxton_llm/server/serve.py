@@ -88,11 +88,11 @@ def serve(
     options: ServeOptions,
     environ: Mapping[str, str] | None = None,
     *,
-    announce: Callable[[str], None] = lambda _address: None,
+    announce: Callable[[str, Configuration], None] = lambda _address, _configuration: None,
 ) -> None:
     """Run until SIGINT or SIGTERM. Raises `ConfigurationError` before anything listens.
 
-    `announce` is called with the gateway's address as soon as clients can connect.
+    `announce` is called with the gateway's address and the configuration as soon as clients can connect.
     """
     configuration = load_file(path, environ)
     workers = options.workers or configuration.server.workers
@@ -101,12 +101,12 @@ def serve(
         return
     server = make_server(make_app(configuration), configuration, options)
     with listening_socket(server.config) as sock:
-        announce(address_of(sock))
+        announce(address_of(sock), configuration)
         server.run(sockets=[sock])
 
 
 def _serve_workers(
-    path: Path, configuration: Configuration, options: ServeOptions, announce: Callable[[str], None]
+    path: Path, configuration: Configuration, options: ServeOptions, announce: Callable[[str, Configuration], None]
 ) -> None:
     make_app(configuration)  # a mistake shows here, once, and not in every worker
     with tempfile.TemporaryDirectory(prefix="caxton-metrics-") as folder:
@@ -114,7 +114,7 @@ def _serve_workers(
         os.environ[SHARED_FOLDER_VARIABLE] = folder
         server = make_server(_AppFactory(path, folder), configuration, options)
         with listening_socket(server.config) as sock:
-            announce(address_of(sock))
+            announce(address_of(sock), configuration)
             Multiprocess(server.config, sockets=[sock]).run()
 
 
@@ -129,7 +129,7 @@ def listening_socket(config: uvicorn.Config) -> socket.socket:
     except OSError as error:
         sock.close()
         raise ConfigurationError(
-            f"cannot listen on {config.host}:{config.port}: {error.strerror}; choose another with --port or server.port"
+            f"cannot listen on {config.host}:{config.port}: {error.strerror}; choose another with --host or --port"
         ) from None
     sock.set_inheritable(True)
     return sock

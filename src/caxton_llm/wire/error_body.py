@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from caxton_llm.types import Json
+from caxton_llm.wire.unreadable import UNREADABLE
 
 __all__ = ["ErrorBody", "describe_html", "read_error", "read_error_body", "shown_message"]
 
@@ -41,7 +42,7 @@ def read_error_body(body: bytes, content_type: str) -> ErrorBody:
     if head[:1] in (b"{", b"["):
         try:
             return read_error(msgspec.json.decode(head))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except UNREADABLE:
             pass
     return ErrorBody(text=_clean(head[: 4 * _TEXT_LIMIT].decode("utf-8", "replace"))[:_TEXT_LIMIT])
 

@@ -238,13 +238,13 @@ _BY_STATUS: dict[int, type[LlmError]] = {
 _RULES: tuple[_Rule, ...] = (_content, _context, _quota, _model, _access, _overload, _by_status)
 
 _MEANING: dict[type[LlmError], str] = {
-    Authentication: "the provider refuses the configured credentials",
+    Authentication: "the provider refuses the configured credentials (check the key)",
     ContentFiltered: "the provider's content filter refused the request",
     ContextWindowExceeded: "the request does not fit the model's context window",
     FirstByteTimeout: "the provider timed out",
     InvalidRequest: "the provider refused the request",
     MalformedResponse: "the provider's answer cannot be read",
-    ModelNotFound: "the provider does not know the model, the deployment or the path",
+    ModelNotFound: "the provider does not know the model, the deployment or the path (check model and base_url)",
     Overloaded: "the provider has no capacity at the moment",
     Permission: "the configured credentials may not do this",
     ProviderFailure: "the provider failed",

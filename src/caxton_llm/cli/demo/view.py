@@ -63,8 +63,8 @@ class DemoView:
         if answer.call is not None:
             screen.line(f"← call {answer.call.name}({answer.call.arguments})", "green")
         headers = [f"{name}: {value}" for name, value in exchange.headers.items() if name not in _SHOWN_LESS]
-        for header in headers:
-            screen.line(header, "dim")
+        for line in _packed(headers, screen.out.width):
+            screen.line(line, "dim")
         screen.line(f"{exchange.status} · {_facts(exchange)}", "dim")
         if exchange.failure:
             self.show_failure(exchange.failure)
@@ -93,14 +93,15 @@ class DemoView:
         line("Your own client, by changing its address only:" if kept else "Your own client", "bold")
         if not kept:
             line("  caxton demo --keep --port 8787   keeps this gateway until Ctrl-C")
-            line("  caxton serve -c caxton.yaml      serves your providers; two lines are enough to begin with:")
+            line("  caxton serve -c caxton.yaml      serves your providers; to begin with:")
             line("                                     llm:")
             line("                                       provider: builtin")
             address = "http://127.0.0.1:8787"
         line(f'  openai      OpenAI(base_url="{address}/v1", api_key="unused")')
         line(f'  anthropic   Anthropic(base_url="{address}", api_key="unused")')
-        line(f"  curl        curl {address}/v1/chat/completions -H 'content-type: application/json' \\")
-        line("""                -d '{"model": "default", "messages": [{"role": "user", "content": "Hello"}]}'""")
+        line(f"  curl        curl {address}/v1/chat/completions \\")
+        line("    -H 'content-type: application/json' \\")
+        line("""    -d '{"model":"default","messages":[{"role":"user","content":"Hello"}]}'""")
 
     def _end_stream(self) -> bool:
         """Whether a stream was being shown; its line is ended."""
@@ -108,6 +109,17 @@ class DemoView:
         if shown:
             self._screen.write("\n")
         return shown
+
+
+def _packed(parts: list[str], width: int) -> list[str]:
+    """As many of them in a line as fit."""
+    lines: list[str] = []
+    for part in parts:
+        if lines and len(lines[-1]) + 3 + len(part) <= width:
+            lines[-1] += f"   {part}"
+        else:
+            lines.append(part)
+    return lines
 
 
 def _compact(body: dict[str, Json], before: dict[str, Json]) -> str:

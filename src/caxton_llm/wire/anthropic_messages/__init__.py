@@ -1,6 +1,6 @@
 """Anthropic's Messages API: the dialect `anthropic_messages`, as a provider speaks it.
 
-How a client of it is served stands in `anthropic_messages_client`.
+How a client of it is served stands in its package `client`.
 """
 
 from caxton_llm.errors import LlmError

@@ -1,7 +1,7 @@
 """A chat request as Anthropic's Messages API wants it (`POST /v1/messages`).
 
 Two ways lead here. A request that came in this dialect keeps its bytes, field by field, except for what the target demands
-(`anthropic_messages_passing`). A request of another dialect is translated. Either way nothing is changed without a note.
+(`passing`). A request of another dialect is translated. Either way nothing is changed without a note.
 
 `max_tokens` is mandatory here. When nobody says it, it is the model's own limit, but at most 16384 (4096 for a model that
 nobody knows): beyond about 21000 tokens an answer that is not streamed may take longer than the ten minutes after which

@@ -23,10 +23,10 @@ from caxton_llm.types import (
 )
 from caxton_llm.wire.error_body import describe_html
 from caxton_llm.wire.failures import classify_error_value
+from caxton_llm.wire.unreadable import UNREADABLE
 
 __all__ = [
     "DIALECT",
-    "NOT_JSON",
     "Block",
     "RedactedBlock",
     "StopDetails",
@@ -42,12 +42,10 @@ __all__ = [
     "refusal_of",
     "usage_of",
     "verbatim",
+    "warnings_of",
 ]
 
 DIALECT = "anthropic_messages"
-
-NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What decoding raises for bytes that are not the JSON it expects; nesting without end is among it."""
 
 
 class TextBlock(Struct, tag="text", tag_field="type"):
@@ -134,8 +132,7 @@ _FINISH_REASONS: dict[str, FinishReason] = {
     "end_turn": "stop",
     "stop_sequence": "stop",
     "compaction": "stop",
-    # The server's own tools want another turn. Only a client of this dialect can have asked for them, and it gets the bytes.
-    "pause_turn": "stop",
+    "pause_turn": "stop",  # with a warning, because the turn is to be continued
     "max_tokens": "length",
     "model_context_window_exceeded": "length",
     "length": "length",
@@ -149,6 +146,13 @@ _FINISH_REASONS: dict[str, FinishReason] = {
 def finish_reason_of(stop_reason: str | None) -> FinishReason:
     """A reason that this module does not know, or none at all, counts as a natural end, because the answer is whole."""
     return _FINISH_REASONS.get((stop_reason or "").lower(), "stop")
+
+
+def warnings_of(stop_reason: str | None) -> list[str]:
+    """What a stop reason says that no finish reason can: the server's own tools want the turn to be continued."""
+    if stop_reason != "pause_turn":
+        return []
+    return ["Anthropic paused the turn (pause_turn): send the conversation again with this answer to have it continued"]
 
 
 def refusal_of(details: StopDetails | None) -> str:
@@ -211,7 +215,7 @@ def arguments_of(tool_input: Raw) -> str:
     """A tool's input as the JSON text of the common model: compact, its keys in the model's order."""
     try:
         text = msgspec.json.format(bytes(tool_input), indent=-1).decode()
-    except NOT_JSON:
+    except UNREADABLE:
         raise MalformedResponse("the provider sent a tool call whose input is not JSON") from None
     return "{}" if text == "null" else text
 
@@ -224,7 +228,7 @@ def decode_block(raw: Raw) -> Block | None:
         if _is_unknown(raw):
             return None
         raise MalformedResponse(f"a content block is not as the provider's API promises: {error}") from None
-    except NOT_JSON:
+    except UNREADABLE:
         raise MalformedResponse("a content block of the answer is not JSON") from None
     return block
 
@@ -240,7 +244,7 @@ def verbatim(raw: Raw) -> dict[str, Json]:
     """A block as it is, with the fields that this module does not know. Raises `MalformedResponse`."""
     try:
         return _object_decoder.decode(raw)
-    except NOT_JSON:
+    except UNREADABLE:
         raise MalformedResponse("a content block of the answer is not JSON") from None
 
 
@@ -250,7 +254,7 @@ def decode_chat(body: bytes, restore: Restore) -> ChatResponse:
         answer = _answer_decoder.decode(body)
     except msgspec.ValidationError as error:
         raise MalformedResponse(f"the answer is not a message of the Messages API: {error}") from None
-    except NOT_JSON:
+    except UNREADABLE:
         raise MalformedResponse(f"the provider sent {describe_html(body) or 'no JSON'}; check base_url") from None
     if answer.error:
         raise classify_error_value(msgspec.json.decode(body), status=200)
@@ -265,6 +269,7 @@ def decode_chat(body: bytes, restore: Restore) -> ChatResponse:
         choices=[choice],
         usage=usage_of(answer.usage),
         service_tier=answer.usage.service_tier if answer.usage else None,
+        warnings=warnings_of(answer.stop_reason),
         dialect=DIALECT,
         wire=None if changed else body,
     )

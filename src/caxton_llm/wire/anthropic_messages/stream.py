@@ -22,7 +22,6 @@ from caxton_llm.types import (
     ToolCallDelta,
 )
 from caxton_llm.wire.anthropic_messages.response import (
-    NOT_JSON,
     RedactedBlock,
     StopDetails,
     TextBlock,
@@ -36,9 +35,11 @@ from caxton_llm.wire.anthropic_messages.response import (
     refusal_of,
     usage_of,
     verbatim,
+    warnings_of,
 )
 from caxton_llm.wire.failures import classify_error_value
 from caxton_llm.wire.sse import SseDecoder
+from caxton_llm.wire.unreadable import UNREADABLE
 
 __all__ = ["AnthropicStreamDecoder"]
 
@@ -188,7 +189,7 @@ class AnthropicStreamDecoder:
             if _is_unknown(payload):
                 return ChatChunk(event=name)
             raise MalformedResponse(f"an event of the stream is not as the provider's API promises: {error}") from None
-        except NOT_JSON:
+        except UNREADABLE:
             self._skip()
             return None
         if event.error:
@@ -287,6 +288,7 @@ class AnthropicStreamDecoder:
         if delta is None or delta.stop_reason is None:
             return chunk
         reason = finish_reason_of(delta.stop_reason)
+        self.warnings += warnings_of(delta.stop_reason)
         if reason == "tool_calls" and not self._calls and self._restore.unwrap_tool:
             reason = "stop"
         elif reason == "stop" and self._calls:

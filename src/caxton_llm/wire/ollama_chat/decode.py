@@ -33,10 +33,10 @@ from caxton_llm.wire.failures import classify_error_value
 from caxton_llm.wire.ndjson import NdjsonDecoder
 from caxton_llm.wire.ollama_chat.encode import OllamaRestore
 from caxton_llm.wire.think_tags import ThinkSplitter
+from caxton_llm.wire.unreadable import UNREADABLE
 
 __all__ = ["OllamaStreamDecoder", "decode_chat"]
 
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _NEARLY_FULL_TOKENS = 8
 _LEAST_BYTES_PER_TOKEN = 3
@@ -273,7 +273,7 @@ def truncation_warnings(usage: Usage | None, restore: Restore) -> list[str]:
 def _read(data: bytes) -> _Answer | None:
     try:
         return _decoder.decode(data)
-    except _UNREADABLE:
+    except UNREADABLE:
         return None
 
 
@@ -296,7 +296,7 @@ def _arguments(arguments: Raw) -> str:
         return "{}"
     try:
         return _text_decoder.decode(raw) if raw.startswith(b'"') else msgspec.json.format(raw, indent=-1).decode()
-    except _UNREADABLE:
+    except UNREADABLE:
         raise MalformedResponse("the arguments of a tool call are not JSON") from None
 
 

@@ -13,6 +13,7 @@ from caxton_llm.model_info import ModelInfo
 from caxton_llm.protocols import EncodedChat, EncodeOptions, Restore
 from caxton_llm.types import ChatRequest, Json, ResponseFormat
 from caxton_llm.wire.accepted import without_refused
+from caxton_llm.wire.conversation import check_conversation
 from caxton_llm.wire.legacy_functions import modernized
 from caxton_llm.wire.ollama_chat.messages import Conversation, encode_messages, encode_tools, has_signed_thinking
 from caxton_llm.wire.parameters import ParameterNotes
@@ -79,6 +80,7 @@ def encode_chat(request: ChatRequest, options: EncodeOptions, *, stream: bool) -
     """Raises `InvalidRequest` or `UnsupportedFeature` with the path of the field."""
     notes = ParameterNotes(options.strict)
     request = without_refused(modernized(request), options, notes)
+    check_conversation(request.messages)
     _refuse_what_changes_meaning(request)
     conversation = encode_messages(request.messages, options.model.capabilities)
     body: dict[str, Json] = {"model": options.send_model, "messages": conversation.messages, "stream": stream}

@@ -77,10 +77,7 @@ _arguments_decoder = msgspec.json.Decoder(dict[str, Raw])
 
 
 def encode_messages(messages: list[Message], capabilities: Capabilities) -> Conversation:
-    """Raises `InvalidRequest` for a tool result without its call, `UnsupportedFeature` for content that Ollama lacks."""
-    if not messages:
-        # Ollama would take it as "load the model" and answer with nothing.
-        raise InvalidRequest("the list of messages is empty", param="messages")
+    """Messages that `check_conversation` has passed. Raises `UnsupportedFeature` for content that Ollama lacks."""
     conversation = Conversation()
     called: dict[str, str] = {}
     for index, message in enumerate(messages):
@@ -162,16 +159,8 @@ def _tool_result(message: Message, path: str, called: dict[str, str]) -> OllamaM
     text, images = _content(message.content, path, Capabilities())
     if images:
         _refuse("an image in a tool's result", f"{path}.content")
-    call_id = message.tool_call_id
-    name = called.get(call_id) if call_id is not None else None
-    if name is None:
-        raise InvalidRequest(
-            f"no earlier assistant message has a tool call with the id {call_id!r}"
-            if call_id
-            else "a tool's result needs the id of its call",
-            param=f"{path}.tool_call_id",
-        )
-    return OllamaMessage(role="tool", content=text, tool_name=name, tool_call_id=call_id)
+    call_id = message.tool_call_id or ""
+    return OllamaMessage(role="tool", content=text, tool_name=called[call_id], tool_call_id=call_id)
 
 
 def _content(content: str | list[ContentPart] | None, path: str, capabilities: Capabilities) -> tuple[str, list[str]]:

@@ -30,11 +30,9 @@ from caxton_llm.wire.openai_chat.shapes import (
     whole_number,
 )
 from caxton_llm.wire.think_tags import ThinkSplitter
+from caxton_llm.wire.unreadable import UNREADABLE
 
-__all__ = ["UNREADABLE", "decode_chat", "rename_calls"]
-
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What reading JSON that somebody else wrote may raise."""
+__all__ = ["decode_chat", "rename_calls"]
 
 _DECODER = msgspec.json.Decoder(WireAnswer)
 

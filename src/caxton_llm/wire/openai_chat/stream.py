@@ -17,7 +17,7 @@ from caxton_llm.types import ChatChunk, ChunkChoice, Delta, FinishReason, Functi
 from caxton_llm.wire.error_body import describe_html
 from caxton_llm.wire.failures import classify_error_value
 from caxton_llm.wire.openai_chat.calls import CallFragments
-from caxton_llm.wire.openai_chat.response import UNREADABLE, rename_calls
+from caxton_llm.wire.openai_chat.response import rename_calls
 from caxton_llm.wire.openai_chat.shapes import (
     WireChunk,
     WireChunkChoice,
@@ -31,6 +31,7 @@ from caxton_llm.wire.openai_chat.shapes import (
 )
 from caxton_llm.wire.sse import SseDecoder
 from caxton_llm.wire.think_tags import ThinkSplitter
+from caxton_llm.wire.unreadable import UNREADABLE
 
 __all__ = ["OpenAIStreamDecoder"]
 

@@ -12,6 +12,7 @@ from caxton_llm.types import ChatResponse, Choice, FinishReason, Json, Message, 
 from caxton_llm.wire.error_body import describe_html
 from caxton_llm.wire.failures import classify_error_value
 from caxton_llm.wire.text.paths import ABSENT, missing, read
+from caxton_llm.wire.unreadable import UNREADABLE
 
 __all__ = ["TextAnswers", "TextRestore", "as_text", "decode_json", "identity"]
 
@@ -116,7 +117,7 @@ def decode_json(body: bytes) -> Json:
     """The body as a value, `ABSENT` when it is not JSON."""
     try:
         return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return ABSENT
 
 

@@ -15,7 +15,7 @@ def invalid_body(error: Exception) -> InvalidRequest:
         return InvalidRequest(f"the body is not UTF-8: byte {error.start} cannot be decoded")
     if isinstance(error, RecursionError):
         return InvalidRequest("the body is nested too deeply")
-    return InvalidRequest(f"the body is not JSON: {error}")
+    return InvalidRequest(f"the body is not JSON: {str(error).removeprefix('JSON is malformed: ')}")
 
 
 def invalid_field(error: msgspec.ValidationError, base: str = "") -> InvalidRequest:
@@ -27,5 +27,9 @@ def invalid_field(error: msgspec.ValidationError, base: str = "") -> InvalidRequ
         path = f"{path}.{reason[len(start) : -1]}"
         reason = "is missing"
     path = path.lstrip(".")
-    reason = reason[:1].lower() + reason[1:]
+    if reason.startswith(("Invalid enum value", "Invalid value")):
+        reason = "the value does not exist"  # msgspec repeats it, and it may be anybody's words
+    if reason == "Expected `array` of length >= 1":
+        reason = "is empty; at least one is needed"
+    reason = (reason[:1].lower() + reason[1:]).replace("`", "")
     return InvalidRequest(f"{path}: {reason}" if path else f"the body is wrong: {reason}", param=path or None)

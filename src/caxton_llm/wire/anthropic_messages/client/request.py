@@ -29,6 +29,7 @@ from caxton_llm.wire.anthropic_messages.client.invalid import invalid_body, inva
 from caxton_llm.wire.anthropic_messages.client.turns import Turn, client_path_of, decode_turns
 from caxton_llm.wire.anthropic_messages.response import DIALECT
 from caxton_llm.wire.anthropic_messages.thinking import budget_effort
+from caxton_llm.wire.unreadable import UNREADABLE
 
 __all__ = ["client_path", "decode_count_request", "decode_request"]
 
@@ -151,7 +152,7 @@ def _decode(body: bytes, headers: Mapping[str, str]) -> ChatRequest:
             body.decode()  # what stays undecoded below would otherwise travel on
         wire = _request_decoder.decode(body)
         fields = _fields_decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise invalid_body(error) from None
     choice = wire.tool_choice
     return ChatRequest(

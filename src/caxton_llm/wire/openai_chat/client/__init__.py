@@ -5,13 +5,13 @@ know (fields, types of content) is kept, because the provider may know it.
 """
 
 from collections.abc import Mapping
-from typing import NoReturn
+from typing import NoReturn, get_args
 
 import msgspec
 from msgspec import Raw
 
 from caxton_llm.errors import InvalidRequest
-from caxton_llm.types import ChatRequest, ChatResponse, Choice, Json, RequestSource, Usage
+from caxton_llm.types import ChatRequest, ChatResponse, Choice, Json, RequestSource, Role, Usage
 from caxton_llm.wire.conversation import check_conversation
 from caxton_llm.wire.legacy_functions import modernized
 from caxton_llm.wire.openai_chat.client.encoder import OpenAIStreamEncoder, speaks_functions
@@ -86,7 +86,8 @@ def _refuse_shape(problem: str) -> NoReturn:
         path = f"{path}.{field}" if path else field
         raise InvalidRequest(f"{path} is missing", param=path)
     if what.startswith("Invalid enum value"):
-        raise InvalidRequest(f"{path} has a value that does not exist", param=path)
+        known = f"; known: {', '.join(get_args(Role))}" if path.endswith(".role") else ""
+        raise InvalidRequest(f"{path} has a value that does not exist{known}", param=path)
     what = what.replace("`", "").replace("Expected", "expected", 1)
     raise InvalidRequest(f"{path or 'the body'} has the wrong type: {what}", param=path or None)
 
