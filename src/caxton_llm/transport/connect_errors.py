@@ -19,7 +19,11 @@ _TABLE: tuple[tuple[type[Exception], type[TransportError], str], ...] = (
         ConnectFailed,
         "no TLS with {where}: {detail}; check that the port speaks https, and whether it asks for a client certificate",
     ),
-    (socket.gaierror, ConnectFailed, "the host name of {where} does not resolve: {detail}; check base_url and the network"),
+    (
+        socket.gaierror,
+        ConnectFailed,
+        "the host name of {where} does not resolve: {detail}; check base_url and the network",
+    ),
     (UnicodeError, ConnectFailed, "the host name of {where} is not valid; check base_url"),
     (
         ConnectionRefusedError,
