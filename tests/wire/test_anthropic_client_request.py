@@ -381,7 +381,7 @@ def test_a_mistake_is_refused_with_the_path_of_its_field(wrong: Any, param: str 
 
 def test_a_value_of_the_client_is_never_repeated_in_a_message() -> None:
     with pytest.raises(InvalidRequest) as caught:
-        decode_request(b'{"model":"m","max_tokens":5,"messages":[{"role":"private words","content":"x"}]}', {})
+        decoded(messages=[{"role": "private words", "content": "x"}])
     assert caught.value.message == "messages[0].role: the value does not exist"
 
 
