@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 
 import anthropic
 import pytest
-from answer_fields import fields_of
 from anthropic.types import ImageBlockParam, Message, MessageParam, ToolParam
 
+from answer_fields import fields_of
 from fakes import TINY_PNG, FakeAnthropic, Redacted, Text, ToolCall, Usage
 from fakes.anthropic_answers import UsageShape
 from fakes.anthropic_checks import ClaudeModel

@@ -7,9 +7,9 @@ from pathlib import Path
 import openai
 import pytest
 import trustme
-from answer_fields import fields_of
 from openai.types.chat import ChatCompletionMessageParam
 
+from answer_fields import fields_of
 from fakes import FakeAzure, Usage
 from recorded import interactions
 

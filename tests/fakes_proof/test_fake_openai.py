@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 
 import openai
 import pytest
-from answer_fields import fields_of
 from openai.types.chat import ChatCompletionChunk
 
+from answer_fields import fields_of
 from fakes import TINY_PNG, FakeOpenAI, ToolCall, Usage
 from recorded import interactions
 
