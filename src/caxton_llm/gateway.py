@@ -9,6 +9,7 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from functools import partial
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -21,6 +22,7 @@ from caxton_llm.providers.prices import cost_usd
 from caxton_llm.routing.retry import RetryPolicy
 from caxton_llm.routing.timeouts import Timeouts
 from caxton_llm.streaming import Gathering, gathered
+from caxton_llm.timers import FixedDelay, TimeLimit
 from caxton_llm.types import ChatChunk, ChatRequest, ChatResponse, ChatStream, Usage
 
 __all__ = ["Gateway", "Route", "Target"]
@@ -88,6 +90,7 @@ class Gateway:
         self._clock = clock
         self._sleep = sleep
         self._jitter = jitter
+        self._delays: dict[float, FixedDelay] = {}
 
     def resolve(self, name: str) -> Route:
         """The route of a requested name. Raises `UnknownModel` with the names that exist."""
@@ -137,7 +140,7 @@ class Gateway:
         while True:
             begun = self._clock()
             try:
-                async with self._attempt_limit(route.target, times):
+                with self._attempt_limit(route.target, times):
                     return await route.target.provider.complete_chat(request)
             except TimeoutError:
                 await self._after_failure(route, times, begun, self._timed_out(route, times, begun))
@@ -150,7 +153,7 @@ class Gateway:
             begun = self._clock()
             stream = route.target.provider.stream_chat(request)
             try:
-                async with self._attempt_limit(route.target, times):
+                with self._attempt_limit(route.target, times):
                     return stream, await _until_content(stream)
             except TimeoutError:
                 await stream.aclose()
@@ -162,8 +165,17 @@ class Gateway:
                 await stream.aclose()
                 raise
 
-    def _attempt_limit(self, target: Target, times: _Clocked) -> asyncio.Timeout:
-        return asyncio.timeout(min(target.timeouts.attempt_s, times.deadline - self._clock()))
+    def _attempt_limit(self, target: Target, times: _Clocked) -> TimeLimit:
+        """What `timeout_seconds` and `deadline_seconds` leave for an attempt; the first of every request has the same."""
+        limits = target.timeouts
+        if times.attempts:
+            seconds = min(limits.attempt_s, times.deadline - self._clock())
+            return TimeLimit(partial(asyncio.get_running_loop().call_later, seconds))
+        seconds = min(limits.attempt_s, limits.deadline_s)
+        delay = self._delays.get(seconds)
+        if delay is None:
+            delay = self._delays[seconds] = FixedDelay(seconds)
+        return TimeLimit(delay.start)
 
     def _timed_out(self, route: Route, times: _Clocked, begun: float) -> LlmError:
         """Which of the two limits ended the attempt; not asked of the clock, because the event loop's may differ a little."""

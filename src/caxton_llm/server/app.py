@@ -14,8 +14,9 @@ from caxton_llm.caxton import Caxton
 from caxton_llm.errors import InvalidRequest, LlmError, UnknownModel
 from caxton_llm.observers.prometheus import PrometheusObserver
 from caxton_llm.server.chat import ChatEndpoint, CountEndpoint
-from caxton_llm.server.exchange import HttpExchange, Receive, Scope, Send
+from caxton_llm.server.exchange import WATCH_AFTER_S, HttpExchange, Receive, Scope, Send
 from caxton_llm.server.headers import error_headers, new_request_id
+from caxton_llm.timers import FixedDelay
 from caxton_llm.wire.anthropic_messages import client as anthropic_messages_client
 from caxton_llm.wire.openai_chat import client as openai_chat_client
 
@@ -34,6 +35,7 @@ class GatewayApp:
         self._caxton = caxton
         self._metrics = metrics
         self.accepting = True
+        self._patience = FixedDelay(WATCH_AFTER_S)
         openai = ChatEndpoint(caxton, openai_chat_client, max_body_bytes=max_body_bytes)
         anthropic = ChatEndpoint(caxton, anthropic_messages_client, max_body_bytes=max_body_bytes)
         count = CountEndpoint(
@@ -63,7 +65,7 @@ class GatewayApp:
         if scope["type"] == "http":
             endpoint = self._hot.get(scope["path"])
             if endpoint is not None and scope["method"] == "POST":
-                await endpoint(HttpExchange(scope, receive, send))
+                await endpoint(HttpExchange(scope, receive, send, patience=self._patience))
             elif endpoint is not None:
                 await _no_such_method(Request(scope), None)(scope, receive, send)
             else:

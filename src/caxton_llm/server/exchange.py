@@ -6,8 +6,9 @@ from typing import Any, TypeVar
 
 from caxton_llm.errors import InvalidRequest, RequestTooLarge
 from caxton_llm.server.headers import Header
+from caxton_llm.timers import FixedDelay
 
-__all__ = ["ClientGone", "HttpExchange", "Receive", "Scope", "Send"]
+__all__ = ["WATCH_AFTER_S", "ClientGone", "HttpExchange", "Receive", "Scope", "Send"]
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -15,7 +16,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _T = TypeVar("_T")
 
-_WATCH_AFTER_S = 0.1
+WATCH_AFTER_S = 0.1
 """A watcher costs a task, so one is started only for a request that takes longer than this."""
 
 _DISCARD_FACTOR = 4
@@ -27,12 +28,13 @@ class ClientGone(Exception):
 
 
 class HttpExchange:
-    """Reads one request and writes one response."""
+    """Reads one request and writes one response. `patience` is how long a request runs unwatched: `WATCH_AFTER_S`."""
 
-    __slots__ = ("_gone", "_receive", "_send", "_started", "scope")
+    __slots__ = ("_gone", "_patience", "_receive", "_send", "_started", "scope")
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, *, patience: FixedDelay) -> None:
         self.scope = scope
+        self._patience = patience
         self._receive = receive
         self._send = send
         self._started = False
@@ -99,13 +101,12 @@ class HttpExchange:
         """Run `work` in this task; when the client goes away it is cancelled and `ClientGone` raised."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - ASGI applications always run in a task
-        loop = asyncio.get_running_loop()
         watcher: list[asyncio.Task[None]] = []
 
         def start_watching() -> None:
-            watcher.append(loop.create_task(self._watch(task)))
+            watcher.append(asyncio.get_running_loop().create_task(self._watch(task)))
 
-        timer = loop.call_later(_WATCH_AFTER_S, start_watching)
+        timer = self._patience.start(start_watching)
         try:
             return await work()
         except asyncio.CancelledError:

@@ -74,6 +74,7 @@ def make_server(app: GatewayApp | _AppFactory, configuration: Configuration, opt
         interface="asgi3",
         log_config=None,
         access_log=False,
+        proxy_headers=False,  # nothing here depends on the client's address
         server_header=False,
         date_header=False,
         timeout_graceful_shutdown=round(block.drain_seconds),
