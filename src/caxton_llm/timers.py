@@ -30,11 +30,13 @@ class FixedDelay:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._armed = False
 
-    def start(self, callback: Callable[[], object]) -> "_Waiting":
+    def start(self, callback: Callable[[], object]) -> Timer:
         """Call `callback` after the delay, on the running event loop."""
         loop = asyncio.get_running_loop()
-        if loop is not self._loop:  # the timers of a loop that has ended will never be due
-            self._loop, self._armed = loop, False
+        if loop is not self._loop:
+            if self._waiting and self._loop is not None and not self._loop.is_closed():  # it runs in another thread
+                return loop.call_later(self.seconds, callback)
+            self._loop, self._armed = loop, False  # the timers of a loop that has ended will never be due
             self._waiting.clear()
         waiting = _Waiting(loop.time() + self.seconds, callback, self._waiting)
         self._waiting[waiting] = None
@@ -47,35 +49,35 @@ class FixedDelay:
         loop.call_at(due, self._expire, loop)
 
     def _expire(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Call back what is due, after arming the loop's timer for the next: a callback may fail."""
+        """Call back what is due, each in its own turn of the loop, because a callback may fail or cancel another."""
         if loop is not self._loop:
             return
         self._armed = False
         now = loop.time()
-        due: list[_Waiting] = []
         for waiting in self._waiting:
             if waiting.due > now:
                 self._arm(loop, waiting.due)
                 break
-            due.append(waiting)
-        for waiting in due:
-            if waiting.cancel():
-                waiting.callback()
+            loop.call_soon(waiting.call_back)
 
 
 class _Waiting:
     """One timer of a `FixedDelay`."""
 
-    __slots__ = ("_all", "callback", "due")
+    __slots__ = ("_all", "_callback", "due")
 
     def __init__(self, due: float, callback: Callable[[], object], everyone: "dict[_Waiting, None]") -> None:
         self.due = due
-        self.callback = callback
+        self._callback = callback
         self._all = everyone
 
     def cancel(self) -> bool:
         """Whether it was still to come."""
         return self._all.pop(self, self) is None
+
+    def call_back(self) -> None:
+        if self.cancel():
+            self._callback()
 
 
 class TimeLimit:

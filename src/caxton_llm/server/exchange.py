@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from caxton_llm.errors import InvalidRequest, RequestTooLarge
 from caxton_llm.server.headers import Header
+from caxton_llm.server.protocol import WHOLE_RESPONSE, RespondWhole
 from caxton_llm.timers import FixedDelay
 
 __all__ = ["WATCH_AFTER_S", "ClientGone", "HttpExchange", "Receive", "Scope", "Send"]
@@ -82,6 +83,10 @@ class HttpExchange:
         """A whole response."""
         headers.append((b"content-length", b"%d" % len(body)))
         self._started = True
+        extension: dict[str, RespondWhole] | None = self.scope.get("extensions", {}).get(WHOLE_RESPONSE)
+        if extension is not None:
+            extension["respond"](status, headers, body)
+            return
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
         await self._send({"type": "http.response.body", "body": body})
 

@@ -1,5 +1,6 @@
 """`caxton serve`: the gateway under uvicorn, in one process or several."""
 
+import gc
 import os
 import socket
 import tempfile
@@ -17,6 +18,7 @@ from caxton_llm.config.load import load_file
 from caxton_llm.errors import ConfigurationError
 from caxton_llm.observers.prometheus import SHARED_FOLDER_VARIABLE, PrometheusObserver
 from caxton_llm.server.app import GatewayApp
+from caxton_llm.server.protocol import GatewayProtocol
 
 __all__ = ["GatewayServer", "ServeOptions", "address_of", "listening_socket", "make_app", "make_server", "serve"]
 
@@ -47,7 +49,9 @@ class _AppFactory:
         self._metrics_folder = metrics_folder
 
     def __call__(self) -> GatewayApp:
-        return make_app(load_file(self._path), metrics_folder=self._metrics_folder)
+        app = make_app(load_file(self._path), metrics_folder=self._metrics_folder)
+        _spare_collector()
+        return app
 
 
 class GatewayServer(uvicorn.Server):
@@ -69,7 +73,7 @@ def make_server(app: GatewayApp | _AppFactory, configuration: Configuration, opt
         host=options.host or block.host,
         port=block.port if options.port is None else options.port,
         loop="uvloop",
-        http="httptools",
+        http=GatewayProtocol,
         ws="none",
         interface="asgi3",
         log_config=None,
@@ -101,9 +105,21 @@ def serve(
         _serve_workers(path, configuration, options, announce)
         return
     server = make_server(make_app(configuration), configuration, options)
+    _spare_collector()
     with listening_socket(server.config) as sock:
         announce(address_of(sock), configuration)
         server.run(sockets=[sock])
+
+
+def _spare_collector() -> None:
+    """Let the garbage collector look at what requests leave behind, less often, and no more at what stays for good.
+
+    Requests leave next to no cycles, but their objects make the collector walk over every module and price list again and
+    again: a sixth of the gateway's time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 10, 10)
 
 
 def _serve_workers(
