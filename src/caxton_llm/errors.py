@@ -85,8 +85,8 @@ class LlmError(Exception):
     """What every error here is.
 
     `source` says who refused: `gateway` (this package) or `provider`. `param` is the path of the field at fault
-    (`messages[2].content`), `code` the provider's machine code, `status` the provider's HTTP status, `retry_after_s` how
-    long the provider asked to wait.
+    (`messages[2].content`), `code` the provider's machine code, `status` the provider's HTTP status, `request_id` the
+    provider's name for the request, `retry_after_s` how long the provider asked to wait.
     """
 
     kind: ClassVar[str] = "error"
@@ -121,6 +121,8 @@ class LlmError(Exception):
         self.should_retry = self.retryable if should_retry is None else should_retry
         """Whether sending the same request to the same target again can help; starts as the class's `retryable`."""
         self.attempts: list[Attempt] = []
+        self.gateway_request_id: str | None = None
+        """Our own name for the request, where it came over HTTP (`x-caxton-request-id`)."""
 
     def locate(self, *, provider: str, model: str | None = None, request_id: str | None = None) -> Self:
         """Say where it happened; what is known already stays."""

@@ -14,7 +14,15 @@ from functools import partial
 from msgspec import Struct
 from msgspec.structs import replace
 
-from caxton_llm.errors import Attempt, DeadlineExceeded, FirstByteTimeout, LlmError, UnknownModel, UnsupportedFeature
+from caxton_llm.errors import (
+    Attempt,
+    DeadlineExceeded,
+    FirstByteTimeout,
+    InvalidRequest,
+    LlmError,
+    UnknownModel,
+    UnsupportedFeature,
+)
 from caxton_llm.model_info import ModelInfo, ModelPrice
 from caxton_llm.observers.record import Observer, RequestRecord
 from caxton_llm.protocols import Clock, LlmProvider
@@ -61,7 +69,12 @@ class _Clocked(Struct):
 
     started: float
     deadline: float
-    attempts: list[Attempt]
+    begun: float
+    """When the attempt under way began."""
+    attempts: list[Attempt] = []
+    """Those that failed."""
+    failed_s: float = 0.0
+    """What they took, with the waits behind them."""
 
 
 class Gateway:
@@ -112,8 +125,18 @@ class Gateway:
             raise
         response.provider = response.provider or route.target.name
         response.attempts = len(times.attempts) + 1
+        if times.failed_s and response.upstream_s is not None:
+            response.upstream_s += times.failed_s
         response.cost_usd = _cost(route, response.model, response.usage)
-        self._record(route, times, "success", usage=response.usage, cost=response.cost_usd, streamed=False)
+        self._record(
+            route,
+            times,
+            "success",
+            usage=response.usage,
+            cost=response.cost_usd,
+            streamed=False,
+            warnings=len(response.warnings),
+        )
         return response
 
     def stream(self, request: ChatRequest) -> ChatStream:
@@ -134,33 +157,31 @@ class Gateway:
 
     def _start(self, target: Target) -> _Clocked:
         now = self._clock()
-        return _Clocked(now, now + target.timeouts.deadline_s, [])
+        return _Clocked(now, now + target.timeouts.deadline_s, now)
 
     async def _completed(self, route: Route, request: ChatRequest, times: _Clocked) -> ChatResponse:
         while True:
-            begun = self._clock()
             try:
                 with self._attempt_limit(route.target, times):
                     return await route.target.provider.complete_chat(request)
             except TimeoutError:
-                await self._after_failure(route, times, begun, self._timed_out(route, times, begun))
+                await self._after_failure(route, times, self._timed_out(route, times))
             except LlmError as error:
-                await self._after_failure(route, times, begun, error)
+                await self._after_failure(route, times, error)
 
     async def _opened(self, route: Route, request: ChatRequest, times: _Clocked) -> tuple[ChatStream, list[ChatChunk]]:
         """A stream whose first content has arrived, and its chunks so far."""
         while True:
-            begun = self._clock()
             stream = route.target.provider.stream_chat(request)
             try:
                 with self._attempt_limit(route.target, times):
                     return stream, await _until_content(stream)
             except TimeoutError:
                 await stream.aclose()
-                await self._after_failure(route, times, begun, self._timed_out(route, times, begun))
+                await self._after_failure(route, times, self._timed_out(route, times))
             except LlmError as error:
                 await stream.aclose()
-                await self._after_failure(route, times, begun, error)
+                await self._after_failure(route, times, error)
             except BaseException:
                 await stream.aclose()
                 raise
@@ -177,10 +198,10 @@ class Gateway:
             delay = self._delays[seconds] = FixedDelay(seconds)
         return TimeLimit(delay.start)
 
-    def _timed_out(self, route: Route, times: _Clocked, begun: float) -> LlmError:
+    def _timed_out(self, route: Route, times: _Clocked) -> LlmError:
         """Which of the two limits ended the attempt; not asked of the clock, because the event loop's may differ a little."""
         limits = route.target.timeouts
-        if times.deadline - begun <= limits.attempt_s:
+        if times.deadline - times.begun <= limits.attempt_s:
             return DeadlineExceeded(
                 f"no answer within {limits.deadline_s:g} s (deadline_seconds)",
                 provider=route.target.name,
@@ -190,10 +211,11 @@ class Gateway:
             f"no answer within {limits.attempt_s:g} s (timeout_seconds)", provider=route.target.name, model=route.model
         )
 
-    async def _after_failure(self, route: Route, times: _Clocked, begun: float, error: LlmError) -> None:
+    async def _after_failure(self, route: Route, times: _Clocked, error: LlmError) -> None:
         """Wait for the next attempt, or raise `error` when there is none."""
         now = self._clock()
-        times.attempts.append(Attempt(route.target.name, error.kind, begun - times.started, now - begun))
+        if _was_sent(error):
+            times.attempts.append(self._failed(route, times, error, now))
         error.attempts = list(times.attempts)
         delay = route.target.retry.delay_s(
             error, attempts=len(times.attempts), remaining_s=times.deadline - now, jitter=self._jitter
@@ -203,6 +225,11 @@ class Gateway:
         for observer in self._observers:
             observer.retried(route.target.name, error.kind)
         await self._sleep(delay)
+        times.begun = self._clock()
+        times.failed_s = times.begun - times.started
+
+    def _failed(self, route: Route, times: _Clocked, error: LlmError, now: float) -> Attempt:
+        return Attempt(route.target.name, error.kind, times.begun - times.started, now - times.begun)
 
     # -- streams --------------------------------------------------------------------------------------------------------
 
@@ -216,7 +243,7 @@ class Gateway:
         try:
             source, batch = await self._opened(route, request, times)
             stream.attempts = len(times.attempts) + 1
-            self._copy_origin(source, stream)
+            self._copy_origin(source, stream, times)
             if self._gathering is not None:
                 rest = gathered(source, self._gathering, clock=self._clock)
             while True:
@@ -227,11 +254,9 @@ class Gateway:
         except StopAsyncIteration:
             self._settle_stream(route, times, source, stream)
         except LlmError as error:
-            if not error.attempts:
-                error.attempts = [
-                    *times.attempts,
-                    Attempt(route.target.name, error.kind, 0.0, self._clock() - times.started),
-                ]
+            if source is not None:  # after the commit point nobody else notes the attempt
+                times.attempts.append(self._failed(route, times, error, self._clock()))
+                error.attempts = list(times.attempts)
             self._record_broken(route, times, source, received, error)
             raise error.locate(provider=route.target.name, model=route.model) from error.__cause__
         except BaseException as error:
@@ -243,13 +268,13 @@ class Gateway:
             if source is not None:
                 await source.aclose()
 
-    def _copy_origin(self, source: ChatStream, stream: ChatStream) -> None:
+    def _copy_origin(self, source: ChatStream, stream: ChatStream, times: _Clocked) -> None:
         stream.dialect = source.dialect
         stream.provider = source.provider or stream.provider
         stream.model = source.model
         stream.request_id = source.request_id
         stream.params = source.params
-        stream.upstream_s = source.upstream_s
+        stream.upstream_s = None if source.upstream_s is None else source.upstream_s + times.failed_s
 
     def _settle_stream(self, route: Route, times: _Clocked, source: ChatStream | None, stream: ChatStream) -> None:
         if source is not None:
@@ -257,7 +282,15 @@ class Gateway:
             stream.warnings = source.warnings
             stream.model = source.model
         stream.cost_usd = _cost(route, stream.model, stream.usage)
-        self._record(route, times, "success", usage=stream.usage, cost=stream.cost_usd, streamed=True)
+        self._record(
+            route,
+            times,
+            "success",
+            usage=stream.usage,
+            cost=stream.cost_usd,
+            streamed=True,
+            warnings=len(stream.warnings),
+        )
 
     def _record_broken(
         self, route: Route, times: _Clocked, source: ChatStream | None, received: int, error: BaseException
@@ -298,6 +331,7 @@ class Gateway:
         cost: float | None,
         streamed: bool,
         error_kind: str | None = None,
+        warnings: int = 0,
     ) -> None:
         if not self._observers:
             return
@@ -308,10 +342,11 @@ class Gateway:
             status=status,
             error_kind=error_kind,
             seconds=self._clock() - times.started,
-            attempts=len(times.attempts) + (error_kind is None),
+            attempts=len(times.attempts) + (status != "error"),
             usage=usage,
             cost_usd=cost,
             streamed=streamed,
+            warnings=warnings,
         )
         for observer in self._observers:
             observer.finished(record)
@@ -321,6 +356,11 @@ def _cost(route: Route, answered: str, usage: Usage | None) -> float | None:
     """By the price of the model that was asked for; a deployment's name has none, but the answer tells what is behind it."""
     price = route.target.price(route.model) or (route.target.price(answered) if answered else None)
     return cost_usd(price, usage)
+
+
+def _was_sent(error: LlmError) -> bool:
+    """A request that this package itself refuses is refused before it is sent."""
+    return not (isinstance(error, InvalidRequest) and error.source == "gateway")
 
 
 def _for_model(request: ChatRequest, model: str) -> ChatRequest:

@@ -2,6 +2,8 @@
 
 import asyncio
 import re
+import time
+from datetime import datetime
 from typing import Any
 
 import anthropic
@@ -96,6 +98,16 @@ async def test_health_tells_the_truth(http: httpx.AsyncClient, gateway: LiveGate
     finally:
         gateway.app.accepting = True
     assert not any(fake.requests for fake in fakes.all)
+
+
+async def test_models_exist_since_the_gateway_started(http: httpx.AsyncClient) -> None:
+    now = time.time()
+    listed = (await http.get("/v1/models")).json()["data"][0]["created"]
+    anthropic = (await http.get("/v1/models", headers={"anthropic-version": "2023-06-01"})).json()["data"][0][
+        "created_at"
+    ]
+    assert now - 3600 < listed <= now
+    assert datetime.fromisoformat(anthropic).timestamp() == listed
 
 
 # -- metrics ------------------------------------------------------------------------------------------------------------

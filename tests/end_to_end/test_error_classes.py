@@ -98,14 +98,15 @@ async def test_every_failure_of_every_provider_is_the_clients_own_kind_of_error(
     assert problem["provider"] == entry.name
     assert problem["model"] == entry.model
     assert problem["attempts"] == 1
+    headers = error.response.headers
+    assert bool(problem["provider_request_id"]) == (entry.kind in ("openai", "azure", "anthropic"))
     if client.name == "openai":
         assert problem["code"] == OPENAI_CODES.get(name, problem["code"])
-        assert problem["request_id"]
+        assert problem["request_id"] == headers["x-caxton-request-id"]
     else:
         assert problem["type"] == ANTHROPIC_TYPES[name]
         assert error.body["type"] == "error"
-        assert error.body["request_id"]
-    headers = error.response.headers
+        assert error.body["request_id"] == headers["x-caxton-request-id"]
     assert headers["x-should-retry"] == ("true" if retries else "false")
     assert headers["x-caxton-provider"] == entry.name
     assert headers["x-caxton-attempts"] == "1"

@@ -221,6 +221,12 @@ class HttpServer:
         )
         return self._abandoned()[0]
 
+    async def wait_all_closed_by_client(self, timeout: float = 5.0) -> None:
+        """Wait until the client has closed the connection in the middle of every answer; there must be one."""
+        await self._wait_until(
+            lambda: bool(self.requests) and len(self._abandoned()) == len(self.requests), "all abandoned", timeout
+        )
+
     async def wait_no_connections(self, timeout: float = 5.0) -> None:
         """Wait until no connection is open."""
         await self._wait_until(lambda: not self._connections, "no open connections", timeout)

@@ -9,12 +9,14 @@ from caxton_llm.errors import (
     Authentication,
     DeadlineExceeded,
     FirstByteTimeout,
+    InvalidRequest,
     LlmError,
     Overloaded,
     ProviderFailure,
     RateLimited,
     StreamInterrupted,
     UnknownModel,
+    UnsupportedFeature,
 )
 from caxton_llm.gateway import Gateway, Route, Target
 from caxton_llm.model_info import ModelInfo, ModelPrice
@@ -152,6 +154,33 @@ async def test_attempts_end_with_the_policy_and_the_error_lists_them() -> None:
     assert records.finished_records[0].error_kind == "overloaded"
 
 
+async def test_a_request_that_was_refused_before_it_was_sent_has_no_attempts() -> None:
+    with pytest.raises(UnsupportedFeature) as caught:
+        await gateway_for(FakeProvider(UnsupportedFeature("n cannot be sent"))).complete(REQUEST)
+    assert caught.value.attempts == []
+
+
+async def test_a_request_that_the_provider_refused_has_one_attempt() -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        await gateway_for(FakeProvider(InvalidRequest("no", source="provider"))).complete(REQUEST)
+    assert [attempt.error for attempt in caught.value.attempts] == ["invalid_request"]
+
+
+async def test_failed_attempts_and_the_waits_behind_them_count_as_the_provider_s_time() -> None:
+    clock = FakeClock()
+
+    class SlowToFail(FakeProvider):
+        async def complete_chat(self, request: ChatRequest) -> ChatResponse:
+            clock.advance(2.0)
+            response = await super().complete_chat(request)
+            response.upstream_s = 2.0
+            return response
+
+    response = await gateway_for(SlowToFail(Overloaded("busy"), "Hi"), clock=clock).complete(REQUEST)
+    assert clock.slept == [1.0]
+    assert response.upstream_s == 5.0
+
+
 async def test_an_error_that_cannot_be_mended_by_repeating_is_not_repeated() -> None:
     provider = FakeProvider(Authentication("no"))
     with pytest.raises(Authentication):
@@ -261,6 +290,17 @@ async def test_a_stream_that_breaks_after_its_first_content_is_an_error_and_neve
     usage = records.finished_records[0].usage
     assert usage is not None
     assert usage.estimated
+
+
+async def test_a_stream_that_breaks_after_a_retry_tells_when_each_attempt_began() -> None:
+    clock = FakeClock()
+    provider = Streaming([Overloaded("busy")], ["Hel", StreamInterrupted("cut")])
+    with pytest.raises(StreamInterrupted) as caught:
+        await collect(gateway_for(provider, clock=clock).stream(REQUEST))
+    assert [(attempt.error, attempt.started) for attempt in caught.value.attempts] == [
+        ("overloaded", 0.0),
+        ("stream_interrupted", 1.0),
+    ]
 
 
 async def test_a_stream_that_is_closed_early_closes_the_provider_and_records_estimated_tokens() -> None:

@@ -150,7 +150,8 @@ def test_errors_have_the_vendors_types(error: LlmError, type_: str, raised: type
 
 
 def test_an_error_says_who_refused_and_where() -> None:
-    error = AllTargetsFailed("nobody answered", request_id="cax_1").locate(provider="primary", model="claude")
+    error = AllTargetsFailed("nobody answered", request_id="req_1").locate(provider="primary", model="claude")
+    error.gateway_request_id = "cax_1"
     error.attempts = [Attempt("primary", "overloaded", 0.0, 1.0), Attempt("backup", "connect_failed", 1.0, 0.1)]
     assert msgspec.json.decode(anthropic_messages_client.encode_error(error)) == {
         "type": "error",
@@ -163,6 +164,7 @@ def test_an_error_says_who_refused_and_where() -> None:
             "source": "provider",
             "provider": "primary",
             "model": "claude",
+            "provider_request_id": "req_1",
             "attempts": 2,
         },
         "request_id": "cax_1",

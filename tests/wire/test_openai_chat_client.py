@@ -358,7 +358,8 @@ def test_a_written_answer_is_read_back_as_the_same(message: Message, finish: str
     ],
 )
 def test_errors_have_the_types_and_codes_that_clients_branch_on(error: LlmError, kind: str, code: str) -> None:
-    error.locate(provider="primary", model="m", request_id="r")
+    error.locate(provider="primary", model="m", request_id="theirs")
+    error.gateway_request_id = "ours"
     body = json.loads(openai_chat_client.encode_error(error))
     assert body == {
         "error": {
@@ -370,7 +371,8 @@ def test_errors_have_the_types_and_codes_that_clients_branch_on(error: LlmError,
             "source": error.source,
             "provider": "primary",
             "model": "m",
-            "request_id": "r",
+            "request_id": "ours",
+            "provider_request_id": "theirs",
             "attempts": 0,
         }
     }

@@ -73,6 +73,9 @@ class PrometheusObserver:
             ("provider", "model"),
             registry=self.registry,
         )
+        self._warnings = Counter(
+            "caxton_llm_warnings_total", "Warnings that came with answers.", ("provider",), registry=self.registry
+        )
         self._children: dict[tuple[str, str], _Children] = {}
 
     def finished(self, record: RequestRecord) -> None:
@@ -87,7 +90,14 @@ class PrometheusObserver:
             self._requests.labels(record.target, record.status).inc()
         if record.error_kind is not None and record.status == "error":
             self._errors.labels(record.target, _ERROR_TYPES.get(record.error_kind, record.error_kind)).inc()
+        if record.warnings:
+            self._warnings.labels(record.target).inc(record.warnings)
         self._count_usage(record, children)
+
+    def refused(self, error_kind: str) -> None:
+        """A request that reached no provider, counted under the provider `gateway`."""
+        self._requests.labels("gateway", "error").inc()
+        self._errors.labels("gateway", error_kind).inc()
 
     def retried(self, target: str, error_kind: str) -> None:
         self._retries.labels(target, _ERROR_TYPES.get(error_kind, error_kind)).inc()

@@ -22,6 +22,8 @@ class RequestRecord(Struct, frozen=True, kw_only=True):
     usage: Usage | None
     cost_usd: float | None
     streamed: bool
+    warnings: int = 0
+    """How many things the answer warns of: a truncated prompt, an unreadable event that was skipped."""
 
 
 class Observer(Protocol):

@@ -2,6 +2,7 @@
 costs a third of the throughput, serves the rest."""
 
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 
 import msgspec
 from starlette.applications import Starlette
@@ -15,6 +16,7 @@ from caxton_llm.errors import InvalidRequest, LlmError, UnknownModel
 from caxton_llm.observers.prometheus import PrometheusObserver
 from caxton_llm.server.chat import ChatEndpoint, CountEndpoint
 from caxton_llm.server.exchange import WATCH_AFTER_S, HttpExchange, Receive, Scope, Send
+from caxton_llm.server.failures import FailureLog
 from caxton_llm.server.headers import error_headers, new_request_id
 from caxton_llm.timers import FixedDelay
 from caxton_llm.wire.anthropic_messages import client as anthropic_messages_client
@@ -35,14 +37,17 @@ class GatewayApp:
         self._caxton = caxton
         self._metrics = metrics
         self.accepting = True
+        self._started = datetime.now(UTC).replace(microsecond=0)
         self._patience = FixedDelay(WATCH_AFTER_S)
-        openai = ChatEndpoint(caxton, openai_chat_client, max_body_bytes=max_body_bytes)
-        anthropic = ChatEndpoint(caxton, anthropic_messages_client, max_body_bytes=max_body_bytes)
+        failures = FailureLog(metrics)
+        openai = ChatEndpoint(caxton, openai_chat_client, failures=failures, max_body_bytes=max_body_bytes)
+        anthropic = ChatEndpoint(caxton, anthropic_messages_client, failures=failures, max_body_bytes=max_body_bytes)
         count = CountEndpoint(
             caxton,
             anthropic_messages_client,
             decode=anthropic_messages_client.decode_count_request,
             encode=anthropic_messages_client.encode_count,
+            failures=failures,
             max_body_bytes=max_body_bytes,
         )
         self._hot: dict[str, _Endpoint] = {
@@ -85,7 +90,7 @@ class GatewayApp:
     # -- the rest -------------------------------------------------------------------------------------------------------
 
     async def _models(self, request: Request) -> Response:
-        entries = [_model_entry(request, name, provider) for name, provider in self._caxton.model_names()]
+        entries = [self._model_entry(request, name, provider) for name, provider in self._caxton.model_names()]
         if "anthropic-version" in request.headers:
             page = {"data": entries, "has_more": False, "first_id": None, "last_id": None}
             if entries:
@@ -97,10 +102,17 @@ class GatewayApp:
         name = request.path_params["name"]
         for known, provider in self._caxton.model_names():
             if known == name:
-                return _json(_model_entry(request, known, provider))
+                return _json(self._model_entry(request, known, provider))
         known_names = ", ".join(known for known, _ in self._caxton.model_names())
         message = f"nothing is called {name!r}; there is: {known_names}"
         return _error(request, UnknownModel(message, param="model", code="model_not_found"))
+
+    def _model_entry(self, request: Request, name: str, provider: str) -> dict[str, object]:
+        """A name exists here since the gateway started; when the model behind it was made, nobody tells."""
+        if "anthropic-version" in request.headers:
+            since = self._started.isoformat().replace("+00:00", "Z")
+            return {"type": "model", "id": name, "display_name": name, "created_at": since}
+        return {"id": name, "object": "model", "created": int(self._started.timestamp()), "owned_by": provider}
 
     async def _live(self, _request: Request) -> Response:
         return _json({"status": "live"})
@@ -121,12 +133,6 @@ class GatewayApp:
         return Response(self._metrics.render(), headers={"content-type": self._metrics.content_type})
 
 
-def _model_entry(request: Request, name: str, provider: str) -> dict[str, object]:
-    if "anthropic-version" in request.headers:
-        return {"type": "model", "id": name, "display_name": name, "created_at": "1970-01-01T00:00:00Z"}
-    return {"id": name, "object": "model", "created": 0, "owned_by": provider}
-
-
 def _json(value: object, status: int = 200) -> Response:
     return Response(msgspec.json.encode(value), status_code=status, headers={"content-type": "application/json"})
 
@@ -135,7 +141,7 @@ def _error(request: Request, error: LlmError, status: int | None = None) -> Resp
     anthropic = "anthropic-version" in request.headers or request.url.path.startswith("/v1/messages")
     dialect = anthropic_messages_client if anthropic else openai_chat_client
     request_id = new_request_id()
-    error.request_id = request_id
+    error.gateway_request_id = request_id
     response = Response(dialect.encode_error(error), status_code=status or error.http_status)
     response.raw_headers.extend(error_headers(error, request_id))
     return response

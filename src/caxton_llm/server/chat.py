@@ -11,6 +11,7 @@ from caxton_llm.caxton import Caxton
 from caxton_llm.errors import LlmError, Overloaded
 from caxton_llm.protocols import ClientDialect
 from caxton_llm.server.exchange import ClientGone, HttpExchange
+from caxton_llm.server.failures import FailureLog
 from caxton_llm.server.headers import error_headers, new_request_id, response_headers, stream_headers
 from caxton_llm.types import ChatRequest, ChatStream, Json
 
@@ -22,15 +23,16 @@ _log = logging.getLogger("caxton_llm.server")
 class ChatEndpoint:
     """`POST /v1/chat/completions`, `POST /v1/messages`: one class, because only the client's dialect differs."""
 
-    def __init__(self, caxton: Caxton, dialect: ClientDialect, *, max_body_bytes: int) -> None:
+    def __init__(self, caxton: Caxton, dialect: ClientDialect, *, failures: FailureLog, max_body_bytes: int) -> None:
         self._caxton = caxton
         self._dialect = dialect
+        self._failures = failures
         self._limit = max_body_bytes
 
     async def __call__(self, exchange: HttpExchange) -> None:
         arrived = time.perf_counter()
         request_id = new_request_id()
-        async with answer_errors(exchange, self._dialect, request_id):
+        async with answer_errors(exchange, self._dialect, request_id, self._failures):
             body = await exchange.body(self._limit)
             request = self._dialect.decode_request(body, exchange.headers())
             answer = self._stream if request.stream else self._complete
@@ -70,7 +72,8 @@ class ChatEndpoint:
         except StopAsyncIteration:
             await exchange.finish(encoder.finish(_trailer(stream, request_id)))
         except LlmError as error:
-            error.request_id = error.request_id or request_id
+            error.gateway_request_id = request_id
+            self._failures.note(error)
             await exchange.finish(encoder.fail(error))
         except asyncio.CancelledError:
             # The client is gone, or the drain time of a shutdown is over; the second kind must not look like an end.
@@ -88,17 +91,19 @@ class CountEndpoint:
         *,
         decode: Callable[[bytes, dict[str, str]], ChatRequest],
         encode: Callable[[int], bytes],
+        failures: FailureLog,
         max_body_bytes: int,
     ) -> None:
         self._caxton = caxton
         self._dialect = dialect
         self._decode = decode
         self._encode = encode
+        self._failures = failures
         self._limit = max_body_bytes
 
     async def __call__(self, exchange: HttpExchange) -> None:
         request_id = new_request_id()
-        async with answer_errors(exchange, self._dialect, request_id):
+        async with answer_errors(exchange, self._dialect, request_id, self._failures):
             request = self._decode(await exchange.body(self._limit), exchange.headers())
             count = await exchange.while_connected(lambda: self._caxton.count_tokens(request))
             headers = [
@@ -113,12 +118,13 @@ class CountEndpoint:
 class answer_errors:  # noqa: N801 - used like a function, in `async with`
     """Turns what is raised inside into an answer in the client's dialect: never a stack trace, never silence."""
 
-    __slots__ = ("_dialect", "_exchange", "_request_id")
+    __slots__ = ("_dialect", "_exchange", "_failures", "_request_id")
 
-    def __init__(self, exchange: HttpExchange, dialect: ClientDialect, request_id: str) -> None:
+    def __init__(self, exchange: HttpExchange, dialect: ClientDialect, request_id: str, failures: FailureLog) -> None:
         self._exchange = exchange
         self._dialect = dialect
         self._request_id = request_id
+        self._failures = failures
 
     async def __aenter__(self) -> None:
         pass
@@ -149,13 +155,16 @@ class answer_errors:  # noqa: N801 - used like a function, in `async with`
     async def _answer(self, error: LlmError) -> None:
         if self._exchange.started:
             return
-        error.request_id = error.request_id or self._request_id
+        error.gateway_request_id = self._request_id
+        self._failures.note(error)
         body = self._dialect.encode_error(error)
         await self._exchange.respond(error.http_status, error_headers(error, self._request_id), body)
 
 
 def _shutting_down(request_id: str) -> LlmError:
-    return Overloaded("the gateway is shutting down", source="gateway", request_id=request_id)
+    error = Overloaded("the gateway is shutting down", source="gateway")
+    error.gateway_request_id = request_id
+    return error
 
 
 class _Internal(LlmError):

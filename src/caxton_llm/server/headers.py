@@ -15,6 +15,7 @@ _EVENTS: Header = (b"content-type", b"text/event-stream; charset=utf-8")
 _NO_CACHE: Header = (b"x-caxton-cache", b"bypass")
 _RESERVED = frozenset(",;=\r\n\0")
 _HEADER_LIMIT = 1000
+_LIST_LIMIT = 500
 
 
 def new_request_id() -> str:
@@ -57,13 +58,22 @@ def error_headers(error: LlmError, request_id: str) -> list[Header]:
 
 
 def format_parameters(report: ParameterReport) -> str:
-    """`mapped=a:b,c:d; dropped=e,f`; empty when nothing happened."""
+    """`mapped=a:b,c:d; dropped=e,f`; empty when nothing happened. What is too long ends with how many more there are."""
     parts = []
     if report.mapped:
-        parts.append("mapped=" + ",".join(f"{_clean(name)}:{_clean(became)}" for name, became in report.mapped.items()))
+        pairs = [f"{_clean(name)}:{_clean(became)}" for name, became in report.mapped.items()]
+        parts.append("mapped=" + _listed(pairs))
     if report.dropped:
-        parts.append("dropped=" + ",".join(_clean(name) for name in report.dropped))
-    return "; ".join(parts)[:_HEADER_LIMIT]
+        parts.append("dropped=" + _listed([_clean(name) for name in report.dropped]))
+    return "; ".join(parts)
+
+
+def _listed(items: list[str]) -> str:
+    text = ",".join(items)
+    if len(text) <= _LIST_LIMIT:
+        return text
+    shown = text[:_LIST_LIMIT].count(",")  # the one that was cut is not shown at all
+    return ",".join([*items[:shown], f"...+{len(items) - shown}"])
 
 
 def _common(kind: Header, request_id: str, answer: ChatResponse | ChatStream, elapsed_s: float) -> list[Header]:

@@ -1,6 +1,7 @@
 """`caxton serve`: the gateway under uvicorn, in one process or several."""
 
 import gc
+import logging
 import os
 import socket
 import tempfile
@@ -50,6 +51,7 @@ class _AppFactory:
 
     def __call__(self) -> GatewayApp:
         app = make_app(load_file(self._path), metrics_folder=self._metrics_folder)
+        _log_to_stderr()
         _spare_collector()
         return app
 
@@ -105,10 +107,16 @@ def serve(
         _serve_workers(path, configuration, options, announce)
         return
     server = make_server(make_app(configuration), configuration, options)
+    _log_to_stderr()
     _spare_collector()
     with listening_socket(server.config) as sock:
         announce(address_of(sock), configuration)
         server.run(sockets=[sock])
+
+
+def _log_to_stderr() -> None:
+    """Warnings with their time, unless the process has its logging set up already."""
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
 
 
 def _spare_collector() -> None:

@@ -102,9 +102,10 @@ def error_object(error: LlmError) -> dict[str, Json]:
         "source": error.source,
         "provider": error.provider,
         "model": error.model,
+        "provider_request_id": error.request_id,
         "attempts": len(error.attempts),
     }
-    return {"type": "error", "error": details, "request_id": error.request_id}
+    return {"type": "error", "error": details, "request_id": error.gateway_request_id}
 
 
 def _error_type(error: LlmError) -> str:

@@ -58,6 +58,7 @@ def error_value(error: LlmError) -> dict[str, Json]:
         "source": error.source,
         "provider": error.provider,
         "model": error.model,
-        "request_id": error.request_id,
+        "request_id": error.gateway_request_id,
+        "provider_request_id": error.request_id,
         "attempts": len(error.attempts),
     }
