@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 
 from caxton_llm.caxton import Caxton
@@ -89,7 +89,7 @@ class CountEndpoint:
         caxton: Caxton,
         dialect: ClientDialect,
         *,
-        decode: Callable[[bytes, dict[str, str]], ChatRequest],
+        decode: Callable[[bytes, Mapping[str, str]], ChatRequest],
         encode: Callable[[int], bytes],
         failures: FailureLog,
         max_body_bytes: int,

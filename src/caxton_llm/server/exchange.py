@@ -1,7 +1,7 @@
 """One ASGI request: its body with a limit, its answer, and noticing that the client has gone away."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, MutableMapping
 from typing import Any, TypeVar
 
 from caxton_llm.errors import InvalidRequest, RequestTooLarge
@@ -46,9 +46,9 @@ class HttpExchange:
         """The status line has been sent."""
         return self._started
 
-    def headers(self) -> dict[str, str]:
+    def headers(self) -> Mapping[str, str]:
         """The request's headers, names in lower case; of a repeated one the last."""
-        return {name.decode("latin-1"): value.decode("latin-1") for name, value in self.scope["headers"]}
+        return _Headers(self.scope["headers"])
 
     async def body(self, limit: int) -> bytes:
         """The request's body. Raises `RequestTooLarge` over `limit` bytes, `ClientGone` when it breaks off."""
@@ -128,6 +128,27 @@ class HttpExchange:
             pass
         self._gone = True
         task.cancel()
+
+
+class _Headers(Mapping[str, str]):
+    """Headers that become text when somebody asks for them: of a client's twenty a dialect looks at two."""
+
+    __slots__ = ("_raw",)
+
+    def __init__(self, raw: Iterable[tuple[bytes, bytes]]) -> None:
+        self._raw = dict(raw)
+
+    def __getitem__(self, name: str) -> str:
+        return self._raw[name.encode("latin-1")].decode("latin-1")
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name.encode("latin-1", "replace") in self._raw
+
+    def __iter__(self) -> Iterator[str]:
+        return (name.decode("latin-1") for name in self._raw)
+
+    def __len__(self) -> int:
+        return len(self._raw)
 
 
 def _too_large(limit: int) -> InvalidRequest:

@@ -1,7 +1,7 @@
 """The response headers of DESIGN section 7: who answered, how often it was tried, what became of the parameters."""
 
 import random
-from collections.abc import Callable
+from functools import lru_cache
 
 from caxton_llm.errors import LlmError
 from caxton_llm.types import ChatResponse, ChatStream, ParameterReport
@@ -101,11 +101,10 @@ def _with_notes(
     return headers
 
 
-def _latin(text: str, keep: Callable[[str], bool] = str.isprintable) -> bytes:
+@lru_cache(maxsize=1024)
+def _latin(text: str) -> bytes:
     """Text from outside (a model's name, say) as a header value: printable ASCII only."""
-    if text.isascii() and keep(text):
-        return text.encode()[:_HEADER_LIMIT]
-    return "".join(char if char.isascii() and keep(char) else "?" for char in text).encode()[:_HEADER_LIMIT]
+    return "".join(char if char.isascii() and char.isprintable() else "?" for char in text).encode()[:_HEADER_LIMIT]
 
 
 def _clean(text: str) -> str:

@@ -61,9 +61,7 @@ def _respond_whole(cycle: RequestResponseCycle, status: int, headers: list[Heade
     if cycle.disconnected:
         return
     cycle.response_started = cycle.response_complete = True
-    parts = [STATUS_LINE[status]]
-    for name, value in headers:
-        parts += (name, b": ", value, b"\r\n")
+    parts = [STATUS_LINE[status], *[b"%b: %b\r\n" % header for header in headers]]
     parts.append(b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n")
     if cycle.scope["method"] != "HEAD":
         parts.append(body)

@@ -19,38 +19,44 @@ _PATH = frozenset(chr(code) for code in range(0x21, 0x7F)) - {"#"}
 _WITHOUT_LENGTH = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 """Methods whose requests announce no length when they have no body (RFC 9110, section 8.6)."""
 _REMEMBERED = 1024
-"""Start lines and header names remembered as checked; a caller that invents more only pays for the check again."""
-
-_known_names: set[str] = set()
+"""Start lines and headers remembered as checked; a caller that invents more only pays for the check again."""
 
 
 class RequestHeads:
-    """Writes the heads of requests to one origin; request line and `Host` are checked once and remembered.
+    """Writes the heads of requests to one origin. Request lines and headers, the same in nearly every request, are checked
+    once and remembered.
 
     Raises `ConfigurationError` for a host that cannot be one.
     """
 
-    __slots__ = ("_authority", "_starts")
+    __slots__ = ("_authority", "_fields", "_starts")
 
     def __init__(self, origin: Origin) -> None:
         _check_host(origin)
         self._authority = origin.authority
         self._starts: dict[tuple[str, str], str] = {}
+        self._fields: dict[tuple[tuple[str, str], ...], str] = {}
 
     def encode(self, request: WireRequest) -> bytes:
         """The head with its empty line. Raises `ConfigurationError` for a header, `InvalidRequest` for a method or path."""
         start = self._starts.get((request.method, request.path)) or self._start(request)
+        fields = self._fields.get(request.headers) or self._checked_fields(request)
+        if request.body or request.method not in _WITHOUT_LENGTH:
+            return f"{start}{fields}content-length: {len(request.body)}\r\n\r\n".encode("ascii")
+        return f"{start}{fields}\r\n".encode("ascii")
+
+    def _checked_fields(self, request: WireRequest) -> str:
         names = [name for name, _ in request.headers]
+        _check_names(names)
         fields = "".join([f"{name}: {value}\r\n" for name, value in request.headers])
-        if not _known_names.issuperset(names):
-            _check_names(names)
         if not _is_clean(fields, len(names)):
             _refuse_values(request)
         if "accept-encoding" not in names:
             fields += "accept-encoding: identity\r\n"
-        if request.body or request.method not in _WITHOUT_LENGTH:
-            fields += f"content-length: {len(request.body)}\r\n"
-        return f"{start}{fields}\r\n".encode("ascii")
+        if len(self._fields) >= _REMEMBERED:
+            self._fields.clear()
+        self._fields[request.headers] = fields
+        return fields
 
     def _start(self, request: WireRequest) -> str:
         _check_line(request)
@@ -98,9 +104,6 @@ def _check_names(names: list[str]) -> None:
             raise ConfigurationError("a header name is empty or has characters that a name cannot have")
         if name.lower() in _OWNED:
             raise ConfigurationError(f"the header `{name}` is written by the transport; remove it from the headers")
-    if len(_known_names) >= _REMEMBERED:
-        _known_names.clear()
-    _known_names.update(names)
 
 
 def _refuse_values(request: WireRequest) -> NoReturn:
