@@ -59,7 +59,8 @@ class OllamaTool(Struct, kw_only=True):
 
 
 class Conversation(Struct):
-    """The encoded messages, and how much there is of them: bytes of text, number of images."""
+    """The encoded messages, and how much there is of them for the model to read: bytes of text, thinking and calls, number of
+    images."""
 
     messages: list[OllamaMessage] = field(default_factory=list)
     text_bytes: int = 0
@@ -67,9 +68,16 @@ class Conversation(Struct):
 
     def add(self, message: OllamaMessage) -> None:
         self.messages.append(message)
-        text = message.content
-        self.text_bytes += len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+        self.text_bytes += _size(message.content) + _size(message.thinking) + _size(message.tool_name)
+        for call in message.tool_calls or ():
+            self.text_bytes += _size(call.function.name) + len(bytes(call.function.arguments))
         self.images += len(message.images or ())
+
+
+def _size(text: str | None) -> int:
+    if not text:
+        return 0
+    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
 
 
 _NO_PARAMETERS: dict[str, Json] = {"type": "object", "properties": {}}
