@@ -93,6 +93,15 @@ def test_what_the_server_is_configured_not_to_accept_is_dropped() -> None:
     assert set(sent.dropped) == {"stop", "speed"}
 
 
+def test_a_format_that_the_server_is_configured_not_to_accept_is_dropped() -> None:
+    wanted = {"type": "json_schema", "schema": {"type": "object"}}
+    quirks = Quirks(drop=("response_format",))
+    assert passed(minimal(output_config={"format": wanted}), quirks=quirks).body == minimal(model="claude-next")
+    sent = passed(minimal(output_config={"effort": "low", "format": wanted}), quirks=quirks)
+    assert sent.body["output_config"] == {"effort": "low"}
+    assert list(sent.dropped) == ["response_format"]
+
+
 def test_a_limit_above_the_models_own_is_lowered_and_reported() -> None:
     sent = passed(minimal(max_tokens=50_000), OLD)
     assert sent.body["max_tokens"] == 4096

@@ -80,6 +80,15 @@ def test_what_the_server_or_the_model_does_not_accept_is_dropped() -> None:
     assert msgspec.json.decode(answer.body)["options"] == {"num_ctx": 8192}
 
 
+def test_what_the_answer_depends_on_is_refused_unless_the_operator_wants_it_dropped() -> None:
+    model = ModelInfo(id="m", provider="ollama", parameters=ParameterRules(refuses=["stop"]))
+    request = ChatRequest(messages=HELLO, stop="x")
+    assert refusal(request, info=model).param == "stop"
+    assert list(encoded(request, info=model, quirks=Quirks(drop=("stop",))).report.dropped) == ["stop"]
+    assert refusal(ChatRequest(messages=HELLO, extra={"modalities": ["audio"]})).param == "modalities"
+    assert sent(ChatRequest(messages=HELLO, extra={"modalities": ["text"]})) == sent(ChatRequest(messages=HELLO))
+
+
 def test_ollamas_own_parameters_are_sent_where_they_belong() -> None:
     extra = {
         "top_k": 40,

@@ -91,6 +91,8 @@ def passed_fields(
     body: dict[str, Json] = dict(fields)
     for name in refused:
         body.pop(_FIELD_NAMES.get(name, name), None)
+    if "response_format" in refused:
+        _drop_format(body)
     if request.output_limit != settings.max_tokens:
         body["max_tokens"] = settings.max_tokens
     asked = {"temperature": request.temperature, "top_p": request.top_p, "top_k": request.extra_value("top_k")}
@@ -106,6 +108,15 @@ def passed_fields(
         body["messages"] = _without_foreign_thinking(fields["messages"])
         notes.strip("messages[].thinking_blocks", "not signed by Anthropic")
     return body
+
+
+def _drop_format(body: dict[str, Json]) -> None:
+    said = body.get("output_config")
+    config = msgspec.json.decode(said) if isinstance(said, Raw) else None
+    if isinstance(config, dict) and config.pop("format", None) is not None:
+        body["output_config"] = Raw(_encode(config))
+        if not config:
+            del body["output_config"]
 
 
 def _put_thinking(body: dict[str, Json], request: ChatRequest, settings: Settings) -> None:

@@ -10,11 +10,11 @@ connections are given up.
 
 import msgspec
 from msgspec import Struct
-from msgspec.structs import replace
 
 from caxton_llm.errors import InvalidRequest
 from caxton_llm.protocols import EncodedChat, EncodeOptions, Restore
 from caxton_llm.types import ChatRequest, Json
+from caxton_llm.wire.accepted import without_refused
 from caxton_llm.wire.anthropic_messages.format import AnswerFormat, plan_format
 from caxton_llm.wire.anthropic_messages.passing import forwarded_betas, passed_fields
 from caxton_llm.wire.anthropic_messages.response import DIALECT
@@ -110,9 +110,9 @@ def _body_of(request: ChatRequest, options: EncodeOptions, notes: ParameterNotes
         raise InvalidRequest("messages is empty; send at least one message", param="messages")
     source = request.source
     refused = refused_names(options)
-    if refused:
-        request = _without(request, refused, notes)
-    if source is None or source.dialect != DIALECT:
+    own = source is not None and source.dialect == DIALECT
+    request = without_refused(request if own else modernized(request), options, notes)
+    if source is None or not own:
         return _translated(request, options, notes)
     ending = ending_of(request.messages)
     forced = forces_a_tool(request)
@@ -123,18 +123,6 @@ def _body_of(request: ChatRequest, options: EncodeOptions, notes: ParameterNotes
     fields = passed_fields(request, source.fields, options, notes, settings=settings, refused=refused)
     fields["model"] = options.send_model
     return _Body(fields, Restore(), forwarded_betas(source.headers, notes))
-
-
-def _without(request: ChatRequest, names: frozenset[str], notes: ParameterNotes) -> ChatRequest:
-    absent: dict[str, None] = {}
-    for name in sorted(names):
-        if request.extra.get(name) is not None:
-            notes.drop(name, "this target does not accept it")
-        elif name in request.__struct_fields__ and getattr(request, name) is not None:
-            notes.drop(name, "this target does not accept it")
-            absent[name] = None
-    extra = {name: value for name, value in request.extra.items() if name not in names}
-    return replace(request, extra=extra, **absent)
 
 
 def _refuse_impossible(options: EncodeOptions, notes: ParameterNotes, *, forced: bool, prefill_at: int | None) -> None:
@@ -153,7 +141,6 @@ def _refuse_impossible(options: EncodeOptions, notes: ParameterNotes, *, forced:
 
 
 def _translated(request: ChatRequest, options: EncodeOptions, notes: ParameterNotes) -> _Body:
-    request = modernized(request)
     check_conversation(request.messages)
     _refuse_what_changes_meaning(request, notes)
     names = names_on_wire(request)
@@ -275,4 +262,4 @@ def _put_extras(body: dict[str, Json], request: ChatRequest, notes: ParameterNot
         if name in _OWN_FIELDS:
             body[name] = value
         else:
-            notes.drop(name, _NO_SUCH_PARAMETER)
+            notes.leave_out(name, request.extra_value(name), _NO_SUCH_PARAMETER)

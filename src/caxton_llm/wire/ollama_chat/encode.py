@@ -213,7 +213,7 @@ def _add_extras(
         if value is None:
             continue
         if not options.quirks.extra_parameters:
-            notes.drop(name, "the entry takes no further parameters (quirks.extra_parameters)")
+            notes.leave_out(name, value, "the entry takes no further parameters (quirks.extra_parameters)")
         elif renamed in _OPTION_EXTRAS:
             runner[renamed] = value
             notes.map(name, f"options.{renamed}")
@@ -223,7 +223,7 @@ def _add_extras(
             body.setdefault("think", value.get("type") != "disabled")
             notes.map(name, "think")
         elif name != "options":
-            notes.drop(name, _NO_SUCH_PARAMETER)
+            notes.leave_out(name, value, _NO_SUCH_PARAMETER)
 
 
 def _given_options(request: ChatRequest) -> dict[str, Json]:

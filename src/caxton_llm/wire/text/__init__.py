@@ -156,7 +156,8 @@ class TextDialect:
             if value is not None and path and path != name:
                 notes.map(name, path)
             elif value is not None and not path:
-                notes.drop(name, f"this API has no field for it (provider_config.{_SETTINGS.get(name, name)}_field)")
+                setting = f"provider_config.{_SETTINGS.get(name, name)}_field"
+                notes.leave_out(name, value, f"this API has no field for it ({setting})")
         return values
 
     def _extras(self, request: ChatRequest, options: EncodeOptions, notes: ParameterNotes) -> dict[str, Json]:
@@ -170,7 +171,8 @@ class TextDialect:
             elif foreign:
                 notes.drop(name, "it belongs to another vendor's API")
             elif not options.quirks.extra_parameters:
-                notes.drop(name, "the entry takes no further parameters (quirks.extra_parameters)")
+                why = "the entry takes no further parameters (quirks.extra_parameters)"
+                notes.leave_out(name, request.extra_value(name), why)
             elif value is not None:
                 sent[name] = value
         return sent
