@@ -157,6 +157,15 @@ def test_the_user_becomes_metadata_unless_it_names_a_person() -> None:
     assert encoded(user("q", user="12345678")).body["metadata"] == {"user_id": "12345678"}
 
 
+def test_of_several_identifiers_one_is_sent_and_the_others_are_reported() -> None:
+    both = encoded(user("q", user="u-1", safety_identifier="s-1", metadata={"user_id": "m-1", "team": "t"}))
+    assert both.body["metadata"] == {"user_id": "u-1"}
+    assert set(both.dropped) == {"safety_identifier", "metadata.user_id", "metadata.team"}
+    beside = encoded(user("q", metadata={"user_id": "m-1", "team": "t"}))
+    assert beside.body["metadata"] == {"user_id": "m-1"}
+    assert list(beside.dropped) == ["metadata.team"]
+
+
 @pytest.mark.parametrize(
     ("tier", "sent"),
     [("auto", "auto"), ("default", "standard_only"), ("priority", "auto"), ("standard_only", "standard_only")],

@@ -233,19 +233,26 @@ def _put_stop(body: dict[str, Json], request: ChatRequest, notes: ParameterNotes
 
 
 def _put_user(body: dict[str, Json], request: ChatRequest, notes: ParameterNotes) -> None:
-    name = "user" if request.user else "safety_identifier"
-    user = request.user or request.safety_identifier
-    if not user and isinstance(in_metadata := (request.metadata or {}).get("user_id"), str):
-        name, user = "metadata", in_metadata
-    elif request.metadata:
-        notes.drop("metadata", _NO_SUCH_PARAMETER)
-    if not user:
+    metadata = request.metadata or {}
+    given = {"user": request.user, "safety_identifier": request.safety_identifier}
+    lost = ["metadata"] if metadata else []
+    if isinstance(metadata.get("user_id"), str):
+        given["metadata.user_id"] = metadata["user_id"]
+        lost = [f"metadata.{key}" for key in metadata if key != "user_id"]
+    for name in lost:
+        notes.drop(name, _NO_SUCH_PARAMETER)
+    said = [(name, user) for name, user in given.items() if user]
+    if not said:
         return
+    name, user = said[0]
+    for other, _ in said[1:]:
+        notes.drop(other, f"Anthropic takes one identifier, and {name} is sent")
     if _is_contact(user):
         notes.drop(name, "Anthropic refuses e-mail addresses and telephone numbers; send an opaque identifier")
         return
     body["metadata"] = {"user_id": user}
-    notes.map(name, "metadata.user_id")
+    if name != "metadata.user_id":
+        notes.map(name, "metadata.user_id")
 
 
 def _is_contact(user: str) -> bool:

@@ -15,6 +15,7 @@ from caxton_llm.protocols import EncodedChat, EncodeOptions, Restore, WireRespon
 from caxton_llm.types import ChatRequest, ChatResponse, Json
 from caxton_llm.wire.accepted import without_refused
 from caxton_llm.wire.failures import classify_failure
+from caxton_llm.wire.foreign import note_anthropics_own
 from caxton_llm.wire.parameters import ParameterNotes
 from caxton_llm.wire.text.answer import TextAnswers, TextRestore, decode_json
 from caxton_llm.wire.text.paths import ABSENT, build, read
@@ -164,8 +165,11 @@ class TextDialect:
         """The caller's fields outside the common model: the API may know them, so they are sent unless the entry's quirks
         say otherwise, or they belong to another vendor's dialect."""
         foreign = request.source is not None and request.source.dialect != "openai_chat"
+        settled = note_anthropics_own(request, notes)
         sent: dict[str, Json] = {}
         for name, value in request.extra.items():
+            if name in settled:
+                continue
             if name in self._roots:
                 notes.refuse(name, "the configuration fills this field of the API")
             elif foreign:
