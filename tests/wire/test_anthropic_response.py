@@ -9,6 +9,7 @@ from caxton_llm.errors import MalformedResponse, ModelNotFound, Overloaded
 from caxton_llm.protocols import Restore, WireResponse
 from caxton_llm.types import ChatResponse
 from caxton_llm.wire import anthropic_messages
+from caxton_llm.wire.anthropic_messages.response import ANSWERED_TWICE, TEXT_BESIDE_ANSWER
 from recorded import interactions
 
 
@@ -189,6 +190,28 @@ def test_the_tool_that_stands_for_the_answer_is_unwrapped() -> None:
     assert response.tool_calls == []
     assert response.choices[0].finish_reason == "stop"
     assert response.wire is None
+
+
+def test_what_stands_beside_the_answer_of_a_tool_is_left_out_with_a_warning() -> None:
+    blocks = [
+        {"type": "text", "text": "Sure:"},
+        {"type": "tool_use", "id": "t", "name": "answer", "input": {"a": 1}},
+        {"type": "tool_use", "id": "u", "name": "answer", "input": {"a": 2}},
+    ]
+    response = decoded(Restore(unwrap_tool="answer"), content=blocks, stop_reason="tool_use")
+    assert (response.text, response.tool_calls) == ('{"a":1}', [])
+    assert response.warnings == [TEXT_BESIDE_ANSWER, ANSWERED_TWICE]
+    clean = decoded(Restore(unwrap_tool="answer"), content=blocks[1:2], stop_reason="tool_use")
+    assert clean.warnings == []
+
+
+def test_a_stop_reason_that_nobody_knows_is_told() -> None:
+    response = decoded(content=[], stop_reason="coffee_break")
+    assert response.choices[0].finish_reason == "stop"
+    (warning,) = response.warnings
+    assert "'coffee_break'" in warning
+    for known in ("end_turn", "max_tokens", "tool_use", "compaction", None):
+        assert decoded(content=[], stop_reason=known).warnings == []
 
 
 def test_another_tool_beside_the_one_that_stands_for_the_answer_stays_a_call() -> None:

@@ -38,6 +38,8 @@ class TextStreamDecoder:
         self.failure: LlmError | None = None
         self.finished = False
         self.done = False
+        self.warnings: list[str] = []
+        """What the caller should know although the answer is complete."""
         self._shape = shape
         self._answers = answers
         self._end = shape.end.encode()
@@ -84,7 +86,9 @@ class TextStreamDecoder:
             return chunks
         try:
             if self._whole is not None:
-                chunks.append(chunk_of(self._answers.decode(bytes(self._whole), self._restore)))
+                answer = self._answers.decode(bytes(self._whole), self._restore)
+                chunks.append(chunk_of(answer))
+                self.warnings = answer.warnings
                 self.finished = self.done = True
                 return chunks
             cut = self._take_rest(chunks)
@@ -162,6 +166,7 @@ class TextStreamDecoder:
         if reason is not None:
             self._reason = reason
             self.finished = True
+            self.warnings = self._answers.warnings_of(document)
         usage = self._answers.usage_of(document)
         if usage is not None:
             self._usage = usage
