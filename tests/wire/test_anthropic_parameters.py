@@ -104,6 +104,27 @@ def test_a_schema_that_no_way_leads_to_is_refused() -> None:
             encoded(request, model)
 
 
+@pytest.mark.parametrize(
+    ("asked", "fields"),
+    [
+        ("reasoning_effort", {"reasoning_effort": "low"}),
+        ("thinking", {"extra": {"thinking": {"type": "enabled", "budget_tokens": 2000}}}),
+    ],
+)
+def test_a_schema_and_thinking_that_exclude_each_other_are_named_as_the_caller_named_them(
+    asked: str, fields: dict[str, Any]
+) -> None:
+    with pytest.raises(UnsupportedFeature) as caught:
+        encoded(user("q", response_format=json_schema(RECURSIVE), **fields), BUDGETED)
+    assert caught.value.param == "response_format"
+    assert "tool_choice" not in str(caught.value)
+    assert "recursive" in str(caught.value)
+    assert f"leave out {asked}" in str(caught.value)
+    with pytest.raises(UnsupportedFeature) as forced:
+        encoded(user("q", tools=[tool()], tool_choice="required", **fields), BUDGETED)
+    assert forced.value.param == "tool_choice"
+
+
 @pytest.mark.parametrize("json_schema_format", [None, JsonSchemaFormat()])
 def test_a_schema_format_without_a_schema_is_the_callers_mistake(json_schema_format: Any) -> None:
     with pytest.raises(InvalidRequest):

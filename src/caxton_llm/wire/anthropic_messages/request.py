@@ -18,7 +18,7 @@ from caxton_llm.wire.accepted import without_refused
 from caxton_llm.wire.anthropic_messages.format import AnswerFormat, plan_format
 from caxton_llm.wire.anthropic_messages.passing import forwarded_betas, passed_fields
 from caxton_llm.wire.anthropic_messages.response import DIALECT
-from caxton_llm.wire.anthropic_messages.settings import Settings, plan_settings, refused_names
+from caxton_llm.wire.anthropic_messages.settings import ForcedTool, Settings, plan_settings, refused_names
 from caxton_llm.wire.anthropic_messages.tools import forces_a_tool, names_on_wire, plan_tools
 from caxton_llm.wire.anthropic_messages.turns import Conversation, encode_conversation, ending_of
 from caxton_llm.wire.conversation import check_conversation
@@ -115,11 +115,11 @@ def _body_of(request: ChatRequest, options: EncodeOptions, notes: ParameterNotes
     if source is None or not own:
         return _translated(request, options, notes)
     ending = ending_of(request.messages)
-    forced = forces_a_tool(request)
+    forced = ForcedTool("tool_choice") if forces_a_tool(request) else None
     _refuse_impossible(
-        options, notes, forced=forced, prefill_at=len(request.messages) - 1 if ending.is_prefill else None
+        options, notes, forced=forced is not None, prefill_at=len(request.messages) - 1 if ending.is_prefill else None
     )
-    settings = plan_settings(request, options, notes, forced_tool=forced, ending=ending, exact=True)
+    settings = plan_settings(request, options, notes, forced=forced, ending=ending, exact=True)
     fields = passed_fields(request, source.fields, options, notes, settings=settings, refused=refused)
     fields["model"] = options.send_model
     return _Body(fields, Restore(), forwarded_betas(source.headers, notes))
@@ -146,9 +146,11 @@ def _translated(request: ChatRequest, options: EncodeOptions, notes: ParameterNo
     names = names_on_wire(request)
     tools = plan_tools(request, options.model, names, notes)
     answer = plan_format(request, options.model, tools, notes)
-    forced = answer.tool is not None or forces_a_tool(request)
+    forced = ForcedTool("response_format", answer.obstacle) if answer.tool is not None else None
+    if forces_a_tool(request):
+        forced = ForcedTool("tool_choice")
     conversation = encode_conversation(request.messages, options.model, names, notes)
-    settings = plan_settings(request, options, notes, forced_tool=forced, ending=conversation.ending, exact=False)
+    settings = plan_settings(request, options, notes, forced=forced, ending=conversation.ending, exact=False)
     if answer.instruction is not None:
         conversation.system.append({"type": "text", "text": answer.instruction})
     body: dict[str, Json] = {"model": options.send_model, "max_tokens": settings.max_tokens}
