@@ -13,7 +13,7 @@ from caxton_llm.wire.anthropic_messages.response import ANSWERED_TWICE, TEXT_BES
 from recorded import interactions
 
 
-def decoded(restore: Restore | None = None, **fields: Any) -> ChatResponse:
+def body_of(**fields: Any) -> bytes:
     answer = {
         "id": "msg_1",
         "type": "message",
@@ -24,7 +24,11 @@ def decoded(restore: Restore | None = None, **fields: Any) -> ChatResponse:
         "stop_sequence": None,
         "usage": {"input_tokens": 10, "output_tokens": 5},
     }
-    return anthropic_messages.decode_chat(msgspec.json.encode(answer | fields), restore or Restore())
+    return msgspec.json.encode(answer | fields)
+
+
+def decoded(restore: Restore | None = None, **fields: Any) -> ChatResponse:
+    return anthropic_messages.decode_chat(body_of(**fields), restore or Restore())
 
 
 def test_cached_and_written_tokens_are_part_of_the_prompt() -> None:
@@ -226,15 +230,20 @@ def test_another_tool_beside_the_one_that_stands_for_the_answer_stays_a_call() -
     assert (call.function.name, call.function.arguments) == ("search", "{}")
 
 
-def test_renamed_tools_get_their_names_back_and_the_bytes_are_not_handed_on() -> None:
-    response = decoded(
-        Restore(tool_names={"files_read_1234": "files/read"}),
-        content=[{"type": "tool_use", "id": "t", "name": "files_read_1234", "input": {}}],
-    )
+def test_renamed_tools_get_their_names_back_in_the_bytes_too() -> None:
+    content = [
+        {"type": "server_tool_use", "id": "s", "name": "files_read_1234", "input": {}},
+        {"type": "tool_use", "id": "t", "name": "files_read_1234", "input": {"a": 1.50}},
+    ]
+    response = decoded(Restore(tool_names={"files_read_1234": "files/read"}), content=content)
     (call,) = response.tool_calls
     assert call.function is not None
     assert call.function.name == "files/read"
-    assert response.wire is None
+    assert response.wire is not None
+    handed_on = msgspec.json.decode(response.wire)
+    assert handed_on["content"] == [content[0], {**content[1], "name": "files/read"}]
+    untouched = decoded(Restore(tool_names={"a_1": "a/1"}), content=content)
+    assert untouched.wire == body_of(content=content)
 
 
 def test_an_error_inside_a_200_is_raised() -> None:

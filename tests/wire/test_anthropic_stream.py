@@ -478,10 +478,11 @@ def test_text_without_the_answer_of_a_tool_is_the_content() -> None:
     assert searching.finish_reasons == ["tool_calls"]
 
 
-def test_renamed_tools_get_their_names_back() -> None:
-    read = Read(
-        start() + block_start(0, type="tool_use", id="t", name="a_1", input={}) + block_stop(0) + end("tool_use"),
-        Restore(tool_names={"a_1": "a/1"}),
-    )
+def test_renamed_tools_get_their_names_back_in_the_bytes_too() -> None:
+    opened = block_start(0, type="tool_use", id="t", name="a_1", input={}, x=1)
+    read = Read(start() + opened + block_stop(0) + end("tool_use"), Restore(tool_names={"a_1": "a/1"}))
     assert read.calls == {0: ("t", "a/1", "{}")}
-    assert all(chunk.wire is None for chunk in read.chunks)
+    payloads = [msgspec.json.decode(chunk.wire or b"") for chunk in read.chunks]
+    assert payloads[1]["content_block"] == {"type": "tool_use", "id": "t", "name": "a/1", "input": {}, "x": 1}
+    unchanged = Read(start() + opened + block_stop(0) + end("tool_use"))
+    assert [chunk.wire for chunk in read.chunks[2:]] == [chunk.wire for chunk in unchanged.chunks[2:]]

@@ -44,6 +44,7 @@ _OWN_FIELDS = (
 """Fields outside the common model that are Anthropic's own and stand for themselves."""
 
 _PLANNED_FIELDS = frozenset({"thinking", "output_config", "top_k"})
+_LONGEST_TOOL_NAME = 128
 _SERVICE_TIERS = {
     "auto": "auto",
     "default": "standard_only",
@@ -120,9 +121,14 @@ def _body_of(request: ChatRequest, options: EncodeOptions, notes: ParameterNotes
         options, notes, forced=forced is not None, prefill_at=len(request.messages) - 1 if ending.is_prefill else None
     )
     settings = plan_settings(request, options, notes, forced=forced, ending=ending, exact=True)
-    fields = passed_fields(request, source.fields, options, notes, settings=settings, refused=refused)
+    names = names_on_wire(request, limit=_LONGEST_TOOL_NAME)
+    fields = passed_fields(request, source.fields, options, notes, settings=settings, refused=refused, names=names)
     fields["model"] = options.send_model
-    return _Body(fields, Restore(), forwarded_betas(source.headers, notes))
+    return _Body(fields, _restore(names), forwarded_betas(source.headers, notes))
+
+
+def _restore(names: dict[str, str], unwrap_tool: str | None = None) -> Restore:
+    return Restore(tool_names={wire: name for name, wire in names.items()}, unwrap_tool=unwrap_tool)
 
 
 def _refuse_impossible(options: EncodeOptions, notes: ParameterNotes, *, forced: bool, prefill_at: int | None) -> None:
@@ -164,8 +170,7 @@ def _translated(request: ChatRequest, options: EncodeOptions, notes: ParameterNo
     _put_extras(body, request, notes)
     for name, value in options.defaults.extra.items():
         body.setdefault(name, value)
-    restore = Restore(tool_names={wire: name for name, wire in names.items()}, unwrap_tool=answer.tool)
-    return _Body(body, restore, [])
+    return _Body(body, _restore(names, answer.tool), [])
 
 
 def _refuse_what_changes_meaning(request: ChatRequest, notes: ParameterNotes) -> None:

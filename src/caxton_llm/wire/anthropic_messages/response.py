@@ -21,6 +21,7 @@ from caxton_llm.types import (
     ToolCall,
     Usage,
 )
+from caxton_llm.wire.anthropic_messages.renaming import renamed_answer
 from caxton_llm.wire.error_body import describe_html
 from caxton_llm.wire.failures import classify_error_value
 from caxton_llm.wire.finish import unknown_reasons
@@ -272,7 +273,8 @@ def decode_chat(body: bytes, restore: Restore) -> ChatResponse:
         _add_block(content, raw, restore)
     message, reason = _message(content, answer)
     choice = Choice(index=0, message=message, finish_reason=reason, stop_sequence=answer.stop_sequence)
-    changed = restore.tool_names or restore.unwrap_tool
+    if restore.tool_names:
+        body = renamed_answer(body, restore.tool_names)
     return ChatResponse(
         id=answer.id,
         model=answer.model,
@@ -281,7 +283,7 @@ def decode_chat(body: bytes, restore: Restore) -> ChatResponse:
         service_tier=answer.usage.service_tier if answer.usage else None,
         warnings=warnings_of(answer.stop_reason) + _warnings_about(content),
         dialect=DIALECT,
-        wire=None if changed else body,
+        wire=None if restore.unwrap_tool else body,
     )
 
 

@@ -22,6 +22,7 @@ from caxton_llm.types import (
     Json,
     ToolCallDelta,
 )
+from caxton_llm.wire.anthropic_messages.renaming import renamed_event
 from caxton_llm.wire.anthropic_messages.response import (
     ANSWERED_TWICE,
     TEXT_BESIDE_ANSWER,
@@ -146,7 +147,7 @@ class AnthropicStreamDecoder:
         self.done = False
         self.warnings: list[str] = []
         self._restore = restore
-        self._keep_bytes = not (restore.tool_names or restore.unwrap_tool)
+        self._keep_bytes = restore.unwrap_tool is None
         self._sse = SseDecoder()
         self._id = ""
         self._model = ""
@@ -170,7 +171,7 @@ class AnthropicStreamDecoder:
             self.failure = error
             return []
         chunks: list[ChatChunk] = []
-        keep_bytes = self._keep_bytes
+        keep_bytes, names = self._keep_bytes, self._restore.tool_names
         for name, payload in events:
             try:
                 chunk = self._chunk_of(name, payload)
@@ -182,7 +183,7 @@ class AnthropicStreamDecoder:
             chunk.id = self._id
             chunk.model = self._model
             if keep_bytes:
-                chunk.wire = payload
+                chunk.wire = renamed_event(payload, names) if names else payload
             chunks.append(chunk)
             if self.done:
                 break
