@@ -307,8 +307,8 @@ def test_what_the_model_refuses_and_the_answer_depends_on_is_refused(name: str, 
 
 
 def test_what_the_model_refuses_and_only_tunes_is_dropped() -> None:
-    rules = msgspec.structs.replace(UNKNOWN.parameters, refuses=["service_tier", "response_format"])
+    rules = msgspec.structs.replace(UNKNOWN.parameters, refuses=["service_tier", "response_format", "tools"])
     model = msgspec.structs.replace(UNKNOWN, parameters=rules)
-    sent = encoded(user("q", service_tier="auto", response_format=ResponseFormat(type="text")), model)
+    sent = encoded(user("q", service_tier="auto", tools=[], response_format=ResponseFormat(type="text")), model)
     assert list(sent.dropped) == ["service_tier"]
-    assert sent.mapped == {"response_format": "left out: it says the same"}
+    assert sent.mapped == dict.fromkeys(["response_format", "tools"], "left out: it says the same")

@@ -83,6 +83,15 @@ def test_the_hint_of_a_call_or_of_a_tool_is_reported_too(encode: Encode) -> None
     assert list(encoded(encode, from_anthropic(tools=[tool]), strict=True).report.dropped) == ["cache_control"]
 
 
+@EVERYWHERE
+def test_numbers_that_nobody_can_read_stay_unread(encode: Encode) -> None:
+    turn = {"role": "user", "content": [{"type": "text", "text": "q", "citations": None, "x": "HUGE"}]}
+    body = msgspec.json.encode({"model": "m", "max_tokens": 9, "messages": [turn], "cache_control": HINT})
+    request = anthropic_client.decode_request(body.replace(b'"HUGE"', b"1e999"), {})
+    assert "citations" not in encoded(encode, request).report.dropped
+    assert "cache_control" in encoded(encode, request).report.dropped
+
+
 def test_the_hint_of_a_whole_message_is_taken_out_of_a_clients_own_bytes() -> None:
     body = {"model": "m", "messages": [{"role": "user", "content": "q", "cache_control": HINT}]}
     answer = encoded(openai_chat.encode_chat, openai_client.decode_request(msgspec.json.encode(body), {}))

@@ -6,9 +6,9 @@ The common model has no place for most of it, so it is read from the fields that
 from collections.abc import Iterator
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, Struct
 
-from caxton_llm.types import ChatRequest, Json, RequestSource
+from caxton_llm.types import ChatRequest, RequestSource
 from caxton_llm.wire.parameters import ParameterNotes
 
 __all__ = ["ONLY_ANTHROPIC", "note_anthropics_own"]
@@ -21,10 +21,25 @@ _TRANSLATED = {
     "tools[]": frozenset({"cache_control", "description", "input_schema", "name", "strict", "type"}),
 }
 _EFFORT_FIELDS = ("thinking", "output_config")
-_BLOCK_HINTS = ("cache_control", "citations")
+_NULL = Raw(b"null")
+_EMPTY = (_NULL, Raw(b"[]"), Raw(b"{}"))
+
+
+class _Block(Struct):
+    type: str = ""
+    cache_control: Raw = _NULL
+    citations: Raw = _NULL
+    content: Raw = _NULL
+
+
+class _Turn(Struct):
+    content: str | list[_Block]
+
 
 _fields_decoder = msgspec.json.Decoder(dict[str, Raw] | None)
-_tools_decoder = msgspec.json.Decoder(list[dict[str, Json]] | None)
+_tools_decoder = msgspec.json.Decoder(list[dict[str, Raw]] | None)
+_turns_decoder = msgspec.json.Decoder(list[_Turn])
+_blocks_decoder = msgspec.json.Decoder(list[_Block])
 
 
 def note_anthropics_own(request: ChatRequest, notes: ParameterNotes) -> frozenset[str]:
@@ -38,18 +53,19 @@ def note_anthropics_own(request: ChatRequest, notes: ParameterNotes) -> frozense
     if source is None or source.dialect != "anthropic_messages":
         return frozenset()
     for name in ("metadata", "output_config"):
-        _note_rest(name, _fields_decoder.decode(source.fields.get(name, Raw(b"null"))), notes)
-    for tool in _tools_decoder.decode(source.fields.get("tools", Raw(b"null"))) or ():
+        _note_rest(name, _fields_decoder.decode(source.fields.get(name, _NULL)), notes)
+    for tool in _tools_decoder.decode(source.fields.get("tools", _NULL)) or ():
         _note_rest("tools[]", tool, notes)
-    for hint in _BLOCK_HINTS:
-        if _stands_in_a_block(hint, source):
-            notes.strip(hint, ONLY_ANTHROPIC)
-    return _settled_extras(request, notes)
+    for hint in _hints_in_blocks(source):
+        notes.strip(hint, ONLY_ANTHROPIC)
+    if request.extra_value("cache_control") is not None:
+        notes.strip("cache_control", ONLY_ANTHROPIC)
+    return _settled_extras(request, notes) | {"cache_control"}
 
 
-def _note_rest(name: str, fields: dict[str, Json] | None, notes: ParameterNotes) -> None:
+def _note_rest(name: str, fields: dict[str, Raw] | None, notes: ParameterNotes) -> None:
     for key, value in (fields or {}).items():
-        if key not in _TRANSLATED[name] and value not in (None, Raw(b"null")):
+        if key not in _TRANSLATED[name] and value != _NULL:
             notes.drop(f"{name}.{key}", ONLY_ANTHROPIC)
 
 
@@ -76,16 +92,18 @@ def _has_hints(request: ChatRequest) -> bool:
     return False
 
 
-def _stands_in_a_block(key: str, source: RequestSource) -> bool:
-    raw = source.fields.get("messages", Raw(b"[]"))
-    if f'"{key}"'.encode() not in bytes(raw):  # nearly always
-        return False
-    return any(block.get(key) for block in _blocks(msgspec.json.decode(raw)))
+def _hints_in_blocks(source: RequestSource) -> list[str]:
+    raw = source.fields.get("messages", _NULL)
+    named = [key for key in ("cache_control", "citations") if f'"{key}"'.encode() in bytes(raw)]
+    if not named:  # nearly always
+        return named
+    blocks = list(_blocks(_turns_decoder.decode(raw)))
+    return [key for key in named if any(getattr(block, key) not in _EMPTY for block in blocks)]
 
 
-def _blocks(messages: list[dict[str, Json]]) -> Iterator[dict[str, Json]]:
-    for message in messages:
-        for block in message["content"] if isinstance(message["content"], list) else ():
+def _blocks(turns: list[_Turn]) -> Iterator[_Block]:
+    for turn in turns:
+        for block in turn.content if isinstance(turn.content, list) else ():
             yield block
-            if isinstance(block.get("content"), list):
-                yield from block["content"]
+            if block.type == "tool_result" and bytes(block.content).startswith(b"["):
+                yield from _blocks_decoder.decode(block.content)

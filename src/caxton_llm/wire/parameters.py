@@ -35,6 +35,8 @@ NEUTRAL: dict[str, Json] = {
     "n": 1,
     "stop": [],
     "response_format": {"type": "text"},
+    "tools": [],
+    "functions": [],
     "temperature": 1,
     "top_p": 1,
     "presence_penalty": 0,

@@ -289,8 +289,12 @@ class _Writer:
 
     def _hinted(self, message: Message, blocks: list[Block]) -> list[Block]:
         """The hint of a whole message stands at its last block."""
-        if blocks and message.cache_control is not None:
+        if message.cache_control is None:
+            return blocks
+        if blocks:
             blocks[-1].setdefault("cache_control", message.cache_control)
+        else:
+            self._notes.strip("cache_control", "the message is empty")
         return blocks
 
     def _text(self, part: ContentPart, _index: int, _position: int) -> Block | None:

@@ -171,7 +171,5 @@ def _add_extras(
             continue
         if request.source is None or name in foreign_extras:
             fields.setdefault(name, value)
-        elif name == "cache_control":
-            notes.strip(name, "only Anthropic's API takes it")
         else:
             notes.drop(name, "an OpenAI-compatible server does not know it")
