@@ -39,7 +39,6 @@ class TextStreamDecoder:
         self.finished = False
         self.done = False
         self.warnings: list[str] = []
-        """What the caller should know although the answer is complete."""
         self._shape = shape
         self._answers = answers
         self._end = shape.end.encode()
@@ -87,8 +86,8 @@ class TextStreamDecoder:
         try:
             if self._whole is not None:
                 answer = self._answers.decode(bytes(self._whole), self._restore)
+                self.warnings += answer.warnings
                 chunks.append(chunk_of(answer))
-                self.warnings = answer.warnings
                 self.finished = self.done = True
                 return chunks
             cut = self._take_rest(chunks)
@@ -166,7 +165,7 @@ class TextStreamDecoder:
         if reason is not None:
             self._reason = reason
             self.finished = True
-            self.warnings = self._answers.warnings_of(document)
+            self.warnings += [each for each in self._answers.warnings_of(document) if each not in self.warnings]
         usage = self._answers.usage_of(document)
         if usage is not None:
             self._usage = usage
