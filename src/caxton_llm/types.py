@@ -129,6 +129,8 @@ class Message(Struct, omit_defaults=True, kw_only=True):
     """The deprecated ancestor of `tool_calls`."""
     annotations: Json = None
     audio: Json = None
+    cache_control: Json = None
+    """Prompt cache hint for the whole message, as some clients write it (see `ContentPart.cache_control`)."""
 
 
 class FunctionDefinition(Struct, omit_defaults=True, kw_only=True):

@@ -164,6 +164,30 @@ async def test_a_stream_of_anthropics_goes_through_event_by_event(http: httpx.As
     assert got[9] == sent[9].rstrip(b"\n")
 
 
+@pytest.mark.parametrize("streams", [False, True], ids=["plain", "streamed"])
+async def test_a_tool_whose_name_the_provider_refuses_is_called_by_its_own_name(
+    http: httpx.AsyncClient, provider: Canned, streams: bool
+) -> None:
+    asked = {**json.loads(ANTHROPIC_BODY), "tools": [{"name": "files/read", "input_schema": {"type": "object"}}]}
+    provider.answer = Response(headers=PLAIN, events=[ANTHROPIC_ANSWER])
+    await http.post(ANTHROPIC, json=asked)
+    name = json.loads(provider.last_request.body)["tools"][0]["name"]
+    call = b'{"type":"tool_use","id":"t","name":"' + name.encode() + b'","input":{ "a":1.0},"x":1}'
+    if streams:
+        started, _, _, stopped = ANTHROPIC_EVENTS[:4]
+        began = b"content_block_start", b'{"type":"content_block_start","index":0,"content_block":' + call + b"}"
+        events = [started, began, stopped, *ANTHROPIC_EVENTS[-2:]]
+        sent = [b"event: " + kind + b"\ndata: " + data + b"\n\n" for kind, data in events]
+        provider.answer = Response(headers=STREAM, events=sent, streams=True)
+    else:
+        body = ANTHROPIC_ANSWER.replace(b'{"type":"text","text":"h\\u00e9","x":1}', call)
+        provider.answer = Response(headers=PLAIN, events=[body])
+    response = await http.post(ANTHROPIC, json={**asked, "stream": streams})
+    assert name != "files/read"
+    assert name.encode() not in response.content
+    assert call.replace(name.encode(), b"files/read") in response.content
+
+
 async def test_words_from_outside_never_become_headers_of_their_own(http: httpx.AsyncClient, provider: Canned) -> None:
     body = json.loads(ANTHROPIC_ANSWER)
     body["model"] = "m\r\nx-injected: 1\u00e9"

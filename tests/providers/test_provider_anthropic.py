@@ -194,6 +194,19 @@ def test_what_the_provider_does_not_tell_stays_unknown() -> None:
     info = made().decode_model_info("m", b'{"id":"m","capabilities":{"effort":{"supported":false},"thinking":{}}}')
     assert info.parameters.efforts == []
     assert info.parameters.thinking is None
+
+
+@pytest.mark.parametrize(
+    "capabilities",
+    [
+        {"effort": {"supported": True}, "thinking": {"supported": True, "types": {}}},
+        {"effort": {}, "thinking": {"types": {"sometimes": {"supported": True}}}},
+        {"effort": {"low": {}}, "thinking": {"types": {"adaptive": {"supported": None}}}},
+    ],
+)
+def test_what_is_not_told_of_efforts_and_thinking_is_unknown_and_not_none_at_all(capabilities: Any) -> None:
+    info = made().decode_model_info("m", msgspec.json.encode({"id": "m", "capabilities": capabilities}))
+    assert (info.parameters.efforts, info.parameters.thinking) == (None, None)
     bare = made().decode_model_info("m", b'{"id":"m"}')
     assert (bare.context_window, bare.max_output_tokens, bare.lifecycle, bare.retires_on) == (None,) * 4
     assert bare.capabilities.vision is None

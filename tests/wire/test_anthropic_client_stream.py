@@ -293,9 +293,10 @@ def test_other_choices_are_not_mixed_in() -> None:
     assert dumped(read_stream(made(chunk(content="a"), other, chunk("stop")))) == [{"type": "text", "text": "a"}]
 
 
-def test_a_stream_whose_names_were_changed_is_made_anew() -> None:
+def test_a_stream_whose_names_were_changed_is_forwarded_with_the_callers_names() -> None:
     source = (
-        b'data: {"type":"message_start","message":{"id":"msg_1","model":"c","usage":{"input_tokens":3}}}\n\n'
+        b'data: {"type":"message_start","message":{"id":"msg_1","type":"message","role":"assistant","model":"c",'
+        b'"content":[],"usage":{"input_tokens":3,"output_tokens":1}}}\n\n'
         b'data: {"type":"content_block_start","index":0,"content_block":'
         b'{"type":"tool_use","id":"t","name":"a_1","input":{}}}\n\n'
         b'data: {"type":"content_block_stop","index":0}\n\n'

@@ -214,6 +214,26 @@ def test_an_image_that_is_no_address_is_the_callers_mistake() -> None:
     assert "passwd" not in str(caught.value)
 
 
+def test_a_corrected_type_of_an_image_is_reported() -> None:
+    mislabelled = part("image_url", image_url=ImageUrl(url=f"data:image/png;base64,{JPEG}"))
+    assert encoded(user(mislabelled)).mapped == {
+        "messages[0].content[0].image_url.url": "image/jpeg, which the image is"
+    }
+    assert encoded(user(part("image_url", image_url=ImageUrl(url=f"data:image/png;base64,{PNG}")))).mapped == {}
+
+
+def test_the_cache_hint_of_a_whole_message_stands_at_its_last_block() -> None:
+    hint = {"type": "ephemeral"}
+    asked, called, answered = turns(
+        message("user", "q", cache_control=hint),
+        message("assistant", "a", tool_calls=[call("c")], cache_control=hint),
+        message("tool", "1", tool_call_id="c", cache_control=hint),
+    )
+    assert asked["content"] == [{**text("q"), "cache_control": hint}]
+    assert [block.get("cache_control") for block in called["content"]] == [None, hint]
+    assert answered["content"][0]["cache_control"] == hint
+
+
 def test_the_detail_of_an_image_is_dropped_and_reported() -> None:
     url = ImageUrl(url="https://x/y.png", detail="high")
     sent = encoded(user(part("image_url", image_url=url)))

@@ -104,6 +104,27 @@ def test_a_schema_that_no_way_leads_to_is_refused() -> None:
             encoded(request, model)
 
 
+@pytest.mark.parametrize(
+    ("asked", "fields"),
+    [
+        ("reasoning_effort", {"reasoning_effort": "low"}),
+        ("thinking", {"extra": {"thinking": {"type": "enabled", "budget_tokens": 2000}}}),
+    ],
+)
+def test_a_schema_and_thinking_that_exclude_each_other_are_named_as_the_caller_named_them(
+    asked: str, fields: dict[str, Any]
+) -> None:
+    with pytest.raises(UnsupportedFeature) as caught:
+        encoded(user("q", response_format=json_schema(RECURSIVE), **fields), BUDGETED)
+    assert caught.value.param == "response_format"
+    assert "tool_choice" not in str(caught.value)
+    assert "recursive" in str(caught.value)
+    assert f"leave out {asked}" in str(caught.value)
+    with pytest.raises(UnsupportedFeature) as forced:
+        encoded(user("q", tools=[tool()], tool_choice="required", **fields), BUDGETED)
+    assert forced.value.param == "tool_choice"
+
+
 @pytest.mark.parametrize("json_schema_format", [None, JsonSchemaFormat()])
 def test_a_schema_format_without_a_schema_is_the_callers_mistake(json_schema_format: Any) -> None:
     with pytest.raises(InvalidRequest):
@@ -155,6 +176,15 @@ def test_the_user_becomes_metadata_unless_it_names_a_person() -> None:
         assert list(sent.dropped) == ["user"]
         assert contact not in str(sent.dropped)
     assert encoded(user("q", user="12345678")).body["metadata"] == {"user_id": "12345678"}
+
+
+def test_of_several_identifiers_one_is_sent_and_the_others_are_reported() -> None:
+    both = encoded(user("q", user="u-1", safety_identifier="s-1", metadata={"user_id": "m-1", "team": "t"}))
+    assert both.body["metadata"] == {"user_id": "u-1"}
+    assert set(both.dropped) == {"safety_identifier", "metadata.user_id", "metadata.team"}
+    beside = encoded(user("q", metadata={"user_id": "m-1", "team": "t"}))
+    assert beside.body["metadata"] == {"user_id": "m-1"}
+    assert list(beside.dropped) == ["metadata.team"]
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,15 @@ def test_what_the_server_is_configured_not_to_accept_is_dropped() -> None:
     assert set(sent.dropped) == {"stop", "speed"}
 
 
+def test_a_format_that_the_server_is_configured_not_to_accept_is_dropped() -> None:
+    wanted = {"type": "json_schema", "schema": {"type": "object"}}
+    quirks = Quirks(drop=("response_format",))
+    assert passed(minimal(output_config={"format": wanted}), quirks=quirks).body == minimal(model="claude-next")
+    sent = passed(minimal(output_config={"effort": "low", "format": wanted}), quirks=quirks)
+    assert sent.body["output_config"] == {"effort": "low"}
+    assert list(sent.dropped) == ["response_format"]
+
+
 def test_a_limit_above_the_models_own_is_lowered_and_reported() -> None:
     sent = passed(minimal(max_tokens=50_000), OLD)
     assert sent.body["max_tokens"] == 4096
@@ -176,6 +185,42 @@ def test_thinking_that_anthropic_never_signed_is_taken_out_of_the_conversation()
         messages[4],
     ]
     assert list(sent.dropped) == ["messages[].thinking_blocks"]
+
+
+def test_names_of_tools_that_anthropic_refuses_are_renamed_and_nothing_else_is_touched() -> None:
+    body = (
+        b'{"model":"m","max_tokens":9,"tools":[{"name":"files/read","input_schema":{ "type":"object"}},'
+        b'{"name":"plain", "input_schema":{"type":"object"}},{"type":"web_search_20250305","name":"web_search"}],'
+        b'"tool_choice":{"type":"tool", "name":"files/read"},"messages":[{"role":"user", "content":"q"},'
+        b'{"role":"assistant","content":[{"type":"text", "text":"files/read"},'
+        b'{"type":"tool_use","id":"a","name":"files/read","input":{ "x":1.50}}]},'
+        b'{"role":"user","content":[{"type":"tool_result", "tool_use_id":"a"}]}]}'
+    )
+    sent = passed(body)
+    ((wire, name),) = sent.restore.tool_names.items()
+    assert name == "files/read"
+    assert [tool["name"] for tool in sent.body["tools"]] == [wire, "plain", "web_search"]
+    assert sent.body["tool_choice"] == {"type": "tool", "name": wire}
+    assert sent.body["messages"][1]["content"][0] == {"type": "text", "text": "files/read"}
+    assert sent.body["messages"][1]["content"][1]["name"] == wire
+    for kept in (b'{"role":"user", "content":"q"}', b'{ "x":1.50}', b'{"name":"plain", "input_schema"'):
+        assert kept in sent.bytes
+    long = "x" * 128
+    plain = body.replace(b"files/read", long.encode()).replace(b'"m"', b'"claude-next"')
+    assert passed(plain).bytes == plain
+    assert passed(plain).restore.tool_names == {}
+    too_long = passed(body.replace(b"files/read", b"y" * 129))
+    assert all(len(tool["name"]) <= 128 for tool in too_long.body["tools"])
+
+
+def test_renaming_and_thinking_of_another_vendors_go_together() -> None:
+    thinking = {"type": "thinking", "thinking": "another vendor's", "signature": ""}
+    call = {"type": "tool_use", "id": "a", "name": "a/b", "input": {}}
+    history = [{"role": "user", "content": "q"}, {"role": "assistant", "content": [thinking, call]}]
+    result = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "a"}]}
+    sent = passed(minimal(messages=[*history, result]))
+    (wire,) = sent.restore.tool_names
+    assert sent.body["messages"][1]["content"] == [{**call, "name": wire}]
 
 
 def test_known_betas_travel_on_and_others_are_reported() -> None:

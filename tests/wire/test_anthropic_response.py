@@ -9,10 +9,11 @@ from caxton_llm.errors import MalformedResponse, ModelNotFound, Overloaded
 from caxton_llm.protocols import Restore, WireResponse
 from caxton_llm.types import ChatResponse
 from caxton_llm.wire import anthropic_messages
+from caxton_llm.wire.anthropic_messages.response import ANSWERED_TWICE, TEXT_BESIDE_ANSWER
 from recorded import interactions
 
 
-def decoded(restore: Restore | None = None, **fields: Any) -> ChatResponse:
+def body_of(**fields: Any) -> bytes:
     answer = {
         "id": "msg_1",
         "type": "message",
@@ -23,7 +24,11 @@ def decoded(restore: Restore | None = None, **fields: Any) -> ChatResponse:
         "stop_sequence": None,
         "usage": {"input_tokens": 10, "output_tokens": 5},
     }
-    return anthropic_messages.decode_chat(msgspec.json.encode(answer | fields), restore or Restore())
+    return msgspec.json.encode(answer | fields)
+
+
+def decoded(restore: Restore | None = None, **fields: Any) -> ChatResponse:
+    return anthropic_messages.decode_chat(body_of(**fields), restore or Restore())
 
 
 def test_cached_and_written_tokens_are_part_of_the_prompt() -> None:
@@ -191,6 +196,28 @@ def test_the_tool_that_stands_for_the_answer_is_unwrapped() -> None:
     assert response.wire is None
 
 
+def test_what_stands_beside_the_answer_of_a_tool_is_left_out_with_a_warning() -> None:
+    blocks = [
+        {"type": "text", "text": "Sure:"},
+        {"type": "tool_use", "id": "t", "name": "answer", "input": {"a": 1}},
+        {"type": "tool_use", "id": "u", "name": "answer", "input": {"a": 2}},
+    ]
+    response = decoded(Restore(unwrap_tool="answer"), content=blocks, stop_reason="tool_use")
+    assert (response.text, response.tool_calls) == ('{"a":1}', [])
+    assert response.warnings == [TEXT_BESIDE_ANSWER, ANSWERED_TWICE]
+    clean = decoded(Restore(unwrap_tool="answer"), content=blocks[1:2], stop_reason="tool_use")
+    assert clean.warnings == []
+
+
+def test_a_stop_reason_that_nobody_knows_is_told() -> None:
+    response = decoded(content=[], stop_reason="coffee_break")
+    assert response.choices[0].finish_reason == "stop"
+    (warning,) = response.warnings
+    assert "'coffee_break'" in warning
+    for known in ("end_turn", "max_tokens", "tool_use", "compaction", None):
+        assert decoded(content=[], stop_reason=known).warnings == []
+
+
 def test_another_tool_beside_the_one_that_stands_for_the_answer_stays_a_call() -> None:
     response = decoded(
         Restore(unwrap_tool="answer"),
@@ -203,15 +230,20 @@ def test_another_tool_beside_the_one_that_stands_for_the_answer_stays_a_call() -
     assert (call.function.name, call.function.arguments) == ("search", "{}")
 
 
-def test_renamed_tools_get_their_names_back_and_the_bytes_are_not_handed_on() -> None:
-    response = decoded(
-        Restore(tool_names={"files_read_1234": "files/read"}),
-        content=[{"type": "tool_use", "id": "t", "name": "files_read_1234", "input": {}}],
-    )
+def test_renamed_tools_get_their_names_back_in_the_bytes_too() -> None:
+    content = [
+        {"type": "server_tool_use", "id": "s", "name": "files_read_1234", "input": {}},
+        {"type": "tool_use", "id": "t", "name": "files_read_1234", "input": {"a": 1.50}},
+    ]
+    response = decoded(Restore(tool_names={"files_read_1234": "files/read"}), content=content)
     (call,) = response.tool_calls
     assert call.function is not None
     assert call.function.name == "files/read"
-    assert response.wire is None
+    assert response.wire is not None
+    handed_on = msgspec.json.decode(response.wire)
+    assert handed_on["content"] == [content[0], {**content[1], "name": "files/read"}]
+    untouched = decoded(Restore(tool_names={"a_1": "a/1"}), content=content)
+    assert untouched.wire == body_of(content=content)
 
 
 def test_an_error_inside_a_200_is_raised() -> None:

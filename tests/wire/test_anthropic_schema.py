@@ -70,8 +70,27 @@ CLOSED: dict[str, Any] = {"type": "object", "properties": {"a": {"type": "string
         ({"type": "string", "enum": ["a", "b"]}, {"enum": ["a", "b"]}, []),
         (
             {"allOf": [{"$ref": "#/$defs/A"}], "$defs": {"A": {"type": "string"}}},
-            {"$defs": {"A": {"type": "string"}}, "allOf": [{"$ref": "#/$defs/A"}]},
+            {"$defs": {"A": {"type": "string"}}, "anyOf": [{"$ref": "#/$defs/A"}]},
+            ["$: allOf became anyOf"],
+        ),
+        (
+            {"allOf": [{"type": "string"}, {"const": "a"}]},
+            {"allOf": [{"type": "string"}, {"const": "a"}]},
             [],
+        ),
+        (
+            {"type": "string", "format": ["date"]},
+            {"type": "string", "description": "{format: ['date']}"},
+            ["$: format moved to the description"],
+        ),
+        (
+            {"$ref": "#/$defs/A", "description": "Where.", "default": None, "$defs": {"A": {"type": "null"}}},
+            {
+                "$defs": {"A": {"type": "null"}},
+                "description": "Where.\n\n{default: None}",
+                "anyOf": [{"$ref": "#/$defs/A"}],
+            },
+            ["$: $ref became anyOf, for what stands beside it", "$: default moved to the description"],
         ),
         (
             {"$ref": "#/definitions/A", "definitions": {"A": {"type": "null"}}},
@@ -110,6 +129,10 @@ def deep() -> dict[str, Any]:
         ({"$ref": "#/$defs/Missing"}, "not one of its definitions"),
         ({"$ref": "https://example.com/schema"}, "not one of its definitions"),
         ({"$ref": "#"}, "not one of its definitions"),
+        ({"$ref": ["#/$defs/A"]}, "not one of its definitions"),
+        ({"$ref": {}}, "not one of its definitions"),
+        ({"$ref": "#/$defs/A", "properties": {}, "$defs": {"A": {"type": "null"}}}, "beside another"),
+        ({"allOf": [{"$ref": "#/$defs/A"}, {"type": "null"}], "$defs": {"A": {"type": "null"}}}, "joins a reference"),
         (
             {
                 "$ref": "#/$defs/A",
@@ -137,6 +160,7 @@ LEAVES = st.sampled_from(
         {"enum": [1, "x", None]},
         {"type": ["number", "null"]},
         {"$ref": "#/$defs/A"},
+        {"$ref": "#/$defs/A", "description": "An A.", "default": "x"},
     ]
 )
 SCHEMAS = st.recursive(

@@ -15,6 +15,7 @@ from caxton_llm.types import (
     FunctionCall,
     FunctionDefinition,
     Message,
+    ResponseFormat,
     Tool,
     ToolCall,
 )
@@ -286,7 +287,28 @@ def test_what_the_server_is_configured_not_to_accept_is_dropped() -> None:
     assert sent.body["speed"] == "fast"
 
 
-def test_what_the_model_is_known_to_refuse_is_dropped() -> None:
-    rules = msgspec.structs.replace(UNKNOWN.parameters, refuses=["stop"])
-    sent = encoded(user("q", stop="x"), msgspec.structs.replace(UNKNOWN, parameters=rules))
-    assert list(sent.dropped) == ["stop"]
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("stop", {"stop": "x"}),
+        ("response_format", {"response_format": ResponseFormat(type="json_object")}),
+        ("tools", {"functions": [FunctionDefinition(name="f")]}),
+    ],
+)
+def test_what_the_model_refuses_and_the_answer_depends_on_is_refused(name: str, fields: dict[str, Any]) -> None:
+    rules = msgspec.structs.replace(UNKNOWN.parameters, refuses=[name])
+    model = msgspec.structs.replace(UNKNOWN, parameters=rules)
+    with pytest.raises(UnsupportedFeature) as caught:
+        encoded(user("q", **fields), model)
+    assert caught.value.param == name
+    sent = encoded(user("q", **fields), model, quirks=Quirks(drop=(name,)))
+    assert list(sent.dropped) == [name]
+    assert set(sent.body) == {"model", "max_tokens", "messages"}
+
+
+def test_what_the_model_refuses_and_only_tunes_is_dropped() -> None:
+    rules = msgspec.structs.replace(UNKNOWN.parameters, refuses=["service_tier", "response_format", "tools"])
+    model = msgspec.structs.replace(UNKNOWN, parameters=rules)
+    sent = encoded(user("q", service_tier="auto", tools=[], response_format=ResponseFormat(type="text")), model)
+    assert list(sent.dropped) == ["service_tier"]
+    assert sent.mapped == dict.fromkeys(["response_format", "tools"], "left out: it says the same")

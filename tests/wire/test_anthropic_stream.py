@@ -13,6 +13,7 @@ from caxton_llm.errors import LlmError, MalformedResponse, Overloaded, ProviderF
 from caxton_llm.protocols import Restore
 from caxton_llm.types import ChatChunk, Usage
 from caxton_llm.wire import anthropic_messages
+from caxton_llm.wire.anthropic_messages.response import ANSWERED_TWICE, TEXT_BESIDE_ANSWER
 from recorded import cuts, interactions
 
 THINKING = "anthropic__test_anthropic_model_thinking_part_stream"
@@ -412,6 +413,22 @@ def test_an_empty_body_was_interrupted() -> None:
     assert isinstance(Read(b"").failure, StreamInterrupted)
 
 
+@pytest.mark.parametrize("last", [b"", event("message_delta", delta={"stop_reason": None}, usage={"output_tokens": 2})])
+def test_a_message_that_never_said_why_it_stopped_was_interrupted(last: bytes) -> None:
+    read = Read(start() + text(0, "Hi") + last + event("message_stop"))
+    assert read.text == "Hi"
+    assert isinstance(read.failure, StreamInterrupted)
+    assert not read.finished
+    assert read.finish_reasons == []
+
+
+def test_a_stop_reason_that_nobody_knows_is_told_at_the_end() -> None:
+    read = Read(start() + text(0, "Hi") + end("coffee_break"))
+    assert read.finish_reasons == ["stop"]
+    assert ["'coffee_break'" in warning for warning in read.warnings] == [True]
+    assert Read(start() + end("")).finish_reasons == ["stop"]
+
+
 def test_events_without_names_are_read_by_their_type() -> None:
     body = (start() + text(0, "Hi") + end()).replace(b"event: ", b": ")
     read = Read(body)
@@ -439,10 +456,33 @@ def test_the_tool_that_stands_for_the_answer_streams_as_text() -> None:
     assert all(chunk.wire is None for chunk in read.chunks)
 
 
-def test_renamed_tools_get_their_names_back() -> None:
-    read = Read(
-        start() + block_start(0, type="tool_use", id="t", name="a_1", input={}) + block_stop(0) + end("tool_use"),
-        Restore(tool_names={"a_1": "a/1"}),
-    )
+def called(index: int, name: str, arguments: str) -> bytes:
+    opened = block_start(index, type="tool_use", id=f"t{index}", name=name, input={})
+    return opened + delta(index, type="input_json_delta", partial_json=arguments) + block_stop(index)
+
+
+def test_what_stands_beside_the_answer_of_a_tool_is_left_out_of_the_stream_too() -> None:
+    blocks = text(0, "Su", "re:") + called(1, "answer", '{"a":1}') + called(2, "answer", '{"a":2}')
+    read = Read(start() + blocks + end("tool_use"), Restore(unwrap_tool="answer"))
+    assert (read.text, read.calls, read.finish_reasons) == ('{"a":1}', {}, ["stop"])
+    assert sorted(read.warnings) == sorted([TEXT_BESIDE_ANSWER, ANSWERED_TWICE])
+
+
+def test_text_without_the_answer_of_a_tool_is_the_content() -> None:
+    restore = Restore(unwrap_tool="answer")
+    read = Read(start() + text(0, "I ", "will not.") + end(), restore)
+    assert (read.text, read.finish_reasons, read.warnings) == ("I will not.", ["stop"], [])
+    searching = Read(start() + text(0, "Let me see.") + called(1, "search", "{}") + end("tool_use"), restore)
+    assert searching.text == "Let me see."
+    assert searching.calls == {0: ("t1", "search", "{}")}
+    assert searching.finish_reasons == ["tool_calls"]
+
+
+def test_renamed_tools_get_their_names_back_in_the_bytes_too() -> None:
+    opened = block_start(0, type="tool_use", id="t", name="a_1", input={}, x=1)
+    read = Read(start() + opened + block_stop(0) + end("tool_use"), Restore(tool_names={"a_1": "a/1"}))
     assert read.calls == {0: ("t", "a/1", "{}")}
-    assert all(chunk.wire is None for chunk in read.chunks)
+    payloads = [msgspec.json.decode(chunk.wire or b"") for chunk in read.chunks]
+    assert payloads[1]["content_block"] == {"type": "tool_use", "id": "t", "name": "a/1", "input": {}, "x": 1}
+    unchanged = Read(start() + opened + block_stop(0) + end("tool_use"))
+    assert [chunk.wire for chunk in read.chunks[2:]] == [chunk.wire for chunk in unchanged.chunks[2:]]

@@ -265,3 +265,16 @@ def test_a_call_without_its_result_is_refused() -> None:
     call = ToolCall(id="c", function=FunctionCall("f", "{}"))
     error = refusal(ChatRequest(messages=[*HELLO, Message(role="assistant", tool_calls=[call]), *HELLO]))
     assert error.param == "messages[1].tool_calls[0].id"
+
+
+def test_the_detail_of_an_image_is_dropped_and_reported() -> None:
+    image = ContentPart(type="image_url", image_url=ImageUrl("data:image/png;base64,iVBORw0K", detail="high"))
+    answer = encoded(ChatRequest(messages=[Message(role="user", content=[image])]))
+    assert list(answer.report.dropped) == ["messages[0].content[0].image_url.detail"]
+
+
+def test_what_the_assistant_spoke_is_refused_unless_its_text_is_there() -> None:
+    spoken = Message(role="assistant", audio={"id": "audio_1"})
+    assert refusal(ChatRequest(messages=[*HELLO, spoken, *HELLO])).param == "messages[1].audio"
+    written = Message(role="assistant", content="Hi.", audio={"id": "audio_1"})
+    assert list(encoded(ChatRequest(messages=[*HELLO, written, *HELLO])).report.dropped) == ["messages[1].audio"]

@@ -8,7 +8,18 @@ import pytest
 from caxton_llm.errors import InvalidRequest, UnsupportedFeature
 from caxton_llm.model_info import ModelInfo, ParameterRules
 from caxton_llm.protocols import Defaults, Quirks
-from caxton_llm.types import ChatRequest, ContentPart, ImageUrl, JsonSchemaFormat, Message, ResponseFormat
+from caxton_llm.types import (
+    ChatRequest,
+    ContentPart,
+    FunctionCall,
+    FunctionDefinition,
+    ImageUrl,
+    JsonSchemaFormat,
+    Message,
+    ResponseFormat,
+    Tool,
+    ToolCall,
+)
 from caxton_llm.wire.ollama_chat.encode import OllamaRestore
 from ollama_calls import HELLO, WEATHER, encoded, info, refusal, sent
 
@@ -67,6 +78,15 @@ def test_what_the_server_or_the_model_does_not_accept_is_dropped() -> None:
     answer = encoded(request, info=model, quirks=Quirks(drop=("top_k", "temperature", "top_p")))
     assert set(answer.report.dropped) == {"seed", "temperature", "top_k"}
     assert msgspec.json.decode(answer.body)["options"] == {"num_ctx": 8192}
+
+
+def test_what_the_answer_depends_on_is_refused_unless_the_operator_wants_it_dropped() -> None:
+    model = ModelInfo(id="m", provider="ollama", parameters=ParameterRules(refuses=["stop"]))
+    request = ChatRequest(messages=HELLO, stop="x")
+    assert refusal(request, info=model).param == "stop"
+    assert list(encoded(request, info=model, quirks=Quirks(drop=("stop",))).report.dropped) == ["stop"]
+    assert refusal(ChatRequest(messages=HELLO, extra={"modalities": ["audio"]})).param == "modalities"
+    assert sent(ChatRequest(messages=HELLO, extra={"modalities": ["text"]})) == sent(ChatRequest(messages=HELLO))
 
 
 def test_ollamas_own_parameters_are_sent_where_they_belong() -> None:
@@ -224,3 +244,16 @@ def test_images_and_other_scripts_are_counted_generously() -> None:
     image = ContentPart(type="image_url", image_url=ImageUrl("data:image/png;base64,iVBORw0K"))
     assert window(ChatRequest(messages=[Message(role="user", content=[image] * 7)])) == 16_384
     assert window(ChatRequest(messages=[Message(role="user", content="語" * 7000)])) == 16_384
+
+
+def test_calls_thinking_and_tools_take_their_part_of_the_window() -> None:
+    long = "x" * 21_000
+    call = ToolCall(id="c", function=FunctionCall("f", f'{{"text":"{long}"}}'))
+    called = [Message(role="assistant", tool_calls=[call]), Message(role="tool", tool_call_id="c", content="1")]
+    assert window(ChatRequest(messages=[*HELLO, *called])) == 16_384
+    thought = Message(role="assistant", content="a", reasoning_content=long)
+    assert window(ChatRequest(messages=[*HELLO, thought, *HELLO])) == 16_384
+    tool = Tool(type="function", function=FunctionDefinition(name="f", description=long))
+    answer = encoded(ChatRequest(messages=HELLO, tools=[tool]))
+    assert isinstance(answer.restore, OllamaRestore)
+    assert answer.restore.text_bytes > len(long)

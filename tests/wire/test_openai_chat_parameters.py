@@ -218,6 +218,12 @@ def test_a_refused_knob_is_dropped_and_a_refused_default_value_left_out() -> Non
     assert (set(encoded.report.dropped), set(encoded.report.mapped)) == ({"seed"}, {"n"})
 
 
+def test_what_the_operator_wants_dropped_is_not_refused_for_the_model() -> None:
+    quirks = Quirks(drop=("stop",))
+    encoded = encode(from_client(stop="x"), rules=ParameterRules(refuses=["stop"]), quirks=quirks)
+    assert set(encoded.report.dropped) == {"stop"}
+
+
 def test_quirks_drop_what_a_server_does_not_accept() -> None:
     encoded = encode(
         from_client(seed=1, stop="x", top_k=3), quirks=Quirks(drop=("seed", "stop"), extra_parameters=False)

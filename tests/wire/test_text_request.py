@@ -258,11 +258,18 @@ def test_tools_that_must_not_be_called_are_left_out() -> None:
     assert answer.report.mapped == {"tool_choice": "tools left out"}
 
 
+def test_what_the_api_has_no_field_for_is_refused_where_the_answer_depends_on_it() -> None:
+    assert refusal(ChatRequest(messages=HELLO, stop=["a"])).param == "stop"
+    audio = ChatRequest(messages=HELLO, extra={"modalities": ["audio"]})
+    assert refusal(audio, quirks=Quirks(extra_parameters=False)).param == "modalities"
+    assert sent(audio, quirks=Quirks(drop=("modalities",))) == sent(ChatRequest(messages=HELLO))
+
+
 def test_what_only_tunes_is_dropped_and_reported_or_refused_when_strict() -> None:
-    request = ChatRequest(messages=HELLO, seed=1, top_p=0.5, user="ann", max_tokens=5, temperature=0.5, stop=["a"])
+    request = ChatRequest(messages=HELLO, seed=1, top_p=0.5, user="ann", max_tokens=5, temperature=0.5, stop=[])
     api = TextApi()
     answer = encoded(request, api)
-    assert set(answer.report.dropped) == {"seed", "top_p", "user", "max_tokens", "temperature", "stop"}
+    assert set(answer.report.dropped) == {"seed", "top_p", "user", "max_tokens", "temperature"}
     assert "max_tokens_field" in answer.report.dropped["max_tokens"]
     assert msgspec.json.decode(answer.body) == {"prompt": "Hello", "model": "custom-model-v1"}
     assert isinstance(refusal(request, api, strict=True), UnsupportedFeature)

@@ -207,9 +207,9 @@ def _efforts(told: _Efforts | None) -> list[str] | None:
     return [] if told.supported is False else _accepted(told)
 
 
-def _accepted(told: _Efforts | _ThinkingTypes) -> list[str]:
-    return [
-        name
-        for name in told.__struct_fields__
-        if isinstance(value := getattr(told, name), _Supported) and value.supported
-    ]
+def _accepted(told: _Efforts | _ThinkingTypes) -> list[str] | None:
+    """`None` where nothing is told of any: an empty list would say that none is accepted."""
+    said = {name: _is(each) for name in told.__struct_fields__ if isinstance(each := getattr(told, name), _Supported)}
+    if all(accepted is None for accepted in said.values()):
+        return None
+    return [name for name, accepted in said.items() if accepted]

@@ -10,16 +10,28 @@ __all__ = ["without_refused"]
 
 
 def without_refused(request: ChatRequest, options: EncodeOptions, notes: ParameterNotes) -> ChatRequest:
-    """`request` without what this server (`quirks.drop`) or this model (`parameters.refuses`) does not accept, each noted."""
-    names = (*options.quirks.drop, *(options.model.parameters.refuses or ()))
-    if not names:
+    """`request` without what this server (`quirks.drop`) or this model (`parameters.refuses`) does not accept, each noted.
+
+    Raises `UnsupportedFeature` for what the model does not accept and the answer depends on.
+    """
+    unwanted = dict.fromkeys(options.model.parameters.refuses or (), True)
+    unwanted.update(dict.fromkeys(options.quirks.drop, False))
+    if not unwanted:
         return request
     absent: dict[str, Json] = {}
-    for name in names:
-        if name in request.extra:
-            notes.drop(name, "this server or model does not accept it")
-        elif name in request.__struct_fields__ and getattr(request, name) is not None:
-            notes.drop(name, "this server or model does not accept it")
+    for name, refusable in unwanted.items():
+        value = _value(request, name)
+        if value is None:
+            continue
+        why = f"{options.model.id} does not accept it" if refusable else "the server does not accept it (quirks.drop)"
+        notes.leave_out(name, value, why, refusable=refusable)
+        if name in request.__struct_fields__:
             absent[name] = None
-    extra = {name: value for name, value in request.extra.items() if name not in names}
+    extra = {name: value for name, value in request.extra.items() if name not in unwanted}
     return replace(request, **absent, extra=extra)
+
+
+def _value(request: ChatRequest, name: str) -> Json:
+    if name in request.extra:
+        return request.extra_value(name)
+    return getattr(request, name) if name in request.__struct_fields__ else None

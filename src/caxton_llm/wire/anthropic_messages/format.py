@@ -21,10 +21,11 @@ _TOOL_DESCRIPTION = "Gives the final answer. Call it with the answer once nothin
 
 class AnswerFormat(Struct, kw_only=True):
     """At most one of the three is set: `schema` for `output_config.format`, `tool` for the tool whose input is the answer (it
-    is in the tool plan then), `instruction` for the system prompt."""
+    is in the tool plan then, and `obstacle` says why), `instruction` for the system prompt."""
 
     schema: dict[str, Json] | None = None
     tool: str | None = None
+    obstacle: str = ""
     instruction: str | None = None
 
 
@@ -49,7 +50,7 @@ def _plan_schema(
     schema = wanted.schema
     if schema is None:
         raise InvalidRequest("the schema is missing", param="response_format.json_schema.schema")
-    obstacle: str | None = "this model has no structured outputs"
+    obstacle = "this model has no structured outputs"
     if model.capabilities.json_schema is not False:
         fit = fit_schema(schema)
         if fit.schema is not None:
@@ -57,7 +58,7 @@ def _plan_schema(
             if wanted.description and "description" not in fit.schema:
                 fit.schema["description"] = wanted.description
             return AnswerFormat(schema=fit.schema)
-        obstacle = fit.obstacle
+        obstacle = f"structured outputs do not take the schema: {fit.obstacle}"
     if forces_a_tool(request):
         notes.map("response_format", "not needed: the request forces a tool call")
         return AnswerFormat()
@@ -68,7 +69,7 @@ def _plan_schema(
         notes.refuse("response_format", f"{obstacle}, and it cannot be made to call a tool instead")
     name = _add_tool(wanted, schema, tools)
     notes.map("response_format", f"the forced tool {name}: {obstacle}")
-    return AnswerFormat(tool=name)
+    return AnswerFormat(tool=name, obstacle=obstacle)
 
 
 def _add_tool(wanted: JsonSchemaFormat, schema: dict[str, Json], plan: ToolPlan) -> str:

@@ -1,8 +1,9 @@
 """A request that came in this dialect and goes out in it: the caller's bytes, field by field.
 
 Providers' prompt caches depend on the bytes, and the caller may use what this project does not know. So a field is touched
-only where the target would answer it with an error, where the caller is silent and the configuration is not, and where a
-thinking block stands that Anthropic never signed (another vendor's reasoning, which came back in the conversation).
+only where the target would answer it with an error (a tool's name among others), where the caller is silent and the
+configuration is not, and where a thinking block stands that Anthropic never signed (another vendor's reasoning, which came
+back in the conversation).
 """
 
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from msgspec import Raw
 
 from caxton_llm.protocols import EncodeOptions
 from caxton_llm.types import ChatRequest, Json
+from caxton_llm.wire.anthropic_messages.renaming import renamed_fields
 from caxton_llm.wire.anthropic_messages.settings import SAMPLING, Settings
 from caxton_llm.wire.anthropic_messages.turns import is_replayable
 from caxton_llm.wire.parameters import ParameterNotes
@@ -86,11 +88,16 @@ def passed_fields(
     *,
     settings: Settings,
     refused: frozenset[str],
+    names: dict[str, str],
 ) -> dict[str, Json]:
-    """The body's fields in the caller's order, without `model` and `stream`."""
+    """The body's fields in the caller's order, without `model` and `stream`; `names` are those of tools on the wire."""
     body: dict[str, Json] = dict(fields)
+    if names:
+        body.update(renamed_fields(fields, names))
     for name in refused:
         body.pop(_FIELD_NAMES.get(name, name), None)
+    if "response_format" in refused:
+        _drop_format(body)
     if request.output_limit != settings.max_tokens:
         body["max_tokens"] = settings.max_tokens
     asked = {"temperature": request.temperature, "top_p": request.top_p, "top_k": request.extra_value("top_k")}
@@ -103,9 +110,18 @@ def passed_fields(
     for name, value in options.defaults.extra.items():
         body.setdefault(name, value)
     if any(_has_foreign_thinking(message.thinking_blocks) for message in request.messages):
-        body["messages"] = _without_foreign_thinking(fields["messages"])
+        body["messages"] = _without_foreign_thinking(body["messages"])
         notes.strip("messages[].thinking_blocks", "not signed by Anthropic")
     return body
+
+
+def _drop_format(body: dict[str, Json]) -> None:
+    said = body.get("output_config")
+    config = msgspec.json.decode(said) if isinstance(said, Raw) else None
+    if isinstance(config, dict) and config.pop("format", None) is not None:
+        body["output_config"] = Raw(_encode(config))
+        if not config:
+            del body["output_config"]
 
 
 def _put_thinking(body: dict[str, Json], request: ChatRequest, settings: Settings) -> None:

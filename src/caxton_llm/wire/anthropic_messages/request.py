@@ -10,15 +10,15 @@ connections are given up.
 
 import msgspec
 from msgspec import Struct
-from msgspec.structs import replace
 
 from caxton_llm.errors import InvalidRequest
 from caxton_llm.protocols import EncodedChat, EncodeOptions, Restore
 from caxton_llm.types import ChatRequest, Json
+from caxton_llm.wire.accepted import without_refused
 from caxton_llm.wire.anthropic_messages.format import AnswerFormat, plan_format
 from caxton_llm.wire.anthropic_messages.passing import forwarded_betas, passed_fields
 from caxton_llm.wire.anthropic_messages.response import DIALECT
-from caxton_llm.wire.anthropic_messages.settings import Settings, plan_settings, refused_names
+from caxton_llm.wire.anthropic_messages.settings import ForcedTool, Settings, plan_settings, refused_names
 from caxton_llm.wire.anthropic_messages.tools import forces_a_tool, names_on_wire, plan_tools
 from caxton_llm.wire.anthropic_messages.turns import Conversation, encode_conversation, ending_of
 from caxton_llm.wire.conversation import check_conversation
@@ -44,6 +44,7 @@ _OWN_FIELDS = (
 """Fields outside the common model that are Anthropic's own and stand for themselves."""
 
 _PLANNED_FIELDS = frozenset({"thinking", "output_config", "top_k"})
+_LONGEST_TOOL_NAME = 128
 _SERVICE_TIERS = {
     "auto": "auto",
     "default": "standard_only",
@@ -110,31 +111,24 @@ def _body_of(request: ChatRequest, options: EncodeOptions, notes: ParameterNotes
         raise InvalidRequest("messages is empty; send at least one message", param="messages")
     source = request.source
     refused = refused_names(options)
-    if refused:
-        request = _without(request, refused, notes)
-    if source is None or source.dialect != DIALECT:
+    own = source is not None and source.dialect == DIALECT
+    request = without_refused(request if own else modernized(request), options, notes)
+    if source is None or not own:
         return _translated(request, options, notes)
     ending = ending_of(request.messages)
-    forced = forces_a_tool(request)
+    forced = ForcedTool("tool_choice") if forces_a_tool(request) else None
     _refuse_impossible(
-        options, notes, forced=forced, prefill_at=len(request.messages) - 1 if ending.is_prefill else None
+        options, notes, forced=forced is not None, prefill_at=len(request.messages) - 1 if ending.is_prefill else None
     )
-    settings = plan_settings(request, options, notes, forced_tool=forced, ending=ending, exact=True)
-    fields = passed_fields(request, source.fields, options, notes, settings=settings, refused=refused)
+    settings = plan_settings(request, options, notes, forced=forced, ending=ending, exact=True)
+    names = names_on_wire(request, limit=_LONGEST_TOOL_NAME)
+    fields = passed_fields(request, source.fields, options, notes, settings=settings, refused=refused, names=names)
     fields["model"] = options.send_model
-    return _Body(fields, Restore(), forwarded_betas(source.headers, notes))
+    return _Body(fields, _restore(names), forwarded_betas(source.headers, notes))
 
 
-def _without(request: ChatRequest, names: frozenset[str], notes: ParameterNotes) -> ChatRequest:
-    absent: dict[str, None] = {}
-    for name in sorted(names):
-        if request.extra.get(name) is not None:
-            notes.drop(name, "this target does not accept it")
-        elif name in request.__struct_fields__ and getattr(request, name) is not None:
-            notes.drop(name, "this target does not accept it")
-            absent[name] = None
-    extra = {name: value for name, value in request.extra.items() if name not in names}
-    return replace(request, extra=extra, **absent)
+def _restore(names: dict[str, str], unwrap_tool: str | None = None) -> Restore:
+    return Restore(tool_names={wire: name for name, wire in names.items()}, unwrap_tool=unwrap_tool)
 
 
 def _refuse_impossible(options: EncodeOptions, notes: ParameterNotes, *, forced: bool, prefill_at: int | None) -> None:
@@ -153,15 +147,16 @@ def _refuse_impossible(options: EncodeOptions, notes: ParameterNotes, *, forced:
 
 
 def _translated(request: ChatRequest, options: EncodeOptions, notes: ParameterNotes) -> _Body:
-    request = modernized(request)
     check_conversation(request.messages)
     _refuse_what_changes_meaning(request, notes)
     names = names_on_wire(request)
     tools = plan_tools(request, options.model, names, notes)
     answer = plan_format(request, options.model, tools, notes)
-    forced = answer.tool is not None or forces_a_tool(request)
+    forced = ForcedTool("response_format", answer.obstacle) if answer.tool is not None else None
+    if forces_a_tool(request):
+        forced = ForcedTool("tool_choice")
     conversation = encode_conversation(request.messages, options.model, names, notes)
-    settings = plan_settings(request, options, notes, forced_tool=forced, ending=conversation.ending, exact=False)
+    settings = plan_settings(request, options, notes, forced=forced, ending=conversation.ending, exact=False)
     if answer.instruction is not None:
         conversation.system.append({"type": "text", "text": answer.instruction})
     body: dict[str, Json] = {"model": options.send_model, "max_tokens": settings.max_tokens}
@@ -175,8 +170,7 @@ def _translated(request: ChatRequest, options: EncodeOptions, notes: ParameterNo
     _put_extras(body, request, notes)
     for name, value in options.defaults.extra.items():
         body.setdefault(name, value)
-    restore = Restore(tool_names={wire: name for name, wire in names.items()}, unwrap_tool=answer.tool)
-    return _Body(body, restore, [])
+    return _Body(body, _restore(names, answer.tool), [])
 
 
 def _refuse_what_changes_meaning(request: ChatRequest, notes: ParameterNotes) -> None:
@@ -246,19 +240,26 @@ def _put_stop(body: dict[str, Json], request: ChatRequest, notes: ParameterNotes
 
 
 def _put_user(body: dict[str, Json], request: ChatRequest, notes: ParameterNotes) -> None:
-    name = "user" if request.user else "safety_identifier"
-    user = request.user or request.safety_identifier
-    if not user and isinstance(in_metadata := (request.metadata or {}).get("user_id"), str):
-        name, user = "metadata", in_metadata
-    elif request.metadata:
-        notes.drop("metadata", _NO_SUCH_PARAMETER)
-    if not user:
+    metadata = request.metadata or {}
+    given = {"user": request.user, "safety_identifier": request.safety_identifier}
+    lost = ["metadata"] if metadata else []
+    if isinstance(metadata.get("user_id"), str):
+        given["metadata.user_id"] = metadata["user_id"]
+        lost = [f"metadata.{key}" for key in metadata if key != "user_id"]
+    for name in lost:
+        notes.drop(name, _NO_SUCH_PARAMETER)
+    said = [(name, user) for name, user in given.items() if user]
+    if not said:
         return
+    name, user = said[0]
+    for other, _ in said[1:]:
+        notes.drop(other, f"Anthropic takes one identifier, and {name} is sent")
     if _is_contact(user):
         notes.drop(name, "Anthropic refuses e-mail addresses and telephone numbers; send an opaque identifier")
         return
     body["metadata"] = {"user_id": user}
-    notes.map(name, "metadata.user_id")
+    if name != "metadata.user_id":
+        notes.map(name, "metadata.user_id")
 
 
 def _is_contact(user: str) -> bool:
@@ -275,4 +276,4 @@ def _put_extras(body: dict[str, Json], request: ChatRequest, notes: ParameterNot
         if name in _OWN_FIELDS:
             body[name] = value
         else:
-            notes.drop(name, _NO_SUCH_PARAMETER)
+            notes.leave_out(name, request.extra_value(name), _NO_SUCH_PARAMETER)

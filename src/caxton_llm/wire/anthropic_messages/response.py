@@ -21,12 +21,16 @@ from caxton_llm.types import (
     ToolCall,
     Usage,
 )
+from caxton_llm.wire.anthropic_messages.renaming import renamed_answer
 from caxton_llm.wire.error_body import describe_html
 from caxton_llm.wire.failures import classify_error_value
+from caxton_llm.wire.finish import unknown_reasons
 from caxton_llm.wire.unreadable import UNREADABLE
 
 __all__ = [
+    "ANSWERED_TWICE",
     "DIALECT",
+    "TEXT_BESIDE_ANSWER",
     "Block",
     "RedactedBlock",
     "StopDetails",
@@ -46,6 +50,9 @@ __all__ = [
 ]
 
 DIALECT = "anthropic_messages"
+
+TEXT_BESIDE_ANSWER = "the model wrote text beside the answer that response_format asks for; it was left out"
+ANSWERED_TWICE = "the model gave the answer that response_format asks for more than once; the first one is kept"
 
 
 class TextBlock(Struct, tag="text", tag_field="type"):
@@ -149,9 +156,10 @@ def finish_reason_of(stop_reason: str | None) -> FinishReason:
 
 
 def warnings_of(stop_reason: str | None) -> list[str]:
-    """What a stop reason says that no finish reason can: the server's own tools want the turn to be continued."""
+    """What a stop reason says that no finish reason can: the server's own tools want the turn to be continued, or it is a
+    reason that this module does not know."""
     if stop_reason != "pause_turn":
-        return []
+        return unknown_reasons(stop_reason, _FINISH_REASONS)
     return ["Anthropic paused the turn (pause_turn): send the conversation again with this answer to have it continued"]
 
 
@@ -260,42 +268,52 @@ def decode_chat(body: bytes, restore: Restore) -> ChatResponse:
         raise classify_error_value(msgspec.json.decode(body), status=200)
     if answer.content is None:
         raise MalformedResponse("the answer has no content; check base_url")
-    message, reason = _message(answer.content, answer, restore)
+    content = _Content()
+    for raw in answer.content:
+        _add_block(content, raw, restore)
+    message, reason = _message(content, answer)
     choice = Choice(index=0, message=message, finish_reason=reason, stop_sequence=answer.stop_sequence)
-    changed = restore.tool_names or restore.unwrap_tool
+    if restore.tool_names:
+        body = renamed_answer(body, restore.tool_names)
     return ChatResponse(
         id=answer.id,
         model=answer.model,
         choices=[choice],
         usage=usage_of(answer.usage),
         service_tier=answer.usage.service_tier if answer.usage else None,
-        warnings=warnings_of(answer.stop_reason),
+        warnings=warnings_of(answer.stop_reason) + _warnings_about(content),
         dialect=DIALECT,
-        wire=None if changed else body,
+        wire=None if restore.unwrap_tool else body,
     )
 
 
 class _Content(Struct):
     """What the blocks of an answer amount to."""
 
-    texts: list[str]
-    reasoning: list[str]
-    thinking_blocks: list[Json]
-    calls: list[ToolCall]
-    wrapped: str | None = None
-    """The arguments of the tool that stands for the answer."""
+    texts: list[str] = []
+    reasoning: list[str] = []
+    thinking_blocks: list[Json] = []
+    calls: list[ToolCall] = []
+    answers: list[str] = []
+    """The arguments of each call of the tool that stands for the answer."""
 
 
-def _message(blocks: list[Raw], answer: _Answer, restore: Restore) -> tuple[Message, FinishReason]:
-    content = _Content([], [], [], [])
-    for raw in blocks:
-        _add_block(content, raw, restore)
+def _warnings_about(content: _Content) -> list[str]:
+    warnings = []
+    if content.answers and "".join(content.texts).strip():
+        warnings.append(TEXT_BESIDE_ANSWER)
+    if len(content.answers) > 1:
+        warnings.append(ANSWERED_TWICE)
+    return warnings
+
+
+def _message(content: _Content, answer: _Answer) -> tuple[Message, FinishReason]:
     reason = finish_reason_of(answer.stop_reason)
     if content.calls and reason == "stop":
         reason = "tool_calls"
-    elif content.wrapped is not None and reason == "tool_calls" and not content.calls:
+    elif content.answers and reason == "tool_calls" and not content.calls:
         reason = "stop"
-    text = content.wrapped if content.wrapped is not None else "".join(content.texts)
+    text = content.answers[0] if content.answers else "".join(content.texts)
     refused = reason == "content_filter"
     return Message(
         role="assistant",
@@ -314,7 +332,7 @@ def _add_block(content: _Content, raw: Raw, restore: Restore) -> None:
     elif isinstance(block, ToolUseBlock):
         arguments = arguments_of(block.input)
         if block.name == restore.unwrap_tool:
-            content.wrapped = arguments if content.wrapped is None else content.wrapped
+            content.answers.append(arguments)
             return
         name = restore.tool_names.get(block.name, block.name)
         content.calls.append(ToolCall(id=block.id, function=FunctionCall(name, arguments)))

@@ -12,7 +12,9 @@ from caxton_llm.types import Json
 __all__ = ["SchemaFit", "fit_schema"]
 
 _FORMATS = frozenset({"date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"})
-_KEPT = frozenset({"title", "description", "enum", "const", "$ref"})
+_SHAPE = frozenset(
+    {"additionalProperties", "allOf", "anyOf", "const", "enum", "items", "oneOf", "properties", "required"}
+)
 _SILENT = frozenset({"$schema", "$id", "$comment"})
 
 
@@ -57,12 +59,27 @@ class _Fitting:
         fitted: dict[str, Json] = {}
         self._fit_definitions(rest, fitted)
         if "$ref" in rest:
-            fitted["$ref"] = self._reference(rest["$ref"], path)
-            return fitted
+            reference = {"$ref": self._reference(rest.pop("$ref"), path)}
+            return self._with_siblings(reference, rest, fitted, path)
         for key in ("title", "description", "enum", "const"):
             if key in rest:
                 fitted[key] = rest.pop(key)
         self._fit_shape(rest, fitted, path)
+        if rest:
+            self._describe(rest, fitted, path)
+        return fitted
+
+    def _with_siblings(
+        self, reference: dict[str, Json], rest: dict[str, Json], fitted: dict[str, Json], path: str
+    ) -> dict[str, Json]:
+        """What stands beside a reference (a description, a default) cannot stay there: it stands around it."""
+        if not rest:
+            return {**fitted, **reference}
+        if not rest.keys().isdisjoint(_SHAPE):
+            raise _ObstacleError(f"{path} has $ref beside another description of its shape")
+        fitted |= {key: rest.pop(key) for key in ("title", "description") if key in rest}
+        fitted["anyOf"] = [reference]
+        self.changes.append(f"{path}: $ref became anyOf, for what stands beside it")
         if rest:
             self._describe(rest, fitted, path)
         return fitted
@@ -91,9 +108,9 @@ class _Fitting:
         self._definition = outer
 
     def _reference(self, reference: Json, path: str) -> str:
-        if reference not in self._known:
+        if not isinstance(reference, str) or reference not in self._known:
             raise _ObstacleError(f"{path} refers to {str(reference)[:80]!r}, which is not one of its definitions")
-        name = str(reference).rpartition("/")[2]
+        name = reference.rpartition("/")[2]
         self._references.setdefault(self._definition, set()).add(name)
         return f"#/$defs/{name}"
 
@@ -101,22 +118,30 @@ class _Fitting:
         kind = rest.pop("type", None)
         if "enum" in fitted or "const" in fitted:
             return  # the values say their type
-        for key, becomes in (("anyOf", "anyOf"), ("oneOf", "anyOf"), ("allOf", "allOf")):
+        for key in ("anyOf", "oneOf", "allOf"):
             if key in rest:
-                variants = rest.pop(key)
-                if not isinstance(variants, list) or not variants:
-                    raise _ObstacleError(f"{path}.{key} is not a list of schemas")
-                if not rest.keys().isdisjoint(("properties", "items", "anyOf", "oneOf", "allOf")):
-                    raise _ObstacleError(f"{path} has {key} beside another description of its shape")
-                fitted[becomes] = [self.fit(each, f"{path}.{key}[{i}]") for i, each in enumerate(variants)]
-                if key != becomes:
-                    self.changes.append(f"{path}: {key} became {becomes}")
+                self._fit_variants(key, rest, fitted, path)
                 return
         if isinstance(kind, list):
             fitted["anyOf"] = [self._fit_typed({**rest, "type": each}, path) for each in kind]
             rest.clear()
         else:
             fitted.update(self._fit_type(kind, rest, path))
+
+    def _fit_variants(self, key: str, rest: dict[str, Json], fitted: dict[str, Json], path: str) -> None:
+        variants = rest.pop(key)
+        if not isinstance(variants, list) or not variants:
+            raise _ObstacleError(f"{path}.{key} is not a list of schemas")
+        if not rest.keys().isdisjoint(("properties", "items", "anyOf", "oneOf", "allOf")):
+            raise _ObstacleError(f"{path} has {key} beside another description of its shape")
+        fitted_variants = [self.fit(each, f"{path}.{key}[{i}]") for i, each in enumerate(variants)]
+        # Of one schema allOf says what anyOf says, and only anyOf may hold a reference.
+        becomes = "allOf" if key == "allOf" and len(variants) > 1 else "anyOf"
+        if becomes == "allOf" and any("$ref" in each for each in fitted_variants):
+            raise _ObstacleError(f"{path}.allOf joins a reference with something else")
+        fitted[becomes] = fitted_variants
+        if key != becomes:
+            self.changes.append(f"{path}: {key} became {becomes}")
 
     def _fit_typed(self, schema: dict[str, Json], path: str) -> dict[str, Json]:
         if schema["type"] == "null":
@@ -129,9 +154,8 @@ class _Fitting:
         if kind == "array":
             return self._fit_array(rest, path)
         if kind == "string":
-            return (
-                {"type": "string", "format": rest.pop("format")} if rest.get("format") in _FORMATS else {"type": kind}
-            )
+            known = isinstance(rest.get("format"), str) and rest["format"] in _FORMATS
+            return {"type": "string", "format": rest.pop("format")} if known else {"type": "string"}
         if kind in ("integer", "number", "boolean", "null"):
             return {"type": kind}
         raise _ObstacleError(f"{path} says no type")

@@ -4,6 +4,8 @@ One plan for both ways into a request, because a model's rules hold for either. 
 meaning, and what the configuration asks for gives way to what the caller asks for; each is noted.
 """
 
+from typing import NoReturn
+
 from msgspec import Struct
 
 from caxton_llm.errors import InvalidRequest
@@ -14,7 +16,7 @@ from caxton_llm.wire.anthropic_messages.thinking import ThinkingPlan, adapt_thin
 from caxton_llm.wire.anthropic_messages.turns import Ending
 from caxton_llm.wire.parameters import ParameterNotes
 
-__all__ = ["SAMPLING", "Settings", "plan_settings", "refused_names"]
+__all__ = ["SAMPLING", "ForcedTool", "Settings", "plan_settings", "refused_names"]
 
 SAMPLING = ("temperature", "top_p", "top_k")
 
@@ -32,6 +34,13 @@ class Settings(Struct, kw_only=True):
     sampling: dict[str, Json]
 
 
+class ForcedTool(Struct):
+    """What in the request allows no answer without a tool call: `tool_choice`, or `response_format` for the reason `why`."""
+
+    name: str
+    why: str = ""
+
+
 def refused_names(options: EncodeOptions) -> frozenset[str]:
     """Parameters that the server (`quirks.drop`) or the model answers with an error."""
     return frozenset(options.quirks.drop).union(options.model.parameters.refuses or ())
@@ -42,23 +51,20 @@ def plan_settings(
     options: EncodeOptions,
     notes: ParameterNotes,
     *,
-    forced_tool: bool,
+    forced: ForcedTool | None,
     ending: Ending,
     exact: bool,
 ) -> Settings:
-    """`forced_tool`: the request allows no answer without a tool call. `exact`: the caller speaks this dialect, so that its
-    own thinking and the limit beside it stay as they are.
+    """`exact`: the caller speaks this dialect, so that its own thinking and the limit beside it stay as they are.
 
     Raises `UnsupportedFeature` where two things exclude each other that both have a meaning.
     """
-    possible = not (forced_tool or ending.is_prefill or ending.lost_thinking)
+    possible = not (forced or ending.is_prefill or ending.lost_thinking)
     thinking = _plan_thinking(request, options, notes, budget_possible=possible)
     own = exact and thinking.thinking == request.extra_value("thinking")
     if thinking.kind == "enabled":
-        if forced_tool:
-            notes.refuse(
-                "tool_choice", "a tool cannot be forced while this model thinks; send auto, or do without thinking"
-            )
+        if forced is not None:
+            _refuse_forced(forced, request, notes)
         if ending.is_prefill:
             notes.refuse(
                 f"messages[{len(request.messages) - 1}]", "a message cannot be continued while this model thinks"
@@ -71,6 +77,17 @@ def plan_settings(
     if not own:
         limit = _with_room(limit, thinking, request, options.model, notes)
     return Settings(max_tokens=limit, thinking=thinking, sampling=_plan_sampling(request, options, thinking, notes))
+
+
+def _refuse_forced(forced: ForcedTool, request: ChatRequest, notes: ParameterNotes) -> NoReturn:
+    asked = "thinking" if "thinking" in request.extra else "reasoning_effort"
+    if forced.name == "response_format":
+        notes.refuse(
+            forced.name,
+            f"{forced.why}, so that a forced tool would have to stand in for it, which excludes thinking with this model;"
+            f" leave out {asked}, or send a schema that structured outputs accept",
+        )
+    notes.refuse(forced.name, f"a tool cannot be forced while this model thinks; send auto, or leave out {asked}")
 
 
 def _plan_limit(request: ChatRequest, options: EncodeOptions, notes: ParameterNotes) -> int:

@@ -3,7 +3,8 @@
 Rules kept here: one chunk per event, also for the events that add nothing to the common model, so that a client of the
 same dialect gets every one of them; tool calls are counted over the tool blocks only; a thinking block is handed on whole,
 with its own signature, once it has ended; usage is cumulative and replaced, never added. There is no end without
-`message_stop`.
+`message_stop`, nor without a reason for it. Where a tool stands for the answer, text waits for the end: only without that
+tool's call is it the content.
 """
 
 from collections.abc import Callable
@@ -21,7 +22,10 @@ from caxton_llm.types import (
     Json,
     ToolCallDelta,
 )
+from caxton_llm.wire.anthropic_messages.renaming import renamed_event
 from caxton_llm.wire.anthropic_messages.response import (
+    ANSWERED_TWICE,
+    TEXT_BESIDE_ANSWER,
     RedactedBlock,
     StopDetails,
     TextBlock,
@@ -84,11 +88,13 @@ class _DeltaEvent(Struct):
 
 
 class _OpenTool(Struct):
-    """A tool block between its start and its stop. `position` is `None` for the tool that stands for the answer."""
+    """A tool block between its start and its stop. `position` is `None` for the tool that stands for the answer, `ignored`
+    says that the answer was there already."""
 
     position: int | None
     input: Raw
     said: bool = False
+    ignored: bool = False
 
 
 class _OpenThinking(Struct):
@@ -115,11 +121,15 @@ class AnthropicStreamDecoder:
     """
 
     __slots__ = (
+        "_answers",
         "_calls",
+        "_ended",
+        "_held",
         "_id",
         "_keep_bytes",
         "_model",
         "_restore",
+        "_skipped",
         "_sse",
         "_started",
         "_thinking",
@@ -137,11 +147,15 @@ class AnthropicStreamDecoder:
         self.done = False
         self.warnings: list[str] = []
         self._restore = restore
-        self._keep_bytes = not (restore.tool_names or restore.unwrap_tool)
+        self._keep_bytes = restore.unwrap_tool is None
         self._sse = SseDecoder()
         self._id = ""
         self._model = ""
         self._calls = 0
+        self._answers = 0
+        self._held: list[str] = []
+        self._ended = False
+        self._skipped = False
         self._usage: WireUsage | None = None
         self._started: set[int] = set()
         self._tools: dict[int, _OpenTool] = {}
@@ -157,7 +171,7 @@ class AnthropicStreamDecoder:
             self.failure = error
             return []
         chunks: list[ChatChunk] = []
-        keep_bytes = self._keep_bytes
+        keep_bytes, names = self._keep_bytes, self._restore.tool_names
         for name, payload in events:
             try:
                 chunk = self._chunk_of(name, payload)
@@ -169,7 +183,7 @@ class AnthropicStreamDecoder:
             chunk.id = self._id
             chunk.model = self._model
             if keep_bytes:
-                chunk.wire = payload
+                chunk.wire = renamed_event(payload, names) if names else payload
             chunks.append(chunk)
             if self.done:
                 break
@@ -201,8 +215,9 @@ class AnthropicStreamDecoder:
         return chunk
 
     def _skip(self) -> None:
-        if not self._id or self.warnings or self._tools:
+        if not self._id or self._skipped or self._tools:
             raise MalformedResponse("the provider sent events that are not JSON")
+        self._skipped = True
         self.warnings.append(
             "one event of the stream was not JSON and was skipped; a piece of the answer may be missing"
         )
@@ -212,7 +227,7 @@ class AnthropicStreamDecoder:
         if delta is None:
             return ChatChunk()
         if delta.text and delta.type == "text_delta":
-            return _chunk(Delta(content=delta.text))
+            return self._text(delta.text)
         if delta.partial_json is not None:
             return self._arguments(event.index, delta.partial_json)
         block = self._thinking.get(event.index)
@@ -221,6 +236,12 @@ class AnthropicStreamDecoder:
             return _chunk(Delta(reasoning_content=delta.thinking))
         if block is not None and delta.signature:
             block.signature.append(delta.signature)
+        return ChatChunk()
+
+    def _text(self, text: str) -> ChatChunk:
+        if self._restore.unwrap_tool is None:
+            return _chunk(Delta(content=text))
+        self._held.append(text)
         return ChatChunk()
 
     def _arguments(self, index: int, fragment: str) -> ChatChunk:
@@ -240,7 +261,7 @@ class AnthropicStreamDecoder:
         if isinstance(block, ToolUseBlock):
             return self._begin_tool(event.index, block)
         if isinstance(block, TextBlock) and block.text:
-            return _chunk(Delta(content=block.text))
+            return self._text(block.text)
         if isinstance(block, ThinkingBlock | RedactedBlock):
             fields = verbatim(event.content_block)
             self._thinking[event.index] = _OpenThinking(fields, [fields.get("thinking") or ""], [])
@@ -250,7 +271,10 @@ class AnthropicStreamDecoder:
 
     def _begin_tool(self, index: int, block: ToolUseBlock) -> ChatChunk:
         if block.name == self._restore.unwrap_tool:
-            self._tools[index] = _OpenTool(None, block.input)
+            self._answers += 1
+            if self._answers == 2:  # once, however many there are
+                self.warnings.append(ANSWERED_TWICE)
+            self._tools[index] = _OpenTool(None, block.input, ignored=self._answers > 1)
             return ChatChunk()
         position = self._calls
         self._calls += 1
@@ -287,6 +311,7 @@ class AnthropicStreamDecoder:
         delta = event.delta
         if delta is None or delta.stop_reason is None:
             return chunk
+        self._ended = True
         reason = finish_reason_of(delta.stop_reason)
         self.warnings += warnings_of(delta.stop_reason)
         if reason == "tool_calls" and not self._calls and self._restore.unwrap_tool:
@@ -295,12 +320,25 @@ class AnthropicStreamDecoder:
             reason = "tool_calls"
         refusal = refusal_of(delta.stop_details) if reason == "content_filter" else None
         choice = ChunkChoice(
-            index=0, delta=Delta(refusal=refusal), finish_reason=reason, stop_sequence=delta.stop_sequence
+            index=0,
+            delta=Delta(content=self._take_held(), refusal=refusal),
+            finish_reason=reason,
+            stop_sequence=delta.stop_sequence,
         )
         chunk.choices.append(choice)
         return chunk
 
+    def _take_held(self) -> str | None:
+        """The text that waited, if it is the content after all."""
+        text = "".join(self._held)
+        self._held.clear()
+        if self._answers and text.strip():
+            self.warnings.append(TEXT_BESIDE_ANSWER)
+        return None if self._answers else text or None
+
     def _on_message_stop(self, _event: _Event) -> ChatChunk:
+        if not self._ended:
+            raise StreamInterrupted("the stream ended without a word on why: the answer may be cut")
         self.finished = self.done = True
         return ChatChunk()
 
@@ -324,6 +362,8 @@ def _chunk(delta: Delta) -> ChatChunk:
 
 
 def _arguments_chunk(tool: _OpenTool, text: str) -> ChatChunk:
+    if tool.ignored:
+        return ChatChunk()
     if tool.position is None:
         return _chunk(Delta(content=text))
     return _chunk(Delta(tool_calls=[ToolCallDelta(index=tool.position, function=FunctionCallDelta(None, text))]))

@@ -22,11 +22,12 @@ class ToolPlan(Struct, kw_only=True):
     choice: dict[str, Json] | None = None
 
 
-def names_on_wire(request: ChatRequest) -> dict[str, str]:
-    """The caller's name of a tool -> its name on the wire, for those that Anthropic would refuse."""
+def names_on_wire(request: ChatRequest, *, limit: int = 64) -> dict[str, str]:
+    """The caller's name of a tool -> its name on the wire, for those that Anthropic would refuse or that are longer than
+    `limit`: 64 is what every provider accepts."""
     names = [tool.function.name for tool in request.tools or () if tool.function is not None]
     names += _names_in_history(request)
-    return wire_tool_names(names) if names else {}
+    return wire_tool_names(names, limit=limit) if names else {}
 
 
 def _names_in_history(request: ChatRequest) -> list[str]:

@@ -112,7 +112,7 @@ class _Writer:
     def add(self, index: int, message: Message) -> None:
         role = message.role
         if role == "user":
-            self._open("user").extend(self._blocks(index, message.content))
+            self._open("user").extend(self._hinted(message, self._blocks(index, message.content)))
         elif role == "assistant":
             self._assistant(index, message)
         elif role == "tool":
@@ -167,7 +167,7 @@ class _Writer:
     # -- system ---------------------------------------------------------------------------------------------------------
 
     def _system(self, index: int, message: Message) -> None:
-        blocks = self._blocks(index, message.content)
+        blocks = self._hinted(message, self._blocks(index, message.content))
         for position, block in enumerate(blocks):
             if block["type"] != "text":
                 self._refuse("a system message has text only", index, position)
@@ -211,14 +211,15 @@ class _Writer:
                 self._refuse("an assistant message has text and tool calls only", index, position)
         if not content and message.refusal and not _is_blank(message.refusal):
             content = [{"type": "text", "text": message.refusal}]
-        blocks.extend(content)
+        calls: list[Block] = []
         for position, call in enumerate(message.tool_calls or ()):
             if call.function is None:
                 raise UnsupportedFeature(
                     f"Anthropic has no tool calls of type {call.type!r}",
                     param=f"messages[{index}].tool_calls[{position}]",
                 )
-            blocks.append(self._tool_use(call.id, call.function))
+            calls.append(self._tool_use(call.id, call.function))
+        blocks.extend(self._hinted(message, content + calls))
         self._note_extras(index, message, content)
 
     def _thinking(self, index: int, message: Message) -> list[Block]:
@@ -266,7 +267,7 @@ class _Writer:
                 if hint is not None:
                     block["cache_control"] = hint
             block["content"] = content
-        self._open("user").append(block)
+        self._open("user").extend(self._hinted(message, [block]))
 
     # -- parts ----------------------------------------------------------------------------------------------------------
 
@@ -284,6 +285,16 @@ class _Writer:
             if part.cache_control is not None:
                 block["cache_control"] = part.cache_control
             blocks.append(block)
+        return blocks
+
+    def _hinted(self, message: Message, blocks: list[Block]) -> list[Block]:
+        """The hint of a whole message stands at its last block."""
+        if message.cache_control is None:
+            return blocks
+        if blocks:
+            blocks[-1].setdefault("cache_control", message.cache_control)
+        else:
+            self._notes.strip("cache_control", "the message is empty")
         return blocks
 
     def _text(self, part: ContentPart, _index: int, _position: int) -> Block | None:
@@ -306,6 +317,8 @@ class _Writer:
                 "an image is given by an https URL or by a data URL", param=f"{_path(index, position)}.image_url.url"
             )
         media_type = sniff_image_type(data[1]) or data[0]
+        if media_type != data[0]:
+            self._notes.map(f"{_path(index, position)}.image_url.url", f"{media_type}, which the image is")
         if media_type not in _IMAGE_TYPES:
             self._refuse(f"Anthropic takes PNG, JPEG, GIF and WebP images, not {media_type[:40]}", index, position)
         return {"type": "image", "source": {"type": "base64", "media_type": media_type, "data": data[1]}}

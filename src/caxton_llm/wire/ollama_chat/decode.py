@@ -30,6 +30,7 @@ from caxton_llm.types import (
 )
 from caxton_llm.wire.error_body import describe_html
 from caxton_llm.wire.failures import classify_error_value
+from caxton_llm.wire.finish import unknown_reasons
 from caxton_llm.wire.ndjson import NdjsonDecoder
 from caxton_llm.wire.ollama_chat.encode import OllamaRestore
 from caxton_llm.wire.think_tags import ThinkSplitter
@@ -38,6 +39,7 @@ from caxton_llm.wire.unreadable import UNREADABLE
 __all__ = ["OllamaStreamDecoder", "decode_chat"]
 
 
+_DONE_REASONS = frozenset({"stop", "length", "load", "unload"})
 _NEARLY_FULL_TOKENS = 8
 _LEAST_BYTES_PER_TOKEN = 3
 _MOST_BYTES_PER_TOKEN = 6
@@ -120,7 +122,7 @@ def decode_chat(body: bytes, restore: Restore) -> ChatResponse:
         created=_epoch_s(answer.created_at),
         choices=[choice],
         usage=usage,
-        warnings=truncation_warnings(usage, restore),
+        warnings=truncation_warnings(usage, restore) + unknown_reasons(answer.done_reason, _DONE_REASONS),
         dialect="ollama_chat",
         wire=body,
     )
@@ -236,6 +238,7 @@ class OllamaStreamDecoder:
         if usage is not None:
             chunks.append(self._chunk(answer, None, usage))
         self.warnings.extend(truncation_warnings(usage, self._restore))
+        self.warnings.extend(unknown_reasons(answer.done_reason, _DONE_REASONS))
         self.finished = True
         self.done = True
 

@@ -14,6 +14,7 @@ from caxton_llm.protocols import EncodedChat, EncodeOptions, Restore
 from caxton_llm.types import ChatRequest, Json, ResponseFormat
 from caxton_llm.wire.accepted import without_refused
 from caxton_llm.wire.conversation import check_conversation
+from caxton_llm.wire.foreign import note_anthropics_own
 from caxton_llm.wire.legacy_functions import modernized
 from caxton_llm.wire.ollama_chat.messages import Conversation, encode_messages, encode_tools, has_signed_thinking
 from caxton_llm.wire.parameters import ParameterNotes
@@ -82,7 +83,7 @@ def encode_chat(request: ChatRequest, options: EncodeOptions, *, stream: bool) -
     request = without_refused(modernized(request), options, notes)
     check_conversation(request.messages)
     _refuse_what_changes_meaning(request)
-    conversation = encode_messages(request.messages, options.model.capabilities)
+    conversation = encode_messages(request.messages, options.model.capabilities, notes)
     body: dict[str, Json] = {"model": options.send_model, "messages": conversation.messages, "stream": stream}
     runner: dict[str, Json] = {}
     _add_defaults(body, runner, options)
@@ -185,6 +186,14 @@ def _add_thinking(body: dict[str, Json], request: ChatRequest, options: EncodeOp
     notes.map("reasoning_effort", f"think: {think}".lower())
 
 
+def _add_thinking_switch(body: dict[str, Json], wanted: bool, options: EncodeOptions, notes: ParameterNotes) -> None:
+    if wanted and options.model.capabilities.reasoning is False:
+        notes.drop("thinking", "this model does not reason")
+        return
+    body.setdefault("think", wanted)
+    notes.map("thinking", "think")
+
+
 def _think(effort: str, model: ModelInfo) -> bool | str:
     """Levels are for the models that are known to have them: the others refuse a level, but take `true`."""
     if effort == "none":
@@ -205,25 +214,25 @@ def _add_extras(
     notes: ParameterNotes,
 ) -> None:
     """The caller's fields outside the common model: Ollama's own are sent, the others would be ignored by the server."""
+    settled = note_anthropics_own(request, notes)
     if options.quirks.extra_parameters:
         runner.update(_given_options(request))
     for name in request.extra:
         renamed = _RENAMED_EXTRAS.get(name, name)
         value = request.extra_value(name)
-        if value is None:
+        if value is None or name in settled:
             continue
         if not options.quirks.extra_parameters:
-            notes.drop(name, "the entry takes no further parameters (quirks.extra_parameters)")
+            notes.leave_out(name, value, "the entry takes no further parameters (quirks.extra_parameters)")
         elif renamed in _OPTION_EXTRAS:
             runner[renamed] = value
             notes.map(name, f"options.{renamed}")
         elif name in _TOP_LEVEL_EXTRAS:
             body[name] = value
         elif name == "thinking" and isinstance(value, dict):  # Anthropic's
-            body.setdefault("think", value.get("type") != "disabled")
-            notes.map(name, "think")
+            _add_thinking_switch(body, value.get("type") != "disabled", options, notes)
         elif name != "options":
-            notes.drop(name, _NO_SUCH_PARAMETER)
+            notes.leave_out(name, value, _NO_SUCH_PARAMETER)
 
 
 def _given_options(request: ChatRequest) -> dict[str, Json]:

@@ -13,6 +13,7 @@ from caxton_llm.errors import InvalidRequest, UnsupportedFeature
 from caxton_llm.model_info import Capabilities
 from caxton_llm.types import ContentPart, FunctionCall, FunctionDefinition, Json, Message, Tool, ToolCall
 from caxton_llm.wire.data_url import parse_data_url
+from caxton_llm.wire.parameters import ParameterNotes
 
 __all__ = ["Conversation", "OllamaMessage", "OllamaTool", "encode_messages", "encode_tools", "has_signed_thinking"]
 
@@ -59,7 +60,8 @@ class OllamaTool(Struct, kw_only=True):
 
 
 class Conversation(Struct):
-    """The encoded messages, and how much there is of them: bytes of text, number of images."""
+    """The encoded messages, and how much there is of them for the model to read: bytes of text, thinking and calls, number of
+    images."""
 
     messages: list[OllamaMessage] = field(default_factory=list)
     text_bytes: int = 0
@@ -67,27 +69,34 @@ class Conversation(Struct):
 
     def add(self, message: OllamaMessage) -> None:
         self.messages.append(message)
-        text = message.content
-        self.text_bytes += len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+        self.text_bytes += _size(message.content) + _size(message.thinking) + _size(message.tool_name)
+        for call in message.tool_calls or ():
+            self.text_bytes += _size(call.function.name) + len(bytes(call.function.arguments))
         self.images += len(message.images or ())
+
+
+def _size(text: str | None) -> int:
+    if not text:
+        return 0
+    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
 
 
 _NO_PARAMETERS: dict[str, Json] = {"type": "object", "properties": {}}
 _arguments_decoder = msgspec.json.Decoder(dict[str, Raw])
 
 
-def encode_messages(messages: list[Message], capabilities: Capabilities) -> Conversation:
+def encode_messages(messages: list[Message], capabilities: Capabilities, notes: ParameterNotes) -> Conversation:
     """Messages that `check_conversation` has passed. Raises `UnsupportedFeature` for content that Ollama lacks."""
     conversation = Conversation()
     called: dict[str, str] = {}
     for index, message in enumerate(messages):
         path = f"messages[{index}]"
         if message.role == "assistant":
-            conversation.add(_assistant(message, path, called))
+            conversation.add(_assistant(message, path, called, notes))
         elif message.role == "tool":
-            conversation.add(_tool_result(message, path, called))
+            conversation.add(_tool_result(message, path, called, notes))
         else:
-            text, images = _content(message.content, path, capabilities)
+            text, images = _content(message.content, path, capabilities, notes)
             role = "system" if message.role == "developer" else message.role
             conversation.add(OllamaMessage(role=role, content=text, images=images or None))
     return conversation
@@ -111,10 +120,14 @@ def _definition(tool: Tool, index: int) -> OllamaDefinition:
     )
 
 
-def _assistant(message: Message, path: str, called: dict[str, str]) -> OllamaMessage:
-    text, images = _content(message.content, path, Capabilities())
+def _assistant(message: Message, path: str, called: dict[str, str], notes: ParameterNotes) -> OllamaMessage:
+    text, images = _content(message.content, path, Capabilities(), notes)
     if images:
         _refuse("an image in an assistant's message", f"{path}.content")
+    if message.audio is not None:
+        if not text:
+            _refuse("spoken answers", f"{path}.audio")
+        notes.strip(f"{path}.audio", "Ollama has no audio; the text is sent")
     calls = []
     for index, call in enumerate(message.tool_calls or ()):
         function = _called_function(call, f"{path}.tool_calls[{index}]")
@@ -155,15 +168,17 @@ def _arguments(function: FunctionCall) -> Raw:
     return Raw(encoded)
 
 
-def _tool_result(message: Message, path: str, called: dict[str, str]) -> OllamaMessage:
-    text, images = _content(message.content, path, Capabilities())
+def _tool_result(message: Message, path: str, called: dict[str, str], notes: ParameterNotes) -> OllamaMessage:
+    text, images = _content(message.content, path, Capabilities(), notes)
     if images:
         _refuse("an image in a tool's result", f"{path}.content")
     call_id = message.tool_call_id or ""
     return OllamaMessage(role="tool", content=text, tool_name=called[call_id], tool_call_id=call_id)
 
 
-def _content(content: str | list[ContentPart] | None, path: str, capabilities: Capabilities) -> tuple[str, list[str]]:
+def _content(
+    content: str | list[ContentPart] | None, path: str, capabilities: Capabilities, notes: ParameterNotes
+) -> tuple[str, list[str]]:
     """Text and images of a message; the text parts are joined with line breaks."""
     if content is None or isinstance(content, str):
         return content or "", []
@@ -173,7 +188,7 @@ def _content(content: str | list[ContentPart] | None, path: str, capabilities: C
         if part.type == "text":
             texts.append(part.text or "")
         elif part.type == "image_url":
-            images.append(_image(part, f"{path}.content[{index}]", capabilities))
+            images.append(_image(part, f"{path}.content[{index}]", capabilities, notes))
         elif part.type == "refusal":
             texts.append(part.refusal or "")
         else:
@@ -181,12 +196,14 @@ def _content(content: str | list[ContentPart] | None, path: str, capabilities: C
     return "\n".join(texts), images
 
 
-def _image(part: ContentPart, path: str, capabilities: Capabilities) -> str:
+def _image(part: ContentPart, path: str, capabilities: Capabilities, notes: ParameterNotes) -> str:
     """The image as bare base64. The server recognises the format by itself."""
     if part.image_url is None:
         raise InvalidRequest("the part has no image_url", param=path)
     if capabilities.vision is False:
         raise UnsupportedFeature("this model does not see images", param=path)
+    if part.image_url.detail not in (None, "auto"):
+        notes.drop(f"{path}.image_url.detail", "Ollama has no such choice")
     data = parse_data_url(part.image_url.url)
     if data is None:
         raise UnsupportedFeature(

@@ -100,6 +100,7 @@ class MessageChanges:
             (message.reasoning_content is not None and self._reasoning_field != "reasoning_content")
             or message.thinking_blocks is not None
             or message.tool_calls == []
+            or message.cache_control is not None
             or (self._content_key and message.content is None)
             or self._moves(message)
             or bool(self._renamed and (message.tool_calls or message.name in self._renamed))
@@ -116,6 +117,8 @@ class MessageChanges:
             _replay(message, reasoning, self._reasoning_field, self._notes)
         if message.pop("thinking_blocks", None) is not None:
             self._notes.strip("thinking_blocks", _ONLY_ANTHROPIC)
+        if message.pop("cache_control", None) is not None:
+            self._notes.strip("cache_control", _ONLY_ANTHROPIC)
         if not typed.tool_calls:  # vLLM answers with an empty list, OpenAI refuses one
             message.pop("tool_calls", None)
         elif self._content_key:
@@ -191,6 +194,8 @@ def built_messages(
             built.append({"role": "user", "content": moved})
             moved = []
         path = f"messages[{index}]"
+        if message.cache_control is not None:
+            notes.strip("cache_control", _ONLY_ANTHROPIC)
         if message.role == "assistant":
             built.append(_assistant(message, path, renamed, quirks.reasoning_field, notes))
         elif message.role == "tool":

@@ -28,38 +28,6 @@ _SAMPLING = (
     "top_logprobs",
 )
 _EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
-_MEANINGFUL = frozenset(
-    {
-        "n",
-        "stop",
-        "response_format",
-        "tools",
-        "tool_choice",
-        "functions",
-        "function_call",
-        "logprobs",
-        "top_logprobs",
-        "modalities",
-        "audio",
-        "web_search_options",
-    }
-)
-"""Parameters without which the answer would be another one: refused, not dropped."""
-
-_NEUTRAL: dict[str, Json] = {
-    "n": 1,
-    "stop": [],
-    "temperature": 1,
-    "top_p": 1,
-    "presence_penalty": 0,
-    "frequency_penalty": 0,
-    "logit_bias": {},
-    "logprobs": False,
-    "parallel_tool_calls": True,
-    "tool_choice": "auto",
-    "store": False,
-}
-"""Values that say the same as leaving the parameter out."""
 
 
 class Body(Struct):
@@ -71,16 +39,11 @@ class Body(Struct):
     notes: ParameterNotes
     foreign: bool
 
-    def leave_out(self, name: str, why: str, *, meaningful: frozenset[str] = _MEANINGFUL) -> None:
-        """Do not send `name`: quietly mapped where it says nothing, refused where it matters, else dropped."""
+    def leave_out(self, name: str, why: str, *, refusable: bool = True) -> None:
+        """Do not send `name` (see `ParameterNotes.leave_out`)."""
         del self.fields[name]
-        value = getattr(self.request, name, None)
-        if value is not None and name in _NEUTRAL and value == _NEUTRAL[name]:
-            self.notes.map(name, "left out: it says the same")
-        elif name in meaningful:
-            self.notes.refuse(name, why)
-        else:
-            self.notes.drop(name, why)
+        value = self.request.extra_value(name) if name in self.request.extra else getattr(self.request, name, None)
+        self.notes.leave_out(name, value, why, refusable=refusable)
 
 
 def check_capabilities(request: ChatRequest, options: EncodeOptions, notes: ParameterNotes, *, stream: bool) -> None:
@@ -132,13 +95,13 @@ def apply_parameters(body: Body, *, stream: bool) -> None:
     _apply_sampling(body, effort)
     _apply_output_limit(body)
     for name in body.options.model.parameters.refuses or ():
-        if name in body.fields:
+        if name in body.fields and name not in body.options.quirks.drop:
             body.leave_out(name, f"{body.options.model.id} does not accept it")
     _apply_extras(body)
     _apply_stream(body, stream=stream)
     for name in body.options.quirks.drop:
         if name in body.fields:
-            body.leave_out(name, "the server does not accept it (quirks.drop)", meaningful=frozenset())
+            body.leave_out(name, "the server does not accept it (quirks.drop)", refusable=False)
 
 
 def _drop_idle_tool_fields(body: Body) -> None:
@@ -216,7 +179,7 @@ def _apply_sampling(body: Body, effort: str | None) -> None:
     why = f"{body.options.model.id} does not accept it" + ("" if rule == "never" else " while it reasons")
     for name in _SAMPLING if barred else ():
         if name in body.fields and not (name == "temperature" and body.request.temperature == 1):
-            body.leave_out(name, why, meaningful=frozenset())
+            body.leave_out(name, why, refusable=False)
     for name in ("temperature", "top_p"):
         default = getattr(body.options.defaults, name)
         if default is None or name in body.fields or getattr(body.request, name) is not None:

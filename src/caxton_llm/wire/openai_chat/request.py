@@ -12,6 +12,7 @@ from caxton_llm.errors import InvalidRequest
 from caxton_llm.protocols import EncodedChat, EncodeOptions, Restore
 from caxton_llm.types import ChatRequest, Json, ResponseFormat
 from caxton_llm.wire.conversation import check_conversation
+from caxton_llm.wire.foreign import note_anthropics_own
 from caxton_llm.wire.legacy_functions import modernized
 from caxton_llm.wire.openai_chat.merged_turns import merged_turns
 from caxton_llm.wire.openai_chat.messages import (
@@ -56,9 +57,6 @@ _PLAIN_FIELDS = (
     "stream_options",
 )
 """Fields whose value is the same on the wire, in the order in which they are sent."""
-
-_EFFORT_FIELDS = frozenset({"thinking", "output_config"})
-"""Anthropic's fields whose meaning the common model has as `reasoning_effort`."""
 
 _ENCODER = msgspec.json.Encoder()
 
@@ -167,14 +165,11 @@ def _response_format(wanted: ResponseFormat, notes: ParameterNotes) -> dict[str,
 def _add_extras(
     fields: dict[str, Json], request: ChatRequest, foreign_extras: frozenset[str], notes: ParameterNotes
 ) -> None:
+    settled = note_anthropics_own(request, notes)
     for name, value in request.extra.items():
-        if value is None:
+        if value is None or name in settled:
             continue
         if request.source is None or name in foreign_extras:
             fields.setdefault(name, value)
-        elif name in _EFFORT_FIELDS and request.reasoning_effort is not None:
-            notes.map(name, "reasoning_effort")
-        elif name == "cache_control":
-            notes.strip(name, "only Anthropic's API takes it")
         else:
             notes.drop(name, "an OpenAI-compatible server does not know it")

@@ -23,6 +23,7 @@ from caxton_llm.wire.openai_chat.shapes import (
     arguments_text,
     common_finish,
     common_usage,
+    finish_warnings,
     function_call,
     reasoning_text,
     synthetic_call_id,
@@ -59,6 +60,9 @@ def decode_chat(body: bytes, restore: Restore) -> ChatResponse:
         usage=common_usage(answer.usage),
         service_tier=answer.service_tier,
         system_fingerprint=answer.system_fingerprint,
+        warnings=list(
+            dict.fromkeys(each for choice in answer.choices for each in finish_warnings(choice.finish_reason))
+        ),
         dialect="openai_chat",
         wire=body,
     )

@@ -18,6 +18,7 @@ from caxton_llm.types import (
     PromptTokensDetails,
     Usage,
 )
+from caxton_llm.wire.finish import unknown_reasons
 
 __all__ = [
     "WireAnswer",
@@ -30,6 +31,7 @@ __all__ = [
     "arguments_text",
     "common_finish",
     "common_usage",
+    "finish_warnings",
     "function_call",
     "reasoning_text",
     "synthetic_call_id",
@@ -235,6 +237,11 @@ def common_finish(reason: str | None, *, called: bool) -> FinishReason:
     """The common finish reason of an ended choice. `stop` beside tool calls means the calls: servers differ, calls count."""
     finish = _FINISH.get(reason.lower(), "stop") if reason else "stop"
     return "tool_calls" if called and finish == "stop" else finish
+
+
+def finish_warnings(reason: str | None) -> list[str]:
+    """What the caller should know of a reason: that it is none of the above."""
+    return unknown_reasons(reason, _FINISH)
 
 
 def visible_text(content: WireContent) -> str | None:

@@ -25,6 +25,7 @@ from caxton_llm.wire.openai_chat.shapes import (
     arguments_text,
     common_finish,
     common_usage,
+    finish_warnings,
     reasoning_text,
     visible_text,
     whole_number,
@@ -186,6 +187,7 @@ class OpenAIStreamDecoder:
             self.finished = False
         if wire.finish_reason:
             finish = common_finish(wire.finish_reason, called=index in self._calls)
+            self.warnings += [each for each in finish_warnings(wire.finish_reason) if each not in self.warnings]
             self._ended.add(index)
             self.finished = len(self._ended) == len(self._started)
         return ChunkChoice(

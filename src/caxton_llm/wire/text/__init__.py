@@ -15,6 +15,7 @@ from caxton_llm.protocols import EncodedChat, EncodeOptions, Restore, WireRespon
 from caxton_llm.types import ChatRequest, ChatResponse, Json
 from caxton_llm.wire.accepted import without_refused
 from caxton_llm.wire.failures import classify_failure
+from caxton_llm.wire.foreign import note_anthropics_own
 from caxton_llm.wire.parameters import ParameterNotes
 from caxton_llm.wire.text.answer import TextAnswers, TextRestore, decode_json
 from caxton_llm.wire.text.paths import ABSENT, build, read
@@ -156,21 +157,26 @@ class TextDialect:
             if value is not None and path and path != name:
                 notes.map(name, path)
             elif value is not None and not path:
-                notes.drop(name, f"this API has no field for it (provider_config.{_SETTINGS.get(name, name)}_field)")
+                setting = f"provider_config.{_SETTINGS.get(name, name)}_field"
+                notes.leave_out(name, value, f"this API has no field for it ({setting})")
         return values
 
     def _extras(self, request: ChatRequest, options: EncodeOptions, notes: ParameterNotes) -> dict[str, Json]:
         """The caller's fields outside the common model: the API may know them, so they are sent unless the entry's quirks
         say otherwise, or they belong to another vendor's dialect."""
         foreign = request.source is not None and request.source.dialect != "openai_chat"
+        settled = note_anthropics_own(request, notes)
         sent: dict[str, Json] = {}
         for name, value in request.extra.items():
+            if name in settled:
+                continue
             if name in self._roots:
                 notes.refuse(name, "the configuration fills this field of the API")
             elif foreign:
                 notes.drop(name, "it belongs to another vendor's API")
             elif not options.quirks.extra_parameters:
-                notes.drop(name, "the entry takes no further parameters (quirks.extra_parameters)")
+                why = "the entry takes no further parameters (quirks.extra_parameters)"
+                notes.leave_out(name, request.extra_value(name), why)
             elif value is not None:
                 sent[name] = value
         return sent

@@ -11,6 +11,7 @@ from caxton_llm.protocols import Restore
 from caxton_llm.types import ChatResponse, Choice, FinishReason, Json, Message, Usage
 from caxton_llm.wire.error_body import describe_html
 from caxton_llm.wire.failures import classify_error_value
+from caxton_llm.wire.finish import unknown_reasons
 from caxton_llm.wire.text.paths import ABSENT, missing, read
 from caxton_llm.wire.unreadable import UNREADABLE
 
@@ -67,6 +68,7 @@ class TextAnswers(Struct, frozen=True, kw_only=True):
                 )
             ],
             usage=self.usage_of(document),
+            warnings=self.warnings_of(document),
             dialect="text",
             wire=body,
         )
@@ -85,11 +87,20 @@ class TextAnswers(Struct, frozen=True, kw_only=True):
 
     def finish_of(self, document: Json) -> FinishReason | None:
         """Why the answer ended, if the document tells."""
-        reason = read(document, self.finish) if self.finish else ABSENT
-        if not isinstance(reason, str) or not reason:
+        reason = self._reason(document)
+        if reason is None:
             return None
         mapped = self.finish_map.get(reason)
         return mapped if mapped is not None else _USUAL_REASONS.get(reason.lower(), "stop")
+
+    def warnings_of(self, document: Json) -> list[str]:
+        """What the caller should know of the end: that nobody knows the word for it (`provider_config.finish_map` may)."""
+        reason = self._reason(document)
+        return [] if reason in self.finish_map else unknown_reasons(reason, _USUAL_REASONS)
+
+    def _reason(self, document: Json) -> str | None:
+        reason = read(document, self.finish) if self.finish else ABSENT
+        return reason if isinstance(reason, str) and reason else None
 
     def usage_of(self, document: Json) -> Usage | None:
         """The counted tokens, if the document tells."""

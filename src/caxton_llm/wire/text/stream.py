@@ -38,6 +38,7 @@ class TextStreamDecoder:
         self.failure: LlmError | None = None
         self.finished = False
         self.done = False
+        self.warnings: list[str] = []
         self._shape = shape
         self._answers = answers
         self._end = shape.end.encode()
@@ -84,7 +85,9 @@ class TextStreamDecoder:
             return chunks
         try:
             if self._whole is not None:
-                chunks.append(chunk_of(self._answers.decode(bytes(self._whole), self._restore)))
+                answer = self._answers.decode(bytes(self._whole), self._restore)
+                self.warnings += answer.warnings
+                chunks.append(chunk_of(answer))
                 self.finished = self.done = True
                 return chunks
             cut = self._take_rest(chunks)
@@ -162,6 +165,7 @@ class TextStreamDecoder:
         if reason is not None:
             self._reason = reason
             self.finished = True
+            self.warnings += [each for each in self._answers.warnings_of(document) if each not in self.warnings]
         usage = self._answers.usage_of(document)
         if usage is not None:
             self._usage = usage

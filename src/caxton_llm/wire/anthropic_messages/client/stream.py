@@ -39,8 +39,8 @@ class _Way(Protocol):
 
 
 class AnthropicStreamEncoder:
-    """The `StreamEncoder` of the dialect. Whether it forwards is decided by the first chunk, because a stream whose tool
-    names had to be changed comes without its bytes."""
+    """The `StreamEncoder` of the dialect. Whether it forwards is decided by the first chunk, because a stream out of
+    which an answer had to be unwrapped comes without its bytes."""
 
     def __init__(self, *, verbatim: bool, model: str) -> None:
         self._verbatim = verbatim
