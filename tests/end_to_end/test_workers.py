@@ -1,5 +1,6 @@
 """`caxton serve --workers 2`: one address, one set of metrics."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,6 +16,14 @@ llm:
 """
 HELLO = {"model": "local", "max_tokens": 50, "messages": [{"role": "user", "content": "hello"}]}
 MANY = 40
+SUCCESSES = ("caxton_llm_requests_total", (("provider", "local"), ("status", "success")))
+
+
+def shown_within(seconds: float, url: str) -> None:
+    """Wait until a page shows every request."""
+    give_up = time.monotonic() + seconds
+    while samples(httpx.get(f"{url}/metrics", timeout=20).text).get(SUCCESSES) != MANY:
+        assert time.monotonic() < give_up, f"the requests are not all counted within {seconds:g} s"
 
 
 def test_two_processes_serve_one_address_and_add_up_their_metrics(tmp_path: Path) -> None:
@@ -27,10 +36,11 @@ def test_two_processes_serve_one_address_and_add_up_their_metrics(tmp_path: Path
 
         with ThreadPoolExecutor(8) as pool:
             assert set(pool.map(ask, range(MANY))) == {200}
+            shown_within(10.0, url)  # a process hears from the others twice a second
             pages = list(pool.map(lambda _: httpx.get(f"{url}/metrics", timeout=20).text, range(16)))
         for page in pages:
             found = samples(page)
-            assert found["caxton_llm_requests_total", (("provider", "local"), ("status", "success"))] == MANY
+            assert found[SUCCESSES] == MANY
             count = ("caxton_llm_request_duration_seconds_count", (("model", "builtin"), ("provider", "local")))
             assert found[count] == MANY
     log = (tmp_path / "serve.log").read_text()

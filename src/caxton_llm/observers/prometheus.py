@@ -32,6 +32,9 @@ class PrometheusObserver:
 
     `caxton_llm_token_usage_total` has the types `input`, `output`, `cached` and `reasoning`; the last two are parts of the
     first two. Unknown usage counts nothing.
+
+    What every answer counts is added up in plain numbers, because a counter of the library costs as much as decoding a small
+    answer. `publish` hands the sums over; `render` does so itself, but of other processes it shows what they have published.
     """
 
     content_type = CONTENT_TYPE_LATEST
@@ -76,23 +79,23 @@ class PrometheusObserver:
         self._warnings = Counter(
             "caxton_llm_warnings_total", "Warnings that came with answers.", ("provider",), registry=self.registry
         )
-        self._children: dict[tuple[str, str], _Children] = {}
+        self._tallies: dict[tuple[str, str], _Tally] = {}
 
     def finished(self, record: RequestRecord) -> None:
         key = (record.target, record.model)
-        children = self._children.get(key)
-        if children is None:
-            children = self._children[key] = _Children(self, *key)
-        children.duration.observe(record.seconds)
+        tally = self._tallies.get(key)
+        if tally is None:
+            tally = self._tallies[key] = _Tally(self, *key)
+        tally.duration.observe(record.seconds)
         if record.status == "success":
-            children.success.inc()
+            tally.success += 1
         else:
             self._requests.labels(record.target, record.status).inc()
         if record.error_kind is not None and record.status == "error":
             self._errors.labels(record.target, _ERROR_TYPES.get(record.error_kind, record.error_kind)).inc()
         if record.warnings:
             self._warnings.labels(record.target).inc(record.warnings)
-        self._count_usage(record, children)
+        self._count_usage(record, tally)
 
     def refused(self, error_kind: str) -> None:
         """A request that reached no provider, counted under the provider `gateway`."""
@@ -102,40 +105,62 @@ class PrometheusObserver:
     def retried(self, target: str, error_kind: str) -> None:
         self._retries.labels(target, _ERROR_TYPES.get(error_kind, error_kind)).inc()
 
+    @property
+    def is_shared(self) -> bool:
+        """Other processes render what this one publishes."""
+        return self._shared_folder is not None
+
+    def publish(self) -> None:
+        """Make the counts so far visible."""
+        for tally in self._tallies.values():
+            tally.publish()
+
     def render(self) -> bytes:
         """All metrics in the text format of Prometheus; of all processes when they share a folder."""
+        self.publish()
         if self._shared_folder is None:
             return generate_latest(self.registry)
         shared = CollectorRegistry()
         MultiProcessCollector(shared, path=self._shared_folder)  # type: ignore[no-untyped-call]
         return generate_latest(shared)
 
-    def _count_usage(self, record: RequestRecord, children: "_Children") -> None:
+    def _count_usage(self, record: RequestRecord, tally: "_Tally") -> None:
         usage = record.usage
         if usage is not None:
-            if usage.prompt_tokens:
-                children.input_tokens.inc(usage.prompt_tokens)
-            if usage.completion_tokens:
-                children.output_tokens.inc(usage.completion_tokens)
+            tally.input_tokens += usage.prompt_tokens or 0
+            tally.output_tokens += usage.completion_tokens or 0
             if usage.cached_tokens:
                 self._tokens.labels(record.target, "cached").inc(usage.cached_tokens)
             if usage.reasoning_tokens:
                 self._tokens.labels(record.target, "reasoning").inc(usage.reasoning_tokens)
         if record.cost_usd is not None:
-            children.cost.inc(record.cost_usd)
+            tally.cost += record.cost_usd
         elif record.status == "success":
-            children.unpriced.inc()
+            tally.unpriced += 1
 
 
-class _Children:
-    """The metrics of one target and model, looked up once: a label look-up costs more than the count itself."""
+class _Tally:
+    """The counts of one target and model that are not published yet, and the counters that they go to."""
 
-    __slots__ = ("cost", "duration", "input_tokens", "output_tokens", "success", "unpriced")
+    __slots__ = ("_counters", "cost", "duration", "input_tokens", "output_tokens", "success", "unpriced")
 
     def __init__(self, metrics: PrometheusObserver, target: str, model: str) -> None:
         self.duration = metrics._duration.labels(target, model)
-        self.success = metrics._requests.labels(target, "success")
-        self.input_tokens = metrics._tokens.labels(target, "input")
-        self.output_tokens = metrics._tokens.labels(target, "output")
-        self.cost = metrics._cost.labels(target, model)
-        self.unpriced = metrics._unpriced.labels(target, model)
+        self._counters = {
+            "success": metrics._requests.labels(target, "success"),
+            "input_tokens": metrics._tokens.labels(target, "input"),
+            "output_tokens": metrics._tokens.labels(target, "output"),
+            "cost": metrics._cost.labels(target, model),
+            "unpriced": metrics._unpriced.labels(target, model),
+        }
+        self._start()
+
+    def _start(self) -> None:
+        self.success = self.input_tokens = self.output_tokens = self.unpriced = 0
+        self.cost = 0.0
+
+    def publish(self) -> None:
+        for name, counter in self._counters.items():
+            if amount := getattr(self, name):
+                counter.inc(amount)
+        self._start()

@@ -1,7 +1,9 @@
 """The gateway as an ASGI application. The chat endpoints are plain ASGI, because they are the hot path; Starlette, which
 costs a third of the throughput, serves the rest."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 
 import msgspec
@@ -23,6 +25,9 @@ from caxton_llm.wire.anthropic_messages import client as anthropic_messages_clie
 from caxton_llm.wire.openai_chat import client as openai_chat_client
 
 __all__ = ["GatewayApp"]
+
+_PUBLISH_S = 0.5
+"""How old the metrics of another worker process may be."""
 
 _Endpoint = Callable[[HttpExchange], Awaitable[None]]
 
@@ -83,9 +88,30 @@ class GatewayApp:
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         await send({"type": "lifespan.startup.complete"})
-        await receive()
+        async with self._publishing():
+            await receive()
         await self._caxton.aclose()
         await send({"type": "lifespan.shutdown.complete"})
+
+    @contextlib.asynccontextmanager
+    async def _publishing(self) -> AsyncIterator[None]:
+        """Where several processes share their metrics, hand this one's over now and then, and at the end."""
+        metrics = self._metrics
+        if metrics is None or not metrics.is_shared:
+            yield
+            return
+
+        async def publish() -> None:
+            while True:
+                await asyncio.sleep(_PUBLISH_S)
+                metrics.publish()
+
+        task = asyncio.create_task(publish())
+        try:
+            yield
+        finally:
+            task.cancel()
+            metrics.publish()
 
     # -- the rest -------------------------------------------------------------------------------------------------------
 
