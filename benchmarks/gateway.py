@@ -1,10 +1,11 @@
 """What the gateway costs: requests/s, added milliseconds and stream events/s, against nginx and the bare upstream.
 
     apt-get install wrk nginx          # nginx is left out of the table when it is not there
-    python benchmarks/gateway.py [--seconds 5] [--litellm]
+    python benchmarks/gateway.py [--seconds 2] [--rounds 7] [--litellm PATH]
 
-The measured process has one core to itself; upstream and load generator share another. All rows come from one run, so read
-the ratios: absolute figures change with the machine.
+The measured process has one core to itself; upstream and load generator share another. All servers run at once and take
+their turns, round after round, because a shared machine changes its speed from second to second: a ratio is the median of
+what it was in each round. Absolute figures change with the machine.
 """
 
 import argparse
@@ -18,8 +19,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 
 import load
 import uvloop
@@ -27,6 +29,7 @@ import uvloop
 HERE = Path(__file__).parent
 SERVED_CPU, OTHER_CPU = 0, 1
 CONNECTIONS = (1, 32, 128)
+RATIO_AT = 32
 EVENTS = 1000
 
 CONFIG = """
@@ -83,53 +86,75 @@ LITELLM_ENVIRONMENT = (
 
 
 @dataclass
-class Row:
+class Server:
+    """One row of the table: what listens, and what was measured, a round each."""
+
     name: str
-    loads: list[load.Load]
-    events_per_s: float
+    port: int
+    loads: dict[int, list[load.Load]] = field(default_factory=dict)
+    events_per_s: list[float] = field(default_factory=list)
 
 
 def main() -> None:
     options = argparse.ArgumentParser()
-    options.add_argument("--seconds", type=float, default=5.0)
-    options.add_argument("--litellm", action="store_true", help="measure LiteLLM's proxy too, where it is installed")
+    options.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
+    options.add_argument("--rounds", type=int, default=7)
+    options.add_argument("--litellm", metavar="PATH", help="the command `litellm`, to measure its proxy too")
     chosen = options.parse_args()
     if shutil.which("wrk") is None:
         sys.exit("wrk is needed: apt-get install wrk")
-    with tempfile.TemporaryDirectory() as name, upstream() as port:
-        folder = Path(name)
-        rows = [measure("upstream alone", port, chosen.seconds)]
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        servers = [Server("upstream alone", stack.enter_context(upstream()))]
+        origin = servers[0].port
         if shutil.which("nginx"):
-            with nginx(folder, port) as proxy:
-                rows.append(measure("nginx", proxy, chosen.seconds))
-        for transport in ("lean", "aiohttp"):
-            with caxton(folder, port, transport) as gateway:
-                rows.append(measure(f"caxton, {transport}", gateway, chosen.seconds))
-        if chosen.litellm and shutil.which("litellm"):
-            with litellm(folder, port) as gateway:
-                rows.append(measure("litellm", gateway, chosen.seconds))
-    report(rows)
+            servers.append(Server("nginx", stack.enter_context(nginx(folder, origin))))
+        servers.extend(
+            Server(f"caxton, {transport}", stack.enter_context(caxton(folder, origin, transport)))
+            for transport in ("lean", "aiohttp")
+        )
+        if chosen.litellm:
+            servers.append(Server("litellm", stack.enter_context(litellm(chosen.litellm, folder, origin))))
+        for server in servers:
+            load.wrk(server.port, 8, 2.0, OTHER_CPU)  # warm up: connections, caches, lazily imported modules
+        for _ in range(chosen.rounds):
+            measure(servers, chosen.seconds)
+    report(servers)
 
 
-def measure(name: str, port: int, seconds: float) -> Row:
-    load.wrk(port, 8, 1.0, OTHER_CPU)  # warm up: connections, caches, lazily imported modules
-    loads = [load.wrk(port, connections, seconds, OTHER_CPU) for connections in CONNECTIONS]
-    events = uvloop.run(load.stream_events_per_s(port, 8, seconds))
-    return Row(name, loads, events)
+def measure(servers: list[Server], seconds: float) -> None:
+    """One round: every server in turn, for every number of connections and for streams."""
+    for connections in CONNECTIONS:
+        for server in servers:
+            server.loads.setdefault(connections, []).append(load.wrk(server.port, connections, seconds, OTHER_CPU))
+    for server in servers:
+        server.events_per_s.append(uvloop.run(load.stream_events_per_s(server.port, 8, seconds)))
 
 
-def report(rows: list[Row]) -> None:
-    direct = rows[0]
-    reference = next((row for row in rows if row.name == "nginx"), None)
+def report(servers: list[Server]) -> None:
+    direct = servers[0]
+    nginx_row = next((server for server in servers if server.name == "nginx"), None)
     print("| | " + " | ".join(f"{n} conn. req/s (added ms)" for n in CONNECTIONS) + " | x nginx | stream events/s |")
     print("|---|" + "--:|" * (len(CONNECTIONS) + 2))
-    for row in rows:
-        cells = [
-            f"{load_.requests_per_s:,.0f} ({load_.p50_ms - bare.p50_ms:+.2f})" + (" FAILED" if load_.failed else "")
-            for load_, bare in zip(row.loads, direct.loads, strict=True)
-        ]
-        ratio = "" if reference is None else f"{row.loads[1].requests_per_s / reference.loads[1].requests_per_s:.3f}"
-        print(f"| {row.name} | " + " | ".join(cells) + f" | {ratio} | {row.events_per_s:,.0f} |")
+    for server in servers:
+        cells = [requests_cell(server.loads[connections], direct.loads[connections]) for connections in CONNECTIONS]
+        cells.append(ratio_cell(server.loads[RATIO_AT], None if nginx_row is None else nginx_row.loads[RATIO_AT]))
+        cells.append(f"{median(server.events_per_s):,.0f}")
+        print(f"| {server.name} | " + " | ".join(cells) + " |")
+
+
+def requests_cell(loads: list[load.Load], bare: list[load.Load]) -> str:
+    added = median(one.p50_ms - other.p50_ms for one, other in zip(loads, bare, strict=True))
+    failed = " FAILED" if any(one.failed for one in loads) else ""
+    return f"{median(one.requests_per_s for one in loads):,.0f} ({added:+.2f}){failed}"
+
+
+def ratio_cell(loads: list[load.Load], reference: list[load.Load] | None) -> str:
+    """The median, and the range, of the ratios round by round."""
+    if reference is None:
+        return ""
+    ratios = [one.requests_per_s / other.requests_per_s for one, other in zip(loads, reference, strict=True)]
+    return f"{median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})"
 
 
 @contextlib.contextmanager
@@ -159,11 +184,11 @@ def nginx(folder: Path, upstream_port: int) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def litellm(folder: Path, upstream_port: int) -> Iterator[int]:
+def litellm(path: str, folder: Path, upstream_port: int) -> Iterator[int]:
     port = free_port()
     config = folder / "litellm.yaml"
     config.write_text(LITELLM.format(upstream=upstream_port))
-    command = ["env", *LITELLM_ENVIRONMENT, "litellm", "--config", str(config), "--port", str(port)]
+    command = ["env", *LITELLM_ENVIRONMENT, path, "--config", str(config), "--port", str(port)]
     with running(command, SERVED_CPU, port, patience_s=120):
         yield port
 
