@@ -97,7 +97,7 @@ class Server:
 
 def main() -> None:
     options = argparse.ArgumentParser()
-    options.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
+    options.add_argument("--seconds", type=int, default=2, help="of each measurement")
     options.add_argument("--rounds", type=int, default=7)
     options.add_argument("--litellm", metavar="PATH", help="the command `litellm`, to measure its proxy too")
     chosen = options.parse_args()
@@ -116,13 +116,13 @@ def main() -> None:
         if chosen.litellm:
             servers.append(Server("litellm", stack.enter_context(litellm(chosen.litellm, folder, origin))))
         for server in servers:
-            load.wrk(server.port, 8, 2.0, OTHER_CPU)  # warm up: connections, caches, lazily imported modules
+            load.wrk(server.port, 8, 2, OTHER_CPU)  # warm up: connections, caches, lazily imported modules
         for _ in range(chosen.rounds):
             measure(servers, chosen.seconds)
     report(servers)
 
 
-def measure(servers: list[Server], seconds: float) -> None:
+def measure(servers: list[Server], seconds: int) -> None:
     """One round: every server in turn, for every number of connections and for streams."""
     for connections in CONNECTIONS:
         for server in servers:

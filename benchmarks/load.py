@@ -25,14 +25,14 @@ class Load:
     failed: int
 
 
-def wrk(port: int, connections: int, seconds: float, cpu: int) -> Load:
+def wrk(port: int, connections: int, seconds: int, cpu: int) -> Load:
     """Whole answers over `connections` keep-alive connections from one thread pinned to `cpu`."""
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "post.lua"
         script.write_text(
             f"wrk.method = 'POST'\nwrk.body = [==[{BODY}]==]\nwrk.headers['content-type'] = 'application/json'\n"
         )
-        command = ["taskset", "-c", str(cpu), "wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency"]
+        command = ["taskset", "-c", str(cpu), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency"]
         command += ["-s", str(script), f"http://127.0.0.1:{port}/v1/chat/completions"]
         printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     rate = re.search(r"Requests/sec:\s+([\d.]+)", printed)
