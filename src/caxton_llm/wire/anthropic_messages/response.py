@@ -23,9 +23,12 @@ from caxton_llm.types import (
 )
 from caxton_llm.wire.error_body import describe_html
 from caxton_llm.wire.failures import classify_error_value
+from caxton_llm.wire.half_characters import HALVED, without_halves
+from caxton_llm.wire.lenient import read_patiently
 from caxton_llm.wire.unreadable import UNREADABLE
 
 __all__ = [
+    "BESIDE_CONTENT",
     "DIALECT",
     "Block",
     "RedactedBlock",
@@ -46,6 +49,9 @@ __all__ = [
 ]
 
 DIALECT = "anthropic_messages"
+
+BESIDE_CONTENT = frozenset({"id", "model", "stop_details", "stop_sequence", "usage"})
+"""Fields whose value may be anything: an answer is read without one that is not as promised."""
 
 
 class TextBlock(Struct, tag="text", tag_field="type"):
@@ -250,12 +256,11 @@ def verbatim(raw: Raw) -> dict[str, Json]:
 
 def decode_chat(body: bytes, restore: Restore) -> ChatResponse:
     """Raises the error that a 200 may carry, and `MalformedResponse` for anything but a message."""
+    warnings: list[str] = []
     try:
         answer = _answer_decoder.decode(body)
-    except msgspec.ValidationError as error:
-        raise MalformedResponse(f"the answer is not a message of the Messages API: {error}") from None
     except UNREADABLE:
-        raise MalformedResponse(f"the provider sent {describe_html(body) or 'no JSON'}; check base_url") from None
+        answer, body = _read_again(body, warnings)
     if answer.error:
         raise classify_error_value(msgspec.json.decode(body), status=200)
     if answer.content is None:
@@ -269,10 +274,24 @@ def decode_chat(body: bytes, restore: Restore) -> ChatResponse:
         choices=[choice],
         usage=usage_of(answer.usage),
         service_tier=answer.usage.service_tier if answer.usage else None,
-        warnings=warnings_of(answer.stop_reason),
+        warnings=warnings + warnings_of(answer.stop_reason),
         dialect=DIALECT,
         wire=None if changed else body,
     )
+
+
+def _read_again(body: bytes, warnings: list[str]) -> tuple[_Answer, bytes]:
+    """The answer and its body, read with patience."""
+    whole = without_halves(body)
+    if whole is not None:
+        warnings.append(HALVED)
+        body = whole
+    try:
+        return read_patiently(body, _Answer, BESIDE_CONTENT)
+    except msgspec.ValidationError as error:
+        raise MalformedResponse(f"the answer is not a message of the Messages API: {error}") from None
+    except UNREADABLE:
+        raise MalformedResponse(f"the provider sent {describe_html(body) or 'no JSON'}; check base_url") from None
 
 
 class _Content(Struct):

@@ -22,6 +22,7 @@ from caxton_llm.types import (
     ToolCallDelta,
 )
 from caxton_llm.wire.anthropic_messages.response import (
+    BESIDE_CONTENT,
     RedactedBlock,
     StopDetails,
     TextBlock,
@@ -38,6 +39,8 @@ from caxton_llm.wire.anthropic_messages.response import (
     warnings_of,
 )
 from caxton_llm.wire.failures import classify_error_value
+from caxton_llm.wire.half_characters import HALVED, without_halves
+from caxton_llm.wire.lenient import read_patiently
 from caxton_llm.wire.sse import SseDecoder
 from caxton_llm.wire.unreadable import UNREADABLE
 
@@ -120,6 +123,7 @@ class AnthropicStreamDecoder:
         "_keep_bytes",
         "_model",
         "_restore",
+        "_skipped",
         "_sse",
         "_started",
         "_thinking",
@@ -139,6 +143,7 @@ class AnthropicStreamDecoder:
         self._restore = restore
         self._keep_bytes = not (restore.tool_names or restore.unwrap_tool)
         self._sse = SseDecoder()
+        self._skipped = False
         self._id = ""
         self._model = ""
         self._calls = 0
@@ -168,7 +173,7 @@ class AnthropicStreamDecoder:
                 continue
             chunk.id = self._id
             chunk.model = self._model
-            if keep_bytes:
+            if keep_bytes and chunk.wire is None:
                 chunk.wire = payload
             chunks.append(chunk)
             if self.done:
@@ -183,26 +188,45 @@ class AnthropicStreamDecoder:
 
     def _chunk_of(self, name: str | None, payload: bytes) -> ChatChunk | None:
         """The chunk of one event, `None` when there is nothing to hand on."""
+        understood: bytes | None = None
         try:
             event = _event_decoder.decode(payload)
-        except msgspec.ValidationError as error:
-            if _is_unknown(payload):
-                return ChatChunk(event=name)
-            raise MalformedResponse(f"an event of the stream is not as the provider's API promises: {error}") from None
         except UNREADABLE:
-            self._skip()
-            return None
+            again = self._read_again(payload)
+            if again is None:
+                return None
+            event, understood = again
+            payload = understood
         if event.error:
             raise classify_error_value(msgspec.json.decode(payload))
         kind = event.type or name or ""
         handler = _HANDLERS.get(kind)
         chunk = handler(self, event) if handler is not None else ChatChunk()
         chunk.event = name or kind
+        chunk.wire = understood if self._keep_bytes else None
         return chunk
 
+    def _read_again(self, payload: bytes) -> tuple[_Event, bytes] | None:
+        """The event and its payload, read with patience; `None` when it is no JSON."""
+        whole = without_halves(payload)
+        if whole is not None:
+            if HALVED not in self.warnings:
+                self.warnings.append(HALVED)
+            payload = whole
+        try:
+            if _is_unknown(payload):
+                return _Event(), payload
+            return read_patiently(payload, _Event, BESIDE_CONTENT)
+        except msgspec.ValidationError as error:
+            raise MalformedResponse(f"an event of the stream is not as the provider's API promises: {error}") from None
+        except UNREADABLE:
+            self._skip()
+            return None
+
     def _skip(self) -> None:
-        if not self._id or self.warnings or self._tools:
+        if not self._id or self._skipped or self._tools:
             raise MalformedResponse("the provider sent events that are not JSON")
+        self._skipped = True
         self.warnings.append(
             "one event of the stream was not JSON and was skipped; a piece of the answer may be missing"
         )

@@ -20,6 +20,7 @@ from caxton_llm.types import (
 )
 
 __all__ = [
+    "BESIDE_CONTENT",
     "WireAnswer",
     "WireCall",
     "WireChunk",
@@ -38,6 +39,23 @@ __all__ = [
 ]
 
 Number = int | float | None
+
+BESIDE_CONTENT = frozenset(
+    {
+        "created",
+        "id",
+        "model",
+        "object",
+        "prompt_filter_results",
+        "role",
+        "service_tier",
+        "system_fingerprint",
+        "type",
+        "usage",
+        "x_groq",
+    }
+)
+"""Fields whose value may be anything: an answer is read without one that is not as promised."""
 
 
 class WirePromptDetails(Struct):

@@ -16,9 +16,12 @@ from caxton_llm.protocols import Restore
 from caxton_llm.types import ChatChunk, ChunkChoice, Delta, FinishReason, FunctionCallDelta, Json, ToolCallDelta
 from caxton_llm.wire.error_body import describe_html
 from caxton_llm.wire.failures import classify_error_value
+from caxton_llm.wire.half_characters import HALVED, without_halves
+from caxton_llm.wire.lenient import read_patiently
 from caxton_llm.wire.openai_chat.calls import CallFragments
 from caxton_llm.wire.openai_chat.response import rename_calls
 from caxton_llm.wire.openai_chat.shapes import (
+    BESIDE_CONTENT,
     WireChunk,
     WireChunkChoice,
     WireMessage,
@@ -53,6 +56,7 @@ class OpenAIStreamDecoder:
         self._sse = SseDecoder()
         self._head = b""
         self._any_event = False
+        self._skipped = False
         self._id = ""
         self._model = ""
         self._created = 0
@@ -73,12 +77,17 @@ class OpenAIStreamDecoder:
             self.failure = error
             return []
         chunks: list[ChatChunk] = []
-        for name, payload in events:
-            chunk = self._read(name, payload)
-            if chunk is not None:
-                chunks.append(chunk)
-            elif self._stopped():
-                break
+        try:
+            for name, payload in events:
+                chunk = self._read(name, payload)
+                if chunk is not None:
+                    chunks.append(chunk)
+                elif self._stopped():
+                    break
+        except MalformedResponse as error:
+            self.failure = error
+        except UNREADABLE as error:  # a number out of range, in a field that no type of ours has looked into
+            self.failure = MalformedResponse(f"an event of the provider's stream cannot be read: {error}")
         return chunks
 
     def _stopped(self) -> bool:
@@ -110,17 +119,37 @@ class OpenAIStreamDecoder:
         if len(payload) < _END_LIMIT and payload.strip() == b"[DONE]":
             self._end()
             return None
+        sent = payload
         if self._mends:
             payload = self._mended(payload)
         try:
             event = _DECODER.decode(payload)
         except UNREADABLE:
-            self._skip(name)
-            return None
+            again = self._read_again(sent, payload)
+            if again is None:
+                self._skip(name)
+                return None
+            event, payload = again
         if event.error or name == "error" or event.object == "error":
             self.failure = classify_error_value(event.error or msgspec.json.decode(payload))
             return None
         return self._chunk(event, payload)
+
+    def _read_again(self, sent: bytes, payload: bytes) -> tuple[WireChunk, bytes] | None:
+        """The event and its payload, read with patience; `None` when it is no JSON."""
+        whole = without_halves(sent)
+        if whole is not None:
+            if HALVED not in self.warnings:
+                self.warnings.append(HALVED)
+            payload = self._mended(whole) if self._mends else whole
+        try:
+            return read_patiently(payload, WireChunk, BESIDE_CONTENT)
+        except msgspec.ValidationError as error:
+            raise MalformedResponse(
+                f"an event of the provider's stream does not have the form of a chat completion chunk: {error}"
+            ) from None
+        except UNREADABLE:
+            return None
 
     def _end(self) -> None:
         self.done = True
@@ -130,9 +159,10 @@ class OpenAIStreamDecoder:
     def _skip(self, name: str | None) -> None:
         if name == "error":
             self.failure = classify_error_value("")
-        elif self.warnings or self._calls or not self._started:
+        elif self._skipped or self._calls or not self._started:
             self.failure = MalformedResponse("the provider's stream has events that are no chat completion chunks")
         else:
+            self._skipped = True
             self.warnings.append("one event of the stream was skipped, because it is no JSON: a piece may be missing")
 
     def _chunk(self, event: WireChunk, payload: bytes) -> ChatChunk | None:

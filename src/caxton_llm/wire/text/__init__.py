@@ -104,7 +104,7 @@ class TextDialect:
         """Like `decode_chat`, but an answer of type text/plain is the text itself, unless it is the expected JSON."""
         answers = self._api.answers
         plain = response.headers.get("content-type", "").lower().startswith("text/plain")
-        if plain and read(decode_json(response.body), answers.text) is ABSENT:
+        if plain and read(decode_json(response.body, []), answers.text) is ABSENT:
             answers = replace(answers, text="")
         return answers.decode(response.body, restore)
 
@@ -115,7 +115,7 @@ class TextDialect:
     def classify(self, response: WireResponse) -> LlmError:
         """An answer outside 2xx; what stands at the configured error field is taken as its error."""
         path = self._api.answers.error
-        value = read(decode_json(response.body), path) if path else ABSENT
+        value = read(decode_json(response.body, []), path) if path else ABSENT
         if value is not ABSENT and value:
             response = replace(response, body=msgspec.json.encode({"error": value}))
         return classify_failure(response)

@@ -38,6 +38,7 @@ class TextStreamDecoder:
         self.failure: LlmError | None = None
         self.finished = False
         self.done = False
+        self.warnings: list[str] = []
         self._shape = shape
         self._answers = answers
         self._end = shape.end.encode()
@@ -84,7 +85,9 @@ class TextStreamDecoder:
             return chunks
         try:
             if self._whole is not None:
-                chunks.append(chunk_of(self._answers.decode(bytes(self._whole), self._restore)))
+                answer = self._answers.decode(bytes(self._whole), self._restore)
+                self.warnings += answer.warnings
+                chunks.append(chunk_of(answer))
                 self.finished = self.done = True
                 return chunks
             cut = self._take_rest(chunks)
@@ -104,7 +107,7 @@ class TextStreamDecoder:
         rest = self._lines.take_rest()
         if not rest:
             return False
-        if rest != self._end and decode_json(rest) is ABSENT:
+        if rest != self._end and decode_json(rest, []) is ABSENT:
             return True
         self._take_all([(None, rest)], chunks)
         return False
@@ -120,7 +123,7 @@ class TextStreamDecoder:
         if self._end and data.strip() == self._end:
             self._finish(chunks)
             return
-        document = decode_json(data)
+        document = decode_json(data, self.warnings)
         if name == "error":
             raise classify_error_value(document if document is not ABSENT else data.decode("utf-8", "replace"))
         text = self._piece(document, data)
