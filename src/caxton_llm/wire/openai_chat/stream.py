@@ -5,9 +5,15 @@ chunks without `delta`, tool calls without index or id, renamed tools, reasoning
 the verdict on the prompt and no choices, is not a chunk for readers: the verdict moves into the first chunk that has one.
 
 One event inside a good stream that is not JSON is skipped with a warning; garbage from the start, amid tool calls, or twice,
-ends the stream. It is whole when every choice that began has a finish reason, or when `[DONE]` came; a stream that ends
-otherwise is interrupted.
+ends the stream. It is whole when every choice that began has a finish reason, with or without `[DONE]`; a stream that ends
+otherwise is interrupted. An empty finish reason is one (`stop`) only where nothing follows, because some servers write it
+into every event.
+
+A stream without an id gets one of its own, because clients tell answers by it, and the calls in them.
 """
+
+import random
+from collections.abc import Callable
 
 import msgspec
 
@@ -32,7 +38,7 @@ from caxton_llm.wire.openai_chat.shapes import (
     visible_text,
     whole_number,
 )
-from caxton_llm.wire.sse import SseDecoder
+from caxton_llm.wire.sse import SseDecoder, SseEvent
 from caxton_llm.wire.think_tags import ThinkSplitter
 from caxton_llm.wire.unreadable import UNREADABLE
 
@@ -43,26 +49,34 @@ _HEAD_LIMIT = 64 * 1024
 _END_LIMIT = 16
 
 
-class OpenAIStreamDecoder:
-    """`StreamDecoder` of the dialect `openai_chat`."""
+def _random_id() -> str:
+    return f"chatcmpl-{random.getrandbits(96):024x}"
 
-    def __init__(self, restore: Restore) -> None:
+
+class OpenAIStreamDecoder:
+    """`StreamDecoder` of the dialect `openai_chat`. `new_id` names an answer whose server does not."""
+
+    def __init__(self, restore: Restore, new_id: Callable[[], str] = _random_id) -> None:
         self.failure: LlmError | None = None
         self.finished = False
         self.done = False
         self.warnings: list[str] = []
         self._restore = restore
+        self._new_id = new_id
         self._mends = bool(restore.tool_names or restore.think_tags)
         self._sse = SseDecoder()
         self._head = b""
         self._any_event = False
         self._skipped = False
         self._id = ""
+        self._id_is_ours = False
         self._model = ""
         self._created = 0
         self._prompt_filter: bytes | None = None
         self._started: set[int] = set()
         self._ended: set[int] = set()
+        self._blank: set[int] = set()
+        self._blank_from_the_start: set[int] = set()
         self._calls: dict[int, CallFragments] = {}
         self._splitters: dict[int, ThinkSplitter] = {}
 
@@ -71,32 +85,63 @@ class OpenAIStreamDecoder:
             return []
         if not self._any_event and len(self._head) < _HEAD_LIMIT:
             self._head += data
-        try:
-            events = self._sse.feed(data)
-        except MalformedResponse as error:
-            self.failure = error
-            return []
         chunks: list[ChatChunk] = []
         try:
-            for name, payload in events:
-                chunk = self._read(name, payload)
-                if chunk is not None:
-                    chunks.append(chunk)
-                elif self._stopped():
-                    break
+            self._take(self._sse.feed(data), chunks)
         except MalformedResponse as error:
             self.failure = error
         except UNREADABLE as error:  # a number out of range, in a field that no type of ours has looked into
             self.failure = MalformedResponse(f"an event of the provider's stream cannot be read: {error}")
+        if self._stopped():
+            chunks += self._last_words(self._blank)
+            if self.failure is None and not self.finished:
+                self.failure = StreamInterrupted("the provider's stream ended without a reason why its answer ended")
         return chunks
+
+    def _take(self, events: list[SseEvent], chunks: list[ChatChunk]) -> None:
+        for name, payload in events:
+            chunk = self._read(name, payload)
+            if chunk is not None:
+                chunks.append(chunk)
+            elif self._stopped():
+                break
 
     def _stopped(self) -> bool:
         return self.done or self.failure is not None
 
     def close(self) -> list[ChatChunk]:
-        if self.failure is None and not self.done and not self.finished:
+        if self._stopped() or self.finished:
+            return []
+        chunks = self._last_words(self._blank - self._blank_from_the_start)
+        if not self.finished:
             self.failure = self._broken_off()
-        return []
+        return chunks
+
+    def _last_words(self, ended: set[int]) -> list[ChatChunk]:
+        """Text that was held back because it might have been a tag, and the finish of the choices in `ended`."""
+        chunks: list[ChatChunk] = []
+        for index in sorted(self._started - self._ended):
+            text, reasoning = self._splitters[index].close() if index in self._splitters else ("", "")
+            whole = self.failure is None and index in ended and not self._waits(index)
+            finish = self._finish(index, "") if whole else None
+            if text or reasoning or finish:
+                chunks.append(
+                    self._made(index, Delta(content=text or None, reasoning_content=reasoning or None), finish)
+                )
+        return chunks
+
+    def _made(self, index: int, delta: Delta, finish: FinishReason | None) -> ChatChunk:
+        """A chunk that the provider did not send."""
+        event = {
+            "id": self._id,
+            "object": "chat.completion.chunk",
+            "created": self._created,
+            "model": self._model,
+            "choices": [{"index": index, "delta": delta, "finish_reason": finish}],
+        }
+        choices = [ChunkChoice(index=index, delta=delta, finish_reason=finish)]
+        wire = msgspec.json.encode(event)
+        return ChatChunk(choices=choices, id=self._id, model=self._model, created=self._created, wire=wire)
 
     def _broken_off(self) -> LlmError:
         if self._any_event or not self._head.strip():
@@ -178,10 +223,10 @@ class OpenAIStreamDecoder:
                 model=self._model,
                 created=self._created,
                 usage=common_usage(usage),
-                wire=_one_line(payload),
+                wire=self._usable(payload, []) if self._id_is_ours else _one_line(payload),
             )
         choices: list[ChunkChoice] = []
-        usable = True
+        usable = not self._id_is_ours
         for position, wire in enumerate(event.choices):
             choice = self._choice(wire, position)
             if wire.delta is None or (wire.delta.tool_calls and self._calls[choice.index].mended):
@@ -201,8 +246,10 @@ class OpenAIStreamDecoder:
         )
 
     def _introduce(self, event: WireChunk) -> None:
-        """Take id, model and time from the first chunk that has choices and an id: Azure's first of all has neither."""
+        """Take id, model and time from the first chunk that has choices: Azure's first of all has neither."""
         self._id = str(event.id or "")
+        if not self._id:
+            self._id, self._id_is_ours = self._new_id(), True
         self._model = event.model or self._model
         self._created = whole_number(event.created) or self._created
 
@@ -214,10 +261,12 @@ class OpenAIStreamDecoder:
         if index not in self._started:
             self._started.add(index)
             self.finished = False
+            if wire.finish_reason == "":
+                self._blank_from_the_start.add(index)
         if wire.finish_reason:
-            finish = common_finish(wire.finish_reason, called=index in self._calls)
-            self._ended.add(index)
-            self.finished = len(self._ended) == len(self._started)
+            finish = self._finish(index, wire.finish_reason)
+        elif wire.finish_reason is not None:
+            self._blank.add(index)
         return ChunkChoice(
             index=index,
             delta=delta,
@@ -226,9 +275,24 @@ class OpenAIStreamDecoder:
             stop_sequence=wire.stop_reason if wire.stop_reason.__class__ is str else None,
         )
 
+    def _finish(self, index: int, reason: str) -> FinishReason:
+        if self._waits(index):
+            raise MalformedResponse(f"the provider's stream has a tool call without a name at choices[{index}]")
+        self._ended.add(index)
+        self.finished = len(self._ended) == len(self._started)
+        return common_finish(reason, called=index in self._calls)
+
+    def _waits(self, index: int) -> bool:
+        return index in self._calls and self._calls[index].unnamed
+
     def _delta(self, message: WireMessage, index: int) -> Delta:
         content = message.content
-        if content.__class__ is str and content and not (message.tool_calls or message.reasoning or message.refusal):
+        if (
+            content.__class__ is str
+            and content
+            and not (message.tool_calls or message.reasoning or message.reasoning_details or message.refusal)
+            and not (message.function_call or message.audio)
+        ):
             return Delta(role=message.role, content=content, reasoning_content=message.reasoning_content)
         return Delta(
             role=message.role,
@@ -244,7 +308,7 @@ class OpenAIStreamDecoder:
             fragments = self._calls.get(index)
             if fragments is None:
                 fragments = self._calls[index] = CallFragments(index)
-            return fragments.feed(message.tool_calls, self._id)
+            return fragments.feed(message.tool_calls, self._id) or None
         function = message.function_call
         if function is None:
             return None
@@ -259,11 +323,13 @@ class OpenAIStreamDecoder:
         event = msgspec.json.decode(payload)
         for key, value in (("id", self._id), ("model", self._model), ("created", self._created)):
             event[key] = event.get(key) or value
+        if self._id_is_ours:
+            event["id"] = self._id
         event["object"] = event.get("object") or "chat.completion.chunk"
-        for wire, choice in zip(event["choices"], choices, strict=True):
+        for wire, choice in zip(event.get("choices") or (), choices, strict=True):
             if wire.get("delta") is None:
                 wire["delta"] = {}
-            if choice.delta.tool_calls and "tool_calls" in wire["delta"]:
+            if wire["delta"].pop("tool_calls", None) and choice.delta.tool_calls:
                 wire["delta"]["tool_calls"] = choice.delta.tool_calls
         return msgspec.json.encode(event)
 
