@@ -8,7 +8,6 @@ nobody knows): beyond about 21000 tokens an answer that is not streamed may take
 connections are given up.
 """
 
-import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -24,10 +23,10 @@ from caxton_llm.wire.anthropic_messages.turns import Conversation, encode_conver
 from caxton_llm.wire.conversation import check_conversation
 from caxton_llm.wire.legacy_functions import modernized
 from caxton_llm.wire.parameters import ParameterNotes
+from caxton_llm.wire.written import written
 
 __all__ = ["encode_chat", "encode_count"]
 
-_encode = msgspec.json.Encoder().encode
 
 _NO_SUCH_PARAMETER = "Anthropic has no such parameter"
 _TUNING_ONLY = ("seed", "logit_bias", "prompt_cache_key", "verbosity")
@@ -80,7 +79,7 @@ def encode_chat(request: ChatRequest, options: EncodeOptions, *, stream: bool) -
     if stream or "stream" in body.fields:
         body.fields["stream"] = stream
     return EncodedChat(
-        body=_bytes_of(body.fields), headers=_headers(body.betas), report=notes.report(), restore=body.restore
+        body=written(body.fields), headers=_headers(body.betas), report=notes.report(), restore=body.restore
     )
 
 
@@ -89,16 +88,7 @@ def encode_count(request: ChatRequest, options: EncodeOptions) -> EncodedChat:
     notes = ParameterNotes()
     body = _body_of(request, options, notes)
     fields = {name: value for name, value in body.fields.items() if name in _COUNTED_FIELDS}
-    return EncodedChat(
-        body=_bytes_of(fields), headers=_headers(body.betas), report=notes.report(), restore=body.restore
-    )
-
-
-def _bytes_of(fields: dict[str, Json]) -> bytes:
-    try:
-        return _encode(fields)
-    except UnicodeEncodeError:
-        raise InvalidRequest("the request has text that is not Unicode (half of a surrogate pair)") from None
+    return EncodedChat(body=written(fields), headers=_headers(body.betas), report=notes.report(), restore=body.restore)
 
 
 def _headers(betas: list[str]) -> tuple[tuple[str, str], ...]:

@@ -5,7 +5,6 @@ default depends on its memory and a prompt that does not fit is cut without a wo
 tool) is refused, what only tunes (`user`, `logit_bias`) is dropped and reported.
 """
 
-import msgspec
 from msgspec import Raw
 
 from caxton_llm.errors import InvalidRequest, UnsupportedFeature
@@ -17,6 +16,7 @@ from caxton_llm.wire.conversation import check_conversation
 from caxton_llm.wire.legacy_functions import modernized
 from caxton_llm.wire.ollama_chat.messages import Conversation, encode_messages, encode_tools, has_signed_thinking
 from caxton_llm.wire.parameters import ParameterNotes
+from caxton_llm.wire.written import written
 
 __all__ = ["OllamaRestore", "encode_chat"]
 
@@ -64,8 +64,6 @@ _BYTES_PER_TOKEN = 3
 _TOKENS_PER_IMAGE = 1024
 _TOKENS_OF_ANSWER = 2048
 
-_encoder = msgspec.json.Encoder()
-
 
 class OllamaRestore(Restore, kw_only=True):
     """What decoding must know besides; with the window and the text it tells whether the server has cut the prompt."""
@@ -103,7 +101,7 @@ def encode_chat(request: ChatRequest, options: EncodeOptions, *, stream: bool) -
     body["options"] = runner
     _report_dropped(request, notes)
     return EncodedChat(
-        body=_encoder.encode(body),
+        body=written(body),
         report=notes.report(),
         restore=OllamaRestore(
             context_window=window if isinstance(window, int) else None,
@@ -153,7 +151,7 @@ def _add_tools(
         return
     if model.capabilities.tools is False:
         raise UnsupportedFeature("this model does not call tools", param="tools")
-    tools = _encoder.encode(encode_tools(request.tools))
+    tools = written(encode_tools(request.tools))
     conversation.text_bytes += len(tools)
     body["tools"] = Raw(tools)
 

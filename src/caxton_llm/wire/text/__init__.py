@@ -20,6 +20,7 @@ from caxton_llm.wire.text.answer import TextAnswers, TextRestore, decode_json
 from caxton_llm.wire.text.paths import ABSENT, build, read
 from caxton_llm.wire.text.prompt import Turn, read_turns, split_system, transcript
 from caxton_llm.wire.text.stream import TextStreamDecoder, TextStreamShape
+from caxton_llm.wire.written import written
 
 __all__ = ["TextApi", "TextDialect"]
 
@@ -91,7 +92,7 @@ class TextDialect:
         body = build(values, {**options.defaults.extra, **extras})
         _report_dropped(request, notes)
         return EncodedChat(
-            body=msgspec.json.encode(body),
+            body=written(body),
             report=notes.report(),
             restore=TextRestore(model=options.send_model),
         )
