@@ -91,7 +91,7 @@ class _Fitting:
         self._definition = outer
 
     def _reference(self, reference: Json, path: str) -> str:
-        if reference not in self._known:
+        if not isinstance(reference, str) or reference not in self._known:
             raise _ObstacleError(f"{path} refers to {str(reference)[:80]!r}, which is not one of its definitions")
         name = str(reference).rpartition("/")[2]
         self._references.setdefault(self._definition, set()).add(name)
@@ -129,9 +129,8 @@ class _Fitting:
         if kind == "array":
             return self._fit_array(rest, path)
         if kind == "string":
-            return (
-                {"type": "string", "format": rest.pop("format")} if rest.get("format") in _FORMATS else {"type": kind}
-            )
+            known = isinstance(rest.get("format"), str) and rest["format"] in _FORMATS
+            return {"type": "string", "format": rest.pop("format")} if known else {"type": kind}
         if kind in ("integer", "number", "boolean", "null"):
             return {"type": kind}
         raise _ObstacleError(f"{path} says no type")
