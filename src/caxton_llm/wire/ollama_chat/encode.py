@@ -13,7 +13,7 @@ from caxton_llm.protocols import EncodedChat, EncodeOptions, Restore
 from caxton_llm.types import ChatRequest, Json, ResponseFormat
 from caxton_llm.wire.accepted import without_refused
 from caxton_llm.wire.conversation import check_conversation
-from caxton_llm.wire.legacy_functions import modernized
+from caxton_llm.wire.legacy_functions import has_room_for_one_call, modernized
 from caxton_llm.wire.ollama_chat.messages import Conversation, encode_messages, encode_tools, has_signed_thinking
 from caxton_llm.wire.parameters import ParameterNotes
 from caxton_llm.wire.written import written
@@ -77,6 +77,7 @@ class OllamaRestore(Restore, kw_only=True):
 def encode_chat(request: ChatRequest, options: EncodeOptions, *, stream: bool) -> EncodedChat:
     """Raises `InvalidRequest` or `UnsupportedFeature` with the path of the field."""
     notes = ParameterNotes(options.strict)
+    unasked = has_room_for_one_call(request)
     request = without_refused(modernized(request), options, notes)
     check_conversation(request.messages)
     _refuse_what_changes_meaning(request)
@@ -99,7 +100,7 @@ def encode_chat(request: ChatRequest, options: EncodeOptions, *, stream: bool) -
         runner["num_ctx"] = _window_for(conversation, runner.get("num_predict"), options.model.context_window)
     window = runner["num_ctx"]
     body["options"] = runner
-    _report_dropped(request, notes)
+    _report_dropped(request, notes, unasked=unasked)
     return EncodedChat(
         body=written(body),
         report=notes.report(),
@@ -257,12 +258,14 @@ def _window_for(conversation: Conversation, answer: Json, limit: int | None) -> 
     return window if limit is None else min(window, limit)
 
 
-def _report_dropped(request: ChatRequest, notes: ParameterNotes) -> None:
+def _report_dropped(request: ChatRequest, notes: ParameterNotes, *, unasked: bool) -> None:
+    """`unasked`: that there is one call at a time is not the caller's word."""
     for name in _TUNING_ONLY:
         if getattr(request, name) is not None:
             notes.drop(name, _NO_SUCH_PARAMETER)
     if request.parallel_tool_calls is False and request.tools:
-        notes.drop("parallel_tool_calls", "Ollama cannot limit the model to one call")
+        note = notes.strip if unasked else notes.drop
+        note("parallel_tool_calls", "Ollama cannot limit the model to one call")
     for index, message in enumerate(request.messages):
         if message.name is not None and message.role != "tool":
             notes.strip(f"messages[{index}].name", "Ollama's messages have no name")

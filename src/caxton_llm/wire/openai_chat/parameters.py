@@ -145,6 +145,8 @@ def apply_parameters(body: Body, *, stream: bool) -> None:
 def _drop_idle_tool_fields(body: Body) -> None:
     """`tools: []` and what has no meaning without tools are errors to many servers."""
     if body.request.tools:
+        if "functions" in body.fields and body.fields.pop("parallel_tool_calls", None) is not None:
+            body.notes.map("parallel_tool_calls", "left out: functions are called one at a time")
         return
     body.fields.pop("tools", None)
     if "parallel_tool_calls" in body.fields:

@@ -15,7 +15,7 @@ from caxton_llm.types import ChatRequest, ChatResponse, Choice, Json, RequestSou
 from caxton_llm.wire.client_json import read_raw
 from caxton_llm.wire.conversation import check_conversation
 from caxton_llm.wire.legacy_functions import modernized
-from caxton_llm.wire.openai_chat.client.encoder import OpenAIStreamEncoder, speaks_functions
+from caxton_llm.wire.openai_chat.client.encoder import ONE_CALL, OpenAIStreamEncoder, speaks_functions
 from caxton_llm.wire.openai_chat.client.error import encode_error
 from caxton_llm.wire.openai_chat.parameters import COMMON_FIELDS
 from caxton_llm.wire.openai_chat.usage import usage_value
@@ -141,11 +141,13 @@ def client_path(path: str, request: ChatRequest) -> str:  # noqa: ARG001 - part 
 def encode_response(response: ChatResponse, request: ChatRequest) -> bytes:
     """The body of a whole answer: the provider's own where it speaks this dialect, else written from the common model.
 
-    A client that sent the deprecated `functions` gets a `function_call` back.
+    A client that sent the deprecated `functions` gets a `function_call` back, and a warning where the model made more.
     """
     if response.wire is not None and response.dialect == name:
         return response.wire
     legacy = speaks_functions(request)
+    if legacy and any(len(choice.message.tool_calls or ()) > 1 for choice in response.choices):
+        response.warnings.append(ONE_CALL)
     body: dict[str, Json] = {
         "id": response.id,
         "object": "chat.completion",
