@@ -38,7 +38,7 @@ from caxton_llm.wire.openai_chat.shapes import (
     visible_text,
     whole_number,
 )
-from caxton_llm.wire.sse import SseDecoder, SseEvent
+from caxton_llm.wire.sse import SseDecoder
 from caxton_llm.wire.think_tags import ThinkSplitter
 from caxton_llm.wire.unreadable import UNREADABLE
 
@@ -87,24 +87,21 @@ class OpenAIStreamDecoder:
             self._head += data
         chunks: list[ChatChunk] = []
         try:
-            self._take(self._sse.feed(data), chunks)
+            for name, payload in self._sse.feed(data):
+                chunk = self._read(name, payload)
+                if chunk is not None:
+                    chunks.append(chunk)
+                elif self._stopped():
+                    break
         except MalformedResponse as error:
             self.failure = error
         except UNREADABLE as error:  # a number out of range, in a field that no type of ours has looked into
             self.failure = MalformedResponse(f"an event of the provider's stream cannot be read: {error}")
-        if self._stopped():
+        if self.done or self.failure is not None:
             chunks += self._last_words(self._blank)
             if self.failure is None and not self.finished:
                 self.failure = StreamInterrupted("the provider's stream ended without a reason why its answer ended")
         return chunks
-
-    def _take(self, events: list[SseEvent], chunks: list[ChatChunk]) -> None:
-        for name, payload in events:
-            chunk = self._read(name, payload)
-            if chunk is not None:
-                chunks.append(chunk)
-            elif self._stopped():
-                break
 
     def _stopped(self) -> bool:
         return self.done or self.failure is not None
@@ -263,10 +260,12 @@ class OpenAIStreamDecoder:
             self.finished = False
             if wire.finish_reason == "":
                 self._blank_from_the_start.add(index)
-        if wire.finish_reason:
-            finish = self._finish(index, wire.finish_reason)
-        elif wire.finish_reason is not None:
-            self._blank.add(index)
+        reason = wire.finish_reason
+        if reason is not None:
+            if reason:
+                finish = self._finish(index, reason)
+            else:
+                self._blank.add(index)
         return ChunkChoice(
             index=index,
             delta=delta,
