@@ -19,6 +19,7 @@ from caxton_llm.protocols import LlmProvider
 from caxton_llm.tokens import estimate_prompt_tokens
 from caxton_llm.types import ChatRequest, ChatResponse, ChatStream, Json
 from caxton_llm.wire.openai_chat import client as openai_chat_client
+from caxton_llm.wire.written import written
 
 __all__ = ["Caxton", "TokenCount"]
 
@@ -135,8 +136,4 @@ def _request(request: ChatRequest | None, parameters: dict[str, Json]) -> ChatRe
         if parameters:
             raise InvalidRequest("give a ChatRequest or its fields by name, not both", param=next(iter(parameters)))
         return request
-    try:
-        body = msgspec.json.encode({"model": "default", **parameters})
-    except TypeError as error:
-        raise InvalidRequest(f"a parameter cannot be written as JSON: {error}") from None
-    return openai_chat_client.decode_request(body, {})
+    return openai_chat_client.decode_request(written({"model": "default", **parameters}), {})

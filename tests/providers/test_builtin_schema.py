@@ -78,6 +78,9 @@ def test_without_a_text_there_is_still_a_value() -> None:
         {"type": "array", "minItems": 1_000_000_000},
         {"type": "string", "minLength": 1_000_000_000},
         {"$ref": "#/nowhere"},
+        {"anyOf": 5},
+        {"oneOf": True, "allOf": 5},
+        {"type": "number", "minimum": 10**400, "maximum": 10**400},
         {"anyOf": "odd", "properties": 7, "required": 7, "items": 7},
     ],
 )

@@ -154,7 +154,7 @@ def test_deprecated_functions_are_tools() -> None:
     use, result = body["messages"][1]["content"][0], body["messages"][2]["content"][0]
     assert (use["name"], use["input"]) == ("f", {"a": 1})
     assert result["tool_use_id"] == use["id"]
-    assert body["tool_choice"] == {"type": "tool", "name": "f"}
+    assert body["tool_choice"] == {"type": "tool", "name": "f", "disable_parallel_tool_use": True}
     assert body["tools"] == [{"name": "f", "input_schema": {"type": "object", "properties": {}}}]
 
 

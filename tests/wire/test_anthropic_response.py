@@ -264,7 +264,6 @@ def test_an_error_inside_a_200_is_raised() -> None:
         b'{"content":[{"type":"text"}]}',
         b'{"content":["text"]}',
         b'{"content":[{"type":"tool_use","id":5}]}',
-        b'{"content":[],"usage":{"input_tokens":"many"}}',
         b"\xff\xfe",
         b'{"content":' + b"[" * 5000,
     ],

@@ -205,3 +205,9 @@ def test_a_fitted_schema_is_accepted_fits_as_it_is_and_leaves_the_original_alone
     assert is_accepted(fit.schema)
     again = fit_schema(fit.schema)
     assert (again.schema, again.changes) == (fit.schema, [])
+
+
+@pytest.mark.parametrize("odd", [[], {}, [1]])
+@pytest.mark.parametrize("key", ["format", "$ref"])
+def test_a_keyword_with_a_value_of_no_sense_is_no_crash(key: str, odd: Any) -> None:
+    fit_schema({"type": "object", "properties": {"a": {"type": "string", key: odd}}})

@@ -176,7 +176,6 @@ def failure(body: bytes) -> LlmError:
         b"null",
         b"{}",
         b'{"model":"m","done":true}',
-        b'{"model":7,"message":{},"done":true}',
         b'{"message":{"content":["a"]},"done":true}',
         b'{"message":{"tool_calls":[{"function":{}}]},"done":true}',
         b'{"message":{"content":"\xff"},"done":true}',

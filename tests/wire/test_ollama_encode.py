@@ -16,6 +16,7 @@ from caxton_llm.types import (
     Tool,
     ToolCall,
 )
+from caxton_llm.wire.openai_chat import client as openai_chat_client
 from ollama_calls import HELLO, WEATHER, encoded, info, refusal, sent, sent_messages
 
 RESULT = Message(role="tool", tool_call_id="c", content="42")
@@ -211,6 +212,17 @@ def test_the_deprecated_functions_are_tools() -> None:
     assert [tool["function"]["name"] for tool in body["tools"]] == ["f"]
     assert body["messages"][1]["tool_calls"][0]["function"] == {"name": "f", "arguments": {"a": 1}}
     assert body["messages"][2]["tool_name"] == "f"
+
+
+def test_a_strict_entry_takes_functions_and_only_reports_that_there_may_be_more_than_one_call() -> None:
+    functions = [FunctionDefinition(name="f")]
+    encoded_request = encoded(ChatRequest(messages=HELLO, functions=functions), strict=True)
+    assert set(encoded_request.report.dropped) == {"parallel_tool_calls"}
+    body = b'{"messages":[{"role":"user","content":"q"}],"functions":[{"name":"f"}]'
+    from_client = openai_chat_client.decode_request(body + b"}", {})
+    assert set(encoded(from_client, strict=True).report.dropped) == {"parallel_tool_calls"}
+    with pytest.raises(UnsupportedFeature):
+        encoded(openai_chat_client.decode_request(body + b',"parallel_tool_calls":false}', {}), strict=True)
 
 
 def test_names_of_speakers_are_left_out_and_reported_even_when_strict() -> None:

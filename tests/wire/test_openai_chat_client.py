@@ -25,6 +25,7 @@ from caxton_llm.types import (
 )
 from caxton_llm.wire import openai_chat
 from caxton_llm.wire.openai_chat import client as openai_chat_client
+from caxton_llm.wire.openai_chat.client.encoder import ONE_CALL
 from recorded import interactions
 
 USER = {"role": "user", "content": "hi"}
@@ -293,6 +294,14 @@ def test_a_client_of_functions_gets_a_function_call_back() -> None:
     assert choice["message"]["function_call"] == {"name": "f", "arguments": "{}"}
     assert choice["finish_reason"] == "function_call"
     assert "tool_calls" not in choice["message"]
+
+
+def test_a_second_call_that_a_client_of_functions_cannot_take_is_told_about() -> None:
+    request = decode({"messages": [USER], "functions": [{"name": "f"}]})
+    calls = [ToolCall(id=name, function=FunctionCall(name, "{}")) for name in ("f", "g")]
+    answer = response(message=Message(role="assistant", tool_calls=calls), finish_reason="tool_calls")
+    assert encoded(answer, request)["choices"][0]["message"]["function_call"]["name"] == "f"
+    assert answer.warnings == [ONE_CALL]
 
 
 texts = st.text(max_size=8)

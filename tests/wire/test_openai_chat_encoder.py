@@ -24,7 +24,7 @@ from caxton_llm.types import (
 )
 from caxton_llm.wire import openai_chat
 from caxton_llm.wire.openai_chat import client as openai_chat_client
-from caxton_llm.wire.openai_chat.client.encoder import OpenAIStreamEncoder
+from caxton_llm.wire.openai_chat.client.encoder import ONE_CALL, OpenAIStreamEncoder
 from recorded import interactions
 
 DONE = b"data: [DONE]\n\n"
@@ -221,6 +221,32 @@ def test_a_client_of_functions_gets_function_call_deltas() -> None:
     events = payloads(made.encode([chunk(Delta(tool_calls=[head])), chunk(Delta(), finish="tool_calls")]))
     assert events[0]["choices"][0]["delta"]["function_call"] == {"name": "f", "arguments": "{}"}
     assert events[1]["choices"][0]["finish_reason"] == "function_call"
+
+
+@pytest.mark.parametrize("usage", [True, False])
+def test_a_client_of_functions_gets_the_first_of_several_calls_and_is_told(usage: bool) -> None:
+    options = b',"stream_options":{"include_usage":true}' if usage else b""
+    request = openai_chat_client.decode_request(
+        b'{"messages":[{"role":"user","content":"a"}],"functions":[{"name":"f"}],"stream":true' + options + b"}", {}
+    )
+    made = openai_chat_client.encoder(request, stream_dialect="anthropic_messages", stream_model="m")
+    fragments = [
+        ToolCallDelta(index=0, id="c", type="function", function=FunctionCallDelta("f", '{"x"')),
+        ToolCallDelta(index=1, id="d", type="function", function=FunctionCallDelta("g", '{"y"')),
+        ToolCallDelta(index=0, function=FunctionCallDelta(None, ": 1}")),
+        ToolCallDelta(index=1, function=FunctionCallDelta(None, ": 2}")),
+    ]
+    deltas = [Delta(tool_calls=fragments[:2]), *(Delta(tool_calls=[fragment]) for fragment in fragments[2:])]
+    sent = made.encode([*(chunk(delta) for delta in deltas), chunk(Delta(), finish="tool_calls")])
+    pieces = [event["choices"][0]["delta"].get("function_call") or {} for event in payloads(sent)]
+    assert "".join(piece.get("name") or "" for piece in pieces) == "f"
+    assert "".join(piece.get("arguments") or "" for piece in pieces) == '{"x": 1}'
+    end = made.finish({"warnings": ["earlier"]})
+    assert end.endswith(DONE)
+    if usage:
+        assert payloads(end)[0]["caxton"]["warnings"] == ["earlier", ONE_CALL]
+    else:
+        assert end.startswith(b": " + ONE_CALL.encode())
 
 
 @pytest.mark.parametrize("dialect", ["openai_chat", "anthropic_messages"])

@@ -387,7 +387,14 @@ def test_functions_of_a_client_of_this_dialect_stay_and_others_become_tools() ->
     assert body["tools"] == [TOOL]
     assert body["tool_choice"] == {"type": "function", "function": {"name": "f"}}
     assert body["messages"][2]["tool_call_id"] == body["messages"][1]["tool_calls"][0]["id"]
+    assert body["parallel_tool_calls"] is False
     assert "functions" not in body
+
+
+def test_parallel_calls_are_not_spoken_of_beside_functions() -> None:
+    encoded = encode(from_client(functions=[{"name": "f"}], parallel_tool_calls=False), strict=True)
+    assert "parallel_tool_calls" not in json.loads(encoded.body)
+    assert set(encoded.report.mapped) == {"parallel_tool_calls"}
 
 
 def test_a_schema_that_openai_would_refuse_is_sent_without_strict_and_that_is_said() -> None:

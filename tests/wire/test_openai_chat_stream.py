@@ -1,7 +1,6 @@
 """What a streamed answer of an OpenAI chat server means, event by event, wherever the bytes are cut."""
 
 import json
-from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
@@ -19,59 +18,8 @@ from caxton_llm.errors import (
     StreamInterrupted,
 )
 from caxton_llm.protocols import Restore
-from caxton_llm.types import ChatChunk
-from caxton_llm.wire import openai_chat
-from caxton_llm.wire.openai_chat.stream import OpenAIStreamDecoder
+from openai_chat_streams import DONE, bytewise, calls_of, chunk, event, finishes, run, text_of, tool
 from recorded import interactions
-
-DONE = b"data: [DONE]\n\n"
-
-
-def event(payload: Any, name: str | None = None) -> bytes:
-    head = f"event: {name}\n" if name else ""
-    data = payload if isinstance(payload, str) else json.dumps(payload)
-    return f"{head}data: {data}\n\n".encode()
-
-
-def chunk(delta: dict[str, Any] | None = None, *, finish: str | None = None, index: int = 0, **top: Any) -> bytes:
-    choice: dict[str, Any] = {"index": index, "finish_reason": finish}
-    if delta is not None:
-        choice["delta"] = delta
-    return event({"id": "chatcmpl-1", "created": 7, "model": "m-2", "choices": [choice], "usage": None} | top)
-
-
-def run(
-    *pieces: bytes, restore: Restore | None = None, closed: bool = True
-) -> tuple[list[ChatChunk], OpenAIStreamDecoder]:
-    decoder = openai_chat.stream_decoder(restore or Restore())
-    chunks = [made for piece in pieces for made in decoder.feed(piece)]
-    return (chunks + decoder.close() if closed else chunks), decoder
-
-
-def bytewise(stream: bytes) -> Iterable[bytes]:
-    return (stream[index : index + 1] for index in range(len(stream)))
-
-
-def text_of(chunks: list[ChatChunk]) -> str:
-    return "".join(choice.delta.content or "" for made in chunks for choice in made.choices)
-
-
-def calls_of(chunks: list[ChatChunk]) -> dict[int, list[str]]:
-    """index -> [id, name, arguments]"""
-    calls: dict[int, list[str]] = {}
-    for made in chunks:
-        for choice in made.choices:
-            for call in choice.delta.tool_calls or ():
-                known = calls.setdefault(call.index, ["", "", ""])
-                known[0] += call.id or ""
-                known[1] += (call.function.name if call.function else None) or ""
-                known[2] += (call.function.arguments if call.function else None) or ""
-    return calls
-
-
-def finishes(chunks: list[ChatChunk]) -> list[str]:
-    return [choice.finish_reason for made in chunks for choice in made.choices if choice.finish_reason]
-
 
 # -- recordings ---------------------------------------------------------------------------------------------------------
 
@@ -139,6 +87,73 @@ def test_every_started_choice_must_finish() -> None:
     chunks, decoder = run(*two, chunk({}, index=1, finish="length"))
     assert decoder.failure is None
     assert finishes(chunks) == ["stop", "length"]
+
+
+@pytest.mark.parametrize("last", [None, {"content": "b"}])
+def test_an_end_marker_without_a_finish_reason_ends_an_interrupted_stream(last: dict[str, Any] | None) -> None:
+    chunks, decoder = run(chunk({"content": "a"}), *([chunk(last)] if last else []), DONE)
+    assert isinstance(decoder.failure, StreamInterrupted)
+    assert (decoder.done, finishes(chunks)) == (True, [])
+
+
+def test_the_end_marker_does_not_excuse_one_of_several_choices() -> None:
+    _, decoder = run(chunk({"content": "a"}), chunk({"content": "b"}, index=1), chunk({}, finish="stop"), DONE)
+    assert isinstance(decoder.failure, StreamInterrupted)
+
+
+@pytest.mark.parametrize("end", [(DONE,), ()])
+def test_an_empty_finish_reason_at_the_end_is_a_stop(end: tuple[bytes, ...]) -> None:
+    chunks, decoder = run(chunk({"content": "a"}), chunk({}, finish=""), *end)
+    assert (finishes(chunks), decoder.failure) == (["stop"], None)
+    made = json.loads(chunks[-1].wire or b"")
+    assert (made["id"], made["choices"]) == ("chatcmpl-1", [{"index": 0, "delta": {}, "finish_reason": "stop"}])
+
+
+def test_an_empty_finish_reason_behind_calls_is_the_calls() -> None:
+    call = {"index": 0, "id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    chunks, decoder = run(chunk({"tool_calls": [call]}), chunk({}, finish=""), DONE)
+    assert (finishes(chunks), decoder.failure) == (["tool_calls"], None)
+
+
+def test_empty_finish_reasons_all_along_end_nothing_before_the_end_marker() -> None:
+    stream = (chunk({"content": "a"}, finish=""), chunk({"content": "b"}, finish=""))
+    chunks, decoder = run(*stream, DONE)
+    assert (text_of(chunks), finishes(chunks), decoder.failure) == ("ab", ["stop"], None)
+    chunks, decoder = run(*stream)
+    assert (text_of(chunks), finishes(chunks)) == ("ab", [])
+    assert isinstance(decoder.failure, StreamInterrupted)
+
+
+@pytest.mark.parametrize("end", [(DONE,), (), (event({"error": {"message": "x", "code": 500}}),)])
+def test_text_that_might_have_been_a_tag_is_not_lost_when_the_stream_ends(end: tuple[bytes, ...]) -> None:
+    chunks, decoder = run(chunk({"content": "a <thi"}), *end, restore=Restore(think_tags=True))
+    assert text_of(chunks) == "a <thi"
+    assert decoder.failure is not None
+    chunks, decoder = run(chunk({"content": "a <thi"}), chunk({}, finish=""), DONE, restore=Restore(think_tags=True))
+    assert (text_of(chunks), finishes(chunks), decoder.failure) == ("a <thi", ["stop"], None)
+
+
+@pytest.mark.parametrize("given", ["", None])
+def test_a_stream_without_an_id_gets_one_of_its_own_everywhere(given: str | None) -> None:
+    call = {"index": 0, "function": {"name": "f", "arguments": "{}"}}
+    stream = (
+        chunk({"tool_calls": [call]}, id=given),
+        chunk({}, finish="stop", id=given),
+        event({"id": given, "choices": [], "usage": {"prompt_tokens": 1}}),
+        DONE,
+    )
+    first, decoder = run(*stream)
+    second, _ = run(*stream)
+    assert decoder.failure is None
+    assert {made.id for made in first} == {json.loads(made.wire or b"")["id"] for made in first}
+    assert first[0].id.startswith("chatcmpl-")
+    assert first[0].id != second[0].id
+    assert calls_of(first)[0][0] != calls_of(second)[0][0]
+
+
+def test_an_id_that_comes_late_does_not_change_the_streams_own() -> None:
+    chunks, _ = run(chunk({"content": "a"}, id=""), chunk({}, finish="stop", id="late"), DONE)
+    assert {json.loads(made.wire or b"")["id"] for made in chunks} == {chunks[0].id}
 
 
 def test_an_event_that_the_end_cuts_off_does_not_count() -> None:
@@ -315,110 +330,6 @@ def test_a_blocked_answer_ends_with_content_filter() -> None:
     assert finishes(run(chunk({"content": "a"}), chunk(None, finish="content_filter"), DONE)[0]) == ["content_filter"]
 
 
-# -- tool calls ---------------------------------------------------------------------------------------------------------
-
-
-def tool(**call: Any) -> bytes:
-    return chunk({"tool_calls": [call]})
-
-
-def test_parallel_calls_keep_their_indices_and_arguments_apart() -> None:
-    chunks, decoder = run(
-        chunk({"role": "assistant", "content": None}),
-        tool(index=0, id="a", type="function", function={"name": "f", "arguments": ""}),
-        tool(index=1, id="b", type="function", function={"name": "g", "arguments": ""}),
-        tool(index=1, function={"arguments": '{"y"'}),
-        tool(index=0, function={"arguments": '{"x"'}),
-        tool(index=1, function={"arguments": ":2}"}),
-        tool(index=0, function={"arguments": ":1}"}),
-        chunk({}, finish="tool_calls"),
-        DONE,
-    )
-    assert decoder.failure is None
-    assert calls_of(chunks) == {0: ["a", "f", '{"x":1}'], 1: ["b", "g", '{"y":2}']}
-
-
-def test_id_and_name_go_out_once_though_a_server_repeats_them() -> None:
-    pieces = [
-        tool(index=0, id="a", type="function", function={"name": "f", "arguments": part})
-        for part in ('{"x"', ":1", "}")
-    ]
-    assert calls_of(run(*pieces)[0]) == {0: ["a", "f", '{"x":1}']}
-
-
-def test_whole_calls_that_all_have_index_0_are_told_apart() -> None:
-    chunks, _ = run(
-        tool(index=0, id="a", type="function", function={"name": "f", "arguments": '{"x":1}'}),
-        tool(index=0, id="b", type="function", function={"name": "f", "arguments": '{"x":2}'}),
-        chunk({}, finish="stop"),
-    )
-    assert calls_of(chunks) == {0: ["a", "f", '{"x":1}'], 1: ["b", "f", '{"x":2}']}
-    assert finishes(chunks) == ["tool_calls"]
-    assert json.loads(chunks[1].wire or b"")["choices"][0]["delta"]["tool_calls"][0]["index"] == 1
-
-
-def test_calls_without_index_or_id_are_told_apart_and_get_both() -> None:
-    stream = [
-        tool(id="", function={"name": "f", "arguments": '{"x":1}'}),
-        tool(id="", function={"name": "f", "arguments": '{"x":2}'}),
-        chunk({"tool_calls": [{"function": {"name": "g", "arguments": {"z": 3}}}]}),
-        chunk({}, finish="stop"),
-    ]
-    chunks, _ = run(*stream)
-    calls = calls_of(chunks)
-    assert [call[1:] for call in calls.values()] == [["f", '{"x":1}'], ["f", '{"x":2}'], ["g", '{"z":3}']]
-    assert len({call[0] for call in calls.values()}) == 3
-    assert all(call[0].startswith("call_") for call in calls.values())
-    wire = json.loads(chunks[2].wire or b"")["choices"][0]["delta"]["tool_calls"][0]
-    assert wire == {
-        "index": 2,
-        "id": calls[2][0],
-        "type": "function",
-        "function": {"name": "g", "arguments": '{"z":3}'},
-    }
-    assert calls_of(run(*stream)[0]) == calls
-
-
-def test_fragments_without_an_index_follow_their_id_or_the_last_call() -> None:
-    chunks, _ = run(
-        tool(id="a", type="function", function={"name": "f", "arguments": ""}),
-        tool(function={"arguments": '{"x"'}),
-        tool(id="a", function={"arguments": ":1}"}),
-    )
-    assert calls_of(chunks) == {0: ["a", "f", '{"x":1}']}
-
-
-def test_custom_calls_stream_their_input() -> None:
-    chunks, _ = run(
-        tool(index=0, id="a", type="custom", custom={"name": "g", "input": ""}), tool(index=0, custom={"input": "text"})
-    )
-    heads = [call for made in chunks for call in made.choices[0].delta.tool_calls or ()]
-    assert [(head.type, head.custom) for head in heads] == [
-        ("custom", {"name": "g", "input": ""}),
-        (None, {"input": "text"}),
-    ]
-
-
-def test_the_callers_tool_names_come_back() -> None:
-    chunks, _ = run(
-        tool(index=0, id="a", type="function", function={"name": "mcp_read_1", "arguments": ""}),
-        tool(index=0, function={"arguments": "{}"}),
-        restore=Restore(tool_names={"mcp_read_1": "mcp/read"}),
-    )
-    assert calls_of(chunks) == {0: ["a", "mcp/read", "{}"]}
-    assert b"mcp/read" in (chunks[0].wire or b"")
-
-
-def test_the_deprecated_function_call_counts_as_a_call() -> None:
-    chunks, _ = run(
-        chunk({"function_call": {"name": "f", "arguments": ""}}),
-        chunk({"function_call": {"arguments": "{}"}}),
-        chunk({}, finish="function_call"),
-    )
-    assert calls_of(chunks) == {0: ["", "f", "{}"]}
-    assert finishes(chunks) == ["tool_calls"]
-
-
 # -- content ------------------------------------------------------------------------------------------------------------
 
 
@@ -432,6 +343,23 @@ def test_reasoning_streams_under_either_name(field: str) -> None:
 def test_reasoning_and_text_in_one_chunk_are_both_kept() -> None:
     delta = run(chunk({"reasoning": "why", "content": "a"}))[0][0].choices[0].delta
     assert (delta.reasoning_content, delta.content) == ("why", "a")
+
+
+def test_reasoning_details_beside_text_are_kept() -> None:
+    details = [{"type": "reasoning.text", "text": "hm"}]
+    chunks, _ = run(chunk({"content": "a", "reasoning_details": details}), chunk({}, finish="stop"), DONE)
+    assert (text_of(chunks), chunks[0].choices[0].delta.reasoning_content) == ("a", "hm")
+
+
+def test_audio_and_the_deprecated_call_beside_text_are_kept() -> None:
+    chunks, _ = run(
+        chunk({"content": "a", "audio": {"id": "x"}}),
+        chunk({"content": "b", "function_call": {"name": "f", "arguments": "{}"}}),
+        chunk({}, finish="function_call"),
+        DONE,
+    )
+    assert chunks[0].choices[0].delta.audio == {"id": "x"}
+    assert calls_of(chunks) == {0: ["", "f", "{}"]}
 
 
 def test_refusals_audio_and_parts_are_content() -> None:

@@ -42,6 +42,7 @@ from caxton_llm.wire.conversation import check_conversation
 from caxton_llm.wire.data_url import parse_data_url
 from caxton_llm.wire.legacy_functions import modernized
 from caxton_llm.wire.parameters import ParameterNotes
+from caxton_llm.wire.written import written
 
 __all__ = ["CONTEXT_WINDOW", "BuiltinAnswer", "answer", "scripted_error", "text_pieces"]
 
@@ -108,7 +109,7 @@ def answer(request: ChatRequest, settings: ProviderSettings, step: BuiltinStep) 
     if prompt_tokens > window:
         raise ContextWindowExceeded(f"the prompt has {prompt_tokens} tokens, the window {window}", param="messages")
     asked = replace(request, stream=None, stream_options=None, source=None)
-    identity = blake2b(_encoder.encode(asked), digest_size=8).hexdigest()
+    identity = blake2b(written(asked, _encoder), digest_size=8).hexdigest()
     calls = _calls(request, step, identity)
     reasoning = _reasoning(request, settings, step)
     reasoning, left = _limited(reasoning, _limit(request, settings))
@@ -180,13 +181,13 @@ def _checked(request: ChatRequest, settings: ProviderSettings) -> ParameterNotes
 
 def _calls(request: ChatRequest, step: BuiltinStep, identity: str) -> list[ToolCall]:
     if step.tool is not None:
-        wanted = [(step.tool, _encoder.encode(step.arguments).decode())]
+        wanted = [(step.tool, written(step.arguments, _encoder).decode())]
     elif step.text is not None:
         wanted = []
     else:
         text = _last_user_text(request.messages)
         wanted = [
-            (tool.name, _encoder.encode(_arguments(tool, text)).decode()) for tool in _chosen_tools(request, text)
+            (tool.name, written(_arguments(tool, text), _encoder).decode()) for tool in _chosen_tools(request, text)
         ]
     return [
         ToolCall(id=f"call_{identity}{index}", function=FunctionCall(name, arguments))
@@ -266,8 +267,8 @@ def _structured(wanted: ResponseFormat, request: ChatRequest) -> str:
         schema = wanted.json_schema.schema if wanted.json_schema is not None else None
         if schema is None:
             raise InvalidRequest("the schema is missing", param="response_format.json_schema.schema")
-        return _encoder.encode(instance(schema, text)).decode()
-    return _encoder.encode({"messages": len(request.messages), "you_said": text[:_QUOTED_LIMIT]}).decode()
+        return written(instance(schema, text), _encoder).decode()
+    return written({"messages": len(request.messages), "you_said": text[:_QUOTED_LIMIT]}, _encoder).decode()
 
 
 def _fresh_results(messages: list[Message]) -> Iterator[tuple[str, str]]:
@@ -372,7 +373,7 @@ def _stopped(text: str, stop: str | list[str] | None) -> tuple[str, str | None]:
 def _prompt_tokens(request: ChatRequest) -> int:
     tokens = sum(_message_tokens(message) for message in request.messages)
     for tool in request.tools or ():
-        tokens += _words(_encoder.encode(tool).decode().replace(",", ", "))
+        tokens += _words(written(tool, _encoder).decode().replace(",", ", "))
     return tokens
 
 

@@ -95,10 +95,10 @@ class _Maker:
         if isinstance(schema.get("$ref"), str):
             return self._referred(schema["$ref"])
         for key in ("anyOf", "oneOf"):
-            options = [option for option in schema.get(key) or () if isinstance(option, dict)]
+            options = _schemas(schema.get(key))
             if options:
                 return next((option for option in options if option.get("type") != "null"), options[0])
-        parts = [part for part in schema.get("allOf") or () if isinstance(part, dict)]
+        parts = _schemas(schema.get("allOf"))
         if not parts:
             return None
         merged = parts[0]
@@ -205,6 +205,10 @@ class _Limits(Struct, kw_only=True):
         return self.least <= number <= self.most and self.above < number < self.below
 
 
+def _schemas(value: Json) -> list[dict[str, Json]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
 def _limits(schema: dict[str, Json]) -> _Limits:
     above = _real(schema.get("exclusiveMinimum"), -math.inf)
     below = _real(schema.get("exclusiveMaximum"), math.inf)
@@ -218,7 +222,12 @@ def _limits(schema: dict[str, Json]) -> _Limits:
 
 
 def _real(value: Json, otherwise: float) -> float:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else otherwise
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return otherwise
+    try:
+        return float(value)
+    except OverflowError:  # hundreds of digits
+        return otherwise
 
 
 def _whole(value: Json, otherwise: int) -> int:

@@ -1,13 +1,14 @@
 """`functions` and `function_call`, the deprecated ancestors of `tools` and `tool_calls`: the same request in today's form.
 
-A call had no id then; it gets one from its place in the conversation, and the function's result is given the same.
+A call had no id then; it gets one from its place in the conversation, and the function's result is given the same. There
+was one call at a time, so one is all that is asked for.
 """
 
 from msgspec.structs import replace
 
 from caxton_llm.types import ChatRequest, FunctionCall, Json, Message, Tool, ToolCall
 
-__all__ = ["modernized"]
+__all__ = ["has_room_for_one_call", "modernized"]
 
 
 def modernized(request: ChatRequest) -> ChatRequest:
@@ -23,7 +24,18 @@ def modernized(request: ChatRequest) -> ChatRequest:
         tool_choice=request.tool_choice if request.function_call is None else _tool_choice(request.function_call),
         functions=None,
         function_call=None,
+        parallel_tool_calls=False
+        if request.functions and request.parallel_tool_calls is None
+        else request.parallel_tool_calls,
     )
+
+
+def has_room_for_one_call(request: ChatRequest) -> bool:
+    """Whether one call at a time is not what the caller asks for but what comes with the deprecated form."""
+    source = request.source
+    if source is None:
+        return bool(request.functions) and request.parallel_tool_calls is None
+    return "functions" in source.fields and "parallel_tool_calls" not in source.fields
 
 
 def _uses_calls(messages: list[Message]) -> bool:

@@ -16,6 +16,7 @@ from caxton_llm.types import ChatRequest, Json
 from caxton_llm.wire.anthropic_messages.renaming import renamed_fields
 from caxton_llm.wire.anthropic_messages.settings import SAMPLING, Settings
 from caxton_llm.wire.anthropic_messages.turns import is_replayable
+from caxton_llm.wire.client_json import read_raw
 from caxton_llm.wire.parameters import ParameterNotes
 
 __all__ = ["forwarded_betas", "passed_fields"]
@@ -132,7 +133,7 @@ def _put_thinking(body: dict[str, Json], request: ChatRequest, settings: Setting
         else:
             body["thinking"] = plan.thinking
     said = body.get("output_config")
-    config = msgspec.json.decode(said) if isinstance(said, Raw) else None
+    config = read_raw(said, "output_config") if isinstance(said, Raw) else None
     config = config if isinstance(config, dict) else {}
     if plan.effort == config.get("effort"):
         return
@@ -150,7 +151,8 @@ def _has_foreign_thinking(blocks: list[Json] | None) -> bool:
 
 
 def _without_foreign_thinking(raw: Raw) -> Raw:
-    messages = msgspec.json.decode(raw)
+    # The path is the client's own, which an error's `param` is not yet.
+    messages = read_raw(raw, "messages", param="messages")
     for message in messages:
         if isinstance(message.get("content"), list):
             message["content"] = [block for block in message["content"] if not _is_foreign(block)]

@@ -8,8 +8,8 @@ nobody knows): beyond about 21000 tokens an answer that is not streamed may take
 connections are given up.
 """
 
-import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from caxton_llm.errors import InvalidRequest
 from caxton_llm.protocols import EncodedChat, EncodeOptions, Restore
@@ -22,12 +22,12 @@ from caxton_llm.wire.anthropic_messages.settings import ForcedTool, Settings, pl
 from caxton_llm.wire.anthropic_messages.tools import forces_a_tool, names_on_wire, plan_tools
 from caxton_llm.wire.anthropic_messages.turns import Conversation, encode_conversation, ending_of
 from caxton_llm.wire.conversation import check_conversation
-from caxton_llm.wire.legacy_functions import modernized
+from caxton_llm.wire.legacy_functions import has_room_for_one_call, modernized
 from caxton_llm.wire.parameters import ParameterNotes
+from caxton_llm.wire.written import written
 
 __all__ = ["encode_chat", "encode_count"]
 
-_encode = msgspec.json.Encoder().encode
 
 _NO_SUCH_PARAMETER = "Anthropic has no such parameter"
 _TUNING_ONLY = ("seed", "logit_bias", "prompt_cache_key", "verbosity")
@@ -81,7 +81,7 @@ def encode_chat(request: ChatRequest, options: EncodeOptions, *, stream: bool) -
     if stream or "stream" in body.fields:
         body.fields["stream"] = stream
     return EncodedChat(
-        body=_bytes_of(body.fields), headers=_headers(body.betas), report=notes.report(), restore=body.restore
+        body=written(body.fields), headers=_headers(body.betas), report=notes.report(), restore=body.restore
     )
 
 
@@ -90,16 +90,7 @@ def encode_count(request: ChatRequest, options: EncodeOptions) -> EncodedChat:
     notes = ParameterNotes()
     body = _body_of(request, options, notes)
     fields = {name: value for name, value in body.fields.items() if name in _COUNTED_FIELDS}
-    return EncodedChat(
-        body=_bytes_of(fields), headers=_headers(body.betas), report=notes.report(), restore=body.restore
-    )
-
-
-def _bytes_of(fields: dict[str, Json]) -> bytes:
-    try:
-        return _encode(fields)
-    except UnicodeEncodeError:
-        raise InvalidRequest("the request has text that is not Unicode (half of a surrogate pair)") from None
+    return EncodedChat(body=written(fields), headers=_headers(body.betas), report=notes.report(), restore=body.restore)
 
 
 def _headers(betas: list[str]) -> tuple[tuple[str, str], ...]:
@@ -112,7 +103,10 @@ def _body_of(request: ChatRequest, options: EncodeOptions, notes: ParameterNotes
     source = request.source
     refused = refused_names(options)
     own = source is not None and source.dialect == DIALECT
+    unasked = has_room_for_one_call(request)
     request = without_refused(request if own else modernized(request), options, notes)
+    if unasked and not request.tools:
+        request = replace(request, parallel_tool_calls=None)
     if source is None or not own:
         return _translated(request, options, notes)
     ending = ending_of(request.messages)

@@ -25,10 +25,13 @@ from caxton_llm.wire.anthropic_messages.renaming import renamed_answer
 from caxton_llm.wire.error_body import describe_html
 from caxton_llm.wire.failures import classify_error_value
 from caxton_llm.wire.finish import unknown_reasons
+from caxton_llm.wire.half_characters import HALVED, without_halves
+from caxton_llm.wire.lenient import read_patiently
 from caxton_llm.wire.unreadable import UNREADABLE
 
 __all__ = [
     "ANSWERED_TWICE",
+    "BESIDE_CONTENT",
     "DIALECT",
     "TEXT_BESIDE_ANSWER",
     "Block",
@@ -53,6 +56,8 @@ DIALECT = "anthropic_messages"
 
 TEXT_BESIDE_ANSWER = "the model wrote text beside the answer that response_format asks for; it was left out"
 ANSWERED_TWICE = "the model gave the answer that response_format asks for more than once; the first one is kept"
+BESIDE_CONTENT = frozenset({"id", "model", "stop_details", "stop_sequence", "usage"})
+"""Fields whose value may be anything: an answer is read without one that is not as promised."""
 
 
 class TextBlock(Struct, tag="text", tag_field="type"):
@@ -258,12 +263,11 @@ def verbatim(raw: Raw) -> dict[str, Json]:
 
 def decode_chat(body: bytes, restore: Restore) -> ChatResponse:
     """Raises the error that a 200 may carry, and `MalformedResponse` for anything but a message."""
+    warnings: list[str] = []
     try:
         answer = _answer_decoder.decode(body)
-    except msgspec.ValidationError as error:
-        raise MalformedResponse(f"the answer is not a message of the Messages API: {error}") from None
     except UNREADABLE:
-        raise MalformedResponse(f"the provider sent {describe_html(body) or 'no JSON'}; check base_url") from None
+        answer, body = _read_again(body, warnings)
     if answer.error:
         raise classify_error_value(msgspec.json.decode(body), status=200)
     if answer.content is None:
@@ -281,10 +285,24 @@ def decode_chat(body: bytes, restore: Restore) -> ChatResponse:
         choices=[choice],
         usage=usage_of(answer.usage),
         service_tier=answer.usage.service_tier if answer.usage else None,
-        warnings=warnings_of(answer.stop_reason) + _warnings_about(content),
+        warnings=warnings + warnings_of(answer.stop_reason) + _warnings_about(content),
         dialect=DIALECT,
         wire=None if restore.unwrap_tool else body,
     )
+
+
+def _read_again(body: bytes, warnings: list[str]) -> tuple[_Answer, bytes]:
+    """The answer and its body, read with patience."""
+    whole = without_halves(body)
+    if whole is not None:
+        warnings.append(HALVED)
+        body = whole
+    try:
+        return read_patiently(body, _Answer, BESIDE_CONTENT)
+    except msgspec.ValidationError as error:
+        raise MalformedResponse(f"the answer is not a message of the Messages API: {error}") from None
+    except UNREADABLE:
+        raise MalformedResponse(f"the provider sent {describe_html(body) or 'no JSON'}; check base_url") from None
 
 
 class _Content(Struct):

@@ -25,6 +25,7 @@ from caxton_llm.types import (
 from caxton_llm.wire.anthropic_messages.renaming import renamed_event
 from caxton_llm.wire.anthropic_messages.response import (
     ANSWERED_TWICE,
+    BESIDE_CONTENT,
     TEXT_BESIDE_ANSWER,
     RedactedBlock,
     StopDetails,
@@ -42,6 +43,8 @@ from caxton_llm.wire.anthropic_messages.response import (
     warnings_of,
 )
 from caxton_llm.wire.failures import classify_error_value
+from caxton_llm.wire.half_characters import HALVED, without_halves
+from caxton_llm.wire.lenient import read_patiently
 from caxton_llm.wire.sse import SseDecoder
 from caxton_llm.wire.unreadable import UNREADABLE
 
@@ -149,6 +152,7 @@ class AnthropicStreamDecoder:
         self._restore = restore
         self._keep_bytes = restore.unwrap_tool is None
         self._sse = SseDecoder()
+        self._skipped = False
         self._id = ""
         self._model = ""
         self._calls = 0
@@ -183,7 +187,8 @@ class AnthropicStreamDecoder:
             chunk.id = self._id
             chunk.model = self._model
             if keep_bytes:
-                chunk.wire = renamed_event(payload, names) if names else payload
+                wire = payload if chunk.wire is None else chunk.wire
+                chunk.wire = renamed_event(wire, names) if names else wire
             chunks.append(chunk)
             if self.done:
                 break
@@ -197,22 +202,40 @@ class AnthropicStreamDecoder:
 
     def _chunk_of(self, name: str | None, payload: bytes) -> ChatChunk | None:
         """The chunk of one event, `None` when there is nothing to hand on."""
+        understood: bytes | None = None
         try:
             event = _event_decoder.decode(payload)
-        except msgspec.ValidationError as error:
-            if _is_unknown(payload):
-                return ChatChunk(event=name)
-            raise MalformedResponse(f"an event of the stream is not as the provider's API promises: {error}") from None
         except UNREADABLE:
-            self._skip()
-            return None
+            again = self._read_again(payload)
+            if again is None:
+                return None
+            event, understood = again
+            payload = understood
         if event.error:
             raise classify_error_value(msgspec.json.decode(payload))
         kind = event.type or name or ""
         handler = _HANDLERS.get(kind)
         chunk = handler(self, event) if handler is not None else ChatChunk()
         chunk.event = name or kind
+        chunk.wire = understood if self._keep_bytes else None
         return chunk
+
+    def _read_again(self, payload: bytes) -> tuple[_Event, bytes] | None:
+        """The event and its payload, read with patience; `None` when it is no JSON."""
+        whole = without_halves(payload)
+        if whole is not None:
+            if HALVED not in self.warnings:
+                self.warnings.append(HALVED)
+            payload = whole
+        try:
+            if _is_unknown(payload):
+                return _Event(), payload
+            return read_patiently(payload, _Event, BESIDE_CONTENT)
+        except msgspec.ValidationError as error:
+            raise MalformedResponse(f"an event of the stream is not as the provider's API promises: {error}") from None
+        except UNREADABLE:
+            self._skip()
+            return None
 
     def _skip(self) -> None:
         if not self._id or self._skipped or self._tools:

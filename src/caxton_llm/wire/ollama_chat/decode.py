@@ -31,6 +31,8 @@ from caxton_llm.types import (
 from caxton_llm.wire.error_body import describe_html
 from caxton_llm.wire.failures import classify_error_value
 from caxton_llm.wire.finish import unknown_reasons
+from caxton_llm.wire.half_characters import HALVED, without_halves
+from caxton_llm.wire.lenient import read_patiently
 from caxton_llm.wire.ndjson import NdjsonDecoder
 from caxton_llm.wire.ollama_chat.encode import OllamaRestore
 from caxton_llm.wire.think_tags import ThinkSplitter
@@ -40,6 +42,7 @@ __all__ = ["OllamaStreamDecoder", "decode_chat"]
 
 
 _DONE_REASONS = frozenset({"stop", "length", "load", "unload"})
+_BESIDE_CONTENT = frozenset({"created_at", "done_reason", "eval_count", "id", "logprobs", "model", "prompt_eval_count"})
 _NEARLY_FULL_TOKENS = 8
 _LEAST_BYTES_PER_TOKEN = 3
 _MOST_BYTES_PER_TOKEN = 6
@@ -81,7 +84,8 @@ _text_decoder = msgspec.json.Decoder(str)
 
 def decode_chat(body: bytes, restore: Restore) -> ChatResponse:
     """Raises the error that a 200 may carry, or `MalformedResponse`."""
-    answer = _read(body)
+    warnings: list[str] = []
+    answer = _read(body, warnings)
     if answer is None:
         kind = describe_html(body) or "no JSON object of Ollama's API"
         raise MalformedResponse(f"the provider sent {kind}; check base_url")
@@ -122,7 +126,7 @@ def decode_chat(body: bytes, restore: Restore) -> ChatResponse:
         created=_epoch_s(answer.created_at),
         choices=[choice],
         usage=usage,
-        warnings=truncation_warnings(usage, restore) + unknown_reasons(answer.done_reason, _DONE_REASONS),
+        warnings=warnings + truncation_warnings(usage, restore) + unknown_reasons(answer.done_reason, _DONE_REASONS),
         dialect="ollama_chat",
         wire=body,
     )
@@ -166,7 +170,7 @@ class OllamaStreamDecoder:
         rest = self._lines.take_rest()
         try:
             # The last line may lack its newline; the beginning of a line is no line.
-            if rest and (not rest.startswith(b"{") or _read(rest) is not None):
+            if rest and (not rest.startswith(b"{") or _read(rest, []) is not None):
                 self._line(rest, chunks)
             if not self.done:
                 raise StreamInterrupted("the stream ended without the line that says done: true")
@@ -175,7 +179,7 @@ class OllamaStreamDecoder:
         return chunks
 
     def _line(self, line: bytes, chunks: list[ChatChunk]) -> None:
-        answer = _read(line)
+        answer = _read(line, self.warnings)
         if answer is None or not (answer.error or answer.message or answer.done):
             self._skip()
         elif answer.error:
@@ -188,7 +192,7 @@ class OllamaStreamDecoder:
         if not self._id or self._skipped:
             raise MalformedResponse("a line of the stream is not the JSON object that Ollama promises")
         self._skipped = True
-        self.warnings = ["a line of the stream could not be read and was left out: text may be missing"]
+        self.warnings.append("a line of the stream could not be read and was left out: text may be missing")
 
     def _take(self, answer: _Answer, line: bytes, chunks: list[ChatChunk]) -> None:
         first = not self._id
@@ -273,9 +277,19 @@ def truncation_warnings(usage: Usage | None, restore: Restore) -> list[str]:
     return [f"the prompt was probably truncated: context window {window}, evaluated {prompt}; raise context_window"]
 
 
-def _read(data: bytes) -> _Answer | None:
+def _read(data: bytes, warnings: list[str]) -> _Answer | None:
     try:
         return _decoder.decode(data)
+    except UNREADABLE:
+        return _read_again(data, warnings)
+
+
+def _read_again(data: bytes, warnings: list[str]) -> _Answer | None:
+    whole = without_halves(data)
+    if whole is not None and HALVED not in warnings:
+        warnings.append(HALVED)
+    try:
+        return read_patiently(whole or data, _Answer, _BESIDE_CONTENT)[0]
     except UNREADABLE:
         return None
 

@@ -5,7 +5,6 @@ default depends on its memory and a prompt that does not fit is cut without a wo
 tool) is refused, what only tunes (`user`, `logit_bias`) is dropped and reported.
 """
 
-import msgspec
 from msgspec import Raw
 
 from caxton_llm.errors import InvalidRequest, UnsupportedFeature
@@ -15,9 +14,10 @@ from caxton_llm.types import ChatRequest, Json, ResponseFormat
 from caxton_llm.wire.accepted import without_refused
 from caxton_llm.wire.conversation import check_conversation
 from caxton_llm.wire.foreign import note_anthropics_own
-from caxton_llm.wire.legacy_functions import modernized
+from caxton_llm.wire.legacy_functions import has_room_for_one_call, modernized
 from caxton_llm.wire.ollama_chat.messages import Conversation, encode_messages, encode_tools, has_signed_thinking
 from caxton_llm.wire.parameters import ParameterNotes
+from caxton_llm.wire.written import written
 
 __all__ = ["OllamaRestore", "encode_chat"]
 
@@ -65,8 +65,6 @@ _BYTES_PER_TOKEN = 3
 _TOKENS_PER_IMAGE = 1024
 _TOKENS_OF_ANSWER = 2048
 
-_encoder = msgspec.json.Encoder()
-
 
 class OllamaRestore(Restore, kw_only=True):
     """What decoding must know besides; with the window and the text it tells whether the server has cut the prompt."""
@@ -80,6 +78,7 @@ class OllamaRestore(Restore, kw_only=True):
 def encode_chat(request: ChatRequest, options: EncodeOptions, *, stream: bool) -> EncodedChat:
     """Raises `InvalidRequest` or `UnsupportedFeature` with the path of the field."""
     notes = ParameterNotes(options.strict)
+    unasked = has_room_for_one_call(request)
     request = without_refused(modernized(request), options, notes)
     check_conversation(request.messages)
     _refuse_what_changes_meaning(request)
@@ -102,9 +101,9 @@ def encode_chat(request: ChatRequest, options: EncodeOptions, *, stream: bool) -
         runner["num_ctx"] = _window_for(conversation, runner.get("num_predict"), options.model.context_window)
     window = runner["num_ctx"]
     body["options"] = runner
-    _report_dropped(request, notes)
+    _report_dropped(request, notes, unasked=unasked)
     return EncodedChat(
-        body=_encoder.encode(body),
+        body=written(body),
         report=notes.report(),
         restore=OllamaRestore(
             context_window=window if isinstance(window, int) else None,
@@ -154,7 +153,7 @@ def _add_tools(
         return
     if model.capabilities.tools is False:
         raise UnsupportedFeature("this model does not call tools", param="tools")
-    tools = _encoder.encode(encode_tools(request.tools))
+    tools = written(encode_tools(request.tools))
     conversation.text_bytes += len(tools)
     body["tools"] = Raw(tools)
 
@@ -268,12 +267,14 @@ def _window_for(conversation: Conversation, answer: Json, limit: int | None) -> 
     return window if limit is None else min(window, limit)
 
 
-def _report_dropped(request: ChatRequest, notes: ParameterNotes) -> None:
+def _report_dropped(request: ChatRequest, notes: ParameterNotes, *, unasked: bool) -> None:
+    """`unasked`: that there is one call at a time is not the caller's word."""
     for name in _TUNING_ONLY:
         if getattr(request, name) is not None:
             notes.drop(name, _NO_SUCH_PARAMETER)
     if request.parallel_tool_calls is False and request.tools:
-        notes.drop("parallel_tool_calls", "Ollama cannot limit the model to one call")
+        note = notes.strip if unasked else notes.drop
+        note("parallel_tool_calls", "Ollama cannot limit the model to one call")
     for index, message in enumerate(request.messages):
         if message.name is not None and message.role != "tool":
             notes.strip(f"messages[{index}].name", "Ollama's messages have no name")

@@ -2,7 +2,7 @@
 
 A call is known by its index, else by its id, else by its place. Servers that send every whole call under index 0 are
 recognised by another id or name under an index that is taken. Each call's id, type and name go out once, with its first
-fragment.
+fragment; a call whose name comes late waits for it.
 """
 
 import msgspec
@@ -16,14 +16,16 @@ _NO_FUNCTION = WireFunction()
 
 
 class _Call:
-    __slots__ = ("arguments", "id", "index", "name")
+    __slots__ = ("arguments", "id", "index", "name", "waits")
 
-    def __init__(self, index: int, call_id: str, name: str) -> None:
+    def __init__(self, index: int, call_id: str, name: str, *, waits: bool) -> None:
         self.index = index
         self.id = call_id
         self.name = name
-        self.arguments: list[str] | None = None if call_id else []
-        """Kept only for a call without an id of its own, to see where it ends and the next begins."""
+        self.waits = waits
+        """Nothing of it has gone out, because its name has not come."""
+        self.arguments: list[str] | None = [] if waits or not call_id else None
+        """Kept only while a call waits, and for one without an id of its own, to see where it ends and the next begins."""
 
 
 class CallFragments:
@@ -42,7 +44,13 @@ class CallFragments:
         self.mended = False
         if len(fragments) == 1 and (delta := self._plain_delta(fragments[0])) is not None:
             return [delta]
-        return [self._delta(fragment, place, answer_id) for place, fragment in enumerate(fragments)]
+        deltas = [self._delta(fragment, place, answer_id) for place, fragment in enumerate(fragments)]
+        return [delta for delta in deltas if delta is not None]
+
+    @property
+    def unnamed(self) -> bool:
+        """Whether a call still waits for its name."""
+        return any(call.waits for call in self._calls)
 
     def _plain_delta(self, fragment: WireCall) -> ToolCallDelta | None:
         """What nearly every fragment is: more arguments of a call that is known by its index."""
@@ -54,42 +62,62 @@ class CallFragments:
             return None
         return ToolCallDelta(index=call.index, function=FunctionCallDelta(None, function.arguments))
 
-    def _delta(self, fragment: WireCall, place: int, answer_id: str) -> ToolCallDelta:
+    def _delta(self, fragment: WireCall, place: int, answer_id: str) -> ToolCallDelta | None:
         function = fragment.function or _NO_FUNCTION
         arguments = function.arguments
         if arguments.__class__ is not str:
             self.mended |= arguments is not None
             arguments = arguments_text(arguments)
         call = self._find(fragment, function.name, place)
-        if call is not None:
+        if call is None:
+            call = self._begin(fragment, function.name or "", place)
             if call.arguments is not None:
                 call.arguments.append(arguments)
-            self.mended |= fragment.index != call.index
-            return ToolCallDelta(
-                index=call.index,
-                function=FunctionCallDelta(None, arguments) if fragment.function else None,
-                custom=fragment.custom,
-            )
-        return self._head(fragment, function.name or "", arguments, place, answer_id)
-
-    def _head(self, fragment: WireCall, name: str, arguments: str, place: int, answer_id: str) -> ToolCallDelta:
-        index = len(self._calls)
-        call = _Call(index, fragment.id or "", name)
+            self.mended |= call.waits or not fragment.id or fragment.index != call.index or not fragment.type
+            return None if call.waits else self._head(call, fragment, arguments, answer_id)
         if call.arguments is not None:
             call.arguments.append(arguments)
+        if call.waits:
+            return self._late_head(call, fragment, function.name, answer_id)
+        self.mended |= fragment.index != call.index
+        return ToolCallDelta(
+            index=call.index,
+            function=FunctionCallDelta(None, arguments) if fragment.function else None,
+            custom=fragment.custom,
+        )
+
+    def _begin(self, fragment: WireCall, name: str, place: int) -> _Call:
+        custom = fragment.function is None and fragment.custom is not None
+        call = _Call(len(self._calls), fragment.id or "", name, waits=not name and not custom)
         self._calls.append(call)
         keys = [key for key in (fragment.index, fragment.id or None) if key is not None]
         for key in keys or [-1 - place]:
             self._by_key[key] = call
-        self.mended |= not fragment.id or fragment.index != index or not fragment.type
+        return call
+
+    def _head(self, call: _Call, fragment: WireCall, arguments: str, answer_id: str) -> ToolCallDelta:
         custom = fragment.function is None and fragment.custom is not None
         return ToolCallDelta(
-            index=index,
-            id=fragment.id or synthetic_call_id(answer_id, self._choice, index, name),
+            index=call.index,
+            id=call.id or synthetic_call_id(answer_id, self._choice, call.index, call.name),
             type=fragment.type or ("custom" if custom else "function"),
-            function=None if custom else FunctionCallDelta(name, arguments),
+            function=None if custom else FunctionCallDelta(call.name, arguments),
             custom=fragment.custom,
         )
+
+    def _late_head(self, call: _Call, fragment: WireCall, name: str | None, answer_id: str) -> ToolCallDelta | None:
+        """The head of a call that waited, with all of its arguments so far; `None` while it has to wait on."""
+        self.mended = True
+        if fragment.id and not call.id:
+            call.id = fragment.id
+            self._by_key[fragment.id] = call
+        custom = fragment.function is None and fragment.custom is not None
+        if not name and not custom:
+            return None
+        call.name, call.waits = name or "", False
+        arguments = "".join(call.arguments or ())
+        call.arguments = None if call.id else [arguments]
+        return self._head(call, fragment, arguments, answer_id)
 
     def _find(self, fragment: WireCall, name: str | None, place: int) -> _Call | None:
         """The call that this fragment continues; `None` when it begins one."""
@@ -106,6 +134,8 @@ def _is_another(call: _Call, call_id: str | None, name: str) -> bool:
     """Whether a fragment with a name begins another call under the key of `call`, rather than repeating its head."""
     if call_id and call.id:
         return call_id != call.id
+    if call.waits:
+        return False
     if name != call.name:
         return True
     return call.arguments is not None and _is_whole("".join(call.arguments))

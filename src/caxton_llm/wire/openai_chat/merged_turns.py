@@ -7,10 +7,10 @@ name would say something else when joined, so it stays as it is.
 from collections.abc import Iterable
 from itertools import pairwise
 
-import msgspec
 from msgspec import Raw
 
 from caxton_llm.types import Json, Message
+from caxton_llm.wire.client_json import read_raw
 from caxton_llm.wire.parameters import ParameterNotes
 
 __all__ = ["merged_turns"]
@@ -29,9 +29,12 @@ def merged_turns(wire: Raw | list[Json], messages: list[Message], notes: Paramet
     if isinstance(wire, Raw):
         if not any(first.role == second.role for first, second in pairwise(messages)):
             return wire
-        before: list[Json] = msgspec.json.decode(wire)
+        before: list[Json] = read_raw(wire, "messages")
     else:
-        before = [msgspec.json.decode(message) if isinstance(message, Raw) else message for message in wire]
+        before = [
+            read_raw(message, f"messages[{index}]") if isinstance(message, Raw) else message
+            for index, message in enumerate(wire)
+        ]
     after = list(_joined(before))
     if len(after) == len(before):
         return wire

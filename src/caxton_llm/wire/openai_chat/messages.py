@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from caxton_llm.errors import InvalidRequest
 from caxton_llm.protocols import Quirks
 from caxton_llm.types import ChatRequest, ContentPart, FunctionCall, Json, Message, Tool, ToolCall
+from caxton_llm.wire.client_json import read_raw
 from caxton_llm.wire.parameters import ParameterNotes
 from caxton_llm.wire.strict_schema import is_strict_schema
 
@@ -59,7 +60,8 @@ def _names(function: str | None, custom: Json) -> Iterator[str]:
 def _chosen(choice: dict[str, Json]) -> Iterator[dict[str, Json]]:
     yield choice
     allowed = choice.get("allowed_tools")
-    for tool in (allowed.get("tools") or ()) if isinstance(allowed, dict) else ():
+    tools = allowed.get("tools") if isinstance(allowed, dict) else None
+    for tool in tools if isinstance(tools, list) else ():
         if isinstance(tool, dict):
             yield tool
 
@@ -75,7 +77,7 @@ def renamed_choice(choice: dict[str, Json], renamed: dict[str, str]) -> dict[str
 def _rename_in(holder: dict[str, Json], renamed: dict[str, str]) -> None:
     for key in ("function", "custom"):
         named = holder.get(key)
-        if isinstance(named, dict) and named.get("name") in renamed:
+        if isinstance(named, dict) and isinstance(named.get("name"), str) and named["name"] in renamed:
             named["name"] = renamed[named["name"]]
 
 
@@ -152,7 +154,7 @@ def patched_messages(raw: Raw, messages: list[Message], changes: MessageChanges)
         return raw
     patched: list[Json] = list(_RAW_LIST.decode(raw))
     for index in touched:
-        message = msgspec.json.decode(patched[index])
+        message = read_raw(patched[index], f"messages[{index}]")
         changes.apply(message, messages[index])
         patched[index] = message
     return patched
@@ -163,7 +165,7 @@ def patched_tools(raw: Raw, tools: list[Tool], renamed: dict[str, str], notes: P
     hinted = any(tool.cache_control is not None for tool in tools)
     if not renamed and not hinted:
         return raw
-    patched: list[dict[str, Json]] = msgspec.json.decode(raw)
+    patched: list[dict[str, Json]] = read_raw(raw, "tools")
     for tool in patched:
         _rename_in(tool, renamed)
         tool.pop("cache_control", None)
@@ -245,8 +247,9 @@ def _assistant(
 def _call(call: ToolCall, renamed: dict[str, str]) -> ToolCall:
     if call.function is not None and call.function.name in renamed:
         return replace(call, function=FunctionCall(renamed[call.function.name], call.function.arguments))
-    if isinstance(call.custom, dict) and call.custom.get("name") in renamed:
-        return replace(call, custom={**call.custom, "name": renamed[call.custom["name"]]})
+    name = call.custom.get("name") if isinstance(call.custom, dict) else None
+    if isinstance(name, str) and name in renamed:
+        return replace(call, custom={**call.custom, "name": renamed[name]})
     return call
 
 

@@ -6,11 +6,12 @@ reported, never an error, because the caller is not at fault.
 """
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from caxton_llm.errors import InvalidRequest
 from caxton_llm.protocols import EncodeOptions
 from caxton_llm.types import ChatRequest, Json
+from caxton_llm.wire.client_json import read_raw
 from caxton_llm.wire.parameters import ParameterNotes
 
 __all__ = ["COMMON_FIELDS", "Body", "apply_parameters", "check_capabilities"]
@@ -107,6 +108,8 @@ def apply_parameters(body: Body, *, stream: bool) -> None:
 def _drop_idle_tool_fields(body: Body) -> None:
     """`tools: []` and what has no meaning without tools are errors to many servers."""
     if body.request.tools:
+        if "functions" in body.fields and body.fields.pop("parallel_tool_calls", None) is not None:
+            body.notes.map("parallel_tool_calls", "left out: functions are called one at a time")
         return
     body.fields.pop("tools", None)
     if "parallel_tool_calls" in body.fields:
@@ -222,7 +225,10 @@ def _apply_stream(body: Body, *, stream: bool) -> None:
     if stream and body.options.quirks.stream_usage:
         fields["stream"] = True
         if wanted is None or not wanted.include_usage:
-            fields["stream_options"] = {**_plain(fields.get("stream_options")), "include_usage": True}
+            fields["stream_options"] = {
+                **_plain(fields.get("stream_options"), "stream_options"),
+                "include_usage": True,
+            }
         return
     if fields.pop("stream_options", None) is not None and stream:
         body.notes.drop("stream_options", "the server does not accept it (quirks.stream_usage)")
@@ -232,6 +238,6 @@ def _apply_stream(body: Body, *, stream: bool) -> None:
         fields["stream"] = False
 
 
-def _plain(value: Json) -> dict[str, Json]:
-    plain: dict[str, Json] = {} if value is None else msgspec.json.decode(msgspec.json.encode(value))
+def _plain(value: Json, path: str) -> dict[str, Json]:
+    plain: dict[str, Json] = {} if value is None else read_raw(Raw(msgspec.json.encode(value)), path)
     return plain

@@ -6,9 +6,6 @@ and what other vendors alone understand is touched. Any other request is written
 nothing optional is ever sent as null.
 """
 
-import msgspec
-
-from caxton_llm.errors import InvalidRequest
 from caxton_llm.protocols import EncodedChat, EncodeOptions, Restore
 from caxton_llm.types import ChatRequest, Json, ResponseFormat
 from caxton_llm.wire.conversation import check_conversation
@@ -28,6 +25,7 @@ from caxton_llm.wire.openai_chat.messages import (
 from caxton_llm.wire.openai_chat.parameters import Body, apply_parameters, check_capabilities
 from caxton_llm.wire.parameters import ParameterNotes
 from caxton_llm.wire.tool_names import wire_tool_names
+from caxton_llm.wire.written import written
 
 __all__ = ["encode_chat"]
 
@@ -57,8 +55,6 @@ _PLAIN_FIELDS = (
     "stream_options",
 )
 """Fields whose value is the same on the wire, in the order in which they are sent."""
-
-_ENCODER = msgspec.json.Encoder()
 
 
 def encode_chat(
@@ -95,20 +91,13 @@ def encode_chat(
         fields["messages"] = merged_turns(fields["messages"], request.messages, notes)
     apply_parameters(Body(fields, request, options, notes, foreign=source is not None and not own), stream=stream)
     return EncodedChat(
-        body=_encoded(fields),
+        body=written(fields),
         headers=tuple(source.headers.items()) if source is not None and own else (),
         report=notes.report(),
         restore=Restore(
             tool_names={wire: name for name, wire in renamed.items()}, think_tags=options.quirks.think_tags
         ),
     )
-
-
-def _encoded(fields: dict[str, Json]) -> bytes:
-    try:
-        return _ENCODER.encode(fields)
-    except (TypeError, ValueError) as error:  # values that only a library caller can have put there
-        raise InvalidRequest(f"the request holds a value that JSON cannot express: {error}") from None
 
 
 def _client_fields(

@@ -15,7 +15,10 @@ from caxton_llm.protocols import Restore
 from caxton_llm.types import ChatResponse, Choice, Json, Message, ToolCall
 from caxton_llm.wire.error_body import describe_html
 from caxton_llm.wire.failures import classify_error_value
+from caxton_llm.wire.half_characters import HALVED, without_halves
+from caxton_llm.wire.lenient import read_patiently
 from caxton_llm.wire.openai_chat.shapes import (
+    BESIDE_CONTENT,
     WireAnswer,
     WireCall,
     WireChoice,
@@ -40,16 +43,19 @@ _DECODER = msgspec.json.Decoder(WireAnswer)
 
 def decode_chat(body: bytes, restore: Restore) -> ChatResponse:
     """A 2xx answer. Raises the error that it carries, or `MalformedResponse`."""
+    warnings: list[str] = []
     if restore.tool_names or restore.think_tags:
         body = _restored(body, restore)
     try:
         answer = _DECODER.decode(body)
-    except UNREADABLE as error:
-        _raise_unreadable(body, error)
+    except UNREADABLE:
+        answer, body = _read_again(body, restore, warnings)
     if answer.error or not answer.choices:
         _raise_refusal(body, answer)
     answer_id = str(answer.id) if answer.id else f"chatcmpl-{hashlib.blake2s(body, digest_size=12).hexdigest()}"
     choices = [_choice(choice, position, answer_id) for position, choice in enumerate(answer.choices)]
+    for wire in answer.choices:
+        warnings += [each for each in finish_warnings(wire.finish_reason) if each not in warnings]
     if any(_unusable_calls(choice.message) for choice in answer.choices):
         body = _with_calls(body, choices)
     return ChatResponse(
@@ -60,12 +66,22 @@ def decode_chat(body: bytes, restore: Restore) -> ChatResponse:
         usage=common_usage(answer.usage),
         service_tier=answer.service_tier,
         system_fingerprint=answer.system_fingerprint,
-        warnings=list(
-            dict.fromkeys(each for choice in answer.choices for each in finish_warnings(choice.finish_reason))
-        ),
+        warnings=warnings,
         dialect="openai_chat",
         wire=body,
     )
+
+
+def _read_again(body: bytes, restore: Restore, warnings: list[str]) -> tuple[WireAnswer, bytes]:
+    """The answer and its body, read with patience; raises what the body means when it is no answer even so."""
+    whole = without_halves(body)
+    if whole is not None:
+        warnings.append(HALVED)
+        body = _restored(whole, restore)
+    try:
+        return read_patiently(body, WireAnswer, BESIDE_CONTENT)
+    except UNREADABLE as error:
+        _raise_unreadable(body, error)
 
 
 def _choice(choice: WireChoice, position: int, answer_id: str) -> Choice:
@@ -118,7 +134,7 @@ def _raise_refusal(body: bytes, answer: WireAnswer) -> NoReturn:
     if answer.error:
         raise classify_error_value(answer.error)
     if answer.object == "error" or answer.choices is None:
-        value = msgspec.json.decode(body)
+        value = _plain(body)
         if any(key in value for key in ("message", "detail", "errors", "code")):
             raise classify_error_value(value)
     raise MalformedResponse("the provider's answer has no choices, so it is no chat completion; check base_url")
@@ -163,7 +179,7 @@ def _is_text(arguments: Json) -> bool:
 
 def _with_calls(body: bytes, choices: list[Choice]) -> bytes:
     """The body with ids, types and texts where its tool calls lack them."""
-    answer = msgspec.json.decode(body)
+    answer = _plain(body)
     for wire, choice in zip(answer["choices"], choices, strict=True):
         for call, typed in zip(
             (wire.get("message") or {}).get("tool_calls") or (), choice.message.tool_calls or (), strict=True
@@ -172,6 +188,15 @@ def _with_calls(body: bytes, choices: list[Choice]) -> bytes:
             if typed.function is not None:
                 call["function"]["arguments"] = arguments_text(typed.function.arguments)
     return msgspec.json.encode(answer)
+
+
+def _plain(body: bytes) -> dict[str, Json]:
+    """The body with the fields that no type of ours has looked into. Raises `MalformedResponse`."""
+    try:
+        value: dict[str, Json] = msgspec.json.decode(body)
+    except UNREADABLE as error:  # a number that is out of range
+        raise MalformedResponse(f"the provider's answer cannot be read: {error}") from None
+    return value
 
 
 def _restored(body: bytes, restore: Restore) -> bytes:

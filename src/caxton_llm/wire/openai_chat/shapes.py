@@ -21,6 +21,7 @@ from caxton_llm.types import (
 from caxton_llm.wire.finish import unknown_reasons
 
 __all__ = [
+    "BESIDE_CONTENT",
     "WireAnswer",
     "WireCall",
     "WireChunk",
@@ -40,6 +41,23 @@ __all__ = [
 ]
 
 Number = int | float | None
+
+BESIDE_CONTENT = frozenset(
+    {
+        "created",
+        "id",
+        "model",
+        "object",
+        "prompt_filter_results",
+        "role",
+        "service_tier",
+        "system_fingerprint",
+        "type",
+        "usage",
+        "x_groq",
+    }
+)
+"""Fields whose value may be anything: an answer is read without one that is not as promised."""
 
 
 class WirePromptDetails(Struct):

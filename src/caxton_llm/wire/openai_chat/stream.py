@@ -5,9 +5,15 @@ chunks without `delta`, tool calls without index or id, renamed tools, reasoning
 the verdict on the prompt and no choices, is not a chunk for readers: the verdict moves into the first chunk that has one.
 
 One event inside a good stream that is not JSON is skipped with a warning; garbage from the start, amid tool calls, or twice,
-ends the stream. It is whole when every choice that began has a finish reason, or when `[DONE]` came; a stream that ends
-otherwise is interrupted.
+ends the stream. It is whole when every choice that began has a finish reason, with or without `[DONE]`; a stream that ends
+otherwise is interrupted. An empty finish reason is one (`stop`) only where nothing follows, because some servers write it
+into every event.
+
+A stream without an id gets one of its own, because clients tell answers by it, and the calls in them.
 """
+
+import random
+from collections.abc import Callable
 
 import msgspec
 
@@ -16,9 +22,12 @@ from caxton_llm.protocols import Restore
 from caxton_llm.types import ChatChunk, ChunkChoice, Delta, FinishReason, FunctionCallDelta, Json, ToolCallDelta
 from caxton_llm.wire.error_body import describe_html
 from caxton_llm.wire.failures import classify_error_value
+from caxton_llm.wire.half_characters import HALVED, without_halves
+from caxton_llm.wire.lenient import read_patiently
 from caxton_llm.wire.openai_chat.calls import CallFragments
 from caxton_llm.wire.openai_chat.response import rename_calls
 from caxton_llm.wire.openai_chat.shapes import (
+    BESIDE_CONTENT,
     WireChunk,
     WireChunkChoice,
     WireMessage,
@@ -41,25 +50,34 @@ _HEAD_LIMIT = 64 * 1024
 _END_LIMIT = 16
 
 
-class OpenAIStreamDecoder:
-    """`StreamDecoder` of the dialect `openai_chat`."""
+def _random_id() -> str:
+    return f"chatcmpl-{random.getrandbits(96):024x}"
 
-    def __init__(self, restore: Restore) -> None:
+
+class OpenAIStreamDecoder:
+    """`StreamDecoder` of the dialect `openai_chat`. `new_id` names an answer whose server does not."""
+
+    def __init__(self, restore: Restore, new_id: Callable[[], str] = _random_id) -> None:
         self.failure: LlmError | None = None
         self.finished = False
         self.done = False
         self.warnings: list[str] = []
         self._restore = restore
+        self._new_id = new_id
         self._mends = bool(restore.tool_names or restore.think_tags)
         self._sse = SseDecoder()
         self._head = b""
         self._any_event = False
+        self._skipped = False
         self._id = ""
+        self._id_is_ours = False
         self._model = ""
         self._created = 0
         self._prompt_filter: bytes | None = None
         self._started: set[int] = set()
         self._ended: set[int] = set()
+        self._blank: set[int] = set()
+        self._blank_from_the_start: set[int] = set()
         self._calls: dict[int, CallFragments] = {}
         self._splitters: dict[int, ThinkSplitter] = {}
 
@@ -68,27 +86,60 @@ class OpenAIStreamDecoder:
             return []
         if not self._any_event and len(self._head) < _HEAD_LIMIT:
             self._head += data
+        chunks: list[ChatChunk] = []
         try:
-            events = self._sse.feed(data)
+            for name, payload in self._sse.feed(data):
+                chunk = self._read(name, payload)
+                if chunk is not None:
+                    chunks.append(chunk)
+                elif self._stopped():
+                    break
         except MalformedResponse as error:
             self.failure = error
-            return []
-        chunks: list[ChatChunk] = []
-        for name, payload in events:
-            chunk = self._read(name, payload)
-            if chunk is not None:
-                chunks.append(chunk)
-            elif self._stopped():
-                break
+        except UNREADABLE as error:  # a number out of range, in a field that no type of ours has looked into
+            self.failure = MalformedResponse(f"an event of the provider's stream cannot be read: {error}")
+        if self.done or self.failure is not None:
+            chunks += self._last_words(self._blank)
+            if self.failure is None and not self.finished:
+                self.failure = StreamInterrupted("the provider's stream ended without a reason why its answer ended")
         return chunks
 
     def _stopped(self) -> bool:
         return self.done or self.failure is not None
 
     def close(self) -> list[ChatChunk]:
-        if self.failure is None and not self.done and not self.finished:
+        if self._stopped() or self.finished:
+            return []
+        chunks = self._last_words(self._blank - self._blank_from_the_start)
+        if not self.finished:
             self.failure = self._broken_off()
-        return []
+        return chunks
+
+    def _last_words(self, ended: set[int]) -> list[ChatChunk]:
+        """Text that was held back because it might have been a tag, and the finish of the choices in `ended`."""
+        chunks: list[ChatChunk] = []
+        for index in sorted(self._started - self._ended):
+            text, reasoning = self._splitters[index].close() if index in self._splitters else ("", "")
+            whole = self.failure is None and index in ended and not self._waits(index)
+            finish = self._finish(index, "") if whole else None
+            if text or reasoning or finish:
+                chunks.append(
+                    self._made(index, Delta(content=text or None, reasoning_content=reasoning or None), finish)
+                )
+        return chunks
+
+    def _made(self, index: int, delta: Delta, finish: FinishReason | None) -> ChatChunk:
+        """A chunk that the provider did not send."""
+        event = {
+            "id": self._id,
+            "object": "chat.completion.chunk",
+            "created": self._created,
+            "model": self._model,
+            "choices": [{"index": index, "delta": delta, "finish_reason": finish}],
+        }
+        choices = [ChunkChoice(index=index, delta=delta, finish_reason=finish)]
+        wire = msgspec.json.encode(event)
+        return ChatChunk(choices=choices, id=self._id, model=self._model, created=self._created, wire=wire)
 
     def _broken_off(self) -> LlmError:
         if self._any_event or not self._head.strip():
@@ -111,17 +162,37 @@ class OpenAIStreamDecoder:
         if len(payload) < _END_LIMIT and payload.strip() == b"[DONE]":
             self._end()
             return None
+        sent = payload
         if self._mends:
             payload = self._mended(payload)
         try:
             event = _DECODER.decode(payload)
         except UNREADABLE:
-            self._skip(name)
-            return None
+            again = self._read_again(sent, payload)
+            if again is None:
+                self._skip(name)
+                return None
+            event, payload = again
         if event.error or name == "error" or event.object == "error":
             self.failure = classify_error_value(event.error or msgspec.json.decode(payload))
             return None
         return self._chunk(event, payload)
+
+    def _read_again(self, sent: bytes, payload: bytes) -> tuple[WireChunk, bytes] | None:
+        """The event and its payload, read with patience; `None` when it is no JSON."""
+        whole = without_halves(sent)
+        if whole is not None:
+            if HALVED not in self.warnings:
+                self.warnings.append(HALVED)
+            payload = self._mended(whole) if self._mends else whole
+        try:
+            return read_patiently(payload, WireChunk, BESIDE_CONTENT)
+        except msgspec.ValidationError as error:
+            raise MalformedResponse(
+                f"an event of the provider's stream does not have the form of a chat completion chunk: {error}"
+            ) from None
+        except UNREADABLE:
+            return None
 
     def _end(self) -> None:
         self.done = True
@@ -131,9 +202,10 @@ class OpenAIStreamDecoder:
     def _skip(self, name: str | None) -> None:
         if name == "error":
             self.failure = classify_error_value("")
-        elif self.warnings or self._calls or not self._started:
+        elif self._skipped or self._calls or not self._started:
             self.failure = MalformedResponse("the provider's stream has events that are no chat completion chunks")
         else:
+            self._skipped = True
             self.warnings.append("one event of the stream was skipped, because it is no JSON: a piece may be missing")
 
     def _chunk(self, event: WireChunk, payload: bytes) -> ChatChunk | None:
@@ -149,10 +221,10 @@ class OpenAIStreamDecoder:
                 model=self._model,
                 created=self._created,
                 usage=common_usage(usage),
-                wire=_one_line(payload),
+                wire=self._usable(payload, []) if self._id_is_ours else _one_line(payload),
             )
         choices: list[ChunkChoice] = []
-        usable = True
+        usable = not self._id_is_ours
         for position, wire in enumerate(event.choices):
             choice = self._choice(wire, position)
             if wire.delta is None or (wire.delta.tool_calls and self._calls[choice.index].mended):
@@ -172,8 +244,10 @@ class OpenAIStreamDecoder:
         )
 
     def _introduce(self, event: WireChunk) -> None:
-        """Take id, model and time from the first chunk that has choices and an id: Azure's first of all has neither."""
+        """Take id, model and time from the first chunk that has choices: Azure's first of all has neither."""
         self._id = str(event.id or "")
+        if not self._id:
+            self._id, self._id_is_ours = self._new_id(), True
         self._model = event.model or self._model
         self._created = whole_number(event.created) or self._created
 
@@ -185,11 +259,14 @@ class OpenAIStreamDecoder:
         if index not in self._started:
             self._started.add(index)
             self.finished = False
-        if wire.finish_reason:
-            finish = common_finish(wire.finish_reason, called=index in self._calls)
-            self.warnings += [each for each in finish_warnings(wire.finish_reason) if each not in self.warnings]
-            self._ended.add(index)
-            self.finished = len(self._ended) == len(self._started)
+            if wire.finish_reason == "":
+                self._blank_from_the_start.add(index)
+        reason = wire.finish_reason
+        if reason is not None:
+            if reason:
+                finish = self._finish(index, reason)
+            else:
+                self._blank.add(index)
         return ChunkChoice(
             index=index,
             delta=delta,
@@ -198,9 +275,25 @@ class OpenAIStreamDecoder:
             stop_sequence=wire.stop_reason if wire.stop_reason.__class__ is str else None,
         )
 
+    def _finish(self, index: int, reason: str) -> FinishReason:
+        if self._waits(index):
+            raise MalformedResponse(f"the provider's stream has a tool call without a name at choices[{index}]")
+        self.warnings += [each for each in finish_warnings(reason) if each not in self.warnings]
+        self._ended.add(index)
+        self.finished = len(self._ended) == len(self._started)
+        return common_finish(reason, called=index in self._calls)
+
+    def _waits(self, index: int) -> bool:
+        return index in self._calls and self._calls[index].unnamed
+
     def _delta(self, message: WireMessage, index: int) -> Delta:
         content = message.content
-        if content.__class__ is str and content and not (message.tool_calls or message.reasoning or message.refusal):
+        if (
+            content.__class__ is str
+            and content
+            and not (message.tool_calls or message.reasoning or message.reasoning_details or message.refusal)
+            and not (message.function_call or message.audio)
+        ):
             return Delta(role=message.role, content=content, reasoning_content=message.reasoning_content)
         return Delta(
             role=message.role,
@@ -216,7 +309,7 @@ class OpenAIStreamDecoder:
             fragments = self._calls.get(index)
             if fragments is None:
                 fragments = self._calls[index] = CallFragments(index)
-            return fragments.feed(message.tool_calls, self._id)
+            return fragments.feed(message.tool_calls, self._id) or None
         function = message.function_call
         if function is None:
             return None
@@ -231,11 +324,13 @@ class OpenAIStreamDecoder:
         event = msgspec.json.decode(payload)
         for key, value in (("id", self._id), ("model", self._model), ("created", self._created)):
             event[key] = event.get(key) or value
+        if self._id_is_ours:
+            event["id"] = self._id
         event["object"] = event.get("object") or "chat.completion.chunk"
-        for wire, choice in zip(event["choices"], choices, strict=True):
+        for wire, choice in zip(event.get("choices") or (), choices, strict=True):
             if wire.get("delta") is None:
                 wire["delta"] = {}
-            if choice.delta.tool_calls and "tool_calls" in wire["delta"]:
+            if wire["delta"].pop("tool_calls", None) and choice.delta.tool_calls:
                 wire["delta"]["tool_calls"] = choice.delta.tool_calls
         return msgspec.json.encode(event)
 

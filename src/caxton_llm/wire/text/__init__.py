@@ -21,6 +21,7 @@ from caxton_llm.wire.text.answer import TextAnswers, TextRestore, decode_json
 from caxton_llm.wire.text.paths import ABSENT, build, read
 from caxton_llm.wire.text.prompt import Turn, read_turns, split_system, transcript
 from caxton_llm.wire.text.stream import TextStreamDecoder, TextStreamShape
+from caxton_llm.wire.written import written
 
 __all__ = ["TextApi", "TextDialect"]
 
@@ -92,7 +93,7 @@ class TextDialect:
         body = build(values, {**options.defaults.extra, **extras})
         _report_dropped(request, notes)
         return EncodedChat(
-            body=msgspec.json.encode(body),
+            body=written(body),
             report=notes.report(),
             restore=TextRestore(model=options.send_model),
         )
@@ -105,7 +106,7 @@ class TextDialect:
         """Like `decode_chat`, but an answer of type text/plain is the text itself, unless it is the expected JSON."""
         answers = self._api.answers
         plain = response.headers.get("content-type", "").lower().startswith("text/plain")
-        if plain and read(decode_json(response.body), answers.text) is ABSENT:
+        if plain and read(decode_json(response.body, []), answers.text) is ABSENT:
             answers = replace(answers, text="")
         return answers.decode(response.body, restore)
 
@@ -116,7 +117,7 @@ class TextDialect:
     def classify(self, response: WireResponse) -> LlmError:
         """An answer outside 2xx; what stands at the configured error field is taken as its error."""
         path = self._api.answers.error
-        value = read(decode_json(response.body), path) if path else ABSENT
+        value = read(decode_json(response.body, []), path) if path else ABSENT
         if value is not ABSENT and value:
             response = replace(response, body=msgspec.json.encode({"error": value}))
         return classify_failure(response)

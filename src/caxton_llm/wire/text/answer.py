@@ -12,6 +12,7 @@ from caxton_llm.types import ChatResponse, Choice, FinishReason, Json, Message, 
 from caxton_llm.wire.error_body import describe_html
 from caxton_llm.wire.failures import classify_error_value
 from caxton_llm.wire.finish import unknown_reasons
+from caxton_llm.wire.half_characters import HALVED, without_halves
 from caxton_llm.wire.text.paths import ABSENT, missing, read
 from caxton_llm.wire.unreadable import UNREADABLE
 
@@ -45,7 +46,8 @@ class TextAnswers(Struct, frozen=True, kw_only=True):
 
     def decode(self, body: bytes, restore: Restore) -> ChatResponse:
         """Raises the error that a 200 may carry, or `MalformedResponse`."""
-        document = decode_json(body)
+        warnings: list[str] = []
+        document = decode_json(body, warnings)
         if document is not ABSENT:
             self.raise_error(document)
         if self.text == "":
@@ -68,7 +70,7 @@ class TextAnswers(Struct, frozen=True, kw_only=True):
                 )
             ],
             usage=self.usage_of(document),
-            warnings=self.warnings_of(document),
+            warnings=warnings + self.warnings_of(document),
             dialect="text",
             wire=body,
         )
@@ -124,12 +126,21 @@ def as_text(document: Json, path: str) -> str:
     raise MalformedResponse(f"what stands at {path!r} of the answer is neither a text nor a list of texts")
 
 
-def decode_json(body: bytes) -> Json:
-    """The body as a value, `ABSENT` when it is not JSON."""
+def decode_json(body: bytes, warnings: list[str]) -> Json:
+    """The body as a value, `ABSENT` when it is not JSON. A character that was cut in two is told in `warnings`."""
     try:
         return msgspec.json.decode(body)
     except UNREADABLE:
+        whole = without_halves(body)
+    if whole is None:
         return ABSENT
+    try:
+        document = msgspec.json.decode(whole)
+    except UNREADABLE:
+        return ABSENT
+    if HALVED not in warnings:
+        warnings.append(HALVED)
+    return document
 
 
 def identity(data: bytes) -> str:

@@ -107,7 +107,7 @@ class TextStreamDecoder:
         rest = self._lines.take_rest()
         if not rest:
             return False
-        if rest != self._end and decode_json(rest) is ABSENT:
+        if rest != self._end and decode_json(rest, []) is ABSENT:
             return True
         self._take_all([(None, rest)], chunks)
         return False
@@ -123,7 +123,7 @@ class TextStreamDecoder:
         if self._end and data.strip() == self._end:
             self._finish(chunks)
             return
-        document = decode_json(data)
+        document = decode_json(data, self.warnings)
         if name == "error":
             raise classify_error_value(document if document is not ABSENT else data.decode("utf-8", "replace"))
         text = self._piece(document, data)

@@ -12,9 +12,10 @@ from msgspec import Raw
 
 from caxton_llm.errors import InvalidRequest
 from caxton_llm.types import ChatRequest, ChatResponse, Choice, Json, RequestSource, Role, Usage
+from caxton_llm.wire.client_json import read_raw
 from caxton_llm.wire.conversation import check_conversation
 from caxton_llm.wire.legacy_functions import modernized
-from caxton_llm.wire.openai_chat.client.encoder import OpenAIStreamEncoder, speaks_functions
+from caxton_llm.wire.openai_chat.client.encoder import ONE_CALL, OpenAIStreamEncoder, speaks_functions
 from caxton_llm.wire.openai_chat.client.error import encode_error
 from caxton_llm.wire.openai_chat.parameters import COMMON_FIELDS
 from caxton_llm.wire.openai_chat.usage import usage_value
@@ -59,6 +60,8 @@ def decode_request(body: bytes, headers: Mapping[str, str]) -> ChatRequest:
         key: value for key, value in fields.items() if value != _NULL
     }  # null is "not said", and servers refuse it
     request.extra = {key: value for key, value in fields.items() if key not in COMMON_FIELDS}
+    for key, value in request.extra.items():
+        read_raw(value, key)  # whoever needs it decodes it later, where a failure would be nobody's mistake
     request.source = RequestSource(
         "openai_chat", fields, {key: headers[key] for key in _FORWARDED_HEADERS if key in headers}
     )
@@ -108,9 +111,23 @@ def _check_values(request: ChatRequest) -> None:
         raise InvalidRequest(
             "response_format of type json_schema needs its schema in json_schema", param="response_format.json_schema"
         )
+    if isinstance(request.tool_choice, dict):
+        _check_choice(request.tool_choice)
     for index, tool in enumerate(request.tools or ()):
         if tool.type == "function" and tool.function is None:
             raise InvalidRequest("a tool of type function needs a function", param=f"tools[{index}].function")
+
+
+def _check_choice(choice: dict[str, Json]) -> None:
+    for kind in ("function", "custom"):
+        chosen = choice.get(kind)
+        if isinstance(chosen, dict) and not isinstance(chosen.get("name"), str):
+            path = f"tool_choice.{kind}.name"
+            raise InvalidRequest(f"{path} must be the name of a tool", param=path)
+    allowed = choice.get("allowed_tools")
+    if isinstance(allowed, dict) and not isinstance(allowed.get("tools"), list):
+        path = "tool_choice.allowed_tools.tools"
+        raise InvalidRequest(f"{path} must be a list of tools", param=path)
 
 
 # -- answers ------------------------------------------------------------------------------------------------------------
@@ -124,11 +141,13 @@ def client_path(path: str, request: ChatRequest) -> str:  # noqa: ARG001 - part 
 def encode_response(response: ChatResponse, request: ChatRequest) -> bytes:
     """The body of a whole answer: the provider's own where it speaks this dialect, else written from the common model.
 
-    A client that sent the deprecated `functions` gets a `function_call` back.
+    A client that sent the deprecated `functions` gets a `function_call` back, and a warning where the model made more.
     """
     if response.wire is not None and response.dialect == name:
         return response.wire
     legacy = speaks_functions(request)
+    if legacy and any(len(choice.message.tool_calls or ()) > 1 for choice in response.choices):
+        response.warnings.append(ONE_CALL)
     body: dict[str, Json] = {
         "id": response.id,
         "object": "chat.completion",

@@ -21,7 +21,11 @@ from caxton_llm.types import ChatChunk, ChatRequest, ChunkChoice, Delta, Functio
 from caxton_llm.wire.openai_chat.client.error import encode_error
 from caxton_llm.wire.openai_chat.usage import usage_value
 
-__all__ = ["OpenAIStreamEncoder", "speaks_functions"]
+__all__ = ["ONE_CALL", "OpenAIStreamEncoder", "speaks_functions"]
+
+ONE_CALL = (
+    "the model made several calls at once, but a client of functions takes one: the others are left out; use tools"
+)
 
 _ENCODER = msgspec.json.Encoder()
 _KEEP_ALIVE = b": keep-alive\n\n"
@@ -47,6 +51,8 @@ class OpenAIStreamEncoder:
         self._asked_model = model
         self._begun: set[int] = set()
         self._blocks: dict[int, list[Json]] = {}
+        self._legacy_calls: dict[int, int] = {}
+        self._left_out_calls = False
         self._usage: Usage | None = None
         self._usage_event: bytes | None = None
 
@@ -72,8 +78,10 @@ class OpenAIStreamEncoder:
         return False
 
     def finish(self, trailer: Mapping[str, Json]) -> bytes:
+        if self._left_out_calls:
+            trailer = {**trailer, "warnings": [*trailer.get("warnings", ()), ONE_CALL]}
         if not self._shows_usage or (self._usage is None and not trailer):
-            return _DONE
+            return f": {ONE_CALL}\n\n".encode() + _DONE if self._left_out_calls else _DONE
         event = self._usage_event
         if event is None:
             event = self._event([], self._usage)
@@ -126,7 +134,7 @@ class OpenAIStreamEncoder:
             finish = "function_call"
         wire: dict[str, Json] = {
             "index": choice.index,
-            "delta": self._delta(delta),
+            "delta": self._delta(delta, choice.index),
             "logprobs": None if finish else choice.logprobs,
             "finish_reason": finish,
         }
@@ -134,14 +142,25 @@ class OpenAIStreamEncoder:
             wire["stop_reason"] = choice.stop_sequence
         return wire
 
-    def _delta(self, delta: Delta) -> Json:
+    def _delta(self, delta: Delta, choice: int) -> Json:
         calls = delta.tool_calls
         if not calls:
             return delta
         if not self._legacy:
             return replace(delta, tool_calls=[_with_arguments(call) for call in calls])
         without_calls: dict[str, Json] = msgspec.to_builtins(replace(delta, tool_calls=None))
-        return without_calls | {"function_call": _with_arguments(calls[0]).function}
+        function = self._only_function(calls, choice)
+        return without_calls if function is None else without_calls | {"function_call": function}
+
+    def _only_function(self, calls: list[ToolCallDelta], choice: int) -> FunctionCallDelta | None:
+        """What `calls` add to the first call of the choice; the deprecated form has room for no other."""
+        only = self._legacy_calls.setdefault(choice, calls[0].index)
+        functions = [_with_arguments(call).function for call in calls if call.index == only]
+        self._left_out_calls |= len(functions) < len(calls)
+        parts = [function for function in functions if function is not None]
+        if not parts:
+            return None
+        return FunctionCallDelta(parts[0].name, "".join(part.arguments or "" for part in parts))
 
     def _event(self, choices: list[dict[str, Json]], usage: Usage | None) -> bytes:
         event: dict[str, Json] = {
