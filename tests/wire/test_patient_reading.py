@@ -10,6 +10,7 @@ from caxton_llm.protocols import ProviderDialect, Restore
 from caxton_llm.types import ChatChunk, ChatResponse, Usage
 from caxton_llm.wire import anthropic_messages, ollama_chat, openai_chat
 from caxton_llm.wire.half_characters import HALVED, without_halves
+from caxton_llm.wire.merge import merged_wire
 from caxton_llm.wire.text import TextApi, TextDialect
 from caxton_llm.wire.text.answer import TextAnswers
 from caxton_llm.wire.text.stream import TextStreamShape
@@ -162,6 +163,11 @@ def test_a_number_out_of_range_in_an_unknown_field_is_no_crash(number: bytes) ->
         read(body)
     event = b'{"choices":[{"delta":{"tool_calls":[' + call + b']}}],"odd":' + number + b"}"
     assert isinstance(Streamed(sse(event)).failure, MalformedResponse)
+
+
+def test_an_event_that_cannot_be_joined_with_others_is_no_crash() -> None:
+    with pytest.raises(MalformedResponse):
+        merged_wire("openai_chat", b'{"choices":[{"delta":{"content":"a"}}],"odd":1e999}', "ab")
 
 
 # -- halves of characters -----------------------------------------------------------------------------------------------
