@@ -20,6 +20,7 @@ from caxton_llm.providers.prices import EntryPrices
 from caxton_llm.providers.settings import ProviderSettings
 from caxton_llm.streaming import Gathering
 from caxton_llm.transport.choose import make_transport
+from caxton_llm.usage import Usage
 
 __all__ = ["PLUGIN_GROUP", "Assembly", "assemble"]
 
@@ -119,11 +120,11 @@ def _target(entry: Entry, catalog: Catalog, transports: _Transports, *, priced: 
         timeouts=entry.timeouts,
         retry=entry.retry,
         describe=lambda model: prices.fill(describe(model)),
-        price=prices if priced else _unpriced,
+        cost=prices.cost if priced else _unpriced,
     )
 
 
-def _unpriced(_model: str) -> None:
+def _unpriced(_asked: str, _answered: str, _usage: Usage | None) -> None:
     """`monitoring.cost_tracking: false`: every cost is unknown."""
 
 

@@ -18,6 +18,10 @@ class ModelPrice(Struct, frozen=True, kw_only=True):
     output: float
     cache_read: float | None = None
     cache_write: float | None = None
+    cache_write_1h: float | None = None
+    """For what is cached for an hour instead of the usual minutes."""
+    input_audio: float | None = None
+    output_audio: float | None = None
     tier_above_tokens: int | None = None
     tier: "ModelPrice | None" = None
 

@@ -3,8 +3,6 @@
 It has the shape of OpenAI's chat completions, the format nearly every client speaks. Rules kept here:
 
 - `None` means "not said". A zero is a zero that somebody said.
-- `Usage.prompt_tokens` includes cached and cache-written tokens, `completion_tokens` includes reasoning; the details are
-  subsets, never addends.
 - A value that arrived in some dialect remembers its bytes (`RequestSource`, `ChatResponse.wire`, `ChatChunk.wire`), so a
   request between two sides of one dialect passes through unchanged.
 
@@ -17,8 +15,11 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Raw, Struct, field
 
+from caxton_llm.usage import Billing, CompletionTokensDetails, PromptTokensDetails, Usage
+
 __all__ = [
     "AudioInput",
+    "Billing",
     "ChatChunk",
     "ChatRequest",
     "ChatResponse",
@@ -239,46 +240,6 @@ class ChatRequest(Struct, omit_defaults=True, kw_only=True):
 
     def __repr__(self) -> str:  # prompts never reach a log
         return f"ChatRequest(model={self.model!r}, messages={len(self.messages)}, tools={len(self.tools or ())})"
-
-
-class PromptTokensDetails(Struct, omit_defaults=True, kw_only=True):
-    """Parts of the prompt tokens."""
-
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
-    audio_tokens: int | None = None
-
-
-class CompletionTokensDetails(Struct, omit_defaults=True, kw_only=True):
-    """Parts of the completion tokens."""
-
-    reasoning_tokens: int | None = None
-    audio_tokens: int | None = None
-    accepted_prediction_tokens: int | None = None
-    rejected_prediction_tokens: int | None = None
-
-
-class Usage(Struct, kw_only=True):
-    """Tokens of one answer; `None` is "the provider did not say". `estimated` marks figures that we counted ourselves."""
-
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    total_tokens: int | None = None
-    prompt_tokens_details: PromptTokensDetails | None = None
-    completion_tokens_details: CompletionTokensDetails | None = None
-    estimated: bool = field(default=False, name="#estimated")
-
-    @property
-    def cached_tokens(self) -> int | None:
-        return self.prompt_tokens_details.cached_tokens if self.prompt_tokens_details else None
-
-    @property
-    def cache_write_tokens(self) -> int | None:
-        return self.prompt_tokens_details.cache_write_tokens if self.prompt_tokens_details else None
-
-    @property
-    def reasoning_tokens(self) -> int | None:
-        return self.completion_tokens_details.reasoning_tokens if self.completion_tokens_details else None
 
 
 class Choice(Struct, kw_only=True):
