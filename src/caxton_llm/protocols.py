@@ -58,12 +58,14 @@ class LlmProvider(Protocol):
 # -- bytes to and from a provider ---------------------------------------------------------------------------------------
 
 
-class Origin(Struct, frozen=True):
+class Origin(Struct, frozen=True, cache_hash=True):
     """Where a connection goes. `scheme` is `http` or `https`; connections are pooled by this value."""
 
     scheme: str
     host: str
     port: int
+    address: str | None = None
+    """The IP address to connect to. Without it `host` is resolved; `Host` and the certificate's name are `host`'s anyway."""
 
     @property
     def authority(self) -> str:
