@@ -6,11 +6,11 @@ Each protocol has at least two implementations. What they exchange is plain data
 from collections.abc import Callable, Generator, Mapping
 from typing import Protocol, runtime_checkable
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from caxton_llm.errors import LlmError
 from caxton_llm.model_info import ModelInfo
-from caxton_llm.types import ChatChunk, ChatRequest, ChatResponse, ChatStream, Json, ParameterReport
+from caxton_llm.types import ChatChunk, ChatRequest, ChatResponse, ChatStream, Discreet, Json, ParameterReport
 
 __all__ = [
     "BlockingCredentials",
@@ -78,7 +78,7 @@ class Origin(Struct, frozen=True, cache_hash=True):
         return f"{self.scheme}://{self.authority}"
 
 
-class WireRequest(Struct, frozen=True, kw_only=True):
+class WireRequest(Discreet, Struct, frozen=True, kw_only=True):
     """An HTTP request ready to be sent, without credentials until `with_headers` adds them.
 
     `path` starts with `/` and includes the query. Header names are lower case. `host`, `content-length` and `connection`
@@ -100,7 +100,7 @@ class WireRequest(Struct, frozen=True, kw_only=True):
         return f"WireRequest({self.method} {self.origin}{self.path.partition('?')[0]}, {len(self.body)} bytes)"
 
 
-class WireResponse(Struct, frozen=True, kw_only=True):
+class WireResponse(Discreet, Struct, frozen=True, kw_only=True):
     """A whole HTTP response. Header names are lower case; repeated headers are joined with `, `."""
 
     status: int
@@ -171,14 +171,14 @@ class Quirks(Struct, frozen=True, kw_only=True):
     """Fields outside the common model are sent as they are."""
 
 
-class Defaults(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Defaults(Discreet, Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the configured entry sends when the caller is silent."""
 
     max_tokens: int | None = None
     temperature: float | None = None
     top_p: float | None = None
     reasoning_effort: str | None = None
-    extra: dict[str, Json] = {}
+    extra: dict[str, Json] = field(default_factory=dict)
 
 
 class EncodeOptions(Struct, frozen=True, kw_only=True):
@@ -203,7 +203,7 @@ class Restore(Struct, kw_only=True):
     """Reasoning comes inside the text between `<think>` and `</think>` (`Quirks.think_tags`)."""
 
 
-class EncodedChat(Struct, kw_only=True):
+class EncodedChat(Discreet, Struct, kw_only=True):
     """A request in a dialect: the body, headers the dialect itself needs, the report, and what decoding must undo."""
 
     body: bytes
