@@ -4,10 +4,12 @@ One call is one attempt; retries, deadlines and fallback belong to `gateway`. No
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncGenerator, Callable, Set
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from caxton_llm.errors import (
     Authentication,
@@ -28,6 +30,7 @@ from caxton_llm.protocols import (
     StreamDecoder,
     Transport,
     TransportResponse,
+    VersionedAdapter,
     WireRequest,
     WireResponse,
 )
@@ -166,9 +169,19 @@ class HttpProvider:
         if request is None:
             return self._describe(model)
         try:
-            return self._learn(self.adapter.decode_model_info(model, await self._fetch(request)))
+            told = self.adapter.decode_model_info(model, await self._fetch(request))
+            return self._learn(await self._with_version(told))
         except LlmError as error:
             raise self._told(error, model) from error.__cause__
+
+    async def _with_version(self, told: ModelInfo) -> ModelInfo:
+        """A proxy in front of the server may well keep the version to itself."""
+        adapter = self.adapter
+        if isinstance(adapter, VersionedAdapter):
+            with contextlib.suppress(LlmError):
+                version = adapter.decode_version(await self._fetch(adapter.version_request()))
+                return replace(told, server_version=version, sources={**told.sources, "server_version": "provider"})
+        return told
 
     async def probe(self) -> None:
         """Ask the provider's cheapest endpoint. Raises when it is down or refuses the credentials."""

@@ -85,4 +85,6 @@ class ModelInfo(Struct, frozen=True, kw_only=True):
     """ISO date; with `retires_not_before` true it is the earliest possible date."""
     retires_not_before: bool = False
     aliases: tuple[str, ...] = ()
+    server_version: str | None = None
+    """The version of the server's software, where its API depends on it (vLLM)."""
     sources: Mapping[str, str] = {}

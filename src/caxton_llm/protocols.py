@@ -33,6 +33,7 @@ __all__ = [
     "TokenCounter",
     "Transport",
     "TransportResponse",
+    "VersionedAdapter",
     "WireRequest",
     "WireResponse",
 ]
@@ -317,6 +318,17 @@ class ProviderAdapter(Protocol):
         """Where the provider counts the prompt tokens of a request; `None` when it does not."""
 
     def decode_count(self, body: bytes) -> int: ...
+
+
+@runtime_checkable
+class VersionedAdapter(Protocol):
+    """An adapter whose server tells its version, on which its API depends."""
+
+    def version_request(self) -> WireRequest: ...
+
+    def decode_version(self, body: bytes) -> str:
+        """Raises `MalformedResponse`."""
+        ...
 
 
 class Credentials(Protocol):

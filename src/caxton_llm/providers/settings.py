@@ -298,7 +298,8 @@ class ProviderSettings(SettingsBlock, frozen=True, kw_only=True):
     endpoint: str | None = None
     """Address of the resource, e.g. `https://name.openai.azure.com`."""
     api_version: str | None = None
-    """Given: the classic API of that version; absent: the newer `/openai/v1`."""
+    """Azure: given, the classic API of that version; absent, the newer `/openai/v1`. vLLM: the server's version, where it is
+    older than 0.11 and takes `guided_json` and its like; absent, the newest."""
     entra_id: EntraId | None = None
     """Sign with Microsoft Entra ID instead of a key."""
 
@@ -371,7 +372,7 @@ APPLIES_TO: dict[str, frozenset[str]] = {
     "anthropic_beta": frozenset({"anthropic"}),
     "deployment_name": frozenset({"azure"}),
     "endpoint": frozenset({"azure"}),
-    "api_version": frozenset({"azure"}),
+    "api_version": frozenset({"azure", "vllm"}),
     "entra_id": frozenset({"azure"}),
     "image_hosts": frozenset({"ollama"}),
     "gpu_acceleration": frozenset({"ollama"}),
