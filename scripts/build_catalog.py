@@ -86,8 +86,9 @@ def _price(entry: Row) -> Row:
 
 def _rates(entry: Row) -> Row:
     rates = {name: entry.get(name) for name in ("input", "output", "cache_read")}
-    # Of Anthropic's two write prices the one of the default lifetime, five minutes.
+    # Anthropic has two write prices; that of five minutes, its default lifetime, is the plain one.
     rates["cache_write"] = entry.get("cache_write", entry.get("cache_write_5m"))
+    rates["cache_write_1h"] = entry.get("cache_write_1h")
     return _without_nulls(rates)
 
 

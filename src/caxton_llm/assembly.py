@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Protocol
 
 from msgspec import Struct
@@ -12,14 +13,15 @@ from caxton_llm.config.schema import ProviderEntry
 from caxton_llm.config.secrets import resolve_secrets
 from caxton_llm.errors import ConfigurationError, ConfigurationProblem
 from caxton_llm.gateway import Gateway, Route, Target
-from caxton_llm.http_provider import HttpProvider
+from caxton_llm.http_provider import HttpProvider, VersionPin
 from caxton_llm.observers.record import Observer
 from caxton_llm.protocols import Credentials, LlmProvider, ProviderAdapter, Transport
 from caxton_llm.providers.catalog import Catalog, EntryModels, shipped_catalog
 from caxton_llm.providers.prices import EntryPrices
-from caxton_llm.providers.settings import ProviderSettings
+from caxton_llm.providers.settings import ProviderSettings, secret_values
 from caxton_llm.streaming import Gathering
 from caxton_llm.transport.choose import make_transport
+from caxton_llm.usage import Usage
 
 __all__ = ["PLUGIN_GROUP", "Assembly", "assemble"]
 
@@ -119,11 +121,11 @@ def _target(entry: Entry, catalog: Catalog, transports: _Transports, *, priced: 
         timeouts=entry.timeouts,
         retry=entry.retry,
         describe=lambda model: prices.fill(describe(model)),
-        price=prices if priced else _unpriced,
+        cost=prices.cost if priced else _unpriced,
     )
 
 
-def _unpriced(_model: str) -> None:
+def _unpriced(_asked: str, _answered: str, _usage: Usage | None) -> None:
     """`monitoring.cost_tracking: false`: every cost is unknown."""
 
 
@@ -146,9 +148,9 @@ def _provider(entry: Entry, describe: EntryModels, transports: _Transports) -> L
         learn=describe.learn,
         timeouts=entry.timeouts,
         streams=settings.streams,
-        pinned_version=settings.model_version,
-        refuses_upgrade=settings.auto_upgrade is False,
+        pin=VersionPin(settings.model_version, settings.auto_upgrade is False) if settings.model_version else None,
         image_hosts=settings.image_hosts,
+        secrets=partial(secret_values, settings),
     )
 
 

@@ -32,6 +32,7 @@
 A message says what is wrong, where, and how to mend it. It never contains a secret, a prompt, an answer or a header.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Self
 
@@ -131,10 +132,17 @@ class LlmError(Exception):
         self.request_id = self.request_id or request_id
         return self
 
-    def hide(self, secret: str) -> None:
-        """Take out a secret that a provider has repeated in its message."""
-        self.message = self.message.replace(secret, "***")
+    def reword(self, change: Callable[[str], str]) -> None:
+        """Change whatever a provider may have written: the message, the field, the code and the request id."""
+        self.message = change(self.message)
         self.args = (self.message,)
+        self.param = None if self.param is None else change(self.param)
+        self.code = None if self.code is None else change(self.code)
+        self.request_id = None if self.request_id is None else change(self.request_id)
+
+    def hide(self, secret: str) -> None:
+        """Take out a secret that a provider has repeated."""
+        self.reword(lambda text: text.replace(secret, "***"))
 
     def __str__(self) -> str:
         where = [f"{name} {value}" for name, value in self._where() if value is not None]

@@ -23,10 +23,9 @@ from caxton_llm.errors import (
     UnknownModel,
     UnsupportedFeature,
 )
-from caxton_llm.model_info import ModelInfo, ModelPrice
+from caxton_llm.model_info import ModelInfo
 from caxton_llm.observers.record import Observer, RequestRecord
 from caxton_llm.protocols import Clock, LlmProvider
-from caxton_llm.providers.prices import cost_usd
 from caxton_llm.routing.retry import RetryPolicy
 from caxton_llm.routing.timeouts import Timeouts
 from caxton_llm.streaming import Gathering, gathered
@@ -49,7 +48,8 @@ class Target(Struct, frozen=True, kw_only=True):
     """Models that this entry serves; the first is sent when a request names the entry itself."""
     describe: Callable[[str], ModelInfo]
     """What is known of a model of this entry without asking anybody."""
-    price: Callable[[str], ModelPrice | None]
+    cost: Callable[[str, str, Usage | None], float | None]
+    """The cost in USD of an answer: by the model that was asked for, the one that answered, and the usage."""
     timeouts: Timeouts = Timeouts()
     retry: RetryPolicy = RetryPolicy()
 
@@ -127,7 +127,7 @@ class Gateway:
         response.attempts = len(times.attempts) + 1
         if times.failed_s and response.upstream_s is not None:
             response.upstream_s += times.failed_s
-        response.cost_usd = _cost(route, response.model, response.usage)
+        response.cost_usd = route.target.cost(route.model, response.model, response.usage)
         self._record(
             route,
             times,
@@ -281,7 +281,7 @@ class Gateway:
             stream.usage = source.usage
             stream.warnings = source.warnings
             stream.model = source.model
-        stream.cost_usd = _cost(route, stream.model, stream.usage)
+        stream.cost_usd = route.target.cost(route.model, stream.model, stream.usage)
         self._record(
             route,
             times,
@@ -318,7 +318,7 @@ class Gateway:
             gone = isinstance(error, asyncio.CancelledError | GeneratorExit)
             kind = "cancelled" if gone else "internal"
         status = "cancelled" if kind == "cancelled" else "error"
-        cost = _cost(route, answered, usage)
+        cost = route.target.cost(route.model, answered, usage)
         self._record(route, times, status, usage=usage, cost=cost, streamed=streamed, error_kind=kind)
 
     def _record(
@@ -350,12 +350,6 @@ class Gateway:
         )
         for observer in self._observers:
             observer.finished(record)
-
-
-def _cost(route: Route, answered: str, usage: Usage | None) -> float | None:
-    """By the price of the model that was asked for; a deployment's name has none, but the answer tells what is behind it."""
-    price = route.target.price(route.model) or (route.target.price(answered) if answered else None)
-    return cost_usd(price, usage)
 
 
 def _was_sent(error: LlmError) -> bool:

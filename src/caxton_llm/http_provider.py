@@ -4,8 +4,12 @@ One call is one attempt; retries, deadlines and fallback belong to `gateway`. No
 """
 
 import asyncio
+import contextlib
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Set
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from caxton_llm.errors import (
     Authentication,
@@ -26,15 +30,17 @@ from caxton_llm.protocols import (
     StreamDecoder,
     Transport,
     TransportResponse,
+    VersionedAdapter,
     WireRequest,
     WireResponse,
 )
 from caxton_llm.routing.timeouts import Timeouts
 from caxton_llm.types import ChatChunk, ChatRequest, ChatResponse, ChatStream
 from caxton_llm.wire.failures import classify_failure
+from caxton_llm.wire.quotes import without_quotes
 from caxton_llm.wire.whole import chunk_of
 
-__all__ = ["HttpProvider"]
+__all__ = ["HttpProvider", "VersionPin"]
 
 _END_GRACE_S = 5.0
 """How long to wait for usage and the end marker once every choice has finished: some servers send neither."""
@@ -46,12 +52,29 @@ _REQUEST_ID_HEADERS = ("x-request-id", "request-id", "apim-request-id", "x-ms-re
 _SSE_DIALECTS = frozenset({"openai_chat", "anthropic_messages"})
 
 
+class VersionPin(Struct, frozen=True):
+    """`model_version` pins what may answer: another version is refused, or named in a warning (`auto_upgrade`)."""
+
+    version: str
+    refuses_others: bool
+
+    def check(self, answered_by: str, warnings: list[str]) -> None:
+        """Raises `ProviderFailure`, or adds to `warnings`."""
+        if not answered_by or answered_by == self.version:
+            return
+        problem = f"model_version pins {self.version!r}, but {answered_by!r} answered"
+        if self.refuses_others:
+            raise ProviderFailure(f"{problem}, and auto_upgrade is false", should_retry=False)
+        warnings.append(problem)
+
+
 class HttpProvider:
     """An `LlmProvider` over HTTP.
 
     `describe` gives what is known of a model without asking anybody; `learn` keeps what the provider says of one, so that
     later requests are encoded by it, and returns what is known then. Raises the errors of the adapter, the transport and
-    the credentials, each saying which provider and model it concerns.
+    the credentials, each saying which provider and model it concerns. `secrets` tells further values of the configuration
+    that no error may show.
     """
 
     def __init__(
@@ -65,9 +88,9 @@ class HttpProvider:
         learn: Callable[[ModelInfo], ModelInfo],
         timeouts: Timeouts,
         streams: bool = True,
-        pinned_version: str | None = None,
-        refuses_upgrade: bool = False,
+        pin: VersionPin | None = None,
         image_hosts: tuple[str, ...] = (),
+        secrets: Callable[[], Set[str]] = frozenset,
         clock: Clock = time.monotonic,
     ) -> None:
         self.adapter = adapter
@@ -78,9 +101,9 @@ class HttpProvider:
         self._learn = learn
         self._timeouts = timeouts
         self._streams = streams
-        self._pinned_version = pinned_version
-        self._refuses_upgrade = refuses_upgrade
+        self._pin = pin
         self._image_hosts = image_hosts
+        self._secrets = secrets
         self._clock = clock
         self._refreshing = asyncio.Lock()
 
@@ -107,7 +130,7 @@ class HttpProvider:
             answer = exchange.decode(whole)
             self._check_version(answer.model, answer.warnings)
         except LlmError as error:
-            raise self._told(error, request.model, request_id) from error.__cause__
+            raise self._told(error, request.model, request_id, request) from error.__cause__
         answer.provider = self.adapter.name
         answer.created = answer.created or int(time.time())  # not every dialect tells it, every client expects it
         answer.request_id = request_id
@@ -146,9 +169,19 @@ class HttpProvider:
         if request is None:
             return self._describe(model)
         try:
-            return self._learn(self.adapter.decode_model_info(model, await self._fetch(request)))
+            told = self.adapter.decode_model_info(model, await self._fetch(request))
+            return self._learn(await self._with_version(told))
         except LlmError as error:
             raise self._told(error, model) from error.__cause__
+
+    async def _with_version(self, told: ModelInfo) -> ModelInfo:
+        """A proxy in front of the server may well keep the version to itself."""
+        adapter = self.adapter
+        if isinstance(adapter, VersionedAdapter):
+            with contextlib.suppress(LlmError):
+                version = adapter.decode_version(await self._fetch(adapter.version_request()))
+                return replace(told, server_version=version, sources={**told.sources, "server_version": "provider"})
+        return told
 
     async def probe(self) -> None:
         """Ask the provider's cheapest endpoint. Raises when it is down or refuses the credentials."""
@@ -165,7 +198,7 @@ class HttpProvider:
         try:
             return self.adapter.decode_count(await self._fetch(counting))
         except LlmError as error:
-            raise self._told(error, request.model) from error.__cause__
+            raise self._told(error, request.model, asked=request) from error.__cause__
 
     async def fetch(self, request: WireRequest) -> bytes:
         """The body of a signed administrative request; raises like `complete_chat`."""
@@ -248,13 +281,18 @@ class HttpProvider:
             raise self._told(classify_failure(whole), None, _request_id(response))
         return body
 
-    def _told(self, error: LlmError, model: str | None, request_id: str | None = None) -> LlmError:
-        """The error with where it happened, and without the credentials that a provider may repeat in its message."""
-        for _, value in self._credentials.headers(self._clock()) or ():
-            secret = value.rpartition(" ")[2]
+    def _told(
+        self, error: LlmError, model: str | None, request_id: str | None = None, asked: ChatRequest | None = None
+    ) -> LlmError:
+        """The error with where it happened, and without the secrets and the prompt that a provider may repeat in it."""
+        error.locate(provider=self.adapter.name, model=model, request_id=request_id)
+        signed = {value.rpartition(" ")[2] for _, value in self._credentials.headers(self._clock()) or ()}
+        for secret in sorted(self._secrets() | signed, key=len, reverse=True):
             if len(secret) >= _SHORTEST_SECRET:
                 error.hide(secret)
-        return error.locate(provider=self.adapter.name, model=model, request_id=request_id)
+        if asked is not None:
+            error.reword(lambda text: without_quotes(text, asked))
+        return error
 
     def _refusal(self, exchange: Exchange, response: WireResponse) -> LlmError:
         if 300 <= response.status < 400:
@@ -266,13 +304,8 @@ class HttpProvider:
         return exchange.classify(response)
 
     def _check_version(self, answered_by: str, warnings: list[str]) -> None:
-        """`model_version` pins what may answer: another version is refused, or named in a warning (`auto_upgrade`)."""
-        if not self._pinned_version or not answered_by or answered_by == self._pinned_version:
-            return
-        problem = f"model_version pins {self._pinned_version!r}, but {answered_by!r} answered"
-        if self._refuses_upgrade:
-            raise ProviderFailure(f"{problem}, and auto_upgrade is false", should_retry=False)
-        warnings.append(problem)
+        if self._pin is not None:
+            self._pin.check(answered_by, warnings)
 
     # -- streams --------------------------------------------------------------------------------------------------------
 
@@ -295,6 +328,7 @@ class HttpProvider:
                 raise self._refusal(exchange, whole)
             unstreamed = await self._unstreamed(exchange, response)
             if unstreamed is not None:
+                self._check_version(unstreamed.model, unstreamed.warnings)
                 unstreamed.request_id, unstreamed.params = stream.request_id, exchange.params
                 self._describe_stream(stream, unstreamed)
                 yield [chunk_of(unstreamed)]
@@ -310,7 +344,7 @@ class HttpProvider:
             response.release()
             response = None
         except LlmError as error:
-            raise self._told(error, request.model, stream.request_id) from error.__cause__
+            raise self._told(error, request.model, stream.request_id, request) from error.__cause__
         finally:
             if response is not None:
                 response.abort()

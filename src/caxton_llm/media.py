@@ -1,18 +1,22 @@
 """Images by URL fetched and put into the request, for providers that take bytes only.
 
 A URL comes from the caller, so it must not reach what only this machine can reach: private, loopback and link-local
-addresses are refused unless their host is allowed by configuration, redirects are not followed, size and time are limited.
+addresses are refused unless their host is allowed by configuration, and the connection goes to the very address that was
+checked; redirects are not followed, size and time are limited.
 """
 
 import asyncio
 import base64
+import contextlib
 import ipaddress
+import socket
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
-from caxton_llm.errors import InvalidRequest, LlmError
-from caxton_llm.protocols import Origin, Transport, WireRequest
+from caxton_llm.errors import ConnectFailed, ConnectTimeout, InvalidRequest, LlmError
+from caxton_llm.protocols import Origin, Transport, TransportResponse, WireRequest
 from caxton_llm.types import ChatRequest, ContentPart, ImageUrl, Message
 
 __all__ = ["inline_images"]
@@ -68,8 +72,7 @@ async def _fetch(url: str, transport: Transport, allowed_hosts: tuple[str, ...])
         port = parsed.port or (443 if parsed.scheme == "https" else 80)
     except ValueError:
         raise InvalidRequest("the URL has an invalid port") from None
-    if host not in allowed_hosts:
-        await _refuse_private(host, port)
+    addresses = (None,) if host in allowed_hosts else await _public_addresses(host, port)
     path = (parsed.path or "/") + (f"?{parsed.query}" if parsed.query else "")
     request = WireRequest(
         method="GET",
@@ -77,7 +80,7 @@ async def _fetch(url: str, transport: Transport, allowed_hosts: tuple[str, ...])
         path=path,
         headers=(("accept", ", ".join(_MEDIA_TYPES)),),
     )
-    response = await transport.send(request, connect_timeout_s=_TIMEOUT_S, idle_timeout_s=_TIMEOUT_S)
+    response = await _send(request, transport, addresses)
     try:
         if response.status != 200:
             raise InvalidRequest(f"its server answered with status {response.status}")
@@ -94,11 +97,29 @@ async def _fetch(url: str, transport: Transport, allowed_hosts: tuple[str, ...])
         response.abort()
 
 
-async def _refuse_private(host: str, port: int) -> None:
+async def _send(request: WireRequest, transport: Transport, addresses: Sequence[str | None]) -> TransportResponse:
+    """The answer of the first address that can be connected to."""
+    limit = _TIMEOUT_S / len(addresses)
+    for address in addresses[:-1]:
+        with contextlib.suppress(ConnectFailed, ConnectTimeout):
+            return await transport.send(_pinned(request, address), connect_timeout_s=limit, idle_timeout_s=_TIMEOUT_S)
+    last = _pinned(request, addresses[-1])
+    return await transport.send(last, connect_timeout_s=limit, idle_timeout_s=_TIMEOUT_S)
+
+
+def _pinned(request: WireRequest, address: str | None) -> WireRequest:
+    """The request to the address that was checked: a name may lead elsewhere when it is resolved again."""
+    return replace(request, origin=replace(request.origin, address=address))
+
+
+async def _public_addresses(host: str, port: int) -> list[str]:
+    """The addresses of the host, at least one. Raises `InvalidRequest` when one of them is not public."""
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port)
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError:
         raise InvalidRequest("the host of the URL is unknown") from None
-    for *_, address in found:
-        if not ipaddress.ip_address(str(address[0]).partition("%")[0]).is_global:
+    addresses = list(dict.fromkeys(str(address[0]) for *_, address in found))
+    for address in addresses:
+        if not ipaddress.ip_address(address.partition("%")[0]).is_global:
             raise InvalidRequest("the host of the URL is not on the public internet; allow it with `image_hosts`")
+    return addresses

@@ -18,6 +18,10 @@ class ModelPrice(Struct, frozen=True, kw_only=True):
     output: float
     cache_read: float | None = None
     cache_write: float | None = None
+    cache_write_1h: float | None = None
+    """For what is cached for an hour instead of the usual minutes."""
+    input_audio: float | None = None
+    output_audio: float | None = None
     tier_above_tokens: int | None = None
     tier: "ModelPrice | None" = None
 
@@ -81,4 +85,6 @@ class ModelInfo(Struct, frozen=True, kw_only=True):
     """ISO date; with `retires_not_before` true it is the earliest possible date."""
     retires_not_before: bool = False
     aliases: tuple[str, ...] = ()
+    server_version: str | None = None
+    """The version of the server's software, where its API depends on it (vLLM)."""
     sources: Mapping[str, str] = {}

@@ -6,11 +6,11 @@ Each protocol has at least two implementations. What they exchange is plain data
 from collections.abc import Callable, Generator, Mapping
 from typing import Protocol, runtime_checkable
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from caxton_llm.errors import LlmError
 from caxton_llm.model_info import ModelInfo
-from caxton_llm.types import ChatChunk, ChatRequest, ChatResponse, ChatStream, Json, ParameterReport
+from caxton_llm.types import ChatChunk, ChatRequest, ChatResponse, ChatStream, Discreet, Json, ParameterReport
 
 __all__ = [
     "BlockingCredentials",
@@ -33,6 +33,7 @@ __all__ = [
     "TokenCounter",
     "Transport",
     "TransportResponse",
+    "VersionedAdapter",
     "WireRequest",
     "WireResponse",
 ]
@@ -58,12 +59,14 @@ class LlmProvider(Protocol):
 # -- bytes to and from a provider ---------------------------------------------------------------------------------------
 
 
-class Origin(Struct, frozen=True):
+class Origin(Struct, frozen=True, cache_hash=True):
     """Where a connection goes. `scheme` is `http` or `https`; connections are pooled by this value."""
 
     scheme: str
     host: str
     port: int
+    address: str | None = None
+    """The IP address to connect to. Without it `host` is resolved; `Host` and the certificate's name are `host`'s anyway."""
 
     @property
     def authority(self) -> str:
@@ -76,7 +79,7 @@ class Origin(Struct, frozen=True):
         return f"{self.scheme}://{self.authority}"
 
 
-class WireRequest(Struct, frozen=True, kw_only=True):
+class WireRequest(Discreet, Struct, frozen=True, kw_only=True):
     """An HTTP request ready to be sent, without credentials until `with_headers` adds them.
 
     `path` starts with `/` and includes the query. Header names are lower case. `host`, `content-length` and `connection`
@@ -98,7 +101,7 @@ class WireRequest(Struct, frozen=True, kw_only=True):
         return f"WireRequest({self.method} {self.origin}{self.path.partition('?')[0]}, {len(self.body)} bytes)"
 
 
-class WireResponse(Struct, frozen=True, kw_only=True):
+class WireResponse(Discreet, Struct, frozen=True, kw_only=True):
     """A whole HTTP response. Header names are lower case; repeated headers are joined with `, `."""
 
     status: int
@@ -169,14 +172,14 @@ class Quirks(Struct, frozen=True, kw_only=True):
     """Fields outside the common model are sent as they are."""
 
 
-class Defaults(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Defaults(Discreet, Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the configured entry sends when the caller is silent."""
 
     max_tokens: int | None = None
     temperature: float | None = None
     top_p: float | None = None
     reasoning_effort: str | None = None
-    extra: dict[str, Json] = {}
+    extra: dict[str, Json] = field(default_factory=dict)
 
 
 class EncodeOptions(Struct, frozen=True, kw_only=True):
@@ -201,7 +204,7 @@ class Restore(Struct, kw_only=True):
     """Reasoning comes inside the text between `<think>` and `</think>` (`Quirks.think_tags`)."""
 
 
-class EncodedChat(Struct, kw_only=True):
+class EncodedChat(Discreet, Struct, kw_only=True):
     """A request in a dialect: the body, headers the dialect itself needs, the report, and what decoding must undo."""
 
     body: bytes
@@ -315,6 +318,17 @@ class ProviderAdapter(Protocol):
         """Where the provider counts the prompt tokens of a request; `None` when it does not."""
 
     def decode_count(self, body: bytes) -> int: ...
+
+
+@runtime_checkable
+class VersionedAdapter(Protocol):
+    """An adapter whose server tells its version, on which its API depends."""
+
+    def version_request(self) -> WireRequest: ...
+
+    def decode_version(self, body: bytes) -> str:
+        """Raises `MalformedResponse`."""
+        ...
 
 
 class Credentials(Protocol):

@@ -3,22 +3,23 @@
 It has the shape of OpenAI's chat completions, the format nearly every client speaks. Rules kept here:
 
 - `None` means "not said". A zero is a zero that somebody said.
-- `Usage.prompt_tokens` includes cached and cache-written tokens, `completion_tokens` includes reasoning; the details are
-  subsets, never addends.
 - A value that arrived in some dialect remembers its bytes (`RequestSource`, `ChatResponse.wire`, `ChatChunk.wire`), so a
   request between two sides of one dialect passes through unchanged.
 
 Nothing in this module does I/O or knows a vendor.
 """
 
-from collections.abc import AsyncGenerator, Callable, Mapping
-from typing import Any, Literal
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from typing import Any, ClassVar, Literal
 
 import msgspec
 from msgspec import Raw, Struct, field
 
+from caxton_llm.usage import Billing, CompletionTokensDetails, PromptTokensDetails, Usage
+
 __all__ = [
     "AudioInput",
+    "Billing",
     "ChatChunk",
     "ChatRequest",
     "ChatResponse",
@@ -28,6 +29,7 @@ __all__ = [
     "CompletionTokensDetails",
     "ContentPart",
     "Delta",
+    "Discreet",
     "FileInput",
     "FinishReason",
     "FunctionCall",
@@ -56,21 +58,62 @@ Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "error"]
 
 
-class ImageUrl(Struct, omit_defaults=True):
+_SHOWN = frozenset(
+    {"id", "type", "role", "index", "format", "finish_reason", "tool_call_id", "reasoning_effort", "strict"}
+)
+
+
+class Discreet:
+    """A struct that can hold what a caller or a model wrote: its `repr` tells how much there is, so none reaches a log."""
+
+    __slots__ = ()
+    __struct_fields__: ClassVar[tuple[str, ...]]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={shown}' for name, shown in self._told())})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [(name, _Verbatim(shown)) for name, shown in self._told()]
+
+    def _told(self) -> Iterator[tuple[str, str]]:
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if value is not None and value != "":
+                yield name, repr(value) if name in _SHOWN else _size(value)
+
+
+class _Verbatim(str):
+    """A text that is its own `repr`."""
+
+    __slots__ = ()
+    __repr__ = str.__str__
+
+
+def _size(value: Json) -> str:
+    """A value without what was written in it."""
+    if isinstance(value, bool | int | float | Struct):
+        return repr(value)
+    if isinstance(value, list | tuple) and all(isinstance(item, Struct) for item in value):
+        return f"[{', '.join(map(repr, value))}]"
+    unit = "characters" if isinstance(value, str) else "bytes" if isinstance(value, bytes | Raw) else "items"
+    return f"<{len(bytes(value)) if isinstance(value, Raw) else len(value)} {unit}>"
+
+
+class ImageUrl(Discreet, Struct, omit_defaults=True):
     """An image by https URL or data URL."""
 
     url: str
     detail: str | None = None
 
 
-class AudioInput(Struct, omit_defaults=True):
+class AudioInput(Discreet, Struct, omit_defaults=True):
     """Base64 audio without a `data:` prefix; `format` is `wav` or `mp3`."""
 
     data: str
     format: str
 
 
-class FileInput(Struct, omit_defaults=True):
+class FileInput(Discreet, Struct, omit_defaults=True):
     """A document: either `file_id`, or `file_data` (a data URL) with `filename`."""
 
     file_data: str | None = None
@@ -78,7 +121,7 @@ class FileInput(Struct, omit_defaults=True):
     filename: str | None = None
 
 
-class ContentPart(Struct, omit_defaults=True, kw_only=True):
+class ContentPart(Discreet, Struct, omit_defaults=True, kw_only=True):
     """One part of a message: `type` says which of the other fields is set.
 
     A `type` unknown to this class is kept as a name only; its content travels in the request's source bytes, and a dialect
@@ -95,14 +138,14 @@ class ContentPart(Struct, omit_defaults=True, kw_only=True):
     """Prompt cache hint in Anthropic's form, e.g. `{"type": "ephemeral", "ttl": "1h"}`; other vendors never see it."""
 
 
-class FunctionCall(Struct):
+class FunctionCall(Discreet, Struct):
     """`arguments` is JSON text as the model wrote it; it may be invalid."""
 
     name: str
     arguments: str = ""
 
 
-class ToolCall(Struct, omit_defaults=True, kw_only=True):
+class ToolCall(Discreet, Struct, omit_defaults=True, kw_only=True):
     """One call that the model asks for; `id` is unique in the conversation."""
 
     id: str
@@ -112,7 +155,7 @@ class ToolCall(Struct, omit_defaults=True, kw_only=True):
     custom: Json = None
 
 
-class Message(Struct, omit_defaults=True, kw_only=True):
+class Message(Discreet, Struct, omit_defaults=True, kw_only=True):
     """One turn. `content` is text, a list of parts, or `None` (an assistant turn that only calls tools)."""
 
     role: Role
@@ -133,7 +176,7 @@ class Message(Struct, omit_defaults=True, kw_only=True):
     """Prompt cache hint for the whole message, as some clients write it (see `ContentPart.cache_control`)."""
 
 
-class FunctionDefinition(Struct, omit_defaults=True, kw_only=True):
+class FunctionDefinition(Discreet, Struct, omit_defaults=True, kw_only=True):
     """A function that the model may call; `parameters` is a JSON Schema object."""
 
     name: str
@@ -142,7 +185,7 @@ class FunctionDefinition(Struct, omit_defaults=True, kw_only=True):
     strict: bool | None = None
 
 
-class Tool(Struct, omit_defaults=True, kw_only=True):
+class Tool(Discreet, Struct, omit_defaults=True, kw_only=True):
     """A tool. `type` is `function`, `custom`, or a vendor's built-in."""
 
     type: str
@@ -151,7 +194,7 @@ class Tool(Struct, omit_defaults=True, kw_only=True):
     cache_control: Json = None
 
 
-class JsonSchemaFormat(Struct, omit_defaults=True, kw_only=True):
+class JsonSchemaFormat(Discreet, Struct, omit_defaults=True, kw_only=True):
     """The schema that an answer must satisfy."""
 
     name: str = "response"
@@ -160,7 +203,7 @@ class JsonSchemaFormat(Struct, omit_defaults=True, kw_only=True):
     strict: bool | None = None
 
 
-class ResponseFormat(Struct, omit_defaults=True, kw_only=True):
+class ResponseFormat(Discreet, Struct, omit_defaults=True, kw_only=True):
     """`type` is `text`, `json_object` or `json_schema`."""
 
     type: str
@@ -174,7 +217,7 @@ class StreamOptions(Struct, omit_defaults=True, kw_only=True):
     include_obfuscation: bool | None = None
 
 
-class RequestSource(Struct, frozen=True):
+class RequestSource(Discreet, Struct, frozen=True):
     """The request as the client sent it: its dialect, its top-level fields as bytes, and the headers that may travel on."""
 
     dialect: str
@@ -185,7 +228,7 @@ class RequestSource(Struct, frozen=True):
         return f"RequestSource(dialect={self.dialect!r}, fields={sorted(self.fields)})"
 
 
-class ChatRequest(Struct, omit_defaults=True, kw_only=True):
+class ChatRequest(Discreet, Struct, omit_defaults=True, kw_only=True):
     """A chat request in the common model.
 
     `temperature` is 0..2, `top_p` 0..1, penalties -2..2, `top_logprobs` 0..20. `max_completion_tokens` is the canonical
@@ -239,51 +282,13 @@ class ChatRequest(Struct, omit_defaults=True, kw_only=True):
         value = self.extra.get(name)
         return msgspec.json.decode(value) if isinstance(value, Raw) else value
 
-    def __repr__(self) -> str:  # prompts never reach a log
-        return f"ChatRequest(model={self.model!r}, messages={len(self.messages)}, tools={len(self.tools or ())})"
+    def _told(self) -> Iterator[tuple[str, str]]:
+        yield "model", repr(self.model)
+        yield "messages", str(len(self.messages))
+        yield "tools", str(len(self.tools or ()))
 
 
-class PromptTokensDetails(Struct, omit_defaults=True, kw_only=True):
-    """Parts of the prompt tokens."""
-
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
-    audio_tokens: int | None = None
-
-
-class CompletionTokensDetails(Struct, omit_defaults=True, kw_only=True):
-    """Parts of the completion tokens."""
-
-    reasoning_tokens: int | None = None
-    audio_tokens: int | None = None
-    accepted_prediction_tokens: int | None = None
-    rejected_prediction_tokens: int | None = None
-
-
-class Usage(Struct, kw_only=True):
-    """Tokens of one answer; `None` is "the provider did not say". `estimated` marks figures that we counted ourselves."""
-
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    total_tokens: int | None = None
-    prompt_tokens_details: PromptTokensDetails | None = None
-    completion_tokens_details: CompletionTokensDetails | None = None
-    estimated: bool = field(default=False, name="#estimated")
-
-    @property
-    def cached_tokens(self) -> int | None:
-        return self.prompt_tokens_details.cached_tokens if self.prompt_tokens_details else None
-
-    @property
-    def cache_write_tokens(self) -> int | None:
-        return self.prompt_tokens_details.cache_write_tokens if self.prompt_tokens_details else None
-
-    @property
-    def reasoning_tokens(self) -> int | None:
-        return self.completion_tokens_details.reasoning_tokens if self.completion_tokens_details else None
-
-
-class Choice(Struct, kw_only=True):
+class Choice(Discreet, Struct, kw_only=True):
     """One answer. `stop_sequence` is the matched stop string where the provider tells it."""
 
     index: int
@@ -303,7 +308,7 @@ class ParameterReport(Struct):
     dropped: dict[str, str] = field(default_factory=dict)
 
 
-class ChatResponse(Struct, kw_only=True):
+class ChatResponse(Discreet, Struct, kw_only=True):
     """A whole answer.
 
     `model` is the provider's own name for what answered; `provider` is the configured entry. `cost_usd` is `None` when the
@@ -341,18 +346,23 @@ class ChatResponse(Struct, kw_only=True):
         """The tool calls of the first choice."""
         return (self.choices[0].message.tool_calls or []) if self.choices else []
 
-    def __repr__(self) -> str:  # answers never reach a log
-        return f"ChatResponse(id={self.id!r}, model={self.model!r}, provider={self.provider!r}, choices={len(self.choices)})"
+    def _told(self) -> Iterator[tuple[str, str]]:
+        yield "id", repr(self.id)
+        yield "model", repr(self.model)
+        yield "provider", repr(self.provider)
+        yield "choices", str(len(self.choices))
+        yield "finish_reason", repr(self.choices[0].finish_reason if self.choices else None)
+        yield "usage", repr(self.usage)
 
 
-class FunctionCallDelta(Struct, omit_defaults=True):
+class FunctionCallDelta(Discreet, Struct, omit_defaults=True):
     """A fragment of a call: `name` once, `arguments` appended."""
 
     name: str | None = None
     arguments: str | None = None
 
 
-class ToolCallDelta(Struct, omit_defaults=True, kw_only=True):
+class ToolCallDelta(Discreet, Struct, omit_defaults=True, kw_only=True):
     """A fragment of the call number `index`; `id`, `type` and the name come once, with the first fragment."""
 
     index: int
@@ -362,7 +372,7 @@ class ToolCallDelta(Struct, omit_defaults=True, kw_only=True):
     custom: Json = None
 
 
-class Delta(Struct, omit_defaults=True, kw_only=True):
+class Delta(Discreet, Struct, omit_defaults=True, kw_only=True):
     """What a chunk adds to a message."""
 
     role: str | None = None
@@ -387,7 +397,7 @@ class Delta(Struct, omit_defaults=True, kw_only=True):
         )
 
 
-class ChunkChoice(Struct, kw_only=True):
+class ChunkChoice(Discreet, Struct, kw_only=True):
     """The part of a chunk that belongs to the choice number `index`."""
 
     index: int
@@ -397,7 +407,7 @@ class ChunkChoice(Struct, kw_only=True):
     stop_sequence: str | None = None
 
 
-class ChatChunk(Struct, kw_only=True):
+class ChatChunk(Discreet, Struct, kw_only=True):
     """One event of a stream. `wire` is the payload of the event as the provider sent it, in the stream's dialect.
 
     A chunk without choices and usage carries nothing for a reader, but its `wire` may matter to a client of the same
@@ -423,8 +433,10 @@ class ChatChunk(Struct, kw_only=True):
         """Whether this chunk is the first that a reader would see: content, or the end of the answer."""
         return any(choice.finish_reason is not None or choice.delta.has_content for choice in self.choices)
 
-    def __repr__(self) -> str:
-        return f"ChatChunk(id={self.id!r}, choices={len(self.choices)}, usage={self.usage is not None})"
+    def _told(self) -> Iterator[tuple[str, str]]:
+        yield "id", repr(self.id)
+        yield "choices", str(len(self.choices))
+        yield "usage", str(self.usage is not None)
 
 
 class ChatStream:

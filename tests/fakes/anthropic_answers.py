@@ -117,8 +117,9 @@ def _input_usage(usage: Usage) -> dict[str, Json]:
 
 
 def _whole_usage(usage: Usage) -> dict[str, Json]:
-    created = {"ephemeral_5m_input_tokens": usage.cache_write, "ephemeral_1h_input_tokens": 0}
-    served = {"service_tier": "standard", "inference_geo": "global"}
+    hour = usage.cache_write_1h
+    created = {"ephemeral_5m_input_tokens": usage.cache_write - hour, "ephemeral_1h_input_tokens": hour}
+    served = {"service_tier": "standard", "inference_geo": usage.region, "speed": usage.speed}
     return {**_input_usage(usage), "cache_creation": created, **served}
 
 
@@ -126,6 +127,8 @@ def _output_usage(usage: Usage) -> dict[str, Json]:
     counts: dict[str, Json] = {"output_tokens": usage.completion}
     if usage.reasoning:
         counts["output_tokens_details"] = {"thinking_tokens": usage.reasoning}
+    if usage.web_searches:
+        counts["server_tool_use"] = {"web_search_requests": usage.web_searches, "web_fetch_requests": 0}
     return counts
 
 

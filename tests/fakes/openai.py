@@ -217,5 +217,11 @@ class FakeOpenAI(FakeProvider):
             logprobs=None if model.reasons else bool(body.get("logprobs")),
             obfuscation=options.get("include_obfuscation") is not False,
             usage=bool(options.get("include_usage")),
-            extra={"service_tier": "default", "system_fingerprint": "fp_fake"},
+            extra={"service_tier": _tier(body), "system_fingerprint": "fp_fake"},
         )
+
+
+def _tier(body: Json) -> str:
+    """The tier that answers, which is what was asked for here."""
+    asked = body.get("service_tier")
+    return asked if asked in ("flex", "priority") else "default"

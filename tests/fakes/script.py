@@ -86,6 +86,11 @@ class Usage:
     cached: int = 0
     cache_write: int = 0
     reasoning: int = 0
+    cache_write_1h: int = 0
+    """The part of `cache_write` that is kept for an hour."""
+    web_searches: int = 0
+    region: str = "global"
+    speed: str = "standard"
 
 
 @dataclass(frozen=True)

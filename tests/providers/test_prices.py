@@ -1,6 +1,7 @@
 """Costs: compared with the price list's own calculation, and unknown where nothing is known."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import genai_prices
 import pytest
@@ -11,7 +12,7 @@ from caxton_llm.model_info import ModelPrice
 from caxton_llm.providers.catalog import shipped_catalog
 from caxton_llm.providers.prices import EntryPrices, cost_usd
 from caxton_llm.providers.settings import ModelFacts, ProviderSettings
-from caxton_llm.types import CompletionTokensDetails, PromptTokensDetails, Usage
+from caxton_llm.types import Billing, CompletionTokensDetails, PromptTokensDetails, Usage
 
 CATALOG = shipped_catalog()
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -136,6 +137,122 @@ def test_the_price_of_an_azure_answer_is_that_of_the_model_which_answered() -> N
     facts = ModelFacts(base_model="o4-mini")
     named = EntryPrices(CATALOG, ProviderSettings(provider="azure", model_facts=facts), now=lambda: NOW)
     assert named("o4-mini-for-the-sales-team") == ModelPrice(input=1.1, output=4.4, cache_read=0.275)
+
+
+def azure(**settings: Any) -> EntryPrices:
+    return EntryPrices(CATALOG, ProviderSettings(provider="azure", **settings), now=lambda: NOW)
+
+
+def test_a_deployment_that_is_called_like_another_model_costs_what_the_model_behind_it_does() -> None:
+    mini = 1000 * 0.15e-6 + 100 * 0.6e-6
+    assert azure().cost("gpt-4o", "gpt-4o-mini-2024-07-18", usage(1000, 100)) == pytest.approx(mini)
+    named = azure(deployment_name="prod", model="gpt-4o")
+    assert named.cost("gpt-4o", "gpt-4o-mini-2024-07-18", usage(1000, 100)) == pytest.approx(mini)
+
+
+@pytest.mark.parametrize("answered", ["", "gpt-4o", "our-tuned-model"])
+def test_an_azure_answer_that_names_no_known_model_costs_what_the_configuration_says_or_nobody_knows(
+    answered: str,
+) -> None:
+    assert azure().cost("gpt-4o", answered, usage(1000, 100)) is None
+    full = pytest.approx(1000 * 2.5e-6 + 100 * 10e-6)
+    assert azure(deployment_name="prod", model="gpt-4o").cost("gpt-4o", answered, usage(1000, 100)) == full
+    assert azure(deployment_name="prod", model="gpt-4o").cost("prod", answered, usage(1000, 100)) == full
+    facts = ModelFacts(base_model="gpt-4o")
+    assert azure(model_facts=facts).cost("prod", answered, usage(1000, 100)) == full
+
+
+def billed(billing: Billing | None, prompt: int = 1000, completion: int = 100, hour: int = 0) -> Usage:
+    details = PromptTokensDetails(cached_tokens=200, cache_write_tokens=hour, cache_write_1h_tokens=hour)
+    return Usage(prompt_tokens=prompt, completion_tokens=completion, prompt_tokens_details=details, billing=billing)
+
+
+@pytest.mark.parametrize(
+    ("kind", "model", "billing", "context"),
+    [
+        ("openai", "gpt-5.4", Billing(tier="flex"), {"service_tier": "flex"}),
+        ("openai", "gpt-4o", Billing(tier="priority"), {"service_tier": "priority"}),
+        ("openai", "gpt-6-sol", Billing(tier="batch"), {"processing": "batch"}),
+        ("anthropic", "claude-opus-5", Billing(speed="fast"), {"speed": "fast"}),
+        ("anthropic", "claude-haiku-5-5", Billing(tier="batch"), {"processing": "batch"}),
+        ("anthropic", "claude-opus-4-8", None, {}),
+    ],
+)
+def test_a_special_tier_and_an_hour_in_the_cache_cost_what_the_price_list_says(
+    kind: str, model: str, billing: Billing | None, context: dict[str, str]
+) -> None:
+    hour = 300 if kind == "anthropic" else 0
+    theirs = genai_prices.calc_price(
+        genai_prices.Usage(
+            input_tokens=1000,
+            cache_read_tokens=200,
+            cache_write_tokens=hour,
+            cache_write_1h_tokens=hour,
+            output_tokens=100,
+        ),
+        model,
+        provider_id=kind,
+        genai_request_timestamp=NOW,
+        price_context=context,
+    )
+    ours = PRICES[kind].cost(model, model, billed(billing, hour=hour))
+    assert ours == pytest.approx(float(theirs.total_price), rel=1e-9)
+
+
+def test_an_hour_in_the_cache_costs_twice_the_input() -> None:
+    written = PromptTokensDetails(cache_write_tokens=1000, cache_write_1h_tokens=400)
+    told = Usage(prompt_tokens=1000, completion_tokens=0, prompt_tokens_details=written)
+    cost = PRICES["anthropic"].cost("claude-opus-4-8", "", told)
+    assert cost == pytest.approx((600 * 1.25 + 400 * 2) * 5e-6)
+
+
+def test_us_only_answers_and_searches_are_charged_for() -> None:
+    plain = PRICES["anthropic"].cost("claude-opus-5", "", billed(None)) or 0
+    far = PRICES["anthropic"].cost("claude-opus-5", "", billed(Billing(region="us", web_searches=3)))
+    assert far == pytest.approx(plain * 1.1 + 0.03)
+
+
+@pytest.mark.parametrize(
+    ("kind", "model", "billing"),
+    [
+        ("openai", "gpt-4o", Billing(tier="flex")),
+        ("openai", "gpt-4o", Billing(tier="scale")),
+        ("openai", "gpt-4o", Billing(region="us")),
+        ("azure", "gpt-4o-2024-11-20", Billing(tier="priority")),
+        ("anthropic", "claude-sonnet-4-5", Billing(speed="fast")),
+        ("anthropic", "claude-opus-5", Billing(tier="batch", speed="fast")),
+        ("anthropic", "claude-opus-5", Billing(tier="priority")),
+        ("anthropic", "claude-opus-5", Billing(region="eu")),
+        ("anthropic", "claude-3-haiku-20240307", Billing(web_searches=1)),
+    ],
+)
+def test_a_surcharge_without_a_known_price_makes_the_cost_unknown(kind: str, model: str, billing: Billing) -> None:
+    assert PRICES[kind].cost("", model, billed(None)) is not None
+    assert PRICES[kind].cost("", model, billed(billing)) is None
+
+
+def test_a_configured_price_is_that_of_ordinary_answers_only() -> None:
+    facts = ModelFacts(input_usd_per_million=7.0, output_usd_per_million=8.0)
+    prices = EntryPrices(CATALOG, ProviderSettings(provider="openai", model_facts=facts), now=lambda: NOW)
+    assert prices.cost("gpt-4o", "", billed(None)) is not None
+    assert prices.cost("gpt-4o", "", billed(Billing(tier="flex"))) is None
+
+
+def test_sound_costs_more_than_text() -> None:
+    heard = Usage(
+        prompt_tokens=1000,
+        completion_tokens=500,
+        prompt_tokens_details=PromptTokensDetails(audio_tokens=800),
+        completion_tokens_details=CompletionTokensDetails(audio_tokens=400),
+    )
+    theirs = genai_prices.calc_price(
+        genai_prices.Usage(input_tokens=1000, input_audio_tokens=800, output_tokens=500, output_audio_tokens=400),
+        "gpt-audio",
+        provider_id="openai",
+        genai_request_timestamp=NOW,
+    )
+    assert PRICES["openai"].cost("gpt-audio", "", heard) == pytest.approx(float(theirs.total_price), rel=1e-9)
+    assert PRICES["openai"].cost("gpt-4o-audio-preview", "", heard) is None
 
 
 def test_an_address_of_another_vendor_has_that_vendors_prices() -> None:

@@ -5,7 +5,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
+from caxton_llm import Caxton
 from caxton_llm.errors import MalformedResponse, ModelNotFound, UnsupportedFeature
 from caxton_llm.model_info import ModelInfo
 from caxton_llm.protocols import ProviderAdapter, Quirks
@@ -13,6 +15,7 @@ from caxton_llm.providers import vllm
 from caxton_llm.providers.settings import ProviderSettings
 from caxton_llm.types import ChatRequest, FunctionDefinition, Message, RequestSource, Tool
 from caxton_llm.wire.openai_chat import client as openai_chat_client
+from fakes import FakeVllm
 
 INFO = ModelInfo(id="org/model", provider="vllm")
 USER = {"role": "user", "content": "hi"}
@@ -33,7 +36,8 @@ def from_library(**fields: Any) -> ChatRequest:
 
 
 def opened(request: ChatRequest, **fields: Any) -> tuple[Any, Any]:
-    exchange = vllm.adapter(entry(**fields)).open(request, INFO, stream=False)
+    info = replace(INFO, server_version=fields.get("api_version"))
+    exchange = vllm.adapter(entry(**fields)).open(request, info, stream=False)
     return json.loads(exchange.request.body), exchange.params
 
 
@@ -99,6 +103,47 @@ def test_todays_field_wins_over_the_removed_one() -> None:
     body, params = opened(from_client(guided_regex="b+", structured_outputs={"regex": "a+"}))
     assert body["structured_outputs"] == {"regex": "a+"}
     assert set(params.dropped) == {"guided_regex"}
+
+
+@pytest.mark.parametrize("make", [from_client, from_library])
+@pytest.mark.parametrize("version", ["0.10.2", "v0.9.1", "0.8.5.post1"])
+def test_a_server_before_structured_outputs_gets_the_fields_that_it_knows(make: Any, version: str) -> None:
+    body, params = opened(make(guided_json={"type": "object"}), api_version=version)
+    assert body["guided_json"] == {"type": "object"}
+    assert "structured_outputs" not in body
+    assert (params.mapped, params.dropped) == ({}, {})
+    body, params = opened(make(structured_outputs={"regex": "a+", "structural_tag": "t"}), api_version=version)
+    assert body["guided_regex"] == "a+"
+    assert "structured_outputs" not in body
+    assert params.mapped == {"structured_outputs.regex": "guided_regex"}
+    assert set(params.dropped) == {"structured_outputs.structural_tag"}
+
+
+@pytest.mark.parametrize("version", ["0.11.0", "0.11.0rc1", "0.30.0", "1.0", "dev"])
+def test_any_other_version_gets_todays_form(version: str) -> None:
+    body, _ = opened(from_client(guided_json={"type": "object"}), api_version=version)
+    assert body["structured_outputs"] == {"json": {"type": "object"}}
+
+
+@pytest.mark.parametrize("configured", [None, "0.30.0"])
+async def test_the_version_is_learned_where_the_model_is_and_the_configuration_knows_better(
+    configured: str | None,
+) -> None:
+    async with FakeVllm(version="0.10.2") as fake:
+        settings = {"provider": "vllm", "base_url": fake.base_url, "api_key": fake.api_key}
+        if configured is not None:
+            settings["api_version"] = configured
+        model = next(iter(fake.models))
+        request = from_library(guided_choice=["a", "b"])
+        async with Caxton.from_dict({"llm": {**settings, "model": model}}, environ={}) as caxton:
+            await caxton.complete_chat(replace(request, model="default"))
+            info = await caxton.get_model_info("default")
+            await caxton.complete_chat(replace(request, model="default"))
+        sent = [json.loads(received.body) for received in fake.requests if received.method == "POST"]
+    assert info.server_version == (configured or "0.10.2")
+    assert "structured_outputs" in sent[0]
+    assert ("guided_choice" in sent[1]) is (configured is None)
+    assert [received.method for received in fake.requests] == ["POST", "GET", "GET", "POST"]
 
 
 def test_strict_refuses_a_field_that_has_no_successor() -> None:

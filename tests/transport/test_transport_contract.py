@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from caxton_llm.errors import MalformedResponse, StreamInterrupted, TransportError
-from caxton_llm.protocols import WireRequest
+from caxton_llm.errors import ConnectFailed, MalformedResponse, StreamInterrupted, TransportError
+from caxton_llm.protocols import Origin, WireRequest
 from transport.raw_server import Peer, RawServer, always, response
 from transport.sending import AnyTransport, post, send, whole
 
@@ -262,3 +262,20 @@ async def test_closing_the_transport_interrupts_what_is_under_way(transport: Any
         await transport.aclose()
         with pytest.raises(StreamInterrupted):
             await rest
+
+
+async def test_a_given_address_is_connected_to_and_the_host_is_still_named(transport: AnyTransport) -> None:
+    async with RawServer(always(response())) as server:
+        origin = Origin("http", "images.example", server.origin.port, address="127.0.0.1")
+        assert await whole(transport, origin) == b"hi"
+        assert server.requests[0].header("host") == f"images.example:{origin.port}"
+
+
+async def test_a_connection_to_one_address_is_not_used_for_another(transport: AnyTransport) -> None:
+    async with RawServer(always(response())) as server:
+        port = server.origin.port
+        assert await whole(transport, Origin("http", "127.0.0.1", port)) == b"hi"
+        assert await whole(transport, Origin("http", "images.example", port, address="127.0.0.1")) == b"hi"
+        for host in ("images.example", "127.0.0.1"):
+            with pytest.raises(ConnectFailed):
+                await whole(transport, Origin("http", host, port, address="127.0.0.2"))

@@ -57,6 +57,16 @@ async def test_a_name_is_verified_as_a_name(trusting: AnyTransport, authority: t
         assert await whole(trusting, Origin("https", "localhost", server.origin.port)) == b"hi"
 
 
+async def test_at_a_given_address_the_host_is_what_the_certificate_must_name(
+    trusting: AnyTransport, authority: trustme.CA
+) -> None:
+    async with RawServer(always(response()), context=server_context(authority, "images.example")) as server:
+        port = server.origin.port
+        assert await whole(trusting, Origin("https", "images.example", port, address="127.0.0.1")) == b"hi"
+        with pytest.raises(ConnectFailed, match="certificate"):
+            await whole(trusting, Origin("https", "other.example", port, address="127.0.0.1"))
+
+
 async def test_an_unknown_authority_is_refused_with_advice(transport: AnyTransport, authority: trustme.CA) -> None:
     async with RawServer(always(response()), context=server_context(authority, "127.0.0.1")) as server:
         with pytest.raises(ConnectFailed, match=rf"the certificate of {server.origin} was refused: .*ca_file"):

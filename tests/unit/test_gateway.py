@@ -22,6 +22,7 @@ from caxton_llm.gateway import Gateway, Route, Target
 from caxton_llm.model_info import ModelInfo, ModelPrice
 from caxton_llm.observers.record import RequestRecord
 from caxton_llm.protocols import LlmProvider
+from caxton_llm.providers.prices import cost_usd
 from caxton_llm.routing.retry import RetryPolicy
 from caxton_llm.routing.timeouts import Timeouts
 from caxton_llm.streaming import Gathering
@@ -84,7 +85,7 @@ def gateway_for(
     retry: RetryPolicy | None = None,
     timeouts: Timeouts | None = None,
     gathering: Gathering | None = None,
-    price: Callable[[str], ModelPrice | None] = lambda _model: PRICE,
+    cost: Callable[[str, str, Usage | None], float | None] = lambda _asked, _answered, usage: cost_usd(PRICE, usage),
 ) -> Gateway:
     clock = clock or FakeClock()
     target = Target(
@@ -93,7 +94,7 @@ def gateway_for(
         provider=provider,
         models=("m",),
         describe=lambda model: ModelInfo(id=model, provider="fake"),
-        price=price,
+        cost=cost,
         retry=retry or RetryPolicy(),
         timeouts=timeouts or Timeouts(),
     )
@@ -320,15 +321,15 @@ async def test_a_stream_without_any_content_ends_quietly_because_the_provider_sa
 
 
 async def test_an_unknown_price_is_an_unknown_cost() -> None:
-    response = await gateway_for(FakeProvider("Hi"), price=lambda _model: None).complete(REQUEST)
+    response = await gateway_for(FakeProvider("Hi"), cost=lambda _asked, _answered, _usage: None).complete(REQUEST)
     assert response.cost_usd is None
 
 
-async def test_a_deployment_without_a_price_costs_what_the_model_behind_it_costs() -> None:
-    def price(model: str) -> ModelPrice | None:
-        return PRICE if model == "fake-model" else None
+async def test_the_cost_is_that_of_the_model_which_answered_to_the_one_asked_for() -> None:
+    def cost(asked: str, answered: str, usage: Usage | None) -> float | None:
+        return cost_usd(PRICE, usage) if (asked, answered) == ("m", "fake-model") else None
 
-    gateway = gateway_for(FakeProvider("Hi"), price=price)
+    gateway = gateway_for(FakeProvider("Hi"), cost=cost)
     response = await gateway.complete(REQUEST)
     stream = gateway.stream(REQUEST)
     async for _ in stream:

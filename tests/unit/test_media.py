@@ -1,6 +1,8 @@
 """Images by URL: fetched for providers that take bytes only, and never from where only this machine can reach."""
 
 import base64
+import socket
+from typing import Any
 
 import pytest
 
@@ -85,3 +87,41 @@ async def test_an_image_that_cannot_be_had_is_the_callers_mistake_and_says_which
 async def test_an_unknown_host_is_named_as_such() -> None:
     with pytest.raises(InvalidRequest, match="host of the URL is unknown"):
         await inline_images(request("http://nowhere.invalid/a"), ScriptedTransport([]), allowed_hosts=())
+
+
+PUBLIC, OTHER = "93.184.216.34", "2606:2800:21f:cb07::1"
+
+
+def resolving(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[list[str]]:
+    """A resolver that answers differently each time; returns what it has not answered yet."""
+    left = list(answers)
+
+    def getaddrinfo(_host: object, port: int, *_args: object, **_named: object) -> list[Any]:
+        return [(0, socket.SOCK_STREAM, 6, "", (address, port)) for address in left.pop(0)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    return left
+
+
+async def test_the_connection_goes_to_the_address_that_was_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    left = resolving(monkeypatch, [PUBLIC], ["127.0.0.1"])
+    transport = ScriptedTransport([answer()])
+    await inline_images(request("https://rebound.example/a.png"), transport, allowed_hosts=())
+    origin = transport.requests[0].origin
+    assert (origin.address, origin.authority) == (PUBLIC, "rebound.example")
+    assert left == [["127.0.0.1"]]
+
+
+async def test_one_private_address_among_public_ones_is_enough_to_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolving(monkeypatch, [PUBLIC, "10.0.0.1"])
+    transport = ScriptedTransport([answer()])
+    with pytest.raises(InvalidRequest, match="public internet"):
+        await inline_images(request("https://rebound.example/a.png"), transport, allowed_hosts=())
+    assert transport.requests == []
+
+
+async def test_the_next_address_is_tried_when_one_cannot_be_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolving(monkeypatch, [OTHER, PUBLIC])
+    transport = ScriptedTransport([ConnectFailed("no route"), answer()])
+    await inline_images(request("https://two.example/a.png"), transport, allowed_hosts=())
+    assert [sent.origin.address for sent in transport.requests] == [OTHER, PUBLIC]

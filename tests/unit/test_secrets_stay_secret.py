@@ -11,6 +11,7 @@ import pytest_asyncio
 from caxton_llm.assembly import Assembly, assemble
 from caxton_llm.config.load import load_mapping
 from caxton_llm.errors import LlmError
+from caxton_llm.gateway import Gateway
 from caxton_llm.observers.prometheus import PrometheusObserver
 from caxton_llm.server.headers import error_headers
 from caxton_llm.types import ChatRequest, ContentPart, ImageUrl, Json, Message
@@ -184,3 +185,76 @@ async def test_a_refused_request_is_told_by_its_path_and_not_by_its_words(world:
             except LlmError as error:
                 told = "\n".join(map(repr, shown(error, request)))
                 assert PROMPT not in told, entry
+
+
+HEADER = "blue house by the river"
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("streams", [False, True], ids=["whole", "stream"])
+async def test_a_secret_is_hidden_wherever_a_provider_repeats_it(streams: bool, world: World) -> None:
+    settings = {
+        "provider": "openai",
+        "model": "gpt-4o",
+        "api_key": KEYS["openai"],
+        "base_url": world.fakes.openai.base_url,
+        "headers": {"x-tenant": HEADER, "x-signed": f"Basic {KEYS['custom']}"},
+        "extra_body": {"metadata": {"word": "open-sesame"}},
+        "retry_policy": {"max_attempts": 1},
+    }
+    assembly = assemble(load_mapping({"llm": settings}, {}), [], {})
+    planted = (KEYS["openai"], HEADER, KEYS["custom"], "open-sesame")
+    request = ChatRequest(messages=[Message(role="user", content="Hi")], stream=streams)
+    for secret in planted:
+        world.fakes.start_over()
+        said = {"message": f"not {secret}", "type": secret, "param": f"at {secret}", "code": f"bad_{secret}"}
+        world.fakes.openai.fail(400, body={"error": said}, headers={"x-request-id": f"id-{secret}"})
+        with pytest.raises(LlmError) as caught:
+            await completed(assembly.gateway, request, streams)
+        told = "\n".join(map(repr, [*shown(caught.value, request), vars(caught.value)]))
+        assert "***" in told
+        assert secret not in told
+    assert [
+        secret for secret in planted if secret in "\n".join(map(repr, vars(assembly.targets[0].provider).values()))
+    ] == []
+    await assembly.aclose()
+
+
+QUOTES = {
+    "the whole prompt": "Invalid prompt: 'Tell nobody that my card number is 4929 1234 5678 9012.'",
+    "its beginning": "Could not read: Tell nobody that my card number is 4929 1234 5...",
+    "its end": "... card number is 4929 1234 5678 9012. was flagged",
+    "a part": "the part is invalid (my cat is called Archimedes): Tell nobody that my card number is 4929 1234 5678 9012",
+}
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("streams", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("quote", QUOTES)
+@pytest.mark.parametrize("entry", ASKED, ids=str)
+async def test_a_prompt_that_a_provider_quotes_is_cut_out_of_its_message(
+    entry: Entry, quote: str, streams: bool, world: World
+) -> None:
+    prompt = "Tell nobody that my card number is 4929 1234 5678 9012."
+    part = ContentPart(type="text", text="my cat is called Archimedes")
+    world.fakes.start_over()
+    world.fakes.behind(entry).fail(400, QUOTES[quote])
+    request = ChatRequest(
+        model=entry.name,
+        messages=[Message(role="system", content=prompt), Message(role="user", content=[part])],
+        stream=streams,
+    )
+    with pytest.raises(LlmError) as caught:
+        await completed(world.assembly.gateway, request, streams)
+    told = "\n".join(map(repr, [*shown(caught.value, request), vars(caught.value)]))
+    assert "[...]" in caught.value.message
+    assert "4929" not in told
+    assert "Archimedes" not in told
+
+
+async def completed(gateway: Gateway, request: ChatRequest, streams: bool) -> None:
+    if not streams:
+        await gateway.complete(request)
+        return
+    async with gateway.stream(request) as stream:
+        assert [chunk async for chunk in stream]

@@ -25,6 +25,8 @@ CASES: dict[str, Case] = {
     "plain": (Usage(1000, 200), (Text("Hello there"),)),
     "cached": (Usage(1000, 200, cached=300), (Text("Hello there"),)),
     "written": (Usage(1000, 200, cached=300, cache_write=100), (Text("Hello there"),)),
+    "written for an hour": (Usage(1000, 200, cache_write=100, cache_write_1h=60), (Text("Hello there"),)),
+    "far and searching": (Usage(1000, 200, region="us", web_searches=3), (Text("Hello there"),)),
     "reasoning": (Usage(1000, 200, cached=1000, reasoning=150), (Reasoning("Well"), Text("Hello there"))),
     "nothing said": (Usage(7, 0), (Text(""),)),
     "tools": (Usage(1000, 200), (Text("Let me look"), *CALLS)),
@@ -48,7 +50,8 @@ def cases_of(entry: Entry) -> list[str]:
         "ollama": {"written", "cached", "tools", "nothing said"},
         "custom": {"written", "cached", "tools", "reasoning", "nothing said"},
     }
-    return [name for name in CASES if name not in absent.get(entry.kind, set())]
+    special = set() if entry.kind == "anthropic" else {"written for an hour", "far and searching"}
+    return [name for name in CASES if name not in absent.get(entry.kind, set()) | special]
 
 
 @pytest.mark.asyncio(loop_scope="module")
@@ -81,6 +84,26 @@ async def test_a_stream_says_counts_and_costs_what_the_whole_answer_does(
     for dialect in (openai_client, anthropic_client):
         usage_of_whole = json.loads(dialect.encode_response(whole, request))["usage"]
         assert known(streamed_usage(dialect, chunks, stream, request)) == known(usage_of_whole)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_stream_on_a_cheaper_tier_costs_what_the_whole_answer_does(
+    shared: tuple[FakeProviders, Caxton],
+) -> None:
+    fakes, caxton = shared
+    entry = next(entry for entry in ENTRIES if entry.kind == "openai")
+    costs = {}
+    for tier in ("priority", "default"):
+        fakes.start_over()
+        for _ in range(2):
+            fakes.behind(entry).reply(None, Text("Hello there"), usage=Usage(1000, 200))
+        request = ChatRequest(model=entry.name, messages=[Message(role="user", content="Hi")], service_tier=tier)
+        whole = await caxton.complete_chat(request)
+        stream = caxton.stream_chat(request)
+        assert [chunk async for chunk in stream]
+        assert stream.cost_usd == whole.cost_usd
+        costs[tier] = whole.cost_usd or 0
+    assert costs["priority"] == pytest.approx(costs["default"] * 1.7)
 
 
 def known(usage: Any) -> Any:

@@ -7,7 +7,7 @@ import pytest
 
 from caxton_llm.errors import MalformedResponse, ModelNotFound, Overloaded
 from caxton_llm.protocols import Restore, WireResponse
-from caxton_llm.types import ChatResponse
+from caxton_llm.types import Billing, ChatResponse
 from caxton_llm.wire import anthropic_messages
 from caxton_llm.wire.anthropic_messages.response import ANSWERED_TWICE, TEXT_BESIDE_ANSWER
 from recorded import interactions
@@ -73,6 +73,21 @@ def test_the_iterations_behind_an_answer_are_summed() -> None:
     ).usage
     assert usage is not None
     assert (usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens) == (281 + 55096, 55096, 27)
+
+
+def test_what_is_not_billed_at_the_ordinary_rates_is_said() -> None:
+    figures = {"input_tokens": 10, "output_tokens": 5, "cache_creation_input_tokens": 8}
+    written = {"ephemeral_5m_input_tokens": 2, "ephemeral_1h_input_tokens": 6}
+    plain = {"service_tier": "standard", "speed": "standard", "inference_geo": "global"}
+    tools = {"web_search_requests": 0, "web_fetch_requests": 4}
+    ordinary = decoded(usage=figures | plain | {"cache_creation": written, "server_tool_use": tools}).usage
+    assert ordinary is not None
+    assert (ordinary.cache_write_tokens, ordinary.cache_write_1h_tokens, ordinary.billing) == (8, 6, None)
+    special = {"service_tier": "batch", "speed": "fast", "inference_geo": "us"}
+    usage = decoded(usage=figures | special | {"server_tool_use": {"web_search_requests": 2}}).usage
+    assert usage is not None
+    assert usage.cache_write_1h_tokens is None
+    assert usage.billing == Billing(tier="batch", speed="fast", region="us", web_searches=2)
 
 
 def test_parallel_tool_calls_keep_their_ids_and_order() -> None:

@@ -261,7 +261,7 @@ DATE = "Sun, 22 Nov 2026 10:00:00 GMT"
         ({}, "Please try again in 20s. Visit", 20.0),
         ({}, "Please retry after 26 seconds.", 26.0),
         ({}, "Try again in 6m0.5s", 360.5),
-        ({}, "try again in 114h18m0s", 411480.0),
+        ({}, "try again in 114h18m0s", 86400.0),
         ({}, "try again in 12ms", 0.012),
         ({"x-ratelimit-reset-tokens": "6m0s", "x-ratelimit-reset-requests": "8ms"}, "", 360.0),
         (
@@ -278,6 +278,13 @@ DATE = "Sun, 22 Nov 2026 10:00:00 GMT"
         ({"anthropic-ratelimit-tokens-reset": "2026-11-22T10:00:07Z", "date": DATE}, "", 7.0),
         ({"anthropic-ratelimit-tokens-reset": "2026-11-22T10:00:07Z"}, "", None),
         ({"x-ratelimit-reset": "1795428000000", "date": DATE}, "", 86400.0),
+        ({"retry-after": "1e300"}, "", 86400.0),
+        ({"retry-after": "Sun, 22 Nov 2026 10:00:30 +" + "9" * 20, "date": DATE}, "", None),
+        ({"retry-after": "Sun, 22 Nov 2026 10:00:30 GMT", "date": "Sun, 22 Nov 2026 10:00:00 -" + "9" * 20}, "", None),
+        ({}, "try again in " + "9" * 150 + "." + "9" * 20 + "s", 86400.0),
+        ({}, "try again in " + "9" * 400 + "s", None),
+        ({}, "try again in " + "9" * 400, None),
+        ({"x-ratelimit-reset-tokens": "9" * 50_000 + "x"}, "", None),
         ({}, "", None),
     ],
 )

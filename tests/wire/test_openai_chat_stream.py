@@ -18,6 +18,7 @@ from caxton_llm.errors import (
     StreamInterrupted,
 )
 from caxton_llm.protocols import Restore
+from caxton_llm.types import Billing
 from openai_chat_streams import DONE, bytewise, calls_of, chunk, event, finishes, run, text_of, tool
 from recorded import interactions
 
@@ -258,6 +259,17 @@ def test_usage_comes_with_and_without_an_empty_choice(choices: list[Any]) -> Non
     )
     assert decoder.failure is None
     assert [made.usage.prompt_tokens for made in chunks if made.usage] == [5]
+
+
+@pytest.mark.parametrize(("tier", "billing"), [("flex", Billing(tier="flex")), ("default", None), (7, None)])
+def test_the_service_tier_of_any_event_is_the_one_that_is_billed(tier: Any, billing: Billing | None) -> None:
+    chunks, _ = run(
+        chunk({"content": "a"}, service_tier=tier),
+        chunk({}, finish="stop"),
+        event({"id": "chatcmpl-1", "choices": [], "usage": USAGE}),
+        DONE,
+    )
+    assert [made.usage.billing for made in chunks if made.usage] == [billing]
 
 
 def test_usage_null_after_the_usage_does_not_erase_it() -> None:

@@ -229,6 +229,7 @@ def test_half_a_character_costs_a_character_and_not_the_answer(
                 {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
                 b'{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"a%s"}}',
                 b'{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"%sb"}}',
+                {"type": "message_delta", "delta": {"stop_reason": "end_turn"}},
                 {"type": "message_stop"},
             ),
         ),

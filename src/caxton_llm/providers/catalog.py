@@ -24,7 +24,15 @@ __all__ = ["Catalog", "EntryModels", "merge", "shipped_catalog", "with_overrides
 _Source = Literal["catalogue", "configuration", "provider"]
 _Group = TypeVar("_Group", Capabilities, ParameterRules)
 
-_PLAIN_FACTS = ("context_window", "max_input_tokens", "max_output_tokens", "price", "lifecycle", "retires_on")
+_PLAIN_FACTS = (
+    "context_window",
+    "max_input_tokens",
+    "max_output_tokens",
+    "price",
+    "lifecycle",
+    "retires_on",
+    "server_version",
+)
 _GROUPS = ("capabilities", "parameters")
 _CAPABILITY_FACTS = ("tools", "vision", "json_schema", "reasoning")
 _WINDOW_FACTS = ("context_window", "max_input_tokens", "max_output_tokens")
@@ -71,7 +79,7 @@ class Catalog:
         info = replace(found, id=model, provider=settings.provider) if found else self.find(settings.provider, model)
         if facts is not None:
             info = with_overrides(info, facts)
-        return _with_facts(info, _limits(settings), "configuration")
+        return _with_facts(info, _facts_of_entry(settings), "configuration")
 
     def base_model(self, settings: ProviderSettings, model: str) -> str:
         """The name under which the catalogue and the price lists may know what answers as `model`.
@@ -150,8 +158,12 @@ def merge(base: ModelInfo, from_provider: ModelInfo) -> ModelInfo:
     return merged
 
 
-def _limits(settings: ProviderSettings) -> dict[str, Json]:
-    return {"context_window": settings.context_window, "max_input_tokens": settings.system_context_limit}
+def _facts_of_entry(settings: ProviderSettings) -> dict[str, Json]:
+    return {
+        "context_window": settings.context_window,
+        "max_input_tokens": settings.system_context_limit,
+        "server_version": settings.api_version if settings.provider == "vllm" else None,
+    }
 
 
 def _sourced(info: ModelInfo, source: _Source) -> ModelInfo:

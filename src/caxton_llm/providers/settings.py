@@ -4,6 +4,7 @@ One flat type for all kinds, because the specification writes them flat; `APPLIE
 only. Values are as in the file after `${ENV}` replacement; secrets that must be fetched are still references here.
 """
 
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
@@ -22,6 +23,7 @@ __all__ = [
     "ProviderSettings",
     "SecretReference",
     "SettingsBlock",
+    "secret_values",
 ]
 
 SECRET_FIELDS = frozenset(
@@ -43,6 +45,30 @@ class SettingsBlock(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             if value is not None:
                 shown.append(f"{name}=***" if name in SECRET_FIELDS else f"{name}={value!r}")
         return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def secret_values(block: SettingsBlock) -> set[str]:
+    """Every text below a secret key of the block, and the words inside it that are the secret proper."""
+    found: set[str] = set()
+    for name in block.__struct_fields__:
+        value = getattr(block, name)
+        if name in SECRET_FIELDS:
+            found.update(_texts(value))
+        elif isinstance(value, SettingsBlock):
+            found |= secret_values(value)
+    passwords = {text.rpartition("@")[0].rpartition(":")[2] for text in found if "://" in text}
+    return found | passwords | {text.rpartition(" ")[2] for text in found}
+
+
+def _texts(value: Json) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _texts(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _texts(inner)
 
 
 class SecretReference(SettingsBlock, frozen=True, kw_only=True):
@@ -272,7 +298,8 @@ class ProviderSettings(SettingsBlock, frozen=True, kw_only=True):
     endpoint: str | None = None
     """Address of the resource, e.g. `https://name.openai.azure.com`."""
     api_version: str | None = None
-    """Given: the classic API of that version; absent: the newer `/openai/v1`."""
+    """Azure: given, the classic API of that version; absent, the newer `/openai/v1`. vLLM: the server's version, where it is
+    older than 0.11 and takes `guided_json` and its like; absent, the newest."""
     entra_id: EntraId | None = None
     """Sign with Microsoft Entra ID instead of a key."""
 
@@ -345,7 +372,7 @@ APPLIES_TO: dict[str, frozenset[str]] = {
     "anthropic_beta": frozenset({"anthropic"}),
     "deployment_name": frozenset({"azure"}),
     "endpoint": frozenset({"azure"}),
-    "api_version": frozenset({"azure"}),
+    "api_version": frozenset({"azure", "vllm"}),
     "entra_id": frozenset({"azure"}),
     "image_hosts": frozenset({"ollama"}),
     "gpu_acceleration": frozenset({"ollama"}),

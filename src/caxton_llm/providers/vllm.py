@@ -1,10 +1,13 @@
 """vLLM's OpenAI-compatible server.
 
-Its own parameters pass through as they are. Fields of old versions (`guided_json`, ...) become `structured_outputs`, because
-servers since 0.12 ignore what they do not know, and a lost constraint is a wrong answer.
+Its own parameters pass through as they are. Constraints are sent in the form that the server's version knows, `guided_json`
+and its like before 0.11 and `structured_outputs` since, because a server ignores what it does not know, and a lost constraint
+is a wrong answer. A server whose version is not known counts as a new one.
 """
 
+import re
 import shlex
+from collections.abc import Set
 from typing import TypeVar
 
 import msgspec
@@ -38,6 +41,8 @@ _GUIDED = {
     "guided_whitespace_pattern": "whitespace_pattern",
 }
 """Fields that vLLM removed in 0.12 -> their names inside `structured_outputs`."""
+
+_STRUCTURED_OUTPUTS_SINCE = (0, 11)
 
 _SHARED_WITH_OTHERS = frozenset({"top_k", "min_p"})
 """Parameters outside the common model that mean the same in other dialects."""
@@ -94,7 +99,10 @@ class VllmAdapter:
         notes = ParameterNotes(self._strict)
         options = self._options.of(info, send_model=sent_model(self._settings, info.id))
         encoded = openai_chat.encode_chat(
-            _with_structured_outputs(request, notes), options, stream=stream, foreign_extras=_SHARED_WITH_OTHERS
+            _with_constraint(request, notes, info.server_version),
+            options,
+            stream=stream,
+            foreign_extras=_SHARED_WITH_OTHERS,
         )
         guided = notes.report()
         encoded.report.mapped.update(guided.mapped)
@@ -151,8 +159,34 @@ def _decoded(body: bytes, kind: type[_Answer], path: str) -> _Answer:
         raise MalformedResponse(f"the answer of {path} is not what vLLM promises; check base_url") from None
 
 
+def _with_constraint(request: ChatRequest, notes: ParameterNotes, version: str | None) -> ChatRequest:
+    """`request` with its constraint in the form that the server knows; itself when that is how it came."""
+    if version is not None and _is_before_structured_outputs(version):
+        return _with_guided_fields(request, notes)
+    return _with_structured_outputs(request, notes)
+
+
+def _is_before_structured_outputs(version: str) -> bool:
+    found = re.match(r"v?(\d+)\.(\d+)", version)
+    return found is not None and (int(found[1]), int(found[2])) < _STRUCTURED_OUTPUTS_SINCE
+
+
+def _with_guided_fields(request: ChatRequest, notes: ParameterNotes) -> ChatRequest:
+    outputs = request.extra_value("structured_outputs")
+    if not isinstance(outputs, dict):
+        return request
+    names = {inner: outer for outer, inner in _GUIDED.items()}
+    fields: dict[str, Raw] = {}
+    for name, value in outputs.items():
+        if name in names and value is not None:
+            fields[names[name]] = Raw(msgspec.json.encode(value))
+            notes.map(f"structured_outputs.{name}", names[name])
+        elif value is not None:
+            notes.drop(f"structured_outputs.{name}", "vLLM before 0.11 has no such field")
+    return _replaced(request, {"structured_outputs"}, fields)
+
+
 def _with_structured_outputs(request: ChatRequest, notes: ParameterNotes) -> ChatRequest:
-    """`request` with today's form of its constraint; itself when it has none of the old fields."""
     old = [name for name in request.extra if name.startswith("guided_")]
     if not old:
         return request
@@ -163,14 +197,15 @@ def _with_structured_outputs(request: ChatRequest, notes: ParameterNotes) -> Cha
             notes.map(name, f"structured_outputs.{_GUIDED[name]}")
         else:
             notes.drop(name, "today's vLLM has no such field")
-    extra = {name: value for name, value in request.extra.items() if name not in old}
+    return _replaced(request, set(old), {"structured_outputs": Raw(msgspec.json.encode(outputs))} if outputs else {})
+
+
+def _replaced(request: ChatRequest, old: Set[str], new: dict[str, Raw]) -> ChatRequest:
+    """`request` with the fields `new` instead of `old`, in its source too."""
+    extra = {name: value for name, value in request.extra.items() if name not in old} | new
     source = request.source
-    if outputs:
-        extra["structured_outputs"] = Raw(msgspec.json.encode(outputs))
     if source is not None and source.dialect == openai_chat.name:
-        fields = {name: value for name, value in source.fields.items() if name not in old}
-        if outputs:
-            fields["structured_outputs"] = extra["structured_outputs"]
+        fields = {name: value for name, value in source.fields.items() if name not in old} | new
         source = replace(source, fields=fields)
     return replace(request, extra=extra, source=source)
 

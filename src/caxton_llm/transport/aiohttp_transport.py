@@ -111,14 +111,20 @@ class AiohttpTransport:
         if self._session is None:
             self._session = self._open_session(force_close=False)
         seen = SimpleNamespace(reused=False)
+        if request.origin.address is not None:  # aiohttp would keep its connection for every host at that address
+            return await self._attempt(self._unkept(), request, route, seen)
         try:
             return await self._attempt(self._session, request, route, seen)
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, aiohttp.ClientConnectionResetError) as error:
             if self._session.closed or not seen.reused or not isinstance(getattr(error, "message", ""), str):
                 raise  # a message that is no text is the part of a response that came
+        return await self._attempt(self._unkept(), request, route, seen)
+
+    def _unkept(self) -> aiohttp.ClientSession:
+        """The session whose connections serve one request each."""
         if self._fresh_session is None:
             self._fresh_session = self._open_session(force_close=True)
-        return await self._attempt(self._fresh_session, request, route, seen)
+        return self._fresh_session
 
     async def _attempt(
         self, session: aiohttp.ClientSession, request: WireRequest, route: Route, seen: SimpleNamespace
@@ -126,12 +132,18 @@ class AiohttpTransport:
         headers = list(request.headers)
         if all(name != "accept-encoding" for name, _ in headers):
             headers.append(("accept-encoding", "identity"))
+        origin, name = request.origin, None
+        if origin.address is not None:
+            headers.append(("host", origin.authority))
+            name = origin.host if origin.scheme == "https" else None
+            origin = Origin(origin.scheme, origin.address, origin.port)
         return await session.request(
             request.method,
-            URL(f"{request.origin}{request.path}", encoded=True),
+            URL(f"{origin}{request.path}", encoded=True),
             headers=headers,
             data=io.BytesIO(request.body) if len(request.body) > _LARGE else request.body or None,
             proxy=self._proxy,
+            server_hostname=name,
             allow_redirects=False,
             timeout=aiohttp.ClientTimeout(total=None, connect=route.connect_timeout_s, ceil_threshold=_NEVER),
             trace_request_ctx=seen,

@@ -47,11 +47,12 @@ async def open_connection(
 
 
 async def _resolve(origin: Origin) -> Sequence[AddressInfo]:
+    host = origin.address or origin.host
     try:  # an address needs neither a thread nor a resolver
-        return socket.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+        return socket.getaddrinfo(host, origin.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
     except socket.gaierror:
         loop = asyncio.get_running_loop()
-        return await loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
+        return await loop.getaddrinfo(host, origin.port, type=socket.SOCK_STREAM)
 
 
 def interleave(addresses: Iterable[AddressInfo]) -> list[AddressInfo]:

@@ -3,7 +3,7 @@
 In this order: `retry-after-ms`, `retry-after` (seconds or an HTTP date), the words of the message ("try again in 20s"), and
 for a 429 the reset times of the windows that are used up. A date counts from the response's own `Date` header, because
 nothing here reads a clock; without that header it says nothing. Values that are not above zero say nothing either: the
-caller's own back-off applies then.
+caller's own back-off applies then, as it does for what cannot be understood. No wait is longer than a day.
 """
 
 import math
@@ -22,6 +22,9 @@ _UNIT_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _IN_WORDS = re.compile(
     r"(?:try again|retry)\s+(?:in|after)\s+((?:\d+(?:\.\d+)?\s*[a-z]+[\s,]*)+|\d+(?:\.\d+)?)", re.IGNORECASE
 )
+_LONGEST_S = 86400.0
+_LONGEST_DURATION = 200
+"""No duration has more characters, and the search would take a time that grows with their square."""
 _EPOCH_S = 1_000_000_000
 _EPOCH_MS = 1_000_000_000_000
 
@@ -37,7 +40,7 @@ def retry_after_s(headers: Mapping[str, str], text: str, *, status: int | None) 
         _window_reset(headers, now) if status == 429 else None,
     ):
         if wait is not None and wait > 0:
-            return wait
+            return min(wait, _LONGEST_S)
     return None
 
 
@@ -87,8 +90,11 @@ def _scaled(number: float | None, factor: float) -> float | None:
 
 
 def _duration(value: str) -> float | None:
+    if len(value) > _LONGEST_DURATION:
+        return None
     parts = _DURATION.findall(value)
-    return sum(float(amount) * _unit(unit.lower()) for amount, unit in parts) if parts else None
+    seconds = sum(float(amount) * _unit(unit.lower()) for amount, unit in parts)
+    return seconds if parts and math.isfinite(seconds) else None
 
 
 def _unit(name: str) -> float:
@@ -98,7 +104,7 @@ def _unit(name: str) -> float:
 def _http_date(value: str | None) -> datetime | None:
     try:
         moment = parsedate_to_datetime(value or "")
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter for a zone of many digits
         return None
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)  # HTTP knows no other zone
 

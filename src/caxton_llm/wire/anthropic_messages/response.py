@@ -10,6 +10,7 @@ from msgspec import Raw, Struct
 from caxton_llm.errors import MalformedResponse
 from caxton_llm.protocols import Restore
 from caxton_llm.types import (
+    Billing,
     ChatResponse,
     Choice,
     CompletionTokensDetails,
@@ -95,17 +96,30 @@ class _OutputDetails(Struct):
     thinking_tokens: int | None = None
 
 
+class _CacheCreation(Struct):
+    ephemeral_1h_input_tokens: int | None = None
+
+
+class _ServerTools(Struct):
+    web_search_requests: int | None = None
+
+
 class WireUsage(Struct, kw_only=True):
     """`usage` as Anthropic writes it, whole or in an event of a stream."""
 
     input_tokens: int | None = None
     cache_creation_input_tokens: int | None = None
+    cache_creation: _CacheCreation | None = None
+    """How the tokens written to the cache divide among its lifetimes."""
     cache_read_input_tokens: int | None = None
     output_tokens: int | None = None
     output_tokens_details: _OutputDetails | None = None
     iterations: "list[WireUsage] | None" = None
     """The model calls behind one answer, compaction included; the figures above then cover only some of them."""
     service_tier: str | None = None
+    speed: str | None = None
+    inference_geo: str | None = None
+    server_tool_use: _ServerTools | None = None
 
     @property
     def tells_input(self) -> bool:
@@ -139,6 +153,8 @@ _block_decoder = msgspec.json.Decoder(Block)
 _object_decoder = msgspec.json.Decoder(dict[str, Json])
 _kind_decoder = msgspec.json.Decoder(_Kind)
 _KNOWN_BLOCKS = frozenset({"text", "tool_use", "thinking", "redacted_thinking"})
+_ORDINARY = frozenset({None, "standard", "global", "not_available"})
+"""Values of a usage's `service_tier`, `speed` and `inference_geo` that cost what the price list says."""
 
 _FINISH_REASONS: dict[str, FinishReason] = {
     "end_turn": "stop",
@@ -182,6 +198,7 @@ def later_usage(earlier: WireUsage | None, later: WireUsage) -> WireUsage:
 
     The figures are cumulative, so they replace and never add. The input side is one snapshot: an event that tells any part of
     it replaces all of it, because some servers put the whole prompt into the first event and its uncached rest into the last.
+    Only the lifetimes of what was cached stay, because the last event has the sum alone.
     """
     if earlier is None:
         return later
@@ -189,11 +206,15 @@ def later_usage(earlier: WireUsage | None, later: WireUsage) -> WireUsage:
     return WireUsage(
         input_tokens=side.input_tokens,
         cache_creation_input_tokens=side.cache_creation_input_tokens,
+        cache_creation=later.cache_creation or earlier.cache_creation,
         cache_read_input_tokens=side.cache_read_input_tokens,
         output_tokens=earlier.output_tokens if later.output_tokens is None else later.output_tokens,
         output_tokens_details=later.output_tokens_details or earlier.output_tokens_details,
         iterations=later.iterations or earlier.iterations,
         service_tier=later.service_tier or earlier.service_tier,
+        speed=later.speed or earlier.speed,
+        inference_geo=later.inference_geo or earlier.inference_geo,
+        server_tool_use=later.server_tool_use or earlier.server_tool_use,
     )
 
 
@@ -214,9 +235,26 @@ def usage_of(wire: WireUsage | None) -> Usage | None:
         total_tokens=None if prompt is None or output is None else prompt + output,
         prompt_tokens_details=None
         if read is None and written is None
-        else PromptTokensDetails(cached_tokens=read, cache_write_tokens=written),
+        else PromptTokensDetails(
+            cached_tokens=read, cache_write_tokens=written, cache_write_1h_tokens=_written_for_an_hour(parts)
+        ),
         completion_tokens_details=None if thought is None else CompletionTokensDetails(reasoning_tokens=thought),
+        billing=_billing(wire),
     )
+
+
+def _written_for_an_hour(parts: list[WireUsage]) -> int | None:
+    return _total([part.cache_creation.ephemeral_1h_input_tokens for part in parts if part.cache_creation is not None])
+
+
+def _billing(wire: WireUsage) -> Billing | None:
+    searches = wire.server_tool_use.web_search_requests if wire.server_tool_use else None
+    tier = None if wire.service_tier in _ORDINARY else wire.service_tier
+    speed = None if wire.speed in _ORDINARY else wire.speed
+    region = None if wire.inference_geo in _ORDINARY else wire.inference_geo
+    if tier is speed is region is None and not searches:
+        return None
+    return Billing(tier=tier, speed=speed, region=region, web_searches=searches or None)
 
 
 def _total(figures: list[int | None]) -> int | None:

@@ -63,7 +63,7 @@ def decode_chat(body: bytes, restore: Restore) -> ChatResponse:
         model=answer.model or "",
         choices=choices,
         created=whole_number(answer.created) or 0,
-        usage=common_usage(answer.usage),
+        usage=common_usage(answer.usage, answer.service_tier),
         service_tier=answer.service_tier,
         system_fingerprint=answer.system_fingerprint,
         warnings=warnings,

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from caxton_llm.types import (
+    Billing,
     CompletionTokensDetails,
     FinishReason,
     FunctionCall,
@@ -58,6 +59,9 @@ BESIDE_CONTENT = frozenset(
     }
 )
 """Fields whose value may be anything: an answer is read without one that is not as promised."""
+
+_ORDINARY_TIERS = frozenset({"default", "auto", "standard", "on_demand"})
+"""Service tiers that cost what the price list says; the last one is Groq's."""
 
 
 class WirePromptDetails(Struct):
@@ -164,6 +168,7 @@ class WireChunk(Struct):
     model: str | None = None
     choices: list[WireChunkChoice] | None = None
     usage: WireUsage | None = None
+    service_tier: Json = None
     error: Json = None
     prompt_filter_results: Raw = Raw()
     """Azure's verdict on the prompt, in a first chunk without choices."""
@@ -184,7 +189,7 @@ def whole_number(value: float | str | None) -> int | None:
         return None
 
 
-def common_usage(wire: WireUsage | None) -> Usage | None:
+def common_usage(wire: WireUsage | None, service_tier: Json = None) -> Usage | None:
     """Usage in the common meaning; `None` when nothing is said. The total is the sum: some servers hide tokens in theirs."""
     if wire is None:
         return None
@@ -198,7 +203,14 @@ def common_usage(wire: WireUsage | None) -> Usage | None:
         total_tokens=total if prompt is None or completion is None else prompt + completion,
         prompt_tokens_details=_prompt_details(wire),
         completion_tokens_details=_completion_details(wire.completion_tokens_details),
+        billing=None if service_tier is None else _billing(service_tier),
     )
+
+
+def _billing(service_tier: Json) -> Billing | None:
+    if not isinstance(service_tier, str) or service_tier in _ORDINARY_TIERS:
+        return None
+    return Billing(tier=service_tier)
 
 
 def _prompt_details(wire: WireUsage) -> PromptTokensDetails | None:

@@ -73,6 +73,7 @@ class OpenAIStreamDecoder:
         self._id_is_ours = False
         self._model = ""
         self._created = 0
+        self._service_tier: Json = None
         self._prompt_filter: bytes | None = None
         self._started: set[int] = set()
         self._ended: set[int] = set()
@@ -212,6 +213,8 @@ class OpenAIStreamDecoder:
         if not self._id and event.choices:
             self._introduce(event)
         usage = event.usage or (event.x_groq.usage if event.x_groq else None)
+        if event.service_tier is not None:
+            self._service_tier = event.service_tier
         if not event.choices:
             if event.prompt_filter_results and usage is None:
                 self._prompt_filter = bytes(event.prompt_filter_results)
@@ -220,7 +223,7 @@ class OpenAIStreamDecoder:
                 id=self._id,
                 model=self._model,
                 created=self._created,
-                usage=common_usage(usage),
+                usage=common_usage(usage, self._service_tier),
                 wire=self._usable(payload, []) if self._id_is_ours else _one_line(payload),
             )
         choices: list[ChunkChoice] = []
@@ -239,7 +242,7 @@ class OpenAIStreamDecoder:
             id=self._id,
             model=self._model,
             created=self._created,
-            usage=None if usage is None else common_usage(usage),
+            usage=None if usage is None else common_usage(usage, self._service_tier),
             wire=payload if b"\n" not in payload else _one_line(payload),
         )
 
