@@ -34,6 +34,9 @@ _SYSTEM_ROLES = ("system", "developer")
 _ONLY_ANTHROPIC = "only Anthropic's API takes it"
 _NOT_REPLAYED = "an OpenAI-compatible server does not take reasoning back"
 
+_TOUCHED_KEYS = (b"reasoning_content", b"thinking_blocks", b"cache_control", b"tool_calls")
+"""Keys without which a message stays as it is, unless the server's quirks concern every message."""
+
 _RAW_LIST = msgspec.json.Decoder(list[Raw])
 
 
@@ -96,6 +99,11 @@ class MessageChanges:
         self._content_key = quirks.content_key
         self._reasoning_field = quirks.reasoning_field
 
+    @property
+    def concern_any_message(self) -> bool:
+        """Whether messages must change that have none of `_TOUCHED_KEYS`."""
+        return self._content_key or self._system_role is not None or bool(self._renamed)
+
     def concern(self, message: Message) -> bool:
         """Whether `message` cannot stay as it is."""
         return (
@@ -147,8 +155,15 @@ def _replay(message: dict[str, Json], reasoning: str, field: str | None, notes: 
         message[field] = reasoning
 
 
+def _may_hold(text: bytes, keys: tuple[bytes, ...]) -> bool:
+    """Whether one of these keys may stand in a JSON text: a look that costs a long conversation next to nothing."""
+    return any(key in text for key in keys) or b"\\u" in text  # an escaped key is not seen as such
+
+
 def patched_messages(raw: Raw, messages: list[Message], changes: MessageChanges) -> Raw | list[Json]:
     """The messages as the client sent them, except for those that must change."""
+    if not changes.concern_any_message and not _may_hold(bytes(raw), _TOUCHED_KEYS):
+        return raw
     touched = [index for index, message in enumerate(messages) if changes.concern(message)]
     if not touched:
         return raw

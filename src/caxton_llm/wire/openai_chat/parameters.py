@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from caxton_llm.errors import InvalidRequest
+from caxton_llm.model_info import Capabilities
 from caxton_llm.protocols import EncodeOptions
 from caxton_llm.types import ChatRequest, Json
 from caxton_llm.wire.client_json import read_raw
@@ -59,17 +60,8 @@ def check_capabilities(request: ChatRequest, options: EncodeOptions, notes: Para
     wanted = request.response_format
     if can.json_schema is False and wanted is not None and wanted.type == "json_schema":
         notes.refuse("response_format", f"{model} has no json_schema output")
-    missing = {
-        kind: what
-        for kind, what, able in (
-            ("image_url", "images", can.vision),
-            ("input_audio", "audio", can.audio),
-            ("file", "documents", can.pdf),
-        )
-        if able is False
-    }
-    if missing:
-        _check_parts(request, missing, model, notes)
+    if can.vision is False or can.audio is False or can.pdf is False:
+        _check_parts(request, can, model, notes)
 
 
 def _check_tools(request: ChatRequest, options: EncodeOptions, notes: ParameterNotes) -> None:
@@ -82,7 +74,9 @@ def _check_tools(request: ChatRequest, options: EncodeOptions, notes: ParameterN
         notes.refuse("tool_choice", f"{model} cannot be forced to call a tool")
 
 
-def _check_parts(request: ChatRequest, missing: dict[str, str], model: str, notes: ParameterNotes) -> None:
+def _check_parts(request: ChatRequest, can: Capabilities, model: str, notes: ParameterNotes) -> None:
+    known = (("image_url", "images", can.vision), ("input_audio", "audio", can.audio), ("file", "documents", can.pdf))
+    missing = {kind: what for kind, what, able in known if able is False}
     for index, message in enumerate(request.messages):
         for position, part in enumerate(message.content if isinstance(message.content, list) else ()):
             if part.type in missing:

@@ -65,28 +65,31 @@ _ORDINARY_TIERS = frozenset({"default", "auto", "standard", "on_demand"})
 
 
 class WirePromptDetails(Struct):
-    cached_tokens: Number = None
-    cache_write_tokens: Number = None
-    created_cache_tokens: Number = None
-    audio_tokens: Number = None
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    created_cache_tokens: int | None = None
+    audio_tokens: int | None = None
 
 
 class WireCompletionDetails(Struct):
-    reasoning_tokens: Number = None
-    audio_tokens: Number = None
-    accepted_prediction_tokens: Number = None
-    rejected_prediction_tokens: Number = None
+    reasoning_tokens: int | None = None
+    audio_tokens: int | None = None
+    accepted_prediction_tokens: int | None = None
+    rejected_prediction_tokens: int | None = None
+
+
+_NO_DETAILS = WirePromptDetails()
 
 
 class WireUsage(Struct):
-    prompt_tokens: Number = None
-    completion_tokens: Number = None
-    total_tokens: Number = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
     prompt_tokens_details: WirePromptDetails | None = None
     completion_tokens_details: WireCompletionDetails | None = None
-    prompt_cache_hit_tokens: Number = None
+    prompt_cache_hit_tokens: int | None = None
     """DeepSeek's cached tokens."""
-    cached_tokens: Number = None
+    cached_tokens: int | None = None
     """Moonshot's cached tokens."""
 
 
@@ -180,7 +183,7 @@ class WireChunk(Struct):
 
 
 def whole_number(value: float | str | None) -> int | None:
-    """A count or a time that may be written as a float or a string; `None` for anything else."""
+    """A time that may be written as a float or a string; `None` for anything else."""
     if value is None or value.__class__ is int:
         return value
     try:
@@ -193,8 +196,7 @@ def common_usage(wire: WireUsage | None, service_tier: Json = None) -> Usage | N
     """Usage in the common meaning; `None` when nothing is said. The total is the sum: some servers hide tokens in theirs."""
     if wire is None:
         return None
-    prompt, completion = whole_number(wire.prompt_tokens), whole_number(wire.completion_tokens)
-    total = whole_number(wire.total_tokens)
+    prompt, completion, total = wire.prompt_tokens, wire.completion_tokens, wire.total_tokens
     if prompt is None and completion is None and total is None:
         return None
     return Usage(
@@ -214,28 +216,26 @@ def _billing(service_tier: Json) -> Billing | None:
 
 
 def _prompt_details(wire: WireUsage) -> PromptTokensDetails | None:
-    details = wire.prompt_tokens_details or WirePromptDetails()
-    cached = _first(details.cached_tokens, wire.prompt_cache_hit_tokens, wire.cached_tokens)
-    written = _first(details.cache_write_tokens, details.created_cache_tokens)
-    audio = whole_number(details.audio_tokens)
-    if cached is None and written is None and audio is None:
+    details = wire.prompt_tokens_details or _NO_DETAILS
+    cached, written = details.cached_tokens, details.cache_write_tokens
+    if cached is None:
+        cached = wire.cached_tokens if wire.prompt_cache_hit_tokens is None else wire.prompt_cache_hit_tokens
+    if written is None:
+        written = details.created_cache_tokens
+    if cached is None and written is None and details.audio_tokens is None:
         return None
-    return PromptTokensDetails(cached_tokens=cached, cache_write_tokens=written, audio_tokens=audio)
+    return PromptTokensDetails(cached_tokens=cached, cache_write_tokens=written, audio_tokens=details.audio_tokens)
 
 
 def _completion_details(details: WireCompletionDetails | None) -> CompletionTokensDetails | None:
     if details is None:
         return None
     return CompletionTokensDetails(
-        reasoning_tokens=whole_number(details.reasoning_tokens),
-        audio_tokens=whole_number(details.audio_tokens),
-        accepted_prediction_tokens=whole_number(details.accepted_prediction_tokens),
-        rejected_prediction_tokens=whole_number(details.rejected_prediction_tokens),
+        reasoning_tokens=details.reasoning_tokens,
+        audio_tokens=details.audio_tokens,
+        accepted_prediction_tokens=details.accepted_prediction_tokens,
+        rejected_prediction_tokens=details.rejected_prediction_tokens,
     )
-
-
-def _first(*values: Number) -> int | None:
-    return next((whole_number(value) for value in values if value is not None), None)
 
 
 _FINISH: dict[str, FinishReason] = {

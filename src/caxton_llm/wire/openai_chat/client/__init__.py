@@ -4,7 +4,8 @@ A request is checked for what every provider would refuse, with the path of the 
 know (fields, types of content) is kept, because the provider may know it.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from typing import NoReturn, get_args
 
 import msgspec
@@ -31,14 +32,17 @@ _FIELDS = msgspec.json.Decoder(dict[str, Raw])
 _REQUEST = msgspec.json.Decoder(ChatRequest)
 _NULL = Raw(b"null")
 
-_RANGES: tuple[tuple[str, float, float], ...] = (
-    ("temperature", 0, 2),
-    ("top_p", 0, 1),
-    ("frequency_penalty", -2, 2),
-    ("presence_penalty", -2, 2),
-    ("top_logprobs", 0, 20),
-)
-_AT_LEAST_ONE = ("n", "max_tokens", "max_completion_tokens")
+_RANGES: dict[str, tuple[float, float]] = {
+    "temperature": (0, 2),
+    "top_p": (0, 1),
+    "frequency_penalty": (-2, 2),
+    "presence_penalty": (-2, 2),
+    "top_logprobs": (0, 20),
+    "n": (1, math.inf),
+    "max_tokens": (1, math.inf),
+    "max_completion_tokens": (1, math.inf),
+}
+"""The least and the most that a parameter may be."""
 
 
 def decode_request(body: bytes, headers: Mapping[str, str]) -> ChatRequest:
@@ -56,16 +60,16 @@ def decode_request(body: bytes, headers: Mapping[str, str]) -> ChatRequest:
         _refuse_shape(str(error))
     except msgspec.DecodeError as error:
         _refuse_json(body, str(error))
-    fields = {
-        key: value for key, value in fields.items() if value != _NULL
-    }  # null is "not said", and servers refuse it
-    request.extra = {key: value for key, value in fields.items() if key not in COMMON_FIELDS}
-    for key, value in request.extra.items():
-        read_raw(value, key)  # whoever needs it decodes it later, where a failure would be nobody's mistake
+    if _NULL in fields.values():  # null is "not said", and servers refuse it
+        fields = {key: value for key, value in fields.items() if value != _NULL}
+    if not COMMON_FIELDS.issuperset(fields):
+        request.extra = {key: value for key, value in fields.items() if key not in COMMON_FIELDS}
+        for key, value in request.extra.items():
+            read_raw(value, key)  # whoever needs it decodes it later, where a failure would be nobody's mistake
     request.source = RequestSource(
         "openai_chat", fields, {key: headers[key] for key in _FORWARDED_HEADERS if key in headers}
     )
-    _check_values(request)
+    _check_values(request, fields)
     request = modernized(request)
     check_conversation(request.messages)
     return request
@@ -95,15 +99,14 @@ def _refuse_shape(problem: str) -> NoReturn:
     raise InvalidRequest(f"{path or 'the body'} has the wrong type: {what}", param=path or None)
 
 
-def _check_values(request: ChatRequest) -> None:
-    for field, low, high in _RANGES:
-        value = getattr(request, field)
-        if value is not None and not low <= value <= high:
-            raise InvalidRequest(f"{field} is {value:g}; it must be between {low:g} and {high:g}", param=field)
-    for field in _AT_LEAST_ONE:
-        value = getattr(request, field)
-        if value is not None and value < 1:
-            raise InvalidRequest(f"{field} is {value}; it must be at least 1", param=field)
+def _check_values(request: ChatRequest, given: Iterable[str]) -> None:
+    for field in given:
+        if field in _RANGES:
+            low, high = _RANGES[field]
+            value = getattr(request, field)
+            if not low <= value <= high:
+                wanted_range = f"between {low:g} and {high:g}" if high < math.inf else f"at least {low:g}"
+                raise InvalidRequest(f"{field} is {value:g}; it must be {wanted_range}", param=field)
     if request.stream_options is not None and not request.stream:
         raise InvalidRequest("stream_options is allowed only with stream: true", param="stream_options")
     wanted = request.response_format
@@ -113,7 +116,7 @@ def _check_values(request: ChatRequest) -> None:
         )
     if isinstance(request.tool_choice, dict):
         _check_choice(request.tool_choice)
-    for index, tool in enumerate(request.tools or ()):
+    for index, tool in enumerate(request.tools) if request.tools else ():
         if tool.type == "function" and tool.function is None:
             raise InvalidRequest("a tool of type function needs a function", param=f"tools[{index}].function")
 
