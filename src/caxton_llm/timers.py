@@ -111,6 +111,7 @@ class TimeLimit:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._timer.cancel()
+        del self._timer  # it leads back here, and what runs in circles waits for the garbage collector
         # A task that somebody else cancelled as well has a cancellation more than ours, and stays cancelled.
         if self._expired and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from error

@@ -1,6 +1,7 @@
 """HTTP below the application: heads that are too long or no HTTP, several requests on a connection, answers in one piece."""
 
 import asyncio
+import gc
 import json
 from collections.abc import AsyncIterator
 
@@ -73,6 +74,27 @@ async def test_pipelined_requests_are_answered_in_their_order(port: int) -> None
     wrong = b"POST /v1/messages HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}"
     answer = await exchanged(port, CHAT + b"\r\n" + BODY + wrong)
     assert answer.index(b"HTTP/1.1 200 OK") < answer.index(b"HTTP/1.1 400 Bad Request")
+
+
+@pytest.mark.parametrize("body", [BODY, BODY[:-1] + b',"stream":true}'], ids=["whole", "streamed"])
+async def test_a_request_leaves_nothing_for_the_garbage_collector(port: int, body: bytes) -> None:
+    request = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n" % len(body)
+    last = request + b"connection: close\r\n\r\n" + body
+    await exchanged(port, last)
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        await exchanged(port, *[request + b"\r\n" + body] * 10, last)
+        gc.collect()
+        left = {type(found).__name__ for found in gc.garbage}
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+    assert left.isdisjoint(
+        {"ChatRequest", "ChatResponse", "ChatStream", "HttpExchange", "RequestResponseCycle", "TimeLimit"}
+    )
 
 
 async def test_a_client_of_http_1_0_gets_its_answer_and_the_end_of_the_connection(port: int) -> None:

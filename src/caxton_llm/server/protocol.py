@@ -8,6 +8,7 @@ it is missing, in another server, it sends as usual.
 
 from collections.abc import Callable
 from functools import partial
+from weakref import ref
 
 from uvicorn._types import HTTPScope
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
@@ -44,7 +45,7 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
-        self.scope["extensions"] = {WHOLE_RESPONSE: {"respond": partial(_respond_whole, self.cycle)}}
+        self.scope["extensions"] = {WHOLE_RESPONSE: {"respond": partial(_respond_whole, ref(self.cycle))}}
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(400, f"{msg.rstrip('.')}: this is not HTTP/1.1")
@@ -57,8 +58,10 @@ class GatewayProtocol(HttpToolsProtocol):
         self.transport.close()
 
 
-def _respond_whole(cycle: RequestResponseCycle, status: int, headers: list[Header], body: bytes) -> None:
-    if cycle.disconnected:
+def _respond_whole(responding: "ref[RequestResponseCycle]", status: int, headers: list[Header], body: bytes) -> None:
+    """`responding` is a weak reference, because its object holds the scope that holds this function."""
+    cycle = responding()
+    if cycle is None or cycle.disconnected:
         return
     cycle.response_started = cycle.response_complete = True
     parts = [STATUS_LINE[status], *[b"%b: %b\r\n" % header for header in headers]]
