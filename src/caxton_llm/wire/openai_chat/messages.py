@@ -34,9 +34,6 @@ _SYSTEM_ROLES = ("system", "developer")
 _ONLY_ANTHROPIC = "only Anthropic's API takes it"
 _NOT_REPLAYED = "an OpenAI-compatible server does not take reasoning back"
 
-_TOUCHED_KEYS = (b"reasoning_content", b"thinking_blocks", b"cache_control", b"tool_calls")
-"""Keys without which a message stays as it is, unless the server's quirks concern every message."""
-
 _RAW_LIST = msgspec.json.Decoder(list[Raw])
 
 
@@ -101,7 +98,7 @@ class MessageChanges:
 
     @property
     def concern_any_message(self) -> bool:
-        """Whether messages must change that have none of `_TOUCHED_KEYS`."""
+        """Whether messages must change that have none of the keys of `_may_concern`."""
         return self._content_key or self._system_role is not None or bool(self._renamed)
 
     def concern(self, message: Message) -> bool:
@@ -155,14 +152,21 @@ def _replay(message: dict[str, Json], reasoning: str, field: str | None, notes: 
         message[field] = reasoning
 
 
-def _may_hold(text: bytes, keys: tuple[bytes, ...]) -> bool:
-    """Whether one of these keys may stand in a JSON text: a look that costs a long conversation next to nothing."""
-    return any(key in text for key in keys) or b"\\u" in text  # an escaped key is not seen as such
+def _may_concern(messages: bytes) -> bool:
+    """Whether one of the keys that `MessageChanges` looks for may stand in these messages: a glance that costs a long
+    conversation next to nothing. A key that is written with escapes is not seen as such, so any escape counts."""
+    return (
+        b"tool_calls" in messages
+        or b"reasoning_content" in messages
+        or b"thinking_blocks" in messages
+        or b"cache_control" in messages
+        or b"\\u" in messages
+    )
 
 
 def patched_messages(raw: Raw, messages: list[Message], changes: MessageChanges) -> Raw | list[Json]:
     """The messages as the client sent them, except for those that must change."""
-    if not changes.concern_any_message and not _may_hold(bytes(raw), _TOUCHED_KEYS):
+    if not changes.concern_any_message and not _may_concern(bytes(raw)):
         return raw
     touched = [index for index, message in enumerate(messages) if changes.concern(message)]
     if not touched:
