@@ -151,6 +151,19 @@ def test_extensions_of_the_common_model_are_stripped_and_reported_even_when_stri
     assert set(encoded.report.dropped) == {"cache_control", "reasoning_content", "thinking_blocks"}
 
 
+@pytest.mark.parametrize("key", ["reasoning_content", "thinking_blocks", "cache_control"])
+def test_an_extension_is_stripped_however_its_key_is_written(key: str) -> None:
+    escaped = "".join(f"\\u{ord(letter):04x}" for letter in key)
+    for written in (key, escaped):
+        value = '"why"' if key == "reasoning_content" else "[{}]"
+        body = (
+            f'{{"messages":[{{"role":"user","content":"a"}},{{"role":"assistant","content":"b","{written}":{value}}}]}}'
+        )
+        encoded = encode(openai_chat_client.decode_request(body.encode(), {}))
+        assert json.loads(encoded.body)["messages"][1] == {"role": "assistant", "content": "b"}
+        assert list(encoded.report.dropped) == [key]
+
+
 def test_only_the_messages_that_must_change_are_written_anew() -> None:
     body = (
         b'{"messages":[{"role":"user","content":  "a"},{"role":"assistant","content":"b","reasoning_content":"c"},'
