@@ -15,6 +15,7 @@ from caxton_llm.model_info import ModelInfo
 from caxton_llm.protocols import Credentials, Origin, Quirks, WireRequest
 from caxton_llm.providers.azure_identity import MachineIdentity
 from caxton_llm.providers.base_url import parse_base_url
+from caxton_llm.providers.blocks import within
 from caxton_llm.providers.chat_options import JSON_BODY, ChatOptions, entry_headers
 from caxton_llm.providers.credentials import OAuth2ClientCredentials, StaticCredentials
 from caxton_llm.providers.exchange import ChatExchange
@@ -60,13 +61,14 @@ def _entra(entra: EntraId) -> Credentials:
                 for name in missing
             ]
         )
-    return OAuth2ClientCredentials(
-        token_url=f"{entra.authority.rstrip('/')}/{quote(entra.tenant_id or '', safe='')}/oauth2/v2.0/token",
-        client_id=entra.client_id or "",
-        client_secret=secret,
-        scope=entra.scope,
-        client_auth="post",
-    )
+    with within("entra_id", {"token_url": "authority"}):
+        return OAuth2ClientCredentials(
+            token_url=f"{entra.authority.rstrip('/')}/{quote(entra.tenant_id or '', safe='')}/oauth2/v2.0/token",
+            client_id=entra.client_id or "",
+            client_secret=secret,
+            scope=entra.scope,
+            client_auth="post",
+        )
 
 
 class _Address(Struct, frozen=True):
