@@ -41,7 +41,7 @@ _NEEDS_MODEL = {
 
 
 def resolve(document: ConfigurationFile, problems: Problems, *, today: date) -> Configuration:
-    """The configuration of a file without mistakes; `problems` knows the lines."""
+    """The configuration of a file; `problems` knows the lines. With mistakes in it, it serves only to find more of them."""
     llm = document.llm or LlmBlock()
     shared = llm if llm.providers is not None or not llm.provider else LlmBlock()
     found = list(_entries(llm))
@@ -60,14 +60,17 @@ def resolve(document: ConfigurationFile, problems: Problems, *, today: date) -> 
         security=llm.security or SecurityBlock(),
         compliance=llm.compliance or ComplianceBlock(),
     )
+    gaps = {problem.path: problem for entry in configuration.all_entries for problem in _gaps(entry, problems)}
+    unread = "" in problems.misspelt or problems.reported("") or problems.reported("llm")
+    if not configuration.all_entries and not unread:
+        gaps["llm"] = problems.at("no provider is configured", path="llm", hint="for a first try: 'provider: builtin'")
+    configuration = replace(configuration, gaps=tuple(gaps.values()), lines=dict(problems.lines))
+    if problems.found:
+        return configuration
     warnings = file_warnings(document, problems)
-    gaps: list[ConfigurationProblem] = []
-    if not configuration.all_entries:
-        gaps.append(problems.at("no provider is configured", path="llm", hint="for a first try: 'provider: builtin'"))
     for entry in configuration.all_entries:
         warnings += entry_warnings(entry, problems, today)
-        gaps += _gaps(entry, problems)
-    return replace(configuration, warnings=tuple(warnings), gaps=tuple(gaps), lines=dict(problems.lines))
+    return replace(configuration, warnings=tuple(warnings))
 
 
 def _entries(llm: LlmBlock) -> list[Entry]:
@@ -156,10 +159,15 @@ def _caching(block: CachingBlock | None) -> CachingBlock | None:
 def _gaps(entry: Entry, problems: Problems) -> list[ConfigurationProblem]:
     gaps = []
     key = _NEEDS_MODEL.get(entry.kind)
-    if key is not None and not entry.models:
+    if key is not None and not entry.models and not _names_a_model_wrongly(entry, problems):
         gaps.append(problems.at("is missing: requests need a model to be sent to", path=f"{entry.path}.{key}"))
     for name in ("ca_file", "client_cert", "client_key"):
         file = getattr(entry.settings, name)
         if file is not None and not Path(file).is_file():
-            gaps.append(problems.at("there is no such file", path=f"{entry.path}.{name}"))
+            gaps.append(problems.at("there is no such file", path=problems.place(entry.path, name)))
     return gaps
+
+
+def _names_a_model_wrongly(entry: Entry, problems: Problems) -> bool:
+    keys = ("model", "models", "model_version", "deployment_name")
+    return entry.path in problems.misspelt or any(problems.reported(f"{entry.path}.{key}") for key in keys)
