@@ -7,6 +7,7 @@ by themselves are empty, and empty is never complained about twice.
 from collections.abc import Iterator
 
 from caxton_llm.config.addresses import address_fault
+from caxton_llm.config.header_checks import check_headers
 from caxton_llm.config.kinds import BUILT_IN_KINDS, plugin_kinds
 from caxton_llm.config.problems import Problems, nearest
 from caxton_llm.config.schema import (
@@ -25,7 +26,6 @@ __all__ = ["check_file", "check_requirements"]
 
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._/@+-")
 _RESERVED_NAMES = frozenset({"default"})
-_HEADERS_OF_THE_TRANSPORT = frozenset({"host", "content-length", "connection", "transfer-encoding"})
 _NEEDS_AIOHTTP = ("proxy", "client_cert", "client_key")
 _ENTRY_DEFAULTS = ProviderEntry(provider="")
 _LLM_DEFAULTS = LlmBlock()
@@ -122,7 +122,7 @@ def _check_entry(entry: ProviderEntry, path: str, problems: Problems) -> None:
         _check_applies(entry, path, problems)
         _check_needs(entry, path, problems)
     _check_addresses(entry, path, problems)
-    _check_headers(entry, path, problems)
+    check_headers(entry, path, problems)
     _check_retry(entry, path, problems)
     _check_transport(entry, path, problems)
     check_secrets(entry, path, problems)
@@ -202,21 +202,6 @@ def _addresses(entry: ProviderEntry) -> Iterator[tuple[str, str, str]]:
     for key, address, parts in found:
         if address:
             yield key, address, parts
-
-
-def _check_headers(entry: ProviderEntry, path: str, problems: Problems) -> None:
-    for name, value in entry.headers.items():
-        here = f"{path}.headers.{name}"
-        if not _is_header_name(name):
-            problems.add("is not the name of a header", path=here)
-        elif name.lower() in _HEADERS_OF_THE_TRANSPORT:
-            problems.add("this header is set for every request and cannot be configured", path=here)
-        if not value.isascii() or not value.isprintable():
-            problems.add("the value of a header must be printable ASCII text", path=here)
-
-
-def _is_header_name(name: str) -> bool:
-    return name.isascii() and name != "" and all(c.isalnum() or c in "!#$%&'*+-.^_`|~" for c in name)
 
 
 def _check_retry(entry: ProviderEntry, path: str, problems: Problems) -> None:

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from caxton_llm.config.advice import entry_warnings, file_warnings
 from caxton_llm.config.configuration import Agent, Configuration, Entry
+from caxton_llm.config.extras import is_installed
 from caxton_llm.config.problems import Problems
 from caxton_llm.config.schema import (
     SHARED_KEYS,
@@ -165,7 +166,16 @@ def _gaps(entry: Entry, problems: Problems) -> list[ConfigurationProblem]:
         file = getattr(entry.settings, name)
         if file is not None and not Path(file).is_file():
             gaps.append(problems.at("there is no such file", path=problems.place(entry.path, name)))
+    here = f"{entry.path}.entra_id"
+    if _lacks_library(entry) and not problems.reported(here):
+        message, hint = "needs Microsoft's library, or client_secret", "pip install 'caxton-llm[azure]'"
+        gaps.append(problems.at(message, path=here, hint=hint))
     return gaps
+
+
+def _lacks_library(entry: Entry) -> bool:
+    entra = entry.settings.entra_id
+    return entra is not None and entra.client_secret is None and not is_installed("azure.identity")
 
 
 def _names_a_model_wrongly(entry: Entry, problems: Problems) -> bool:

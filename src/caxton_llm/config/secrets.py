@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from caxton_llm.config.addresses import host_of
 from caxton_llm.config.configuration import Configuration, Entry
-from caxton_llm.config.kinds import API_KEY_VARIABLES, is_vendor_host
+from caxton_llm.config.kinds import API_KEY_VARIABLES, SIGNING_HEADERS, is_vendor_host
 from caxton_llm.config.parts import try_entries
 from caxton_llm.config.problems import Problems
 from caxton_llm.config.schema import ProviderEntry
@@ -122,13 +122,15 @@ class _Fetching:
         unknown = any(
             self.problems.reported(f"{path}.{key}") for key in ("api_key", "api_keys", "base_url", "entra_id")
         )
-        if variable is None or settings.entra_id is not None or unknown:
+        headers = {name.lower() for name in settings.headers}
+        if variable is None or settings.entra_id is not None or unknown or SIGNING_HEADERS[kind] in headers:
             return None
         own_host = kind == "azure" or (kind != "ollama" if address is None else is_vendor_host(kind, host_of(address)))
         value = self._environ.get(variable, "").strip() if own_host else ""
         if value:
             return self._checked(value, f"{path}.api_key", f"the environment variable {variable}")
-        if own_host and kind in _NEED_A_KEY and path not in self.problems.misspelt:
+        signed = "authorization" in headers or path in self.problems.misspelt
+        if own_host and kind in _NEED_A_KEY and not signed:
             self.problems.add_missing(f"{path}.api_key", f"write api_key, or set the environment variable {variable}")
         return None
 

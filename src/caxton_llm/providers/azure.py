@@ -35,10 +35,12 @@ def adapter(settings: ProviderSettings) -> "AzureAdapter":
 
 
 def credentials(settings: ProviderSettings, api_key: str | None) -> Credentials:
-    """Entra ID where the block has it, else the key. Raises `ConfigurationError` when there is neither."""
+    """Entra ID where the block has it, else the key, else what `headers` say. Raises `ConfigurationError` without any."""
     if settings.entra_id is not None:
         return _entra(settings.entra_id)
     if not api_key:
+        if not {"api-key", "authorization"}.isdisjoint(name.lower() for name in settings.headers):
+            return StaticCredentials(())
         raise ConfigurationError(
             [ConfigurationProblem("is missing", path="api_key", hint="or sign with Microsoft Entra ID: entra_id")]
         )
