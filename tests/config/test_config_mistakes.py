@@ -432,6 +432,35 @@ def test_data_in_memory_is_checked_without_lines() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "provider: azure, deployment_name: d, api_key: k, endpoint: 'https://a.example', base_url: 'https://b.example'",
+            "llm.base_url: 'base_url' and 'endpoint' are two different addresses (give one of them)",
+        ),
+        (
+            "provider: custom, api_key: k, base_url: 'https://a.example', provider_config: {base_url: 'https://b.example'}",
+            "llm.base_url: 'base_url' and 'provider_config.base_url' are two different addresses (give one of them)",
+        ),
+        (
+            "provider: custom, api_key: k, provider_config: {base_url: 'https://b.example', auth_token: t}",
+            "llm.api_key: 'api_key' and 'provider_config.auth_token' are two different keys (give one of them)",
+        ),
+        (
+            "provider: custom, api_key: k, provider_config: {base_url: 'https://b.example', auth_type: none}",
+            "llm.api_key: is not sent with 'auth_type: none' (remove it)",
+        ),
+        (
+            "provider: custom, provider_config: {auth_token: t}",
+            "llm.provider_config.base_url: is missing (the address of the API)",
+        ),
+    ],
+)
+def test_two_places_for_one_thing_must_agree(text: str, expected: str) -> None:
+    assert mistake(f"llm: {{{text}}}") == f"caxton.yaml:1: {expected}"
+
+
 KEYS = [
     "llm",
     "provider",

@@ -26,6 +26,7 @@ __all__ = ["check_file", "check_requirements"]
 
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._/@+-")
 _RESERVED_NAMES = frozenset({"default"})
+_SIGNED_WITH_KEY = ("bearer", "api_key")
 _NEEDS_AIOHTTP = ("proxy", "client_cert", "client_key")
 _ENTRY_DEFAULTS = ProviderEntry(provider="")
 _LLM_DEFAULTS = LlmBlock()
@@ -157,17 +158,41 @@ def _check_applies(entry: ProviderEntry, path: str, problems: Problems) -> None:
 
 
 def _check_needs(entry: ProviderEntry, path: str, problems: Problems) -> None:
-    if entry.provider == "azure" and not entry.endpoint and not entry.base_url:
-        problems.add_missing(f"{path}.endpoint", "the address of the resource: https://name.openai.azure.com")
+    if entry.provider == "azure":
+        if not entry.endpoint and not entry.base_url:
+            problems.add_missing(f"{path}.endpoint", "the address of the resource: https://name.openai.azure.com")
+        _check_one_address(entry, "endpoint", entry.endpoint, path, problems)
     if entry.provider == "custom":
         if entry.provider_config is None:
             problems.add_missing(f"{path}.provider_config", "how to speak to the API")
         else:
-            _check_custom(entry.provider_config, f"{path}.provider_config", problems)
+            _check_shared_with_entry(entry, entry.provider_config, path, problems)
+            _check_custom(entry, entry.provider_config, f"{path}.provider_config", problems)
 
 
-def _check_custom(api: CustomApi, path: str, problems: Problems) -> None:
-    if api.auth_type in ("bearer", "api_key") and not api.auth_token:
+def _check_one_address(entry: ProviderEntry, key: str, address: str | None, path: str, problems: Problems) -> None:
+    if address and entry.base_url and address.rstrip("/") != entry.base_url.rstrip("/"):
+        message = f"'base_url' and {key!r} are two different addresses"
+        problems.add(message, path=f"{path}.base_url", hint="give one of them")
+
+
+def _check_shared_with_entry(entry: ProviderEntry, api: CustomApi, path: str, problems: Problems) -> None:
+    """`base_url` and the key may stand in the entry, as with every provider, or in the block, but not both."""
+    if not api.base_url and not entry.base_url and not problems.reported(f"{path}.base_url"):
+        problems.add_missing(f"{path}.provider_config.base_url", "the address of the API")
+    _check_one_address(entry, "provider_config.base_url", api.base_url, path, problems)
+    key = "api_key" if entry.api_key else "api_keys" if entry.api_keys else ""
+    if not key:
+        return
+    if api.auth_type not in _SIGNED_WITH_KEY:
+        problems.add(f"is not sent with 'auth_type: {api.auth_type}'", path=f"{path}.{key}", hint="remove it")
+    elif api.auth_token and api.auth_token != entry.api_key:
+        message = f"{key!r} and 'provider_config.auth_token' are two different keys"
+        problems.add(message, path=f"{path}.{key}", hint="give one of them")
+
+
+def _check_custom(entry: ProviderEntry, api: CustomApi, path: str, problems: Problems) -> None:
+    if api.auth_type in _SIGNED_WITH_KEY and not (api.auth_token or entry.api_key or entry.api_keys):
         problems.add_missing(
             f"{path}.auth_token", f"auth_type {api.auth_type} sends it; 'auth_type: none' sends nothing"
         )

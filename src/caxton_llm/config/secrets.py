@@ -46,7 +46,7 @@ class FileSource:
     """`source: file`: the file's text."""
 
     def read(self, reference: Mapping[str, str]) -> str:
-        path = Path(reference["path"]).expanduser()
+        path = Path(reference["path"])
         try:
             return path.read_text(encoding="utf-8")
         except OSError as error:
@@ -163,7 +163,7 @@ class _Fetching:
     def _warn_of_open_file(self, reference: SecretReference, path: str) -> None:
         if reference.source != "file" or reference.path is None:
             return
-        mode = stat.S_IMODE(Path(reference.path).expanduser().stat().st_mode)
+        mode = stat.S_IMODE(Path(reference.path).stat().st_mode)
         if mode & 0o077:
             message = f"others may read the file {reference.path} (mode {mode:04o})"
             self.warnings.append(self.problems.at(message, path=path, hint="chmod 600"))

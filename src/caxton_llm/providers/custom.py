@@ -92,7 +92,7 @@ class CustomAdapter:
             raise ConfigurationError(problems)
         self.name = settings.entry_name
         with within(_BLOCK):
-            self._origin, self._prefix = parse_base_url(api.base_url, default_path=None)
+            self._origin, self._prefix = parse_base_url(api.base_url or "", default_path=None)
         self._path = api.path
         self._health_path = api.health_path
         self._settings = settings
@@ -168,6 +168,8 @@ def _mistakes(settings: ProviderSettings, api: CustomApi) -> Iterator[Configurat
             yield ConfigurationProblem(
                 "what follows '#' is never sent", path=f"{_BLOCK}.{name}", hint="remove it, or write %23"
             )
+    if not api.base_url:
+        yield ConfigurationProblem("is missing", path=f"{_BLOCK}.base_url", hint="the address of the API")
     yield from _field_mistakes(settings, api)
     for meaning in api.finish_map.values():
         if meaning not in _FINISH_REASONS:
