@@ -127,7 +127,10 @@ def test_the_server_has_defaults_for_everything() -> None:
             "llm: {provider: azure, endpoint: 'https://a.example'}",
             "c.yaml:1: llm.deployment_name: is missing: requests need a model to be sent to",
         ),
-        ("llm: {provider: builtin, ca_file: /no/such.pem}", "c.yaml:1: llm.ca_file: there is no such file"),
+        (
+            "llm: {provider: builtin, ca_file: /no/such.pem}",
+            "c.yaml:1: llm.ca_file: there is no such file: /no/such.pem",
+        ),
     ],
 )
 def test_what_keeps_a_program_from_serving_does_not_keep_the_file_from_loading(text: str, gap: str) -> None:

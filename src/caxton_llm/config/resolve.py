@@ -191,7 +191,7 @@ def _gaps(entry: Entry, problems: Problems) -> list[ConfigurationProblem]:
     for name in _FILES:
         file = getattr(entry.settings, name)
         if file is not None and not Path(file).is_file():
-            gaps.append(problems.at("there is no such file", path=problems.place(entry.path, name)))
+            gaps.append(problems.at(f"there is no such file: {file}", path=problems.place(entry.path, name)))
     here = f"{entry.path}.entra_id"
     if _lacks_library(entry) and not problems.reported(here):
         message, hint = "needs Microsoft's library, or client_secret", "pip install 'caxton-llm[azure]'"
