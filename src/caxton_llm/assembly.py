@@ -1,26 +1,24 @@
 """From a configuration to a gateway: adapters, credentials, transports, targets, and the names that lead to them."""
 
-import importlib
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Protocol
 
 from msgspec import Struct
 
 from caxton_llm.config.configuration import Configuration, Entry
-from caxton_llm.config.kinds import BUILT_IN_KINDS
+from caxton_llm.config.parts import HTTP_KINDS, entry_transport, make_parts, try_entry
+from caxton_llm.config.problems import Problems
 from caxton_llm.config.schema import ProviderEntry
 from caxton_llm.config.secrets import resolve_secrets
 from caxton_llm.errors import ConfigurationError, ConfigurationProblem
 from caxton_llm.gateway import Gateway, Route, Target
 from caxton_llm.http_provider import HttpProvider, VersionPin
 from caxton_llm.observers.record import Observer
-from caxton_llm.protocols import Credentials, LlmProvider, ProviderAdapter, Transport
+from caxton_llm.protocols import LlmProvider, Transport
 from caxton_llm.providers.catalog import Catalog, EntryModels, shipped_catalog
 from caxton_llm.providers.prices import EntryPrices
-from caxton_llm.providers.settings import ProviderSettings, secret_values
+from caxton_llm.providers.settings import secret_values
 from caxton_llm.streaming import Gathering
-from caxton_llm.transport.choose import make_transport
 from caxton_llm.usage import Usage
 
 __all__ = ["PLUGIN_GROUP", "Assembly", "assemble"]
@@ -28,16 +26,6 @@ __all__ = ["PLUGIN_GROUP", "Assembly", "assemble"]
 PLUGIN_GROUP = "caxton_llm.providers"
 """Entry points of other packages: the name is the `provider` key, the value a function of the settings and the API key
 (or `None`) that returns an `LlmProvider`."""
-
-_MAX_CONNECTIONS = 1000
-"""Connections per origin: a stream holds one for as long as the model talks."""
-
-_MODULES = {kind: f"caxton_llm.providers.{kind}" for kind in BUILT_IN_KINDS if kind != "builtin"}
-
-
-class _ProviderModule(Protocol):
-    def adapter(self, settings: ProviderSettings) -> ProviderAdapter: ...
-    def credentials(self, settings: ProviderSettings, api_key: str | None) -> Credentials: ...
 
 
 class Assembly(Struct, kw_only=True):
@@ -58,12 +46,20 @@ class Assembly(Struct, kw_only=True):
 def assemble(
     configuration: Configuration, observers: Sequence[Observer], environ: Mapping[str, str] | None = None
 ) -> Assembly:
-    """Build everything. Raises `ConfigurationError` for what only shows now: a secret, a plug-in, an address."""
+    """Build everything. Raises `ConfigurationError` with all that only shows now: secrets, plug-ins, certificates."""
     configuration = resolve_secrets(configuration, environ=environ)
     transports = _Transports()
     catalog = shipped_catalog()
     priced = configuration.monitoring.cost_tracking
-    targets = {entry.name: _target(entry, catalog, transports, priced=priced) for entry in configuration.all_entries}
+    problems = Problems(configuration.file, configuration.lines)
+    targets = {}
+    for entry in configuration.all_entries:
+        try:
+            targets[entry.name] = _target(entry, catalog, transports, priced=priced)
+        except ConfigurationError as error:
+            try_entry(entry, problems)  # this error may be the first of several
+            problems.adopt(error, entry.path)
+    problems.raise_any()
     routes = _routes(configuration, targets)
     streaming = configuration.streaming
     return Assembly(
@@ -95,14 +91,7 @@ class _Transports:
             entry.max_connections,
         )
         if key not in self._by_settings:
-            self._by_settings[key] = make_transport(
-                kind=entry.transport,
-                proxy=entry.proxy,
-                ca_file=entry.ca_file,
-                client_cert=entry.client_cert,
-                client_key=entry.client_key,
-                max_connections=entry.max_connections or _MAX_CONNECTIONS,
-            )
+            self._by_settings[key] = entry_transport(entry)
         return self._by_settings[key]
 
     @property
@@ -135,14 +124,13 @@ def _provider(entry: Entry, describe: EntryModels, transports: _Transports) -> L
         from caxton_llm.builtin_provider import BuiltinProvider  # noqa: PLC0415 - only what is configured is imported
 
         return BuiltinProvider(settings)
-    api_key = settings.api_key if isinstance(settings.api_key, str) else None
-    if entry.kind not in _MODULES:
-        return _plugged_in(entry, api_key)
-    module: _ProviderModule = importlib.import_module(_MODULES[entry.kind])  # only what is configured is imported
+    if entry.kind not in HTTP_KINDS:
+        return _plugged_in(entry, settings.api_key if isinstance(settings.api_key, str) else None)
+    adapter, credentials = make_parts(settings)
     return HttpProvider(
-        module.adapter(settings),
+        adapter,
         transports.for_entry(settings),
-        module.credentials(settings, api_key),
+        credentials,
         main_model=settings.main_model,
         describe=describe,
         learn=describe.learn,
@@ -162,9 +150,9 @@ def _plugged_in(entry: Entry, api_key: str | None) -> LlmProvider:
         if not isinstance(provider, LlmProvider):
             raise ConfigurationError(f"the plug-in {point.value!r} for provider {entry.kind!r} made no LlmProvider")
         return provider
-    known = ", ".join((*_MODULES, "builtin"))
+    known = ", ".join((*HTTP_KINDS, "builtin"))
     message = f"there is no provider {entry.kind!r}: there is {known}, and what installed packages add"
-    raise ConfigurationError([ConfigurationProblem(message, path=f"{entry.path}.provider")])
+    raise ConfigurationError([ConfigurationProblem(message, path="provider")])
 
 
 def _routes(configuration: Configuration, targets: Mapping[str, Target]) -> dict[str, Route]:

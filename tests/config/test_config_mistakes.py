@@ -26,7 +26,11 @@ def mistake(text: str, environ: dict[str, str] | None = None) -> str:
 
 
 def one_entry(*lines: str, provider: str = "openai") -> str:
-    return "\n".join([f"llm:\n  provider: {provider}", *(f"  {line}" for line in lines)])
+    """An entry with these lines, and below them what it needs besides."""
+    needed = {"model": "gpt-5.4", "api_key": "sk-1"} if provider == "openai" else {}
+    written = {line.partition(":")[0] for line in lines}
+    rest = [f"{key}: {value}" for key, value in needed.items() if key not in written]
+    return "\n".join([f"llm:\n  provider: {provider}", *(f"  {line}" for line in (*lines, *rest))])
 
 
 MANY = """\
@@ -82,6 +86,11 @@ def test_all_mistakes_are_reported_at_once_with_file_line_and_key() -> None:
         (
             "caxton.yaml:15: llm.providers[2]: two providers are called 'two', the first in line 6"
             " (give each a 'name' of its own)"
+        ),
+        "caxton.yaml:15: llm.providers[2].model: is missing: requests need a model to be sent to",
+        (
+            "caxton.yaml:15: llm.providers[2].api_key: is missing"
+            " (write api_key, or set the environment variable ANTHROPIC_API_KEY)"
         ),
         "caxton.yaml:17: llm.providers[2].timeout_seconds: must be more than 0, found -1",
         (
@@ -350,19 +359,19 @@ def test_an_empty_chain_and_an_entry_without_a_provider_are_mistakes() -> None:
 
 
 def test_entries_of_one_provider_need_names_of_their_own() -> None:
-    text = "llm:\n  providers:\n    - provider: openai\n    - provider: openai\n"
-    assert "two providers are called 'openai', the first in line 3" in mistake(text)
+    text = "llm:\n  providers:\n    - provider: builtin\n    - provider: builtin\n"
+    assert "two providers are called 'builtin', the first in line 3" in mistake(text)
 
 
 def test_agents_are_checked_like_entries() -> None:
     text = (
         "agents:\n"
-        "  - {name: A, llm: {provider: openai, name: x, keep_alive: 5m}}\n"
+        "  - {name: A, llm: {provider: vllm, model: m, name: x, keep_alive: 5m}}\n"
         "  - {name: A, capabilities: [code analysis]}\n"
     )
     assert mistakes(text) == [
         "caxton.yaml:2: agents[0].llm.name: an agent's provider has no name of its own (remove it)",
-        "caxton.yaml:2: agents[0].llm.keep_alive: 'keep_alive' applies only to ollama; this provider is openai",
+        "caxton.yaml:2: agents[0].llm.keep_alive: 'keep_alive' applies only to ollama; this provider is vllm",
         "caxton.yaml:3: agents[1].capabilities[0]: a name has letters, digits and . _ / @ + - only",
         "caxton.yaml:3: agents[1]: two agents are called 'A', the first in line 2 (give each a 'name' of its own)",
     ]
@@ -421,6 +430,35 @@ def test_data_in_memory_is_checked_without_lines() -> None:
         "llm.models: a set cannot be part of a configuration",
         "llm: a key must be text",
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "provider: azure, deployment_name: d, api_key: k, endpoint: 'https://a.example', base_url: 'https://b.example'",
+            "llm.base_url: 'base_url' and 'endpoint' are two different addresses (give one of them)",
+        ),
+        (
+            "provider: custom, api_key: k, base_url: 'https://a.example', provider_config: {base_url: 'https://b.example'}",
+            "llm.base_url: 'base_url' and 'provider_config.base_url' are two different addresses (give one of them)",
+        ),
+        (
+            "provider: custom, api_key: k, provider_config: {base_url: 'https://b.example', auth_token: t}",
+            "llm.api_key: 'api_key' and 'provider_config.auth_token' are two different keys (give one of them)",
+        ),
+        (
+            "provider: custom, api_key: k, provider_config: {base_url: 'https://b.example', auth_type: none}",
+            "llm.api_key: is not sent with 'auth_type: none' (remove it)",
+        ),
+        (
+            "provider: custom, provider_config: {auth_token: t}",
+            "llm.provider_config.base_url: is missing (the address of the API)",
+        ),
+    ],
+)
+def test_two_places_for_one_thing_must_agree(text: str, expected: str) -> None:
+    assert mistake(f"llm: {{{text}}}") == f"caxton.yaml:1: {expected}"
 
 
 KEYS = [

@@ -1,13 +1,18 @@
 """What the program gets: shorthands unfolded, shared values handed down, warnings and gaps."""
 
 from datetime import date
+from pathlib import Path
 
+import msgspec
 import pytest
 
+from caxton_llm.assembly import assemble
 from caxton_llm.config.configuration import Configuration, Entry
-from caxton_llm.config.load import load_text
+from caxton_llm.config.load import load_file, load_mapping, load_text
+from caxton_llm.config.secrets import resolve_secrets
 from caxton_llm.routing.retry import RetryPolicy
 from caxton_llm.routing.timeouts import Timeouts
+from caxton_llm.types import Json
 
 TODAY = date(2026, 11, 22)
 
@@ -122,7 +127,10 @@ def test_the_server_has_defaults_for_everything() -> None:
             "llm: {provider: azure, endpoint: 'https://a.example'}",
             "c.yaml:1: llm.deployment_name: is missing: requests need a model to be sent to",
         ),
-        ("llm: {provider: builtin, ca_file: /no/such.pem}", "c.yaml:1: llm.ca_file: there is no such file"),
+        (
+            "llm: {provider: builtin, ca_file: /no/such.pem}",
+            "c.yaml:1: llm.ca_file: there is no such file: /no/such.pem",
+        ),
     ],
 )
 def test_what_keeps_a_program_from_serving_does_not_keep_the_file_from_loading(text: str, gap: str) -> None:
@@ -183,6 +191,29 @@ def test_models_that_are_well_known_or_nobodys_business_are_not(text: str) -> No
     assert warnings(f"llm: {{{text}}}", date(2026, 8, 1)) == []
 
 
+def test_a_custom_provider_takes_address_and_key_where_every_provider_takes_them() -> None:
+    text = "llm: {provider: custom, base_url: 'https://a.example', api_key: k, provider_config: {path: /x}}"
+    configuration = load(text)
+    assert assemble(configuration, [], {}).targets
+    api = configuration.entries[0].settings.provider_config
+    assert api is not None
+    assert api.base_url == "https://a.example"
+
+
+def test_files_are_looked_for_beside_the_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "key").write_text("sk-1", encoding="utf-8")
+    (tmp_path / "ca.pem").write_text("x", encoding="utf-8")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    data: Json = {"provider": "vllm", "model": "m", "ca_file": "ca.pem", "api_key": {"source": "file", "path": "key"}}
+    (tmp_path / "c.yaml").write_bytes(msgspec.json.encode({"llm": data}))
+    configuration = resolve_secrets(load_file("../c.yaml", {}), environ={})
+    assert configuration.entries[0].settings.api_key == "sk-1"
+    assert len(load_mapping({"llm": data}, {}).gaps) == 1
+    monkeypatch.chdir(tmp_path)
+    assert resolve_secrets(load_mapping({"llm": data}, {}), environ={}).entries[0].settings.api_key == "sk-1"
+
+
 def test_a_key_over_plain_http_is_warned_about_unless_the_network_is_private() -> None:
     text = "llm: {{provider: vllm, model: m, api_key: k, base_url: 'http://{host}:8000/v1'}}"
     assert "plain http" in warnings(text.format(host="llm.example.com"))[0]
@@ -190,9 +221,61 @@ def test_a_key_over_plain_http_is_warned_about_unless_the_network_is_private() -
         assert warnings(text.format(host=host)) == []
 
 
+CUSTOM = "llm: {{provider: custom, provider_config: {{base_url: '{scheme}://a.example', {rest}}}}}"
+AZURE = "llm: {provider: azure, deployment_name: d, model: gpt-5.4, endpoint: 'https://a.example', entra_id: {%s}}"
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "seen"),
+    [
+        (
+            CUSTOM.format(scheme="http", rest="auth_token: t"),
+            "llm.provider_config.base_url",
+            "the key and all requests",
+        ),
+        (
+            CUSTOM.format(
+                scheme="https",
+                rest="auth_type: oauth2, token_url: 'http://b.example/t', client_id: i, client_secret: s",
+            ),
+            "llm.provider_config.token_url",
+            "the client's secret",
+        ),
+        (
+            AZURE % "tenant_id: t, client_id: i, client_secret: s, authority: 'http://b.example'",
+            "llm.entra_id.authority",
+            "the client's secret",
+        ),
+        (
+            "llm: {provider: vllm, model: m, base_url: 'http://a.example', headers: {Authorization: Bearer x}}",
+            "llm.base_url",
+            "the key and all requests",
+        ),
+        (
+            "llm: {provider: openai, model: gpt-5.4, base_url: 'http://api.openai.com/v1'}",
+            "llm.base_url",
+            "the key and all requests",
+        ),
+    ],
+)
+def test_every_secret_that_goes_over_plain_http_is_warned_about(text: str, path: str, seen: str) -> None:
+    assert warnings(text) == [f"c.yaml:1: {path}: plain http: {seen} can be read on the way (use https)"]
+
+
+def test_plain_http_without_a_secret_is_nobodys_business() -> None:
+    assert warnings(CUSTOM.format(scheme="http", rest="auth_type: none")) == []
+    assert warnings("llm: {provider: vllm, model: m, base_url: 'http://a.example'}") == []
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
+        ("llm: {provider: builtin, weight: 2}", "llm.weight: has no effect in this version"),
+        ("llm: {provider: builtin, health_check: {}}", "llm.health_check: has no effect in this version"),
+        ("llm: {providers: [{provider: builtin, health_check: {}}]}", "llm.providers[0].health_check: has no effect"),
+        ("llm: {health_check: {}, providers: [{provider: builtin}]}", "llm.health_check: has no effect"),
+        ("llm: {provider: builtin, system_context_limit: 9}", "llm.system_context_limit: has no effect"),
+        ("agents: [{name: A, llm: {provider: builtin, weight: 3}}]", "agents[0].llm.weight: has no effect"),
         ("llm: {provider: builtin, timeout_seconds: 300}", "llm.timeout_seconds: is longer than the deadline of 120 s"),
         ("llm: {provider: builtin, auto_upgrade: true}", "llm.auto_upgrade: has no effect without 'model_version'"),
         ("llm: {provider: builtin, api_keys: [a, b]}", "llm.api_keys: only the first key is used"),

@@ -136,9 +136,8 @@ llm:
   headers: {X-Key: hunter2}
   proxy: http://user:hunter2@p.example
   extra_body: {key: hunter2}
-  api_keys: [hunter2]
   provider_config: {base_url: https://a.example, auth_token: hunter2}
-agents: [{name: A, llm: {provider: openai, api_key: hunter2}}]
+agents: [{name: A, llm: {provider: openai, api_keys: [hunter2]}}, {name: B, llm: {provider: openai, api_key: hunter2}}]
 """
     configuration = load(text)
     shown = repr(configuration) + repr(configuration.entries) + repr(configuration.agents)

@@ -1,5 +1,7 @@
-"""`caxton serve --workers 2`: one address, one set of metrics."""
+"""`caxton serve --workers 2`: one address, one set of metrics, one configuration."""
 
+import os
+import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -46,3 +48,27 @@ def test_two_processes_serve_one_address_and_add_up_their_metrics(tmp_path: Path
     log = (tmp_path / "serve.log").read_text()
     assert "Traceback" not in log
     assert "error" not in log.lower()
+
+
+def children(pid: int, word: str) -> list[int]:
+    """Processes that `pid` started, with the word on their command line."""
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(child) for child in found if word in Path(f"/proc/{child}/cmdline").read_text()]
+
+
+def test_a_worker_that_is_replaced_serves_the_configuration_that_the_others_serve(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("sk-planted-0123456789\n", encoding="utf-8")
+    agents = "agents:\n  - name: helper\n    llm: {provider: openai, model: m, api_key: {source: file, path: KEY}}\n"
+    with running_gateway(tmp_path, YAML + agents.replace("KEY", str(tmp_path / "key")), "--workers", "2") as url:
+        (tmp_path / "key").unlink()
+        (tmp_path / "caxton.yaml").write_text("llm: [broken", encoding="utf-8")
+        (gateway,) = children(os.getpid(), str(tmp_path))
+        workers = children(gateway, "spawn_main")
+        assert len(workers) == 2
+        for worker in workers:
+            assert b"sk-planted" not in Path(f"/proc/{worker}/cmdline").read_bytes()
+            os.kill(worker, signal.SIGKILL)
+        names = httpx.get(f"{url}/v1/models", timeout=30).text  # waits until one of the new ones takes the connection
+        assert "agent:helper" in names
+        assert set(children(gateway, "spawn_main")).isdisjoint(workers)
+    assert "Traceback" not in (tmp_path / "serve.log").read_text()

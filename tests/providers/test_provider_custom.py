@@ -184,6 +184,40 @@ def test_paths_in_each_others_way_are_found_at_the_start() -> None:
     assert "in the way" in str(mistake({"extra_body": {"input": "text"}}, prompt_field="input.text"))
 
 
+@pytest.mark.parametrize(
+    ("fields", "blamed"),
+    [
+        ({"prompt_field": "a", "model_field": "a"}, "model_field"),
+        ({"prompt_field": "max_tokens"}, "max_tokens_field"),
+        ({"prompt_field": "stream", "stream_field": "text"}, "stream_flag_field"),
+        ({"prompt_field": "a..b"}, "prompt_field"),
+        ({"prompt_field": ""}, "prompt_field"),
+        ({"response_field": "text."}, "response_field"),
+        ({"response_field": ""}, "response_field"),
+        ({"error_field": ".error"}, "error_field"),
+    ],
+)
+def test_fields_that_would_overwrite_each_other_or_lead_nowhere_are_a_mistake(
+    fields: dict[str, str], blamed: str
+) -> None:
+    error = mistake({"max_tokens": 7}, **fields)
+    assert [problem.path for problem in error.problems] == [f"provider_config.{blamed}"]
+
+
+def test_fields_may_share_a_block_and_an_empty_one_is_left_out() -> None:
+    body = sent(prompt_field="in.text", temperature_field="in.heat", model_field="", system_field="")
+    assert body == {"in": {"text": "Hello", "heat": 0.7}, "max_tokens": 4096}
+
+
+def test_all_mistakes_of_a_block_are_told_at_once() -> None:
+    error = mistake(path="/x#frag", finish_map={"EOS": "fin"}, prompt_field="a", model_field="a.b")
+    assert [problem.path for problem in error.problems] == [
+        "provider_config.path",
+        "provider_config.model_field",
+        "provider_config.finish_map",
+    ]
+
+
 def test_settings_that_the_api_has_no_field_for_are_a_mistake_not_a_silent_loss() -> None:
     error = mistake({"top_p": 0.5, "reasoning_effort": "low"})
     assert [problem.path for problem in error.problems] == ["top_p", "reasoning_effort"]
@@ -191,7 +225,7 @@ def test_settings_that_the_api_has_no_field_for_are_a_mistake_not_a_silent_loss(
     assert "max_tokens" in str(mistake(max_tokens_field=None))
 
 
-@pytest.mark.parametrize("path", ["/a b", "/a\r\nX-Evil: 1", "/ä"])
+@pytest.mark.parametrize("path", ["/a b", "/a\r\nX-Evil: 1", "/ä", "/x#frag"])
 def test_a_path_that_no_request_can_have_is_a_mistake(path: str) -> None:
     assert "provider_config.path" in str(mistake(path=path))
     assert "provider_config.health_path" in str(mistake(health_path=path))

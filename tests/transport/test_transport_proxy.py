@@ -108,6 +108,7 @@ async def test_a_proxy_that_is_not_there_is_named() -> None:
     transport = AiohttpTransport(proxy=proxy_url(proxy.origin))
     with pytest.raises(ConnectFailed, match=f"the proxy {proxy.origin} refused the connection") as caught:
         await send(transport, Origin("https", "api.example", 443))
+    assert "host and port are right in 'proxy'" in str(caught.value)
     assert "s3cret" not in str(caught.value)
     await transport.aclose()
 

@@ -1,10 +1,11 @@
 """What an operator should know about a configuration that has no mistakes."""
 
+from collections.abc import Iterator
 from datetime import date, timedelta
 
 from caxton_llm.config.addresses import host_of, is_this_machine, uses_plain_http
 from caxton_llm.config.configuration import Entry
-from caxton_llm.config.kinds import is_vendor_host
+from caxton_llm.config.kinds import SIGNING_HEADERS, is_vendor_host
 from caxton_llm.config.problems import Problems
 from caxton_llm.config.schema import ConfigurationFile, LlmBlock, ProviderEntry
 from caxton_llm.errors import ConfigurationProblem
@@ -12,7 +13,7 @@ from caxton_llm.model_info import ModelInfo
 from caxton_llm.providers.catalog import Catalog, shipped_catalog
 from caxton_llm.routing.timeouts import Timeouts
 
-__all__ = ["NOT_YET_APPLIED", "entry_warnings", "file_warnings"]
+__all__ = ["ENTRY_KEYS_NOT_YET_APPLIED", "NOT_YET_APPLIED", "entry_warnings", "file_warnings"]
 
 NOT_YET_APPLIED = {
     "llm.caching": "answers are not kept yet",
@@ -28,7 +29,16 @@ NOT_YET_APPLIED = {
 }
 """Blocks that are read and checked, and what they do not do in this version. A path counts when its value is set and true."""
 
+ENTRY_KEYS_NOT_YET_APPLIED = {
+    "weight": "requests are not shared by weight yet",
+    "health_check": "providers are not checked regularly yet",
+    "system_context_limit": "prompts are not limited yet",
+}
+"""The same for keys of an entry."""
+
+_ENTRY_DEFAULTS = ProviderEntry(provider="")
 _RETIRES_SOON = timedelta(days=60)
+_SIGNING_HEADERS = frozenset(SIGNING_HEADERS.values())
 _CATALOGUED = ("openai", "anthropic", "azure")
 
 
@@ -39,6 +49,12 @@ def file_warnings(document: ConfigurationFile, problems: Problems) -> list[Confi
         for path, what in NOT_YET_APPLIED.items():
             if _is_set(document.llm, path.split(".")[1:]):
                 warnings.append(problems.at(f"has no effect in this version: {what}", path=path))
+    for path, entry in _written_entries(document):
+        for key, what in ENTRY_KEYS_NOT_YET_APPLIED.items():
+            here, value = f"{path}.{key}", getattr(entry, key)
+            on = value != getattr(_ENTRY_DEFAULTS, key) and getattr(value, "enabled", True)
+            if on and here not in NOT_YET_APPLIED:
+                warnings.append(problems.at(f"has no effect in this version: {what}", path=here))
     for index, agent in enumerate(document.agents):
         if agent.system_prompt is not None:
             path = f"agents[{index}].system_prompt"
@@ -52,6 +68,18 @@ def file_warnings(document: ConfigurationFile, problems: Problems) -> list[Confi
             )
         )
     return warnings
+
+
+def _written_entries(document: ConfigurationFile) -> Iterator[tuple[str, ProviderEntry]]:
+    """Every entry as it is written, without what it inherits."""
+    llm = document.llm
+    if llm is not None and llm.providers is not None:
+        yield from ((f"llm.providers[{index}]", entry) for index, entry in enumerate(llm.providers))
+    elif llm is not None:
+        yield "llm", llm
+    for index, agent in enumerate(document.agents):
+        if agent.llm is not None:
+            yield f"agents[{index}].llm", agent.llm
 
 
 def _is_set(llm: LlmBlock, keys: list[str]) -> bool:
@@ -82,15 +110,32 @@ def entry_warnings(entry: Entry, problems: Problems, today: date) -> list[Config
 
 def _key_warnings(entry: ProviderEntry, path: str, problems: Problems) -> list[ConfigurationProblem]:
     warnings = []
-    for key in ("base_url", "endpoint"):
-        address = getattr(entry, key)
-        if address and uses_plain_http(address) and (entry.api_key or entry.api_keys or entry.entra_id):
-            message = "plain http: the key and all requests can be read on the way"
+    for key, address, seen in _secret_ways(entry):
+        if address and uses_plain_http(address):
+            message = f"plain http: {seen} can be read on the way"
             warnings.append(problems.at(message, path=f"{path}.{key}", hint="use https"))
     if len(entry.api_keys) > 1:
         message = "only the first key is used in this version"
         warnings.append(problems.at(message, path=f"{path}.api_keys"))
     return warnings
+
+
+def _secret_ways(entry: ProviderEntry) -> Iterator[tuple[str, str | None, str]]:
+    """Key and address of every place that a secret of the entry is sent to, and what else goes there."""
+    api, entra = entry.provider_config, entry.entra_id
+    headers = {name.lower() for name in entry.headers}
+    signed = bool(entry.api_key or entry.api_keys or entra) or not headers.isdisjoint(_SIGNING_HEADERS)
+    if api is not None:
+        if signed or api.auth_type != "none":
+            yield "provider_config.base_url", api.base_url, "the key and all requests"
+        yield "provider_config.token_url", api.token_url, "the client's secret"
+        return
+    for key in ("base_url", "endpoint"):
+        address = getattr(entry, key)
+        if signed or (address and is_vendor_host(entry.provider, host_of(address))):
+            yield key, address, "the key and all requests"
+    if entra is not None and entra.client_secret is not None:
+        yield "entra_id.authority", entra.authority, "the client's secret"
 
 
 def _timeout_warnings(timeouts: Timeouts, path: str, problems: Problems) -> list[ConfigurationProblem]:

@@ -7,6 +7,7 @@ by themselves are empty, and empty is never complained about twice.
 from collections.abc import Iterator
 
 from caxton_llm.config.addresses import address_fault
+from caxton_llm.config.header_checks import check_headers
 from caxton_llm.config.kinds import BUILT_IN_KINDS, plugin_kinds
 from caxton_llm.config.problems import Problems, nearest
 from caxton_llm.config.schema import (
@@ -25,7 +26,7 @@ __all__ = ["check_file", "check_requirements"]
 
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._/@+-")
 _RESERVED_NAMES = frozenset({"default"})
-_HEADERS_OF_THE_TRANSPORT = frozenset({"host", "content-length", "connection", "transfer-encoding"})
+_SIGNED_WITH_KEY = ("bearer", "api_key")
 _NEEDS_AIOHTTP = ("proxy", "client_cert", "client_key")
 _ENTRY_DEFAULTS = ProviderEntry(provider="")
 _LLM_DEFAULTS = LlmBlock()
@@ -122,7 +123,7 @@ def _check_entry(entry: ProviderEntry, path: str, problems: Problems) -> None:
         _check_applies(entry, path, problems)
         _check_needs(entry, path, problems)
     _check_addresses(entry, path, problems)
-    _check_headers(entry, path, problems)
+    check_headers(entry, path, problems)
     _check_retry(entry, path, problems)
     _check_transport(entry, path, problems)
     check_secrets(entry, path, problems)
@@ -157,17 +158,41 @@ def _check_applies(entry: ProviderEntry, path: str, problems: Problems) -> None:
 
 
 def _check_needs(entry: ProviderEntry, path: str, problems: Problems) -> None:
-    if entry.provider == "azure" and not entry.endpoint and not entry.base_url:
-        problems.add_missing(f"{path}.endpoint", "the address of the resource: https://name.openai.azure.com")
+    if entry.provider == "azure":
+        if not entry.endpoint and not entry.base_url:
+            problems.add_missing(f"{path}.endpoint", "the address of the resource: https://name.openai.azure.com")
+        _check_one_address(entry, "endpoint", entry.endpoint, path, problems)
     if entry.provider == "custom":
         if entry.provider_config is None:
             problems.add_missing(f"{path}.provider_config", "how to speak to the API")
         else:
-            _check_custom(entry.provider_config, f"{path}.provider_config", problems)
+            _check_shared_with_entry(entry, entry.provider_config, path, problems)
+            _check_custom(entry, entry.provider_config, f"{path}.provider_config", problems)
 
 
-def _check_custom(api: CustomApi, path: str, problems: Problems) -> None:
-    if api.auth_type in ("bearer", "api_key") and not api.auth_token:
+def _check_one_address(entry: ProviderEntry, key: str, address: str | None, path: str, problems: Problems) -> None:
+    if address and entry.base_url and address.rstrip("/") != entry.base_url.rstrip("/"):
+        message = f"'base_url' and {key!r} are two different addresses"
+        problems.add(message, path=f"{path}.base_url", hint="give one of them")
+
+
+def _check_shared_with_entry(entry: ProviderEntry, api: CustomApi, path: str, problems: Problems) -> None:
+    """`base_url` and the key may stand in the entry, as with every provider, or in the block, but not both."""
+    if not api.base_url and not entry.base_url and not problems.reported(f"{path}.base_url"):
+        problems.add_missing(f"{path}.provider_config.base_url", "the address of the API")
+    _check_one_address(entry, "provider_config.base_url", api.base_url, path, problems)
+    key = "api_key" if entry.api_key else "api_keys" if entry.api_keys else ""
+    if not key:
+        return
+    if api.auth_type not in _SIGNED_WITH_KEY:
+        problems.add(f"is not sent with 'auth_type: {api.auth_type}'", path=f"{path}.{key}", hint="remove it")
+    elif api.auth_token and api.auth_token != entry.api_key:
+        message = f"{key!r} and 'provider_config.auth_token' are two different keys"
+        problems.add(message, path=f"{path}.{key}", hint="give one of them")
+
+
+def _check_custom(entry: ProviderEntry, api: CustomApi, path: str, problems: Problems) -> None:
+    if api.auth_type in _SIGNED_WITH_KEY and not (api.auth_token or entry.api_key or entry.api_keys):
         problems.add_missing(
             f"{path}.auth_token", f"auth_type {api.auth_type} sends it; 'auth_type: none' sends nothing"
         )
@@ -202,21 +227,6 @@ def _addresses(entry: ProviderEntry) -> Iterator[tuple[str, str, str]]:
     for key, address, parts in found:
         if address:
             yield key, address, parts
-
-
-def _check_headers(entry: ProviderEntry, path: str, problems: Problems) -> None:
-    for name, value in entry.headers.items():
-        here = f"{path}.headers.{name}"
-        if not _is_header_name(name):
-            problems.add("is not the name of a header", path=here)
-        elif name.lower() in _HEADERS_OF_THE_TRANSPORT:
-            problems.add("this header is set for every request and cannot be configured", path=here)
-        if not value.isascii() or not value.isprintable():
-            problems.add("the value of a header must be printable ASCII text", path=here)
-
-
-def _is_header_name(name: str) -> bool:
-    return name.isascii() and name != "" and all(c.isalnum() or c in "!#$%&'*+-.^_`|~" for c in name)
 
 
 def _check_retry(entry: ProviderEntry, path: str, problems: Problems) -> None:

@@ -3,7 +3,7 @@
 Third parties add kinds by an entry point of the group `caxton_llm.providers`; of those only the common keys are checked.
 """
 
-__all__ = ["API_KEY_VARIABLES", "BUILT_IN_KINDS", "is_vendor_host", "plugin_kinds"]
+__all__ = ["API_KEY_VARIABLES", "BUILT_IN_KINDS", "SIGNING_HEADERS", "is_vendor_host", "plugin_kinds"]
 
 BUILT_IN_KINDS = ("openai", "anthropic", "azure", "ollama", "vllm", "custom", "builtin")
 """Each but `builtin` is a module of `caxton_llm.providers`."""
@@ -15,6 +15,15 @@ API_KEY_VARIABLES = {
     "ollama": "OLLAMA_API_KEY",
 }
 """Where the key of an entry without `api_key` is read from."""
+
+SIGNING_HEADERS = {
+    "openai": "authorization",
+    "anthropic": "x-api-key",
+    "azure": "api-key",
+    "ollama": "authorization",
+    "vllm": "authorization",
+}
+"""The header that carries the key."""
 
 _VENDOR_HOSTS = {
     "openai": ("api.openai.com",),

@@ -16,9 +16,12 @@ import msgspec
 from caxton_llm.config.checks import check_file, check_requirements
 from caxton_llm.config.configuration import Configuration
 from caxton_llm.config.nodes import MapNode, Node, from_data, from_yaml
+from caxton_llm.config.offline import offline_sources
+from caxton_llm.config.parts import try_entries
 from caxton_llm.config.problems import Problems
 from caxton_llm.config.resolve import resolve
 from caxton_llm.config.schema import ConfigurationFile, ToolContextFile
+from caxton_llm.config.secrets import fetch
 from caxton_llm.config.walk import Walk
 from caxton_llm.types import Json
 
@@ -35,7 +38,7 @@ def load_file(
     `environ` is the process's environment unless given; `today` (UTC) decides which models count as retired.
     """
     problems = Problems(str(path))
-    return _configuration(_yaml(_read(Path(path), problems), environ, problems), problems, today)
+    return _configuration(_yaml(_read(Path(path), problems), environ, problems), environ, problems, today)
 
 
 def load_text(
@@ -43,7 +46,7 @@ def load_text(
 ) -> Configuration:
     """The configuration in a YAML text; `file` is how messages call it. Raises like `load_file`."""
     problems = Problems(file)
-    return _configuration(_yaml(text, environ, problems), problems, today)
+    return _configuration(_yaml(text, environ, problems), environ, problems, today)
 
 
 def load_mapping(
@@ -51,7 +54,7 @@ def load_mapping(
 ) -> Configuration:
     """The configuration in a dictionary of the same shape as the file. Raises like `load_file`, without lines."""
     problems = Problems()
-    return _configuration(from_data(data, _environment(environ), problems), problems, today)
+    return _configuration(from_data(data, _environment(environ), problems), environ, problems, today)
 
 
 def load_tool_file(path: Path | str, environ: Mapping[str, str] | None = None) -> ToolContextFile:
@@ -92,14 +95,21 @@ def _yaml(text: str, environ: Mapping[str, str] | None, problems: Problems) -> N
     return root
 
 
-def _configuration(root: Node, problems: Problems, today: date | None) -> Configuration:
+def _configuration(
+    root: Node, environ: Mapping[str, str] | None, problems: Problems, today: date | None
+) -> Configuration:
     if isinstance(root, MapNode) and "context_requirements" in root.entries:
         problems.add("this is a tool's context specification, not a configuration", path="context_requirements")
         raise problems.error()
     document = _document(root, ConfigurationFile, problems)
     check_file(document, problems)
-    problems.raise_any()
-    return resolve(document, problems, today=today or datetime.now(UTC).date())
+    configuration = resolve(document, problems, today=today or datetime.now(UTC).date())
+    if problems.found:
+        # What would show later is told now: nobody likes to mend a file in three rounds.
+        resolved, _ = fetch(configuration, problems, _environment(environ), offline_sources(environ))
+        try_entries(resolved, problems)
+        raise problems.error()
+    return configuration
 
 
 def _tool(root: Node, problems: Problems) -> ToolContextFile:

@@ -1,5 +1,6 @@
 """Gathering everything that is wrong with a document, each thing with its place."""
 
+from collections.abc import Mapping
 from difflib import get_close_matches
 
 from caxton_llm.errors import ConfigurationError, ConfigurationProblem
@@ -16,10 +17,12 @@ class Problems:
     Paths are dotted keys as people write them: `llm.providers[1].api_key`.
     """
 
-    def __init__(self, file: str = "") -> None:
+    def __init__(self, file: str = "", lines: Mapping[str, int] = {}) -> None:
         self.file = file
         self.found: list[ConfigurationProblem] = []
-        self.lines: dict[str, int] = {}
+        self.lines: dict[str, int] = dict(lines)
+        self.misspelt: set[str] = set()
+        """Blocks with a key that does not exist: what seems to be missing there may be what is meant by it."""
 
     def add(self, message: str, *, path: str = "", line: int | None = None, hint: str = "") -> None:
         """One mistake; its line is that of `path`, or of the nearest block around it that has one."""
@@ -33,6 +36,19 @@ class Problems:
     def reported(self, path: str) -> bool:
         """Whether something has been found wrong with what stands at `path`, or in it."""
         return any(problem.path == path or problem.path.startswith((f"{path}.", f"{path}[")) for problem in self.found)
+
+    def adopt(self, error: ConfigurationError, block: str) -> None:
+        """The mistakes of an error that names the keys of `block`, each with its line; what was found before is left out."""
+        for problem in error.problems:
+            path = self.place(block, problem.path) if problem.path else block
+            known = any((other.path, other.message) == (path, problem.message) for other in self.found)
+            if not known and not (problem.path and self.reported(path)):
+                self.add(problem.message, path=path, hint=problem.hint)
+
+    def place(self, block: str, key: str) -> str:
+        """Where a key of an entry stands: in its own block, or beside `llm.providers`, for all of them."""
+        own, shared = f"{block}.{key}", f"llm.{key}"
+        return shared if own not in self.lines and shared in self.lines else own
 
     def at(self, message: str, *, path: str, line: int | None = None, hint: str = "") -> ConfigurationProblem:
         """A problem with its place, which is not counted as a mistake."""

@@ -12,7 +12,7 @@ import msgspec.inspect as kinds
 from msgspec import NODEFAULT, Struct
 
 from caxton_llm.config import schema
-from caxton_llm.config.advice import NOT_YET_APPLIED
+from caxton_llm.config.advice import ENTRY_KEYS_NOT_YET_APPLIED, NOT_YET_APPLIED
 from caxton_llm.config.kinds import API_KEY_VARIABLES
 from caxton_llm.protocols import Quirks
 from caxton_llm.providers import settings
@@ -67,6 +67,11 @@ llm:
 `${NAME}` is replaced by the environment variable `NAME` in every value; when it is not set, that is an error. With
 `${NAME:-default}` the default is taken when the variable is not set or empty. `$${` stands for the two characters `${`.
 
+## Names of files
+
+`ca_file`, `client_cert`, `client_key` and the `path` of `source: file` count from the folder of the configuration file, and
+from the current folder where there is no file (`Caxton.from_dict`). `~` is the home folder.
+
 ## Keys and other secrets
 
 A secret is text, usually `"${NAME}"`, or a [reference](#secret-reference) to where it is kept:
@@ -86,7 +91,9 @@ usual variable: """
 def render() -> str:
     """The whole page in Markdown."""
     variables = ", ".join(f"`{name}` ({kind})" for kind, name in API_KEY_VARIABLES.items())
-    later = "\n".join(f"- `{path}`: {what}" for path, what in NOT_YET_APPLIED.items())
+    blocks = [f"- `{path}`: {what}" for path, what in NOT_YET_APPLIED.items()]
+    keys = [f"- `{key}` of a provider entry: {what}" for key, what in ENTRY_KEYS_NOT_YET_APPLIED.items()]
+    later = "\n".join(blocks + keys)
     preface = f"{_PREFACE}{variables}.\nIt is sent only to the vendor's own hosts, never to another `base_url`.\n"
     status = (
         "\n## Not in effect yet\n\nThese keys are read and checked, but what they ask for is not done in this version;"

@@ -1,6 +1,7 @@
 """From a file that has no mistakes to a `Configuration`: shorthands unfolded, shared values handed down, older names
 replaced."""
 
+import os
 from datetime import date
 from pathlib import Path
 from typing import TypeVar
@@ -9,6 +10,7 @@ from msgspec.structs import replace
 
 from caxton_llm.config.advice import entry_warnings, file_warnings
 from caxton_llm.config.configuration import Agent, Configuration, Entry
+from caxton_llm.config.extras import is_installed
 from caxton_llm.config.problems import Problems
 from caxton_llm.config.schema import (
     SHARED_KEYS,
@@ -23,7 +25,9 @@ from caxton_llm.config.schema import (
     SecurityBlock,
     ServerBlock,
 )
+from caxton_llm.config.secret_keys import Secret, replace_secrets
 from caxton_llm.errors import ConfigurationProblem
+from caxton_llm.providers.settings import SecretReference
 from caxton_llm.routing.retry import RetryPolicy
 from caxton_llm.routing.timeouts import Timeouts
 
@@ -31,6 +35,7 @@ __all__ = ["resolve"]
 
 _Value = TypeVar("_Value")
 
+_FILES = ("ca_file", "client_cert", "client_key")
 _NEEDS_MODEL = {
     "openai": "model",
     "anthropic": "model",
@@ -41,8 +46,9 @@ _NEEDS_MODEL = {
 
 
 def resolve(document: ConfigurationFile, problems: Problems, *, today: date) -> Configuration:
-    """The configuration of a file without mistakes; `problems` knows the lines."""
+    """The configuration of a file; `problems` knows the lines. With mistakes in it, it serves only to find more of them."""
     llm = document.llm or LlmBlock()
+    folder = Path(problems.file).parent
     shared = llm if llm.providers is not None or not llm.provider else LlmBlock()
     found = list(_entries(llm))
     entries = tuple(sorted(found, key=lambda entry: -entry.settings.priority))
@@ -60,14 +66,35 @@ def resolve(document: ConfigurationFile, problems: Problems, *, today: date) -> 
         security=llm.security or SecurityBlock(),
         compliance=llm.compliance or ComplianceBlock(),
     )
+    configuration = configuration.with_entries(lambda entry: _from_folder(entry, folder))
+    gaps = {problem.path: problem for entry in configuration.all_entries for problem in _gaps(entry, problems)}
+    unread = "" in problems.misspelt or problems.reported("") or problems.reported("llm")
+    if not configuration.all_entries and not unread:
+        gaps["llm"] = problems.at("no provider is configured", path="llm", hint="for a first try: 'provider: builtin'")
+    configuration = replace(configuration, gaps=tuple(gaps.values()), lines=dict(problems.lines))
+    if problems.found:
+        return configuration
     warnings = file_warnings(document, problems)
-    gaps: list[ConfigurationProblem] = []
-    if not configuration.all_entries:
-        gaps.append(problems.at("no provider is configured", path="llm", hint="for a first try: 'provider: builtin'"))
     for entry in configuration.all_entries:
         warnings += entry_warnings(entry, problems, today)
-        gaps += _gaps(entry, problems)
-    return replace(configuration, warnings=tuple(warnings), gaps=tuple(gaps), lines=dict(problems.lines))
+    return replace(configuration, warnings=tuple(warnings))
+
+
+def _from_folder(entry: Entry, folder: Path) -> Entry:
+    """The entry with the names of files as they count from the configuration's folder."""
+
+    def located(secret: Secret, _path: str) -> Secret:
+        if isinstance(secret, SecretReference) and secret.source == "file" and secret.path:
+            return replace(secret, path=_file(folder, secret.path))
+        return secret
+
+    settings = replace_secrets(entry.settings, entry.path, located)
+    named = {key: _file(folder, name) for key in _FILES if (name := getattr(settings, key))}
+    return replace(entry, settings=replace(settings, **named))
+
+
+def _file(folder: Path, name: str) -> str:
+    return str(folder / os.path.expanduser(name))  # noqa: PTH111 - Path.expanduser raises for an unknown user
 
 
 def _entries(llm: LlmBlock) -> list[Entry]:
@@ -93,6 +120,9 @@ def _agent(agent: AgentBlock, shared: LlmBlock, path: str) -> Agent:
 
 
 def _entry(own: ProviderEntry, shared: LlmBlock, path: str) -> Entry:
+    api = own.provider_config
+    if api is not None and not api.base_url:
+        own = replace(own, provider_config=replace(api, base_url=own.base_url))
     inherited = {key: getattr(shared, key) for key in SHARED_KEYS if getattr(own, key) is None}
     settings = replace(own, **inherited, name=own.entry_name)
     return Entry(
@@ -156,10 +186,24 @@ def _caching(block: CachingBlock | None) -> CachingBlock | None:
 def _gaps(entry: Entry, problems: Problems) -> list[ConfigurationProblem]:
     gaps = []
     key = _NEEDS_MODEL.get(entry.kind)
-    if key is not None and not entry.models:
+    if key is not None and not entry.models and not _names_a_model_wrongly(entry, problems):
         gaps.append(problems.at("is missing: requests need a model to be sent to", path=f"{entry.path}.{key}"))
-    for name in ("ca_file", "client_cert", "client_key"):
+    for name in _FILES:
         file = getattr(entry.settings, name)
         if file is not None and not Path(file).is_file():
-            gaps.append(problems.at("there is no such file", path=f"{entry.path}.{name}"))
+            gaps.append(problems.at(f"there is no such file: {file}", path=problems.place(entry.path, name)))
+    here = f"{entry.path}.entra_id"
+    if _lacks_library(entry) and not problems.reported(here):
+        message, hint = "needs Microsoft's library, or client_secret", "pip install 'caxton-llm[azure]'"
+        gaps.append(problems.at(message, path=here, hint=hint))
     return gaps
+
+
+def _lacks_library(entry: Entry) -> bool:
+    entra = entry.settings.entra_id
+    return entra is not None and entra.client_secret is None and not is_installed("azure.identity")
+
+
+def _names_a_model_wrongly(entry: Entry, problems: Problems) -> bool:
+    keys = ("model", "models", "model_version", "deployment_name")
+    return entry.path in problems.misspelt or any(problems.reported(f"{entry.path}.{key}") for key in keys)

@@ -14,7 +14,8 @@ from msgspec.structs import replace
 
 from caxton_llm.config.addresses import host_of
 from caxton_llm.config.configuration import Configuration, Entry
-from caxton_llm.config.kinds import API_KEY_VARIABLES, is_vendor_host
+from caxton_llm.config.kinds import API_KEY_VARIABLES, SIGNING_HEADERS, is_vendor_host
+from caxton_llm.config.parts import try_entries
 from caxton_llm.config.problems import Problems
 from caxton_llm.config.schema import ProviderEntry
 from caxton_llm.config.secret_keys import Secret, replace_secrets
@@ -23,7 +24,7 @@ from caxton_llm.errors import ConfigurationError, ConfigurationProblem
 from caxton_llm.protocols import SecretSource
 from caxton_llm.providers.settings import SecretReference
 
-__all__ = ["EnvironmentSource", "FileSource", "resolve_secrets", "secret_sources"]
+__all__ = ["EnvironmentSource", "FileSource", "fetch", "resolve_secrets", "secret_sources"]
 
 _NEED_A_KEY = ("openai", "anthropic", "azure")
 
@@ -45,7 +46,7 @@ class FileSource:
     """`source: file`: the file's text."""
 
     def read(self, reference: Mapping[str, str]) -> str:
-        path = Path(reference["path"]).expanduser()
+        path = Path(reference["path"])
         try:
             return path.read_text(encoding="utf-8")
         except OSError as error:
@@ -78,21 +79,29 @@ def resolve_secrets(
     serving: the gaps of the configuration, secrets that cannot be fetched, keys that are missing.
     """
     known = os.environ if environ is None else environ
-    fetching = _Fetching(configuration, known, secret_sources(known) if sources is None else sources)
-    resolved = configuration.with_entries(fetching.entry)
-    fetching.problems.raise_any()
-    return replace(resolved, warnings=(*configuration.warnings, *fetching.warnings))
+    problems = Problems(configuration.file, configuration.lines)
+    resolved, warnings = fetch(configuration, problems, known, secret_sources(known) if sources is None else sources)
+    if problems.found:
+        try_entries(resolved, problems)
+        raise problems.error()
+    return replace(resolved, warnings=(*configuration.warnings, *warnings))
+
+
+def fetch(
+    configuration: Configuration, problems: Problems, environ: Mapping[str, str], sources: Mapping[str, SecretSource]
+) -> tuple[Configuration, list[ConfigurationProblem]]:
+    """The configuration with every secret that could be fetched, and warnings. Gaps and what could not be fetched are added
+    to the problems; a secret that has one already is left alone."""
+    problems.found += configuration.gaps
+    fetching = _Fetching(problems, environ, sources)
+    return configuration.with_entries(fetching.entry), fetching.warnings
 
 
 class _Fetching:
     """One pass over all entries; each reference is read once."""
 
-    def __init__(
-        self, configuration: Configuration, environ: Mapping[str, str], sources: Mapping[str, SecretSource]
-    ) -> None:
-        self.problems = Problems(configuration.file)
-        self.problems.lines = dict(configuration.lines)
-        self.problems.found = list(configuration.gaps)
+    def __init__(self, problems: Problems, environ: Mapping[str, str], sources: Mapping[str, SecretSource]) -> None:
+        self.problems = problems
         self.warnings: list[ConfigurationProblem] = []
         self._environ = environ
         self._sources = sources
@@ -110,19 +119,26 @@ class _Fetching:
             return settings.api_keys[0]
         kind, address = settings.provider, settings.base_url
         variable = API_KEY_VARIABLES.get(kind)
-        if variable is None or settings.entra_id is not None or self.problems.reported(f"{path}.api_key"):
+        unknown = any(
+            self.problems.reported(f"{path}.{key}") for key in ("api_key", "api_keys", "base_url", "entra_id")
+        )
+        headers = {name.lower() for name in settings.headers}
+        if variable is None or settings.entra_id is not None or unknown or SIGNING_HEADERS[kind] in headers:
             return None
         own_host = kind == "azure" or (kind != "ollama" if address is None else is_vendor_host(kind, host_of(address)))
         value = self._environ.get(variable, "").strip() if own_host else ""
         if value:
             return self._checked(value, f"{path}.api_key", f"the environment variable {variable}")
-        if own_host and kind in _NEED_A_KEY:
+        signed = "authorization" in headers or path in self.problems.misspelt
+        if own_host and kind in _NEED_A_KEY and not signed:
             self.problems.add_missing(f"{path}.api_key", f"write api_key, or set the environment variable {variable}")
         return None
 
     def _secret(self, secret: Secret, path: str) -> str | None:
         if isinstance(secret, str):
             return secret.strip() or None
+        if self.problems.reported(path):
+            return None
         value = self._read.get(secret)
         if value is None:
             try:
@@ -147,7 +163,7 @@ class _Fetching:
     def _warn_of_open_file(self, reference: SecretReference, path: str) -> None:
         if reference.source != "file" or reference.path is None:
             return
-        mode = stat.S_IMODE(Path(reference.path).expanduser().stat().st_mode)
+        mode = stat.S_IMODE(Path(reference.path).stat().st_mode)
         if mode & 0o077:
             message = f"others may read the file {reference.path} (mode {mode:04o})"
             self.warnings.append(self.problems.at(message, path=path, hint="chmod 600"))

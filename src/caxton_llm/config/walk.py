@@ -140,6 +140,7 @@ class Walk:
         if homes:
             hint = f"{name!r} belongs " + (f"under {homes[0]!r}" if homes[0] else "at the top of the file")
         self._problems.add(f"unknown key {name!r}", path=path, line=line, hint=hint)
+        self._problems.misspelt.add(path.removesuffix(name).removesuffix("."))
 
     def _stand_in(self, kind: kinds.Type) -> Json:
         """Something of the type, in the place of what is missing."""

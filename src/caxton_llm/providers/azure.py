@@ -15,6 +15,7 @@ from caxton_llm.model_info import ModelInfo
 from caxton_llm.protocols import Credentials, Origin, Quirks, WireRequest
 from caxton_llm.providers.azure_identity import MachineIdentity
 from caxton_llm.providers.base_url import parse_base_url
+from caxton_llm.providers.blocks import within
 from caxton_llm.providers.chat_options import JSON_BODY, ChatOptions, entry_headers
 from caxton_llm.providers.credentials import OAuth2ClientCredentials, StaticCredentials
 from caxton_llm.providers.exchange import ChatExchange
@@ -34,10 +35,12 @@ def adapter(settings: ProviderSettings) -> "AzureAdapter":
 
 
 def credentials(settings: ProviderSettings, api_key: str | None) -> Credentials:
-    """Entra ID where the block has it, else the key. Raises `ConfigurationError` when there is neither."""
+    """Entra ID where the block has it, else the key, else what `headers` say. Raises `ConfigurationError` without any."""
     if settings.entra_id is not None:
         return _entra(settings.entra_id)
     if not api_key:
+        if not {"api-key", "authorization"}.isdisjoint(name.lower() for name in settings.headers):
+            return StaticCredentials(())
         raise ConfigurationError(
             [ConfigurationProblem("is missing", path="api_key", hint="or sign with Microsoft Entra ID: entra_id")]
         )
@@ -60,13 +63,14 @@ def _entra(entra: EntraId) -> Credentials:
                 for name in missing
             ]
         )
-    return OAuth2ClientCredentials(
-        token_url=f"{entra.authority.rstrip('/')}/{quote(entra.tenant_id or '', safe='')}/oauth2/v2.0/token",
-        client_id=entra.client_id or "",
-        client_secret=secret,
-        scope=entra.scope,
-        client_auth="post",
-    )
+    with within("entra_id", {"token_url": "authority"}):
+        return OAuth2ClientCredentials(
+            token_url=f"{entra.authority.rstrip('/')}/{quote(entra.tenant_id or '', safe='')}/oauth2/v2.0/token",
+            client_id=entra.client_id or "",
+            client_secret=secret,
+            scope=entra.scope,
+            client_auth="post",
+        )
 
 
 class _Address(Struct, frozen=True):

@@ -47,7 +47,10 @@ def _split(url: str) -> SplitResult:
 def _origin(parts: SplitResult) -> Origin:
     host = parts.hostname or ""
     if not host.isascii():
-        host = host.encode("idna").decode("ascii")
+        try:
+            host = host.encode("idna").decode("ascii")
+        except UnicodeError:
+            raise _problem("names a host that cannot exist", _EXAMPLE) from None
     return Origin(parts.scheme, host, parts.port or (443 if parts.scheme == "https" else 80))
 
 

@@ -38,15 +38,19 @@ def bearer(token: str, path: str = "api_key") -> "StaticCredentials":
 
 
 class StaticCredentials:
-    """The same headers for every request. Raises `ConfigurationError` for what cannot be a header."""
+    """The same headers for every request. Raises `ConfigurationError` for what cannot be a header; `path` is the
+    configuration key of the values, `name_path` that of their names."""
 
     __slots__ = ("_headers",)
 
     refreshable = False
 
-    def __init__(self, headers: tuple[tuple[str, str], ...], path: str = "api_key") -> None:
+    def __init__(
+        self, headers: tuple[tuple[str, str], ...], path: str = "api_key", *, name_path: str | None = None
+    ) -> None:
         for name, value in headers:
-            _require_header(name, value, path)
+            _require_name(name, name_path or path)
+            _require_text(path, value)
         self._headers = tuple((name.lower(), value) for name, value in headers)
 
     def headers(self, now: float) -> tuple[tuple[str, str], ...]:  # noqa: ARG002 - they never grow old
@@ -181,10 +185,9 @@ def _token_endpoint(url: str) -> tuple[Origin, str]:
     return origin, (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
 
-def _require_header(name: str, value: str, path: str) -> None:
+def _require_name(name: str, path: str) -> None:
     if not name or not name.isascii() or any(character in '()<>@,;:\\"/[]?={} \t\r\n' for character in name):
         raise ConfigurationError([ConfigurationProblem(f"{name!r} is not the name of a header", path=path)])
-    _require_text(path, value)
 
 
 def _require_text(path: str, secret: str) -> None:

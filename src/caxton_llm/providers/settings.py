@@ -119,15 +119,15 @@ class CustomApi(SettingsBlock, frozen=True, kw_only=True):
     as text, `last_user` only the last user message, `messages` the list of role and content.
     """
 
-    base_url: str
-    """Address of the API; requests are sent to `base_url` + `path`."""
+    base_url: str | None = None
+    """Address of the API, unless `base_url` stands in the entry; requests are sent to `base_url` + `path`."""
     path: str = ""
     """Added to `base_url`."""
     auth_type: Literal["bearer", "api_key", "oauth2", "none"] = "bearer"
     """How requests are signed: `bearer` and `api_key` send `auth_token`, `oauth2` fetches a token by client
     credentials."""
     auth_token: str | SecretReference | None = None
-    """The token or key."""
+    """The token or key, unless it is the entry's `api_key`."""
     auth_header: str = "X-API-Key"
     """`api_key`: the header that carries the key."""
     token_url: str | None = None
@@ -306,7 +306,7 @@ class ProviderSettings(SettingsBlock, frozen=True, kw_only=True):
     context_window: Count | None = None
     """Tokens of the context; on Ollama it is sent as `num_ctx`, elsewhere it replaces the catalogue's fact."""
     system_context_limit: Count | None = None
-    """Upper limit of the prompt in tokens."""
+    """Upper limit of the prompt in tokens; not applied yet."""
     image_hosts: tuple[str, ...] = ()
     """Hosts on private addresses from which images by URL may be fetched (Ollama)."""
     gpu_acceleration: bool | None = None

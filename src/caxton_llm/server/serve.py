@@ -16,6 +16,7 @@ from uvicorn.supervisors import Multiprocess
 from caxton_llm.caxton import Caxton
 from caxton_llm.config.configuration import Configuration
 from caxton_llm.config.load import load_file
+from caxton_llm.config.secrets import resolve_secrets
 from caxton_llm.errors import ConfigurationError
 from caxton_llm.observers.prometheus import SHARED_FOLDER_VARIABLE, PrometheusObserver
 from caxton_llm.server.app import GatewayApp
@@ -43,14 +44,15 @@ def make_app(configuration: Configuration, *, metrics_folder: str | None = None)
 
 
 class _AppFactory:
-    """Makes the application in a worker process, which gets nothing but a path and the environment."""
+    """Makes the application in a worker process. It gets the configuration as it was when the program started, through a
+    pipe: a worker that is replaced neither reads a file that is being edited nor asks for a secret again."""
 
-    def __init__(self, path: Path, metrics_folder: str) -> None:
-        self._path = path
+    def __init__(self, configuration: Configuration, metrics_folder: str) -> None:
+        self._configuration = configuration
         self._metrics_folder = metrics_folder
 
     def __call__(self) -> GatewayApp:
-        app = make_app(load_file(self._path), metrics_folder=self._metrics_folder)
+        app = make_app(self._configuration, metrics_folder=self._metrics_folder)
         _log_to_stderr()
         _spare_collector()
         return app
@@ -104,7 +106,7 @@ def serve(
     configuration = load_file(path, environ)
     workers = options.workers or configuration.server.workers
     if workers > 1:
-        _serve_workers(path, configuration, options, announce)
+        _serve_workers(resolve_secrets(configuration, environ=environ), options, announce)
         return
     server = make_server(make_app(configuration), configuration, options)
     _log_to_stderr()
@@ -131,13 +133,13 @@ def _spare_collector() -> None:
 
 
 def _serve_workers(
-    path: Path, configuration: Configuration, options: ServeOptions, announce: Callable[[str, Configuration], None]
+    configuration: Configuration, options: ServeOptions, announce: Callable[[str, Configuration], None]
 ) -> None:
     make_app(configuration)  # a mistake shows here, once, and not in every worker
     with tempfile.TemporaryDirectory(prefix="caxton-metrics-") as folder:
         # The workers inherit it; the metrics library reads it when it is imported.
         os.environ[SHARED_FOLDER_VARIABLE] = folder
-        server = make_server(_AppFactory(path, folder), configuration, options)
+        server = make_server(_AppFactory(configuration, folder), configuration, options)
         with listening_socket(server.config) as sock:
             announce(address_of(sock), configuration)
             Multiprocess(server.config, sockets=[sock]).run()

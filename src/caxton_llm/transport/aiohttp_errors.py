@@ -85,8 +85,9 @@ def translate(error: Exception, route: Route) -> LlmError:
         return make(template.format(origin=route.origin, proxy=route.proxy))
     if row == "connect_timeout":
         return connect_timeout(route.origin, route.connect_timeout_s)
-    where = route.origin if row == "connect" else f"the proxy {route.proxy}"
-    return connect_error(where, _system_error(error))
+    if row == "connect_proxy":
+        return connect_error(f"the proxy {route.proxy}", _system_error(error), setting="'proxy'")
+    return connect_error(route.origin, _system_error(error))
 
 
 def _system_error(error: Exception) -> Exception:

@@ -22,13 +22,13 @@ _TABLE: tuple[tuple[type[Exception], type[TransportError], str], ...] = (
     (
         socket.gaierror,
         ConnectFailed,
-        "the host name of {where} does not resolve: {detail}; check base_url and the network",
+        "the host name of {where} does not resolve: {detail}; check {setting} and the network",
     ),
-    (UnicodeError, ConnectFailed, "the host name of {where} is not valid; check base_url"),
+    (UnicodeError, ConnectFailed, "the host name of {where} is not valid; check {setting}"),
     (
         ConnectionRefusedError,
         ConnectFailed,
-        "{where} refused the connection; check that the server runs and that the port in base_url is right",
+        "{where} refused the connection; check that something listens there and that host and port are right in {setting}",
     ),
     (ConnectionError, ConnectFailed, "{where} closed the connection while it was being made: {detail}"),
     (TimeoutError, ConnectTimeout, "{where} does not answer: {detail}"),
@@ -42,10 +42,11 @@ def connect_timeout(where: str, seconds: float) -> ConnectTimeout:
     return ConnectTimeout(f"no connection to {where} within {seconds:g} s (connect_timeout_seconds)")
 
 
-def connect_error(where: str, error: Exception) -> TransportError:
-    """`error` while connecting to `where`: an origin, or a proxy without its credentials."""
+def connect_error(where: str, error: Exception, *, setting: str = "the configuration") -> TransportError:
+    """`error` while connecting to `where`: an origin, or a proxy without its credentials. `setting` is where the address
+    comes from: of an origin it may be base_url, endpoint, token_url or authority, which nobody knows here."""
     make, template = next((make, template) for kind, make, template in _TABLE if isinstance(error, kind))
-    return make(template.format(where=where, detail=_detail(error)))
+    return make(template.format(where=where, detail=_detail(error), setting=setting))
 
 
 def _detail(error: Exception) -> str:

@@ -2,7 +2,7 @@
 
 import ssl
 
-from caxton_llm.errors import ConfigurationError
+from caxton_llm.errors import ConfigurationError, ConfigurationProblem
 
 __all__ = ["require_verification", "tls_context"]
 
@@ -17,14 +17,12 @@ def tls_context(
     try:
         context = ssl.create_default_context(cafile=ca_file)
     except (OSError, ssl.SSLError) as error:
-        raise ConfigurationError(f"`ca_file` cannot be used: {_reason(error)} ({ca_file})") from None
+        raise _unusable("`ca_file`", error, ca_file, path="ca_file") from None
     if client_cert is not None:
         try:
             context.load_cert_chain(client_cert, client_key, password=_no_password)
         except (OSError, ssl.SSLError) as error:
-            raise ConfigurationError(
-                f"`client_cert` and `client_key` cannot be used: {_reason(error)} ({client_cert})"
-            ) from None
+            raise _unusable("`client_cert` and `client_key`", error, client_cert, path="client_cert") from None
     context.set_alpn_protocols(["http/1.1"])
     return context
 
@@ -38,6 +36,10 @@ def require_verification(context: ssl.SSLContext) -> None:
 def _no_password() -> str:
     """Instead of a prompt on the terminal: an encrypted key is an error."""
     return ""
+
+
+def _unusable(what: str, error: OSError, file: str | None, *, path: str) -> ConfigurationError:
+    return ConfigurationError([ConfigurationProblem(f"{what} cannot be used: {_reason(error)} ({file})", path=path)])
 
 
 def _reason(error: OSError) -> str:

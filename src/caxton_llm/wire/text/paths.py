@@ -3,13 +3,13 @@
 A segment of digits is an index where the document has a list, and makes a list where a document is built.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 
 from caxton_llm.errors import ConfigurationError, ConfigurationProblem
 from caxton_llm.types import Json
 
-__all__ = ["ABSENT", "build", "missing", "read"]
+__all__ = ["ABSENT", "build", "collisions", "has_gap", "missing", "read"]
 
 ABSENT: Json = object()
 """What `read` gives when there is nothing at the path; different from null."""
@@ -53,6 +53,36 @@ def build(assignments: Iterable[tuple[str, Json]], base: Mapping[str, Json]) -> 
             place = _enter(place, segment, [] if following.isdecimal() else {}, path)
         _put(place, segments[-1], value, path)
     return document
+
+
+def has_gap(path: str) -> bool:
+    """Whether a part of the path is empty: `a..b`, `a.`, or nothing at all."""
+    return not all(path.split("."))
+
+
+def collisions(named: Mapping[str, str], base: Mapping[str, Json]) -> Iterator[tuple[str, str]]:
+    """Which of the named paths cannot be set beside those before them, or in `base`, each with the reason."""
+    document = dict(base)
+    before: dict[str, str] = {}
+    for name, path in named.items():
+        other = next((earlier for earlier, taken in before.items() if _overlap(taken, path)), None)
+        before[name] = path
+        if other is not None:
+            same = before[other] == path
+            what = "is the field of" if same else "is in the way of"
+            yield (
+                name,
+                f"{path!r} {what} {other!r}{'' if same else f' ({before[other]!r})'}, so one of them would be lost",
+            )
+            continue
+        try:
+            document = build([(path, "")], document)
+        except ConfigurationError as error:
+            yield name, f"{path!r} {error.problems[0].message}"
+
+
+def _overlap(one: str, other: str) -> bool:
+    return f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}.")
 
 
 def _step(value: Json, segment: str) -> Json:
