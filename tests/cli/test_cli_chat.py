@@ -151,6 +151,18 @@ def test_a_provider_that_fails_is_one_message(tmp_path: Path) -> None:
         assert done.stderr.count("\n") == 1
 
 
+def test_a_machine_without_an_identity_is_one_message_and_not_what_azures_client_says(tmp_path: Path) -> None:
+    write_config(
+        tmp_path,
+        "llm: {provider: azure, deployment_name: d, endpoint: 'http://127.0.0.1:1', entra_id: {}, retry_attempts: 1}\n",
+    )
+    only_the_environment = {"AZURE_TOKEN_CREDENTIALS": "EnvironmentCredential"}  # the others look around for seconds
+    done = run("chat", "Hello", cwd=tmp_path, env=only_the_environment)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: this machine has no usable Entra ID identity")
+    assert done.stderr.count("\n") == 1
+
+
 def test_a_stream_that_breaks_off_fails_after_the_text_that_came(tmp_path: Path) -> None:
     write_config(tmp_path, scripted("{text: one two three four, error: stream_interrupted, after_chunks: 2}"))
     done = run("chat", "Hello", cwd=tmp_path)
