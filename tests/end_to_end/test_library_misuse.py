@@ -139,7 +139,7 @@ def test_a_thread_that_waits_for_an_answer_is_not_left_waiting_when_another_clos
         except RuntimeError as error:
             raised.append(error)
 
-    thread = threading.Thread(target=ask)
+    thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     asking.wait()
     caxton.close()

@@ -52,7 +52,9 @@ class Screen:
         )
 
     def write(self, text: str) -> None:
-        """A piece of an answer, at once. A pipe gets it as it is."""
+        """A piece of an answer, at once. A pipe gets it as it is; where standard output is closed it goes nowhere."""
+        if sys.stdout is None:
+            return
         sys.stdout.write(plain(text) if self.out_is_terminal else text)
         sys.stdout.flush()
 
