@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 __all__ = ["CAXTON", "Terminal", "environment", "run", "started", "write_config"]
 
@@ -66,9 +66,14 @@ def started(*arguments: str, cwd: Path) -> "subprocess.Popen[bytes]":
 
 
 class Terminal:
-    """The command on a terminal of 120 columns. `shown` is everything that it has written, escape sequences and all."""
+    """The command on a terminal of 120 columns. `shown` is everything that it has written, escape sequences and all.
 
-    def __init__(self, *arguments: str, cwd: Path, env: Mapping[str, str] | None = None) -> None:
+    With `into` its standard output goes to that file, as in `caxton ... > FILE`.
+    """
+
+    def __init__(
+        self, *arguments: str, cwd: Path, env: Mapping[str, str] | None = None, into: IO[bytes] | None = None
+    ) -> None:
         self._ours, theirs = pty.openpty()
         termios.tcsetwinsize(theirs, (40, 120))
         self.process = subprocess.Popen(
@@ -78,7 +83,7 @@ class Terminal:
             stdout=theirs,
             stderr=theirs,
             env=environment(TERM="xterm-256color", **(env or {})),
-            preexec_fn=lambda: os.login_tty(theirs),  # noqa: PLW1509 - so that Ctrl-C becomes a signal; no threads here
+            preexec_fn=lambda: _log_in(theirs, into),  # noqa: PLW1509 - so that Ctrl-C becomes a signal; no threads here
         )
         os.close(theirs)
         self.shown = ""
@@ -137,3 +142,9 @@ class Terminal:
             self.process.send_signal(signal.SIGKILL)
         self.process.wait(WAIT_S)
         os.close(self._ours)
+
+
+def _log_in(terminal: int, into: IO[bytes] | None) -> None:
+    os.login_tty(terminal)
+    if into is not None:
+        os.dup2(into.fileno(), 1)

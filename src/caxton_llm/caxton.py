@@ -39,7 +39,8 @@ class Caxton:
             response = await caxton.complete_chat(messages=[{"role": "user", "content": "Hello"}])
             print(response.text)
 
-    Raises `ConfigurationError` when it is made, `LlmError`s when it is used.
+    Raises `ConfigurationError` when it is made, `LlmError`s when it is used, and `RuntimeError` when it is used after it was
+    closed, or in an event loop while its connections live in another one that is still open.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Caxton:
         self.configuration = configuration
         self._assembly: Assembly = assemble(configuration, observers, environ)
         self.gateway: Gateway = self._assembly.gateway
+        self._closed = False
 
     @classmethod
     def from_file(
@@ -77,18 +79,24 @@ class Caxton:
         Takes a `ChatRequest`, or its fields by name with messages and tools as dicts in OpenAI's shape. `model` names an
         agent, a capability, an entry, a model or `default`, which it is when it is not given.
         """
+        self._require_open()
+        if parameters.get("stream"):
+            raise InvalidRequest("complete_chat gives a whole answer: stream_chat streams", param="stream")
         return await self.gateway.complete(_request(request, parameters))
 
     def stream_chat(self, request: ChatRequest | None = None, /, **parameters: Json) -> ChatStream:
         """A streamed answer; takes what `complete_chat` takes. Nothing is sent before the first iteration."""
+        self._require_open()
         return self.gateway.stream(_request(request, parameters))
 
     def provider(self, name: str = "default") -> LlmProvider:
         """The provider behind a name, without retries and deadlines. Raises `UnknownModel`."""
+        self._require_open()
         return self.gateway.resolve(name).target.provider
 
     async def get_model_info(self, model: str = "default") -> ModelInfo:
         """What is known of a model, each fact with its source; asks the provider where it tells."""
+        self._require_open()
         route = self.gateway.resolve(model)
         provider = route.target.provider
         if not isinstance(provider, HttpProvider):
@@ -98,6 +106,7 @@ class Caxton:
 
     async def count_tokens(self, request: ChatRequest) -> TokenCount:
         """The prompt tokens of a request, by the provider's own count where it has one."""
+        self._require_open()
         route = self.gateway.resolve(request.model)
         provider = route.target.provider
         if isinstance(provider, HttpProvider):
@@ -121,18 +130,27 @@ class Caxton:
 
     async def aclose(self) -> None:
         """Close all connections. Safe to call twice."""
+        self._closed = True
         await self._assembly.aclose()
 
     async def __aenter__(self) -> Self:
+        self._require_open()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self.aclose()
 
+    def _require_open(self) -> None:
+        if self._closed:
+            raise RuntimeError("this Caxton is closed")
+
 
 def _request(request: ChatRequest | None, parameters: dict[str, Json]) -> ChatRequest:
     """The request itself, or the fields checked the way a client's request is."""
     if request is not None:
+        if not isinstance(request, ChatRequest):
+            found = type(request).__name__
+            raise InvalidRequest(f"expected a ChatRequest, found {found}: give messages by name, messages=[...]")
         if parameters:
             raise InvalidRequest("give a ChatRequest or its fields by name, not both", param=next(iter(parameters)))
         return request

@@ -106,6 +106,7 @@ class HttpProvider:
         self._secrets = secrets
         self._clock = clock
         self._refreshing = asyncio.Lock()
+        self._refreshing_on: asyncio.AbstractEventLoop | None = None
 
     def __repr__(self) -> str:
         return f"HttpProvider({self.adapter.name!r}, {self.adapter.kind!r}, {self._main_model!r})"
@@ -232,6 +233,9 @@ class HttpProvider:
 
     async def _fresh_headers(self) -> tuple[tuple[str, str], ...]:
         """Fetch a token once, however many requests wait for it."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._refreshing_on:  # a lock belongs to the first loop in which anybody waited for it
+            self._refreshing_on, self._refreshing = loop, asyncio.Lock()
         async with self._refreshing:
             headers = self._credentials.headers(self._clock())
             if headers is None:

@@ -6,6 +6,7 @@ One background thread runs the event loop; every method may be called from any t
 import asyncio
 import threading
 from collections.abc import Coroutine, Iterator, Mapping
+from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -19,10 +20,16 @@ _T = TypeVar("_T")
 
 
 class SyncCaxton:
-    """`Caxton`, blocking. Use it in a `with` statement, or call `close()`."""
+    """`Caxton`, blocking. Use it in a `with` statement, or call `close()`.
+
+    Raises what `Caxton` raises; `RuntimeError` after it was closed, also in threads that wait for an answer meanwhile.
+    """
 
     def __init__(self, caxton: Caxton) -> None:
         self._caxton = caxton
+        self._closed = False
+        self._closing = threading.Lock()
+        """Held while work is handed to the loop, so that nothing comes after the end."""
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="caxton-llm", daemon=True)
         self._thread.start()
@@ -51,26 +58,52 @@ class SyncCaxton:
 
     def close(self) -> None:
         """Close all connections and end the thread. Safe to call twice."""
-        if self._loop.is_closed():
-            return
-        self._run(self._caxton.aclose())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+        try:
+            asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
+        finally:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
+
+    async def _end(self) -> None:
+        await self._caxton.aclose()
+        running = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        await self._loop.shutdown_asyncgens()
 
     def __enter__(self) -> Self:
+        if self._closed:
+            raise _closed()
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
     def _run(self, work: Coroutine[Any, Any, _T]) -> _T:
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        with self._closing:
+            if self._closed:
+                work.close()
+                raise _closed()
+            future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
+        except CancelledError:
+            if self._closed:
+                raise _closed() from None
+            raise
         except BaseException:  # Ctrl-C reaches this thread, not the loop's: the request must end too
             future.cancel()
             raise
+
+
+def _closed() -> RuntimeError:
+    return RuntimeError("this Caxton is closed")
 
 
 class SyncChatStream:
@@ -118,7 +151,8 @@ class SyncChatStream:
 
     def close(self) -> None:
         """Stop: the connection to the provider is closed if the answer is not complete."""
-        self._owner._run(self._stream.aclose())
+        if not self._owner._closed:
+            self._owner._run(self._stream.aclose())
 
     def __enter__(self) -> Self:
         return self

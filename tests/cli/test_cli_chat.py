@@ -1,13 +1,16 @@
 """`caxton chat` with the real command, in pipes and on a terminal."""
 
 import json
+import os
+import re
 import signal
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from console import WAIT_S, Terminal, run, started, write_config
+from console import CAXTON, WAIT_S, Terminal, environment, run, started, write_config
 
 SLOW = "llm: {provider: builtin, script: {steps: [{text: late, delay_ms: 60000}]}}\n"
 
@@ -53,6 +56,39 @@ def test_text_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     done = run("chat", cwd=tmp_path, stdin=b"caf\xe9")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "error: standard input is not UTF-8 text (byte 3)\n"
+
+
+@pytest.mark.parametrize("arguments", [(b"caf\xe9",), (b"x", b"-s", b"caf\xe9")], ids=["prompt", "system"])
+def test_an_argument_that_is_not_utf8_is_refused(tmp_path: Path, arguments: tuple[bytes, ...]) -> None:
+    write_config(tmp_path)
+    done = run("chat", *map(os.fsdecode, arguments), cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(r"error: the (prompt|text of --system) is not UTF-8 text\n", done.stderr)
+
+
+@pytest.mark.parametrize("command", [("chat", "Hi"), ("chat", "Hi", "--json"), ("models",), ("--version",)])
+def test_an_output_that_takes_nothing_is_one_message(tmp_path: Path, command: tuple[str, ...]) -> None:
+    write_config(tmp_path)
+    with Path("/dev/full").open("wb") as full:
+        process = subprocess.run(
+            [CAXTON, *command],
+            cwd=tmp_path,
+            stdin=subprocess.DEVNULL,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env=environment(),
+            timeout=WAIT_S,
+            check=False,
+        )
+    assert process.returncode == 1
+    assert process.stderr == b"error: the output cannot be written: No space left on device\n"
+
+
+def test_where_streaming_is_switched_off_the_whole_answer_comes(tmp_path: Path) -> None:
+    write_config(tmp_path, "llm: {provider: builtin, streaming: {enabled: false}}\n")
+    done = run("chat", "Hello", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("You said: Hello\n")
 
 
 def test_instructions_and_limits_reach_the_model_and_lost_parameters_are_told(tmp_path: Path) -> None:
@@ -113,6 +149,18 @@ def test_a_provider_that_fails_is_one_message(tmp_path: Path) -> None:
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr.startswith("error: the script refuses the key (provider builtin")
         assert done.stderr.count("\n") == 1
+
+
+def test_a_machine_without_an_identity_is_one_message_and_not_what_azures_client_says(tmp_path: Path) -> None:
+    write_config(
+        tmp_path,
+        "llm: {provider: azure, deployment_name: d, endpoint: 'http://127.0.0.1:1', entra_id: {}, retry_attempts: 1}\n",
+    )
+    only_the_environment = {"AZURE_TOKEN_CREDENTIALS": "EnvironmentCredential"}  # the others look around for seconds
+    done = run("chat", "Hello", cwd=tmp_path, env=only_the_environment)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: this machine has no usable Entra ID identity")
+    assert done.stderr.count("\n") == 1
 
 
 def test_a_stream_that_breaks_off_fails_after_the_text_that_came(tmp_path: Path) -> None:
@@ -194,6 +242,14 @@ def test_waiting_shows_a_spinner_with_the_time_and_the_end_a_summary(tmp_path: P
     assert "builtin" in summary
     assert "tokens" in summary
     assert "$0" in summary
+
+
+def test_on_a_terminal_whose_output_goes_elsewhere_there_is_neither_a_spinner_nor_a_summary(tmp_path: Path) -> None:
+    write_config(tmp_path, scripted("{text: Hello you, delay_ms: 300}"))
+    with (tmp_path / "answer").open("wb") as answer, Terminal("chat", "Hi", cwd=tmp_path, into=answer) as terminal:
+        assert terminal.wait() == 0
+    assert (tmp_path / "answer").read_bytes() == b"Hello you\n"
+    assert terminal.shown == ""
 
 
 def test_thinking_is_shown_while_it_lasts(tmp_path: Path) -> None:

@@ -2,10 +2,15 @@
 
 import asyncio
 import json
+import signal
+import socket
 from pathlib import Path
 
-from console import Terminal, run, write_config
-from fakes import FakeOpenAI, FakeVllm
+import pytest
+
+from console import WAIT_S, Terminal, run, started, write_config
+from fakes import FakeAzure, FakeOpenAI, FakeVllm
+from secret_stores import SECRET, TOKEN, VaultHandler, serving
 
 TWO = """\
 llm:
@@ -161,6 +166,77 @@ async def test_live_fails_when_a_provider_refuses_the_key(tmp_path: Path) -> Non
     assert "failed" in next(line for line in done.stdout.splitlines() if line.startswith("there"))
 
 
+@pytest.mark.parametrize("classic", [True, False], ids=["classic", "v1"])
+async def test_live_asks_azure_in_its_classic_and_in_its_newer_way(tmp_path: Path, classic: bool) -> None:
+    async with FakeAzure() as server:
+        entry = "  - {{provider: azure, name: {name}, deployment_name: my-gpt-4o, endpoint: '{url}', api_key: {key}{more}}}\n"
+        version = ", api_version: '2024-10-21'" if classic else ""
+        good = entry.format(name="good", url=server.base_url, key=server.api_key, more=version)
+        bad = entry.format(name="bad", url=server.base_url, key="wrong", more=version)
+        write_config(tmp_path, f"llm:\n  providers:\n{good}{bad}")
+        done = await asyncio.to_thread(run, "check", "--live", cwd=tmp_path)
+        asked = {request.path for request in server.requests}
+    assert done.returncode == 1
+    assert asked == {"/openai/models" if classic else "/openai/v1/models"}
+    assert " ok " in next(line for line in done.stdout.splitlines() if line.startswith("good"))
+    assert "failed" in next(line for line in done.stdout.splitlines() if line.startswith("bad"))
+    assert "error: bad: " in done.stderr
+
+
+async def test_live_goes_on_when_a_vault_cannot_be_reached(tmp_path: Path) -> None:
+    secret = "{source: vault, vault_url: 'http://127.0.0.1:1', path: team/openai, key: k}"
+    async with FakeOpenAI() as server:
+        entry = f"provider: openai, model: gpt-4o, base_url: {server.base_url}"
+        write_config(
+            tmp_path,
+            "llm:\n  providers:\n"
+            f"    - {{name: locked, {entry}, api_key: {secret}}}\n"
+            f"    - {{name: open, {entry}, api_key: {server.api_key}}}\n",
+        )
+        done = await asyncio.to_thread(run, "check", "--live", cwd=tmp_path)
+        signed = {request.headers["authorization"] for request in server.requests}
+    assert signed == {f"Bearer {server.api_key}"}
+    assert done.returncode == 1
+    locked, open_ = (line for line in done.stdout.splitlines() if line.startswith(("locked", "open")))
+    assert "vault team/openai: failed" in locked
+    assert locked.rstrip().endswith("failed")
+    assert " ok " in open_
+    assert "error: locked: vault: secret/team/openai could not be read from http://127.0.0.1:1: " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+async def test_live_fetches_the_key_from_a_vault(tmp_path: Path) -> None:
+    async with FakeOpenAI(api_key=SECRET) as server:
+        with serving(VaultHandler) as vault:
+            secret = f"{{source: vault, vault_url: '{vault}', path: caxton/llm/openai, key: api_key}}"
+            write_config(
+                tmp_path,
+                f"llm: {{provider: openai, model: gpt-4o, api_key: {secret}, base_url: {server.base_url}}}\n",
+            )
+            env = {"VAULT_TOKEN": TOKEN}
+            done = await asyncio.to_thread(lambda: run("check", "--live", cwd=tmp_path, env=env))
+    assert done.returncode == 0, done.stderr
+    assert "vault caxton/llm/openai: found" in done.stdout
+    assert SECRET not in done.stdout + done.stderr
+
+
+def test_ctrl_c_while_the_providers_are_asked_leaves_no_trace(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as provider:
+        provider.settimeout(WAIT_S)
+        port = provider.getsockname()[1]
+        write_config(tmp_path, f"llm: {{provider: ollama, model: llama3, base_url: 'http://127.0.0.1:{port}'}}\n")
+        with started("check", "--live", cwd=tmp_path) as process:
+            connection, _ = provider.accept()
+            with connection:
+                connection.settimeout(WAIT_S)
+                assert connection.recv(65536).startswith(b"GET ")
+                process.send_signal(signal.SIGINT)
+                while connection.recv(65536):
+                    pass
+            out, err = process.communicate(timeout=WAIT_S)
+    assert (process.returncode, out, err) == (130, b"", b"")
+
+
 # -- models -----------------------------------------------------------------------------------------------------------------
 
 
@@ -170,6 +246,19 @@ def test_models_lists_every_name_and_where_it_leads(tmp_path: Path) -> None:
     assert done.returncode == 0
     names = {line.split()[0]: line.split()[1] for line in done.stdout.splitlines()[2:]}
     assert names == {"near": "near", "far": "far", "gpt-4o": "far", "default": "near"}
+
+
+def test_models_needs_no_secret(tmp_path: Path) -> None:
+    write_config(
+        tmp_path,
+        "llm:\n  providers:\n"
+        "    - {name: a, provider: openai, model: gpt-4o}\n"
+        "    - {name: b, provider: openai, model: gpt-4o, api_key: {source: file, path: nowhere}}\n"
+        "    - {name: c, provider: anthropic, model: claude-opus-5, api_key: {source: vault, path: team/x, key: k}}\n",
+    )
+    done = run("models", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {line.split()[0] for line in done.stdout.splitlines()[2:]} >= {"a", "b", "c", "gpt-4o", "claude-opus-5"}
 
 
 def test_models_as_json_say_where_each_fact_comes_from(tmp_path: Path) -> None:

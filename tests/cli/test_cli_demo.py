@@ -22,6 +22,7 @@ from caxton_llm.protocols import Origin, WireResponse
 from caxton_llm.testing import ScriptedTransport
 from console import Terminal, run, started
 from fakes import FakeOllama
+from serving import free_port
 
 REQUESTS = ("plain", "streamed", "tool call", "tool result")
 LIVE = DemoOptions(live=True, keep=False, port=0)
@@ -29,6 +30,13 @@ NOWHERE = Origin("http", "127.0.0.1", 1)
 
 
 # -- offline ----------------------------------------------------------------------------------------------------------------
+
+
+def test_the_gateway_of_the_demonstration_listens_on_the_port_that_is_asked_for(tmp_path: Path) -> None:
+    port = free_port()
+    done = run("demo", "--port", str(port), cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"http://127.0.0.1:{port}" in done.stdout
 
 
 def test_the_demonstration_shows_every_kind_of_request_in_both_dialects_and_ends_by_itself(tmp_path: Path) -> None:

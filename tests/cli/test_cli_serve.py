@@ -128,6 +128,39 @@ def test_settings_without_effect_are_warned_about_at_the_start(tmp_path: Path) -
     assert err.startswith("warning: caxton.yaml:3: llm.caching: has no effect")
 
 
+def test_a_file_with_a_secret_that_others_may_read_is_warned_about_at_the_start(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("sk-do-not-show\n")
+    key.chmod(0o644)
+    write_config(tmp_path, f"llm:\n  provider: openai\n  model: gpt-4o\n  api_key: {{source: file, path: {key}}}\n")
+    with gateway(tmp_path) as serving:
+        _, out, err = serving.stop(signal.SIGTERM)
+    assert f"others may read the file {key} (mode 0644)" in err
+    assert "sk-do-not-show" not in out + err
+
+
+@pytest.mark.parametrize(
+    ("written", "option", "warned"),
+    [
+        ("127.0.0.1", "0.0.0.0", "--host 0.0.0.0"),
+        ("0.0.0.0", None, "server.host"),
+        ("0.0.0.0", "127.0.0.1", None),
+        ("127.0.0.1", None, None),
+    ],
+)
+def test_a_gateway_that_is_open_to_others_is_warned_about(
+    tmp_path: Path, written: str, option: str | None, warned: str | None
+) -> None:
+    write_config(tmp_path, f"llm: {{provider: builtin}}\nserver: {{host: {written}}}\n")
+    with gateway(tmp_path, *([] if option is None else ["--host", option])) as serving:
+        _, _, err = serving.stop(signal.SIGTERM)
+    if warned is None:
+        assert err == ""
+    else:
+        assert err.count("\n") == 1
+        assert f"{warned}: whoever reaches this address can use the configured providers" in err
+
+
 def test_a_port_in_use_is_told_with_the_way_out(tmp_path: Path) -> None:
     write_config(tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as taken:

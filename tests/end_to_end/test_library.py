@@ -16,7 +16,6 @@ from caxton_llm import (
     ChatResponse,
     ConfigurationError,
     InvalidRequest,
-    LlmError,
     LlmProvider,
     Message,
     ModelNotFound,
@@ -311,7 +310,7 @@ async def test_closing_the_library_ends_what_is_under_way(fakes: FakeProviders) 
     with pytest.raises(StreamInterrupted):
         await asking
     await caxton.aclose()
-    with pytest.raises(LlmError, match="closed"):
+    with pytest.raises(RuntimeError, match="closed"):
         await caxton.complete_chat(messages=HELLO)
 
 

@@ -89,6 +89,26 @@ _FAILURES: dict[str, tuple[int, Json]] = {
 }
 
 
+def _base_model(name: str) -> Json:
+    """A model as the classic API lists it: what the resource could deploy, not what it has deployed."""
+    return {
+        "id": name,
+        "object": "model",
+        "status": "succeeded",
+        "created_at": 1715367600,
+        "updated_at": 1715367600,
+        "lifecycle_status": "generally-available",
+        "capabilities": {
+            "fine_tune": False,
+            "inference": True,
+            "completion": False,
+            "chat_completion": True,
+            "embeddings": False,
+        },
+        "deprecation": {"inference": 1893456000},
+    }
+
+
 class FakeAzure(FakeOpenAI):
     """`base_url` is the resource's endpoint; `deployments` names the model behind each."""
 
@@ -155,6 +175,11 @@ class FakeAzure(FakeOpenAI):
                 self._authorize(request, key_as_bearer=True)
                 body = self.body_of(request)
                 return self._chat_with(body, body.get("model") if isinstance(body, dict) else None)
+            case "GET", ["openai", "models"]:
+                self._authorize(request, key_as_bearer=False)
+                self._check_version(request)
+                listed: Json = {"object": "list", "data": [_base_model(name) for name in self.models]}
+                return self.scripted(request, lambda: json_response(listed, headers=self.response_headers()))
             case "GET", ["openai", "v1", "models"]:
                 self._authorize(request, key_as_bearer=True)
                 listing = {"object": "list", "data": [self.model_body(name) for name in self.models]}

@@ -213,7 +213,7 @@ async def test_a_closed_transport_sends_nothing_and_says_so(transport: AnyTransp
         await whole(transport, server.origin)
         await transport.aclose()
         await transport.aclose()
-        with pytest.raises(Exception, match="the transport is closed"):
+        with pytest.raises(RuntimeError, match="the transport is closed"):
             await send(transport, server.origin)
         assert len(server.requests) == 1
 
@@ -243,7 +243,7 @@ async def test_a_connection_that_opens_while_the_transport_closes_is_not_used(tr
         answer = asyncio.create_task(send(transport, server.origin))
         await asyncio.sleep(0)
         await transport.aclose()
-        with pytest.raises(TransportError):
+        with pytest.raises((TransportError, RuntimeError)):  # whichever the closing met
             await answer
         assert server.requests == []
 

@@ -1,5 +1,9 @@
 """The command line: what it understands. The modules of a command are imported when it runs."""
 
+import errno
+import logging
+import os
+import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -24,9 +28,22 @@ Config = Annotated[
 ]
 
 
+_CANNOT_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+
+
 def main() -> None:
     """The `caxton` command."""
-    app()
+    # Azure's client tells every identity that it tried, in many lines; ours says which provider has none.
+    logging.getLogger("azure").addHandler(logging.NullHandler())
+    try:
+        app()
+    except OSError as error:
+        if error.errno not in _CANNOT_WRITE:
+            raise
+        # What could not be written is still in Python's buffer, and would fail again at the end of the process.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
+        Screen().fail(f"the output cannot be written: {error.strerror}")
+        sys.exit(1)
 
 
 def _show_version(wanted: bool) -> None:

@@ -27,7 +27,7 @@ async def show_answer(caxton: Caxton, request: ChatRequest, screen: Screen, *, s
     finally:
         answer.end_line()
     answer.show_notes(origin)
-    if screen.err_is_terminal:
+    if screen.is_watched:
         screen.note(_summary(origin, time.monotonic() - started))
     return answer.text
 

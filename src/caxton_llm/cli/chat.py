@@ -7,11 +7,12 @@ from pathlib import Path
 import msgspec
 import typer
 from msgspec import Struct
+from msgspec.structs import replace
 
 from caxton_llm.caxton import Caxton
 from caxton_llm.cli.answer import show_answer
 from caxton_llm.cli.repl import Conversation
-from caxton_llm.cli.screen import Screen
+from caxton_llm.cli.screen import Screen, utf8
 from caxton_llm.config.load import load_file
 from caxton_llm.config.locate import locate
 from caxton_llm.errors import InvalidRequest
@@ -53,7 +54,12 @@ class ChatOptions(Struct, frozen=True, kw_only=True):
 
 def run_chat(options: ChatOptions, screen: Screen) -> None:
     """Answer, or converse. Raises `ConfigurationError` and `LlmError`."""
-    caxton = Caxton(load_file(locate(options.config)))
+    configuration = load_file(locate(options.config))
+    if configuration.streaming is not None and not configuration.streaming.enabled:
+        options = replace(options, stream=False)
+    if options.system:
+        utf8(options.system, "the text of --system")
+    caxton = Caxton(configuration)
     prompt = _whole_prompt(options.prompt, at_terminal=screen.in_is_terminal)
     if prompt is None:
         if options.as_json or not screen.out_is_terminal:
@@ -88,11 +94,11 @@ def _request(options: ChatOptions, messages: list[Message]) -> ChatRequest:
 def _whole_prompt(argument: str | None, *, at_terminal: bool) -> str | None:
     """The argument and then what is piped in; `None` when a terminal waits for a conversation."""
     if at_terminal and argument != "-":
-        return argument
+        return None if argument is None else utf8(argument, "the prompt")
     parts = [part for part in (None if argument == "-" else argument, _piped_text()) if part and part.strip()]
     if not parts:
         raise typer.BadParameter("no prompt: give it as an argument or on standard input")
-    return "\n\n".join(parts)
+    return utf8("\n\n".join(parts), "the prompt")
 
 
 def _piped_text() -> str:

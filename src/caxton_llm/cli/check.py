@@ -1,12 +1,14 @@
 """`caxton check`: everything that is wrong with a configuration, or what it comes to."""
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 
 import typer
 
 from caxton_llm.caxton import Caxton
 from caxton_llm.cli.check_live import LiveResult, ask_all
+from caxton_llm.cli.check_secrets import fetch_secrets
 from caxton_llm.cli.facts import COLUMNS, cells, known
 from caxton_llm.cli.screen import Screen
 from caxton_llm.config.configuration import Configuration, Entry
@@ -28,9 +30,13 @@ __all__ = ["run_check"]
 def run_check(config: Path | None, screen: Screen, *, live: bool) -> None:
     """Raises `ConfigurationError` with everything that is wrong. Exit code 1 when a provider failed, with `live` only."""
     written = load_file(locate(config))
-    configuration = resolve_secrets(written, sources=None if live else offline_sources())
+    if live:
+        with screen.waiting("fetching the secrets"):
+            configuration, keyless = fetch_secrets(written)
+    else:
+        configuration, keyless = resolve_secrets(written, sources=offline_sources()), {}
     caxton = Caxton(configuration)
-    results = asyncio.run(_asked(caxton, configuration, screen)) if live else {}
+    results = asyncio.run(_asked(caxton, configuration, keyless, screen)) if live else {}
     _show(written, configuration, caxton, results, screen)
     for problem in configuration.warnings:
         screen.warn(str(problem))
@@ -43,17 +49,22 @@ def run_check(config: Path | None, screen: Screen, *, live: bool) -> None:
         raise typer.Exit(1)
 
 
-async def _asked(caxton: Caxton, configuration: Configuration, screen: Screen) -> dict[str, LiveResult]:
+async def _asked(
+    caxton: Caxton, configuration: Configuration, keyless: Mapping[str, str], screen: Screen
+) -> dict[str, LiveResult]:
+    """`keyless` says why entries have no key; these are not asked."""
+    results = {name: LiveResult(seconds=0.0, failure=failure, keyless=True) for name, failure in keyless.items()}
     async with caxton:
         with screen.waiting("asking the providers"):
-            return await ask_all([_target(caxton, entry) for entry in configuration.all_entries])
+            asked = [_target(caxton, entry) for entry in configuration.all_entries if entry.name not in keyless]
+            return results | await ask_all(asked)
 
 
 def _show(
     written: Configuration,
     configuration: Configuration,
     caxton: Caxton,
-    results: dict[str, LiveResult],
+    results: Mapping[str, LiveResult],
     screen: Screen,
 ) -> None:
     """`written` still says where the secrets come from, `configuration` has them."""
@@ -64,7 +75,8 @@ def _show(
         model = target.models[0] if target.models else ""
         info = result.info or known(entry.settings, model)
         where = _where(target, entry.settings)
-        key = _key(as_written, entry, live=bool(results))
+        fetched = "failed" if result.keyless else "found" if results else ""
+        key = _key(as_written, entry, fetched)
         rest = (entry.settings.region or "", str(entry.settings.priority or ""), result.status)
         rows.append((entry.name, entry.kind, model, where, key, *cells(info), *rest))
     screen.table(("entry", "provider", "model", "where", "key", *COLUMNS, "region", "priority", "answer"), rows)
@@ -90,17 +102,18 @@ def _where(target: Target, settings: ProviderSettings) -> str:
     return str(parse_base_url(address, default_path=None)[0]) if address else "?"
 
 
-def _key(as_written: Entry, entry: Entry, *, live: bool) -> str:
-    """Where the entry's secrets come from and whether they are there; never what they are."""
+def _key(as_written: Entry, entry: Entry, fetched: str) -> str:
+    """Where the entry's secrets come from and whether they are there; never what they are. `fetched` is what became of those
+    that are kept on the network; empty when nobody asked."""
     found: list[str] = []
 
     def note(secret: Secret, _path: str) -> Secret:
         if not isinstance(secret, SecretReference):
             found.append("given")
         else:
-            there = live or secret.source in LOCAL_SOURCES
+            became = "found" if secret.source in LOCAL_SOURCES else fetched or "not resolved without --live"
             name = secret.name or secret.secret_name or secret.path or ""
-            found.append(f"{secret.source} {name}: {'found' if there else 'not resolved without --live'}")
+            found.append(f"{secret.source} {name}: {became}")
         return secret
 
     replace_secrets(as_written.settings, as_written.path, note)

@@ -28,6 +28,8 @@ class LiveResult(Struct, kw_only=True):
     warnings: tuple[str, ...] = ()
     failure: str = ""
     asked: bool = True
+    keyless: bool = False
+    """A secret could not be fetched."""
 
     @property
     def status(self) -> str:

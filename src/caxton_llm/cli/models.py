@@ -4,12 +4,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from caxton_llm.caxton import Caxton
 from caxton_llm.cli.facts import COLUMNS, cells, known
 from caxton_llm.cli.screen import Screen
+from caxton_llm.config.configuration import Entry
+from caxton_llm.config.kinds import API_KEY_VARIABLES
 from caxton_llm.config.load import load_file
 from caxton_llm.config.locate import locate
+from caxton_llm.config.secret_keys import replace_secrets
 from caxton_llm.model_info import ModelInfo
 from caxton_llm.providers.catalog import shipped_catalog
 from caxton_llm.providers.settings import ProviderSettings
@@ -20,7 +24,7 @@ __all__ = ["show_catalogue", "show_names"]
 
 def show_names(config: Path | None, screen: Screen, *, as_json: bool) -> None:
     """Every name that the configuration gives a meaning. Raises `ConfigurationError`."""
-    configuration = load_file(locate(config))
+    configuration = load_file(locate(config)).with_entries(_signed_with_nothing)
     entries = {entry.name: entry.settings for entry in configuration.all_entries}
     found = [
         (name, route.target.name, known(entries[route.target.name], route.model))
@@ -32,6 +36,14 @@ def show_names(config: Path | None, screen: Screen, *, as_json: bool) -> None:
     screen.table(
         ("name", "entry", "model", *COLUMNS), [(name, entry, info.id, *cells(info)) for name, entry, info in found]
     )
+
+
+def _signed_with_nothing(entry: Entry) -> Entry:
+    """The entry with stand-ins for its secrets: names and facts need no key, and nothing is sent."""
+    settings = replace_secrets(entry.settings, entry.path, lambda _secret, _path: "none")
+    if entry.kind in API_KEY_VARIABLES and not (settings.api_key or settings.api_keys or settings.entra_id):
+        settings = replace(settings, api_key="none")
+    return replace(entry, settings=settings)
 
 
 def show_catalogue(screen: Screen, *, as_json: bool) -> None:

@@ -19,9 +19,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from caxton_llm.errors import ConfigurationError, LlmError
+from caxton_llm.errors import ConfigurationError, InvalidRequest, LlmError
 
-__all__ = ["INTERRUPTED", "Screen", "Waiting", "errors_reported", "money", "plain", "tokens"]
+__all__ = ["INTERRUPTED", "Screen", "Waiting", "errors_reported", "money", "plain", "tokens", "utf8"]
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C."""
@@ -44,13 +44,17 @@ class Screen:
         self.in_is_terminal = _is_terminal(sys.stdin)
         self.out_is_terminal = _is_terminal(sys.stdout)
         self.err_is_terminal = _is_terminal(sys.stderr)
+        self.is_watched = self.out_is_terminal and self.err_is_terminal
+        """Somebody reads the answers here, so what moves or only informs may stand beside them."""
         self.out = Console(highlight=False, markup=False, width=None if self.out_is_terminal else _PIPE_WIDTH)
         self.err = Console(
             stderr=True, highlight=False, markup=False, width=None if self.err_is_terminal else _PIPE_WIDTH
         )
 
     def write(self, text: str) -> None:
-        """A piece of an answer, at once. A pipe gets it as it is."""
+        """A piece of an answer, at once. A pipe gets it as it is; where standard output is closed it goes nowhere."""
+        if sys.stdout is None:
+            return
         sys.stdout.write(plain(text) if self.out_is_terminal else text)
         sys.stdout.flush()
 
@@ -96,8 +100,8 @@ class Screen:
             self.out.print(Padding(Text(plain(rest)), (0, 0, 0, 2)))
 
     def waiting(self, label: str) -> "Waiting":
-        """A spinner with the elapsed time while something is under way; nothing in a pipe."""
-        return Waiting(self.err, label, shown=self.err_is_terminal)
+        """A spinner with the elapsed time while something is under way; nothing when the output goes to a pipe or a file."""
+        return Waiting(self.err, label, shown=self.is_watched)
 
     def _marked(self, mark: str, style: str, text: str) -> None:
         self.err.print(Text.assemble((mark, style), plain(text)), soft_wrap=not self.err_is_terminal)
@@ -191,6 +195,15 @@ def _side_by_side(used: Sequence[int], widths: Mapping[int, int], limit: int) ->
 def plain(text: str) -> str:
     """Text without control characters, which could move a terminal's cursor or rename its window."""
     return text.translate(_CONTROLS)
+
+
+def utf8(text: str, what: str) -> str:
+    """The text itself. Raises `InvalidRequest` for bytes that are not UTF-8, which Python keeps as surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InvalidRequest(f"{what} is not UTF-8 text") from None
+    return text
 
 
 def money(usd: float | None) -> str:

@@ -7,7 +7,7 @@ import aiohttp
 
 from caxton_llm.errors import IdleTimeout, LlmError, StreamInterrupted
 from caxton_llm.transport.aiohttp_errors import FOREIGN, Route, translate
-from caxton_llm.transport.body import DRAIN_BYTES, DRAIN_S
+from caxton_llm.transport.body import DRAIN_BYTES, DRAIN_S, WHOLE_BYTES, too_large
 from caxton_llm.transport.content_encoding import ContentDecoder
 from caxton_llm.transport.slots import Slots
 
@@ -91,25 +91,40 @@ class AiohttpResponse:
     async def read(self) -> bytes:
         """The whole body, or what `read_some` has left of it."""
         parts = []
+        room = WHOLE_BYTES
         while part := await self.read_some():
             parts.append(part)
+            room -= len(part)
+            if room < 0:
+                self._fail(too_large())
+                raise too_large()
         return b"".join(parts)
 
     async def read_some(self) -> bytes:
-        """All bytes at hand, waiting for the first; `b""` at the end."""
+        """All bytes at hand, waiting for the first; `b""` at the end. Of a compressed body a bounded part of them."""
+        if self.decoder is None:
+            return await self._arrived()
+        try:
+            return await self._inflated(self.decoder)
+        except asyncio.CancelledError:
+            self.abort()
+            raise
+        except LlmError as error:
+            self._fail(error)
+            raise
+
+    async def _inflated(self, decoder: ContentDecoder) -> bytes:
+        """The event loop goes on between two steps."""
         while True:
-            data = await self._arrived()
-            if self.decoder is None:
-                return data
-            try:
-                if not data:
-                    self.decoder.close()
-                    return b""
-                if plain := self.decoder.feed(data):
-                    return plain
-            except LlmError as error:
-                self._fail(error)
-                raise
+            if decoder.pending:
+                await asyncio.sleep(0)
+            elif data := await self._arrived():
+                decoder.feed(data)
+            else:
+                decoder.close()
+                return b""
+            if plain := decoder.step():
+                return plain
 
     async def _arrived(self) -> bytes:
         if self._failure is not None:

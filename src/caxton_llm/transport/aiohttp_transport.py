@@ -17,6 +17,7 @@ from caxton_llm.errors import ConfigurationError, ConnectFailed
 from caxton_llm.protocols import Origin, WireRequest
 from caxton_llm.transport.aiohttp_errors import FOREIGN, Route, translate
 from caxton_llm.transport.aiohttp_response import AiohttpResponse, HeldSlot
+from caxton_llm.transport.event_loop import leave, transport_closed
 from caxton_llm.transport.request_head import check_request
 from caxton_llm.transport.response_head import HEAD_BYTES, body_decoder, read_headers
 from caxton_llm.transport.slots import Slots
@@ -34,7 +35,8 @@ _PROXY_AUTHENTICATION_REQUIRED = 407
 
 
 class AiohttpTransport:
-    """A `Transport` through an optional HTTP proxy. It belongs to the event loop of its first request.
+    """A `Transport` through an optional HTTP proxy. It belongs to the event loop of its first request, until that loop is
+    closed.
 
     `max_connections` is per origin. `proxy` is a URL, with the user and the password inside when the proxy wants them.
     `ca_file`, `client_cert` and `client_key` are PEM files; `ssl_context` replaces all three and must verify. Raises
@@ -60,6 +62,7 @@ class AiohttpTransport:
         self._proxy = None if proxy is None else _proxy_url(proxy)
         self._proxy_name = None if self._proxy is None else str(self._proxy.origin())
         self._slots: dict[Origin, Slots] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._session: aiohttp.ClientSession | None = None
         self._fresh_session: aiohttp.ClientSession | None = None
         self._open: weakref.WeakSet[AiohttpResponse] = weakref.WeakSet()
@@ -72,9 +75,13 @@ class AiohttpTransport:
         """Send `request` and return when the head of its response is there.
 
         Raises `ConnectFailed`, `ConnectTimeout`, `StreamInterrupted`, `MalformedResponse`, and before anything is sent
-        `ConfigurationError` (a header) and `InvalidRequest` (a path) for what cannot be written as HTTP.
+        `ConfigurationError` (a header) and `InvalidRequest` (a path) for what cannot be written as HTTP. `RuntimeError` when
+        the transport is closed, or belongs to another event loop.
         """
         check_request(request)
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            await self._enter(loop)
         slots = self._slots.get(request.origin)
         if slots is None:
             slots = self._slots[request.origin] = Slots(self._max_connections)
@@ -94,6 +101,9 @@ class AiohttpTransport:
     async def aclose(self) -> None:
         """Close every connection; requests under way fail with `StreamInterrupted`. Safe to call twice."""
         self._closed = True
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            await self._enter(loop)
         for response in list(self._open):
             response.abort()
         for task in self._drains:
@@ -103,11 +113,22 @@ class AiohttpTransport:
             if session is not None:
                 await session.close()
 
+    async def _enter(self, loop: asyncio.AbstractEventLoop) -> None:
+        leave(self._loop)
+        left = [session for session in (self._session, self._fresh_session) if session is not None]
+        self._loop = loop
+        self._session = self._fresh_session = None
+        self._slots.clear()
+        self._open.clear()
+        self._drains.clear()
+        for session in left:
+            await session.close()
+
     async def _request(self, request: WireRequest, route: Route) -> aiohttp.ClientResponse:
         """A kept connection that the server has closed meanwhile is replaced once, if nothing was answered on it: aiohttp
         itself does that for idempotent methods only."""
         if self._closed:
-            raise ConnectFailed("the transport is closed")
+            raise transport_closed()
         if self._session is None:
             self._session = self._open_session(force_close=False)
         seen = SimpleNamespace(reused=False)

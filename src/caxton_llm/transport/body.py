@@ -8,10 +8,10 @@ import asyncio
 from collections.abc import Mapping
 from typing import Protocol
 
-from caxton_llm.errors import IdleTimeout, LlmError, StreamInterrupted
+from caxton_llm.errors import IdleTimeout, LlmError, MalformedResponse, StreamInterrupted
 from caxton_llm.transport.content_encoding import ContentDecoder
 
-__all__ = ["DRAIN_BYTES", "DRAIN_S", "Body", "LeanResponse", "Source"]
+__all__ = ["DRAIN_BYTES", "DRAIN_S", "WHOLE_BYTES", "Body", "LeanResponse", "Source", "too_large"]
 
 HIGH_WATER = 1024 * 1024
 """Bytes that may lie unread before the socket is no longer read."""
@@ -19,6 +19,13 @@ DRAIN_S = 1.0
 """How long the rest of a released body may take to arrive."""
 DRAIN_BYTES = 256 * 1024
 """How much the rest of a released body may be."""
+WHOLE_BYTES = 64 * 1024 * 1024
+"""How large a body that is read whole may be, compressed and plain."""
+
+
+def too_large() -> MalformedResponse:
+    """What a body above `WHOLE_BYTES` is; asking again would only load it again."""
+    return MalformedResponse(f"the answer is larger than {WHOLE_BYTES // 1024 // 1024} MiB", should_retry=False)
 
 
 class Source(Protocol):
@@ -83,6 +90,9 @@ class Body:
             self._discard()
         elif self._whole:
             self._quiet_since = self._loop.time()
+            if self._size > WHOLE_BYTES:
+                self._chunks.clear()
+                self._source.cut(too_large())
         elif self._chunks:
             if self._waiter is not None:
                 self._wake()
@@ -219,35 +229,51 @@ class LeanResponse:
             await body.wait_for_all()
         if body.failure is not None:
             raise body.failure
+        if self._decoder is not None:
+            return await self._inflated_whole()
         data = body.take()
-        decoder = self._decoder
-        if decoder is None:
-            return data
-        plain = decoder.feed(data)
-        decoder.close()
-        return plain
+        if len(data) > WHOLE_BYTES:
+            raise too_large()
+        return data
 
     async def read_some(self) -> bytes:
-        """All bytes at hand, waiting for the first; `b""` at the end."""
-        body = self._body
+        """All bytes at hand, waiting for the first; `b""` at the end. Of a compressed body a bounded part of them."""
+        body, decoder = self._body, self._decoder
         while True:
-            data = body.take()
-            if data and self._decoder is not None:
-                data = self._decode(self._decoder, data)
+            data = body.take() if decoder is None else await self._inflated(decoder)
             if data:
                 return data
             if body.failure is not None:
                 raise body.failure
             if body.complete:
-                if self._decoder is not None:
-                    self._decoder.close()
+                if decoder is not None:
+                    decoder.close()
                 return b""
             await body.wait()
 
-    def _decode(self, decoder: ContentDecoder, data: bytes) -> bytes:
+    async def _inflated_whole(self) -> bytes:
+        parts = []
+        room = WHOLE_BYTES
+        while part := await self.read_some():
+            parts.append(part)
+            room -= len(part)
+            if room < 0:
+                raise too_large()
+        return b"".join(parts)
+
+    async def _inflated(self, decoder: ContentDecoder) -> bytes:
+        """Some plain bytes; none when everything at hand has been used. The event loop goes on between two steps."""
         try:
-            return decoder.feed(data)
-        except LlmError:
+            while True:
+                if decoder.pending:
+                    await asyncio.sleep(0)
+                elif data := self._body.take():
+                    decoder.feed(data)
+                else:
+                    return b""
+                if plain := decoder.step():
+                    return plain
+        except (LlmError, asyncio.CancelledError):
             self._body.abort()
             raise
 

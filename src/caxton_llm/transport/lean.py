@@ -9,11 +9,12 @@ import asyncio
 import ssl
 import time
 
-from caxton_llm.errors import ConnectFailed, StreamInterrupted
+from caxton_llm.errors import StreamInterrupted
 from caxton_llm.protocols import Clock, Origin, WireRequest
 from caxton_llm.transport.body import LeanResponse
 from caxton_llm.transport.connect import open_connection
 from caxton_llm.transport.connection import Connection, StaleConnection
+from caxton_llm.transport.event_loop import leave, transport_closed
 from caxton_llm.transport.request_head import RequestHeads
 from caxton_llm.transport.slots import Slots
 from caxton_llm.transport.tls import require_verification, tls_context
@@ -25,7 +26,7 @@ _CLOSE_S = 1.0
 
 
 class LeanTransport:
-    """A `Transport` for direct connections. It belongs to the event loop of its first request.
+    """A `Transport` for direct connections. It belongs to the event loop of its first request, until that loop is closed.
 
     `max_connections` is per origin; further requests wait in line, as long as their caller likes. A connection that was idle
     for `keepalive_s` seconds is closed. `ssl_context` replaces the system's trust; one that does not verify is refused with
@@ -47,6 +48,7 @@ class LeanTransport:
         self._context = ssl_context
         self._clock = clock
         self._pools: dict[Origin, _Pool] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
 
     async def send(
@@ -55,8 +57,12 @@ class LeanTransport:
         """Send `request` and return when the head of its response is there.
 
         Raises `ConnectFailed`, `ConnectTimeout`, `StreamInterrupted`, `MalformedResponse`, and before anything is sent
-        `ConfigurationError` (a header) and `InvalidRequest` (a path) for what cannot be written as HTTP.
+        `ConfigurationError` (a header) and `InvalidRequest` (a path) for what cannot be written as HTTP. `RuntimeError` when
+        the transport is closed, or belongs to another event loop.
         """
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._enter(loop)
         pool = self._pools.get(request.origin) or self._open_pool(request.origin)
         head = pool.heads.encode(request)
         head_only = request.method == "HEAD"
@@ -74,7 +80,15 @@ class LeanTransport:
     async def aclose(self) -> None:
         """Close every connection; requests under way fail with `StreamInterrupted`. Safe to call twice."""
         self._closed = True
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._enter(loop)
         await asyncio.gather(*[pool.aclose() for pool in self._pools.values()])
+
+    def _enter(self, loop: asyncio.AbstractEventLoop) -> None:
+        leave(self._loop)
+        self._pools.clear()
+        self._loop = loop
 
     def _open_pool(self, origin: Origin) -> "_Pool":
         pool = _Pool(origin, self._max_connections, self._keepalive_s, self._clock)
@@ -89,7 +103,7 @@ class LeanTransport:
                 if not self._closed:
                     return connection
                 connection.close()
-            raise ConnectFailed("the transport is closed")
+            raise transport_closed()
         except BaseException:
             pool.slots.give()
             raise
