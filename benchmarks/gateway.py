@@ -11,6 +11,7 @@ what it was in each round. Absolute figures change with the machine.
 import argparse
 import asyncio
 import contextlib
+import math
 import shutil
 import signal
 import socket
@@ -128,7 +129,10 @@ def measure(servers: list[Server], seconds: int) -> None:
         for server in servers:
             server.loads.setdefault(connections, []).append(load.wrk(server.port, connections, seconds, OTHER_CPU))
     for server in servers:
-        server.events_per_s.append(uvloop.run(load.stream_events_per_s(server.port, 8, seconds)))
+        try:
+            server.events_per_s.append(uvloop.run(load.stream_events_per_s(server.port, 8, seconds)))
+        except load.BrokenStreamError:
+            server.events_per_s.append(math.nan)
 
 
 def report(servers: list[Server]) -> None:
@@ -139,7 +143,8 @@ def report(servers: list[Server]) -> None:
     for server in servers:
         cells = [requests_cell(server.loads[connections], direct.loads[connections]) for connections in CONNECTIONS]
         cells.append(ratio_cell(server.loads[RATIO_AT], None if nginx_row is None else nginx_row.loads[RATIO_AT]))
-        cells.append(f"{median(server.events_per_s):,.0f}")
+        broken = any(math.isnan(rate) for rate in server.events_per_s)
+        cells.append("FAILED" if broken else f"{median(server.events_per_s):,.0f}")
         print(f"| {server.name} | " + " | ".join(cells) + " |")
 
 

@@ -15,6 +15,10 @@ BODY = (
 STREAM_BODY = BODY[:-1] + ',"stream":true,"stream_options":{"include_usage":true}}'
 
 
+class BrokenStreamError(Exception):
+    """A stream that did not come to its end."""
+
+
 @dataclass(frozen=True)
 class Load:
     """What one run measured; latencies in milliseconds."""
@@ -67,7 +71,8 @@ async def _read_streams(port: int, stop_at: float) -> int:
         tail = b""
         while True:
             data = await reader.read(1 << 18)
-            assert data, "the connection was closed in the middle of a stream"
+            if not data:
+                raise BrokenStreamError("the connection was closed in the middle of a stream")
             data = tail + data
             events += data.count(b"data: ", max(0, len(tail) - 5))
             if b"data: [DONE]" in data and data.endswith(b"0\r\n\r\n"):
