@@ -87,7 +87,7 @@ class Caxton:
     def stream_chat(self, request: ChatRequest | None = None, /, **parameters: Json) -> ChatStream:
         """A streamed answer; takes what `complete_chat` takes. Nothing is sent before the first iteration."""
         self._require_open()
-        return self.gateway.stream(_request(request, parameters))
+        return self.gateway.stream(_request(request, {**parameters, "stream": True} if request is None else parameters))
 
     def provider(self, name: str = "default") -> LlmProvider:
         """The provider behind a name, without retries and deadlines. Raises `UnknownModel`."""

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from caxton_llm.errors import (
     Authentication,
+    FirstByteTimeout,
     LlmError,
     MalformedResponse,
     ProviderFailure,
@@ -275,14 +276,24 @@ class HttpProvider:
             ) from None
 
     async def _fetch(self, request: WireRequest) -> bytes:
-        response = await self._send(request)
+        """The body of a signed request that is no chat, within the limit of one attempt."""
+        request_id: str | None = None
         try:
-            body = await response.read()
-        finally:
-            response.abort()
-        whole = WireResponse(status=response.status, headers=response.headers, body=body)
-        if not 200 <= whole.status < 300:
-            raise self._told(classify_failure(whole), None, _request_id(response))
+            async with asyncio.timeout(self._timeouts.attempt_s):
+                response = await self._send(request)
+                request_id = _request_id(response)
+                try:
+                    body = await response.read()
+                finally:
+                    response.abort()
+            whole = WireResponse(status=response.status, headers=response.headers, body=body)
+            if not 200 <= whole.status < 300:
+                raise classify_failure(whole)
+        except TimeoutError:
+            slow = FirstByteTimeout(f"no answer within {self._timeouts.attempt_s:g} s (timeout_seconds)")
+            raise self._told(slow, None, request_id) from None
+        except LlmError as error:
+            raise self._told(error, None, request_id) from error.__cause__
         return body
 
     def _told(

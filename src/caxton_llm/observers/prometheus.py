@@ -129,10 +129,8 @@ class PrometheusObserver:
         if usage is not None:
             tally.input_tokens += usage.prompt_tokens or 0
             tally.output_tokens += usage.completion_tokens or 0
-            if usage.cached_tokens:
-                self._tokens.labels(record.target, "cached").inc(usage.cached_tokens)
-            if usage.reasoning_tokens:
-                self._tokens.labels(record.target, "reasoning").inc(usage.reasoning_tokens)
+            tally.cached_tokens += usage.cached_tokens or 0
+            tally.reasoning_tokens += usage.reasoning_tokens or 0
         if record.cost_usd is not None:
             tally.cost += record.cost_usd
         elif record.status == "success":
@@ -142,7 +140,17 @@ class PrometheusObserver:
 class _Tally:
     """The counts of one target and model that are not published yet, and the counters that they go to."""
 
-    __slots__ = ("_counters", "cost", "duration", "input_tokens", "output_tokens", "success", "unpriced")
+    __slots__ = (
+        "_counters",
+        "cached_tokens",
+        "cost",
+        "duration",
+        "input_tokens",
+        "output_tokens",
+        "reasoning_tokens",
+        "success",
+        "unpriced",
+    )
 
     def __init__(self, metrics: PrometheusObserver, target: str, model: str) -> None:
         self.duration = metrics._duration.labels(target, model)
@@ -150,13 +158,16 @@ class _Tally:
             "success": metrics._requests.labels(target, "success"),
             "input_tokens": metrics._tokens.labels(target, "input"),
             "output_tokens": metrics._tokens.labels(target, "output"),
+            "cached_tokens": metrics._tokens.labels(target, "cached"),
+            "reasoning_tokens": metrics._tokens.labels(target, "reasoning"),
             "cost": metrics._cost.labels(target, model),
             "unpriced": metrics._unpriced.labels(target, model),
         }
         self._start()
 
     def _start(self) -> None:
-        self.success = self.input_tokens = self.output_tokens = self.unpriced = 0
+        self.success = self.unpriced = 0
+        self.input_tokens = self.output_tokens = self.cached_tokens = self.reasoning_tokens = 0
         self.cost = 0.0
 
     def publish(self) -> None:

@@ -39,9 +39,7 @@ class ChatEndpoint:
             try:
                 await answer(exchange, request, request_id, arrived)
             except LlmError as error:
-                if error.param is not None:
-                    error.param = self._dialect.client_path(error.param, request)
-                raise
+                raise _as_the_client_wrote(error, self._dialect, request) from error.__cause__
 
     async def _complete(self, exchange: HttpExchange, request: ChatRequest, request_id: str, arrived: float) -> None:
         response = await exchange.while_connected(lambda: self._caxton.gateway.complete(request))
@@ -105,7 +103,10 @@ class CountEndpoint:
         request_id = new_request_id()
         async with answer_errors(exchange, self._dialect, request_id, self._failures):
             request = self._decode(await exchange.body(self._limit), exchange.headers())
-            count = await exchange.while_connected(lambda: self._caxton.count_tokens(request))
+            try:
+                count = await exchange.while_connected(lambda: self._caxton.count_tokens(request))
+            except LlmError as error:
+                raise _as_the_client_wrote(error, self._dialect, request) from error.__cause__
             headers = [
                 (b"content-type", b"application/json"),
                 (b"x-caxton-request-id", request_id.encode()),
@@ -159,6 +160,13 @@ class answer_errors:  # noqa: N801 - used like a function, in `async with`
         self._failures.note(error)
         body = self._dialect.encode_error(error)
         await self._exchange.respond(error.http_status, error_headers(error, self._request_id), body)
+
+
+def _as_the_client_wrote(error: LlmError, dialect: ClientDialect, request: ChatRequest) -> LlmError:
+    """The error with the path of its field in the client's own request."""
+    if error.param is not None:
+        error.param = dialect.client_path(error.param, request)
+    return error
 
 
 def _shutting_down(request_id: str) -> LlmError:

@@ -111,7 +111,9 @@ def serve(
     server = make_server(make_app(configuration), configuration, options)
     _log_to_stderr()
     _spare_collector()
-    with listening_socket(server.config) as sock:
+    server.config.load()
+    # A signal that comes before the event loop runs is kept for it, too.
+    with listening_socket(server.config) as sock, server.capture_signals():
         announce(address_of(sock), configuration)
         server.run(sockets=[sock])
 
@@ -141,8 +143,9 @@ def _serve_workers(
         os.environ[SHARED_FOLDER_VARIABLE] = folder
         server = make_server(_AppFactory(configuration, folder), configuration, options)
         with listening_socket(server.config) as sock:
+            workers = Multiprocess(server.config, sockets=[sock])  # keeps signals from here on
             announce(address_of(sock), configuration)
-            Multiprocess(server.config, sockets=[sock]).run()
+            workers.run()
 
 
 def listening_socket(config: uvicorn.Config) -> socket.socket:
