@@ -82,19 +82,6 @@ async def test_an_error_while_counting_is_the_clients_kind_of_error(
         await client.messages.count_tokens(model="claude", messages=[])
 
 
-async def test_counting_ends_with_the_time_of_an_attempt(fakes: FakeProviders) -> None:
-    fakes.anthropic.reply(times=None).hold()
-    claude = next(entry for entry in entries_for(fakes) if entry["name"] == "claude")
-    async with (
-        gateway_with({"llm": {"providers": [claude], "timeout_seconds": 0.2}}) as running,
-        httpx.AsyncClient(base_url=running.url, timeout=20) as http,
-    ):
-        answer = await http.post("/v1/messages/count_tokens", json={"model": "claude", "messages": HELLO})
-    assert answer.status_code == 502
-    assert answer.json()["error"]["kind"] == "first_byte_timeout"
-    assert "timeout_seconds" in answer.json()["error"]["message"]
-
-
 # -- health -------------------------------------------------------------------------------------------------------------
 
 
