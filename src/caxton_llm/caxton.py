@@ -92,12 +92,12 @@ class Caxton:
     def provider(self, name: str = "default") -> LlmProvider:
         """The provider behind a name, without retries and deadlines. Raises `UnknownModel`."""
         self._require_open()
-        return self.gateway.resolve(name).target.provider
+        return self.gateway.resolve(name).first.target.provider
 
     async def get_model_info(self, model: str = "default") -> ModelInfo:
         """What is known of a model, each fact with its source; asks the provider where it tells."""
         self._require_open()
-        route = self.gateway.resolve(model)
+        route = self.gateway.resolve(model).first
         provider = route.target.provider
         if not isinstance(provider, HttpProvider):
             return await provider.get_model_info()
@@ -107,7 +107,7 @@ class Caxton:
     async def count_tokens(self, request: ChatRequest) -> TokenCount:
         """The prompt tokens of a request, by the provider's own count where it has one."""
         self._require_open()
-        route = self.gateway.resolve(request.model)
+        route = self.gateway.resolve(request.model).first
         provider = route.target.provider
         if isinstance(provider, HttpProvider):
             counted = await provider.count_tokens(msgspec.structs.replace(request, model=route.model))
@@ -122,11 +122,11 @@ class Caxton:
 
     def model_names(self) -> list[tuple[str, str]]:
         """Every name that a request may use, with the entry that it leads to."""
-        return [(name, route.target.name) for name, route in self.gateway.routes.items()]
+        return [(name, route.first.target.name) for name, route in self.gateway.routes.items()]
 
     def target_names(self) -> list[str]:
         """The configured entries, in their order."""
-        return [target.name for target in self._assembly.targets]
+        return [state.target.name for state in self._assembly.states]
 
     async def aclose(self) -> None:
         """Close all connections. Safe to call twice."""

@@ -37,6 +37,7 @@ from caxton_llm.protocols import (
 )
 from caxton_llm.routing.timeouts import Timeouts
 from caxton_llm.types import ChatChunk, ChatRequest, ChatResponse, ChatStream
+from caxton_llm.wire.rate_limits import RateLimitInfo, read_rate_limits
 from caxton_llm.wire.failures import classify_failure
 from caxton_llm.wire.quotes import without_quotes
 from caxton_llm.wire.whole import chunk_of
@@ -106,6 +107,8 @@ class HttpProvider:
         self._image_hosts = image_hosts
         self._secrets = secrets
         self._clock = clock
+        self.on_rate_limits: Callable[[RateLimitInfo], None] | None = None
+        """Hears what the headers of an answer say of the provider's rate limits."""
         self._refreshing = asyncio.Lock()
         self._refreshing_on: asyncio.AbstractEventLoop | None = None
 
@@ -122,6 +125,7 @@ class HttpProvider:
             sent = self._clock()
             response = await self._send(exchange.request)
             request_id = _request_id(response)
+            self._note_limits(response)
             try:
                 whole = WireResponse(status=response.status, headers=response.headers, body=await response.read())
             finally:
@@ -221,6 +225,12 @@ class HttpProvider:
             self._credentials.invalidate()
             response = await self._send_signed(request)
         return response
+
+    def _note_limits(self, response: TransportResponse) -> None:
+        if self.on_rate_limits is not None:
+            info = read_rate_limits(response.headers, time.time)
+            if info is not None:
+                self.on_rate_limits(info)
 
     async def _send_signed(self, request: WireRequest) -> TransportResponse:
         headers = self._credentials.headers(self._clock())
@@ -338,6 +348,7 @@ class HttpProvider:
             sent = self._clock()
             response = await self._send(exchange.request)
             stream.request_id = _request_id(response)
+            self._note_limits(response)
             if not 200 <= response.status < 300:
                 whole = WireResponse(status=response.status, headers=response.headers, body=await response.read())
                 raise self._refusal(exchange, whole)

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal
 import msgspec
 from msgspec import Raw, Struct, field
 
+from caxton_llm.attempts import Attempt, Skip
 from caxton_llm.usage import Billing, CompletionTokensDetails, PromptTokensDetails, Usage
 
 __all__ = [
@@ -325,6 +326,11 @@ class ChatResponse(Discreet, Struct, kw_only=True):
     provider: str = ""
     request_id: str | None = None
     attempts: int = 1
+    """How often the request was sent, over all targets; the last time it was answered."""
+    failed_attempts: list[Attempt] = field(default_factory=list)
+    skipped: list[Skip] = field(default_factory=list)
+    degraded: bool = False
+    """No target could answer: the text is the configured `degraded_message`."""
     params: ParameterReport = field(default_factory=ParameterReport)
     cost_usd: float | None = None
     warnings: list[str] = field(default_factory=list)
@@ -461,6 +467,9 @@ class ChatStream:
         self.model = model
         self.request_id: str | None = None
         self.attempts = 1
+        self.failed_attempts: list[Attempt] = []
+        self.skipped: list[Skip] = []
+        self.degraded = False
         self.params = ParameterReport()
         self.warnings: list[str] = []
         self.usage: Usage | None = None

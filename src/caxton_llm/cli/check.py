@@ -18,7 +18,7 @@ from caxton_llm.config.locate import locate
 from caxton_llm.config.offline import LOCAL_SOURCES, offline_sources
 from caxton_llm.config.secret_keys import Secret, replace_secrets
 from caxton_llm.config.secrets import resolve_secrets
-from caxton_llm.gateway import Target
+from caxton_llm.targets import Target
 from caxton_llm.http_provider import HttpProvider
 from caxton_llm.providers.base_url import parse_base_url
 from caxton_llm.providers.settings import ProviderSettings, SecretReference
@@ -88,7 +88,7 @@ def _show(
 
 
 def _target(caxton: Caxton, entry: Entry) -> Target:
-    return caxton.gateway.resolve(entry.name).target
+    return caxton.gateway.resolve(entry.name).first.target
 
 
 def _where(target: Target, settings: ProviderSettings) -> str:

@@ -7,7 +7,7 @@ import time
 from msgspec import Struct
 
 from caxton_llm.errors import LlmError, UnsupportedFeature
-from caxton_llm.gateway import Target
+from caxton_llm.targets import Target
 from caxton_llm.http_provider import HttpProvider
 from caxton_llm.model_info import ModelInfo
 from caxton_llm.providers.ollama import OllamaAdapter

@@ -18,6 +18,7 @@ from caxton_llm.config.schema import (
     ContextRequirements,
     LlmBlock,
     ProviderEntry,
+    written_entries,
 )
 from caxton_llm.config.secret_keys import check_secrets
 from caxton_llm.providers.settings import APPLIES_TO, CustomApi, ModelFacts
@@ -40,6 +41,7 @@ def check_file(document: ConfigurationFile, problems: Problems) -> None:
     for index, agent in enumerate(document.agents):
         _check_agent(agent, f"agents[{index}]", problems)
     _check_unique([agent.name for agent in document.agents], "agents", "agent", problems)
+    _check_fallbacks(document, problems)
 
 
 def check_requirements(requirements: ContextRequirements, path: str, problems: Problems) -> None:
@@ -96,6 +98,19 @@ def _check_agent(agent: AgentBlock, path: str, problems: Problems) -> None:
         if agent.llm.name is not None:
             problems.add("an agent's provider has no name of its own", path=f"{path}.llm.name", hint="remove it")
         _check_entry(agent.llm, f"{path}.llm", problems)
+
+
+def _check_fallbacks(document: ConfigurationFile, problems: Problems) -> None:
+    """Every name in `fallbacks` must be an entry under `llm`, and another one."""
+    written = list(written_entries(document))
+    names = [entry.entry_name for path, entry in written if path.startswith("llm")]
+    for path, entry in written:
+        for index, name in enumerate(entry.fallbacks or ()):
+            here = f"{path}.fallbacks[{index}]"
+            if name == entry.entry_name:
+                problems.add("an entry cannot stand in for itself", path=here, hint="remove it")
+            elif name not in names and not problems.reported(here):
+                problems.add(f"no entry under 'llm' is called {name!r}", path=here, hint=nearest(name, names))
 
 
 def _check_unique(names: list[str], path: str, what: str, problems: Problems) -> None:

@@ -19,7 +19,11 @@ from caxton_llm.config.schema import (
     StreamingBlock,
 )
 from caxton_llm.errors import ConfigurationProblem
+from caxton_llm.routing.breaker import BreakerPolicy
+from caxton_llm.routing.hedging import HedgePolicy
+from caxton_llm.routing.limits import TargetLimits
 from caxton_llm.routing.retry import RetryPolicy
+from caxton_llm.routing.strategy import Strategy
 from caxton_llm.routing.timeouts import Timeouts
 
 __all__ = ["Agent", "Configuration", "Entry"]
@@ -32,6 +36,8 @@ class Entry(Struct, frozen=True, kw_only=True):
     settings: ProviderEntry
     timeouts: Timeouts
     retry: RetryPolicy
+    breaker: BreakerPolicy
+    limits: TargetLimits
     path: str
     """Where the entry stands in the file: `llm.providers[0]`."""
 
@@ -39,6 +45,11 @@ class Entry(Struct, frozen=True, kw_only=True):
     def kind(self) -> str:
         """The `provider` key."""
         return self.settings.provider
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys under `api_keys`, once secrets are resolved."""
+        return tuple(key for key in self.settings.api_keys if isinstance(key, str))
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -76,9 +87,12 @@ class Configuration(Struct, frozen=True, kw_only=True):
     file: str
     entries: tuple[Entry, ...]
     agents: tuple[Agent, ...]
-    fallback_strategy: str
+    fallback_strategy: Strategy
     server: ServerBlock
     streaming: StreamingBlock | None
+    hedging: HedgePolicy
+    max_attempts: int | None
+    degraded_message: str | None
     caching: CachingBlock | None
     monitoring: MonitoringBlock
     security: SecurityBlock

@@ -28,6 +28,8 @@ BLOCKS: dict[type[Struct], str] = {
     settings.SecretReference: "Secret reference",
     schema.RetryPolicyBlock: "retry_policy",
     schema.HealthCheckBlock: "health_check",
+    schema.CircuitBreakerBlock: "circuit_breaker",
+    schema.HedgingBlock: "hedging",
     settings.EntraId: "entra_id",
     settings.CustomApi: "provider_config",
     settings.BuiltinScript: "script",

@@ -16,8 +16,10 @@ from caxton_llm.config.schema import (
     SHARED_KEYS,
     AgentBlock,
     CachingBlock,
+    CircuitBreakerBlock,
     ComplianceBlock,
     ConfigurationFile,
+    HedgingBlock,
     LlmBlock,
     MonitoringBlock,
     ProviderEntry,
@@ -28,6 +30,9 @@ from caxton_llm.config.schema import (
 from caxton_llm.config.secret_keys import Secret, replace_secrets
 from caxton_llm.errors import ConfigurationProblem
 from caxton_llm.providers.settings import SecretReference
+from caxton_llm.routing.breaker import BreakerPolicy
+from caxton_llm.routing.hedging import HedgePolicy
+from caxton_llm.routing.limits import TargetLimits
 from caxton_llm.routing.retry import RetryPolicy
 from caxton_llm.routing.timeouts import Timeouts
 
@@ -61,6 +66,9 @@ def resolve(document: ConfigurationFile, problems: Problems, *, today: date) -> 
         fallback_strategy=llm.fallback_strategy,
         server=server,
         streaming=llm.streaming,
+        hedging=_hedging(llm.hedging),
+        max_attempts=llm.max_attempts_per_request,
+        degraded_message=llm.degraded_message,
         caching=_caching(llm.caching),
         monitoring=llm.monitoring or MonitoringBlock(),
         security=llm.security or SecurityBlock(),
@@ -130,6 +138,8 @@ def _entry(own: ProviderEntry, shared: LlmBlock, path: str) -> Entry:
         settings=settings,
         timeouts=_timeouts(settings),
         retry=_retry(own, shared),
+        breaker=_breaker(settings.circuit_breaker),
+        limits=_limits(settings),
         path=path,
     )
 
@@ -169,6 +179,39 @@ def _retry(own: ProviderEntry, shared: LlmBlock) -> RetryPolicy:
             mine.backoff_multiplier, theirs.backoff_multiplier, default=default.backoff_multiplier
         ),
         retry_on_errors=_first(mine.retry_on_errors, theirs.retry_on_errors, default=default.retry_on_errors),
+    )
+
+
+def _breaker(block: CircuitBreakerBlock | None) -> BreakerPolicy:
+    block = block or CircuitBreakerBlock()
+    return BreakerPolicy(
+        enabled=block.enabled,
+        failure_threshold=block.failure_threshold,
+        failure_rate=block.failure_rate,
+        window_s=block.window_seconds,
+        cooldown_s=block.cooldown_seconds,
+        half_open_requests=block.half_open_requests,
+        ramp_s=block.ramp_seconds,
+    )
+
+
+def _limits(entry: ProviderEntry) -> TargetLimits:
+    default = TargetLimits()
+    return TargetLimits(
+        requests_per_minute=entry.requests_per_minute,
+        tokens_per_minute=entry.tokens_per_minute,
+        max_concurrency=entry.max_concurrency,
+        max_queue=_first(entry.max_queue, default=default.max_queue),
+        max_queue_ms=_first(entry.max_queue_ms, default=default.max_queue_ms),
+    )
+
+
+def _hedging(block: HedgingBlock | None) -> HedgePolicy:
+    if block is None:
+        return HedgePolicy()
+    after_ms = block.hedge_after_ms
+    return HedgePolicy(
+        enabled=block.enabled, after_s=None if after_ms is None else after_ms / 1000.0, max_share=block.max_share
     )
 
 

@@ -3,11 +3,14 @@
 Labels take their values from the configuration and from this package only, so their number is bounded.
 """
 
+from collections.abc import Callable, Iterable
+
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from caxton_llm.observers.record import RequestRecord
+from caxton_llm.observers.record import Observer, RequestRecord
+from caxton_llm.observers.target_gauges import TargetGauges, TargetReading
 
 __all__ = ["SHARED_FOLDER_VARIABLE", "PrometheusObserver"]
 
@@ -27,7 +30,7 @@ _ERROR_TYPES = {
 """Kinds of error under the names that the specification uses; the others keep their own."""
 
 
-class PrometheusObserver:
+class PrometheusObserver(Observer):
     """Counts requests, errors, tokens, cost and durations per provider entry.
 
     `caxton_llm_token_usage_total` has the types `input`, `output`, `cached` and `reasoning`; the last two are parts of the
@@ -79,6 +82,51 @@ class PrometheusObserver:
         self._warnings = Counter(
             "caxton_llm_warnings_total", "Warnings that came with answers.", ("provider",), registry=self.registry
         )
+        self._attempts = Counter(
+            "caxton_llm_attempts_total",
+            "Sends to a provider by outcome: `success`, or the type of error.",
+            ("provider", "outcome"),
+            registry=self.registry,
+        )
+        self._fallbacks = Counter(
+            "caxton_llm_fallbacks_total",
+            "Requests that went on from one provider to another, by the error that caused it.",
+            ("provider", "to", "error_type"),
+            registry=self.registry,
+        )
+        self._hedges = Counter(
+            "caxton_llm_hedges_total",
+            "Requests that two providers were asked for, by the provider that answered and whether it was the second.",
+            ("provider", "second"),
+            registry=self.registry,
+        )
+        self._waits = Histogram(
+            "caxton_llm_queue_wait_seconds",
+            "How long requests waited for their turn at a provider; those that did not wait are not counted.",
+            ("provider",),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._changes = Counter(
+            "caxton_llm_breaker_changes_total",
+            "Changes of a circuit breaker by its new state.",
+            ("provider", "state"),
+            registry=self.registry,
+        )
+        self._checks = Counter(
+            "caxton_llm_health_checks_total",
+            "Health checks by outcome: `success`, or the type of error.",
+            ("provider", "outcome"),
+            registry=self.registry,
+        )
+        self._check_cost = Counter(
+            "caxton_llm_health_check_cost_usd_total",
+            "Estimated cost of health checks with a test prompt; also part of the cost of all requests' provider.",
+            ("provider",),
+            registry=self.registry,
+        )
+        self._gauges = TargetGauges(self.registry)
+        self._read: Callable[[], Iterable[TargetReading]] = tuple
         self._tallies: dict[tuple[str, str], _Tally] = {}
 
     def finished(self, record: RequestRecord) -> None:
@@ -89,6 +137,7 @@ class PrometheusObserver:
         tally.duration.observe(record.seconds)
         if record.status == "success":
             tally.success += 1
+            tally.attempts += 1
         else:
             self._requests.labels(record.target, record.status).inc()
         if record.error_kind is not None and record.status == "error":
@@ -105,6 +154,31 @@ class PrometheusObserver:
     def retried(self, target: str, error_kind: str) -> None:
         self._retries.labels(target, _ERROR_TYPES.get(error_kind, error_kind)).inc()
 
+    def attempt_failed(self, target: str, error_kind: str) -> None:
+        self._attempts.labels(target, _ERROR_TYPES.get(error_kind, error_kind)).inc()
+
+    def fell_back(self, failed: str, target: str, error_kind: str) -> None:
+        self._fallbacks.labels(failed, target, _ERROR_TYPES.get(error_kind, error_kind)).inc()
+
+    def queued(self, target: str, seconds: float) -> None:
+        self._waits.labels(target).observe(seconds)
+
+    def hedged(self, target: str, *, won: bool) -> None:
+        self._hedges.labels(target, "true" if won else "false").inc()
+
+    def breaker_changed(self, target: str, state: str) -> None:
+        self._changes.labels(target, state).inc()
+
+    def checked(self, target: str, error_kind: str | None, seconds: float, cost_usd: float | None) -> None:  # noqa: ARG002
+        outcome = "success" if error_kind is None else _ERROR_TYPES.get(error_kind, error_kind)
+        self._checks.labels(target, outcome).inc()
+        if cost_usd:
+            self._check_cost.labels(target).inc(cost_usd)
+
+    def watch(self, read: Callable[[], Iterable[TargetReading]]) -> None:
+        """Where the state of the targets is read when somebody looks."""
+        self._read = read
+
     @property
     def is_shared(self) -> bool:
         """Other processes render what this one publishes."""
@@ -114,6 +188,8 @@ class PrometheusObserver:
         """Make the counts so far visible."""
         for tally in self._tallies.values():
             tally.publish()
+        for reading in self._read():
+            self._gauges.show(reading)
 
     def render(self) -> bytes:
         """All metrics in the text format of Prometheus; of all processes when they share a folder."""
@@ -142,6 +218,7 @@ class _Tally:
 
     __slots__ = (
         "_counters",
+        "attempts",
         "cached_tokens",
         "cost",
         "duration",
@@ -156,6 +233,7 @@ class _Tally:
         self.duration = metrics._duration.labels(target, model)
         self._counters = {
             "success": metrics._requests.labels(target, "success"),
+            "attempts": metrics._attempts.labels(target, "success"),
             "input_tokens": metrics._tokens.labels(target, "input"),
             "output_tokens": metrics._tokens.labels(target, "output"),
             "cached_tokens": metrics._tokens.labels(target, "cached"),
@@ -166,7 +244,7 @@ class _Tally:
         self._start()
 
     def _start(self) -> None:
-        self.success = self.unpriced = 0
+        self.success = self.attempts = self.unpriced = 0
         self.input_tokens = self.output_tokens = self.cached_tokens = self.reasoning_tokens = 0
         self.cost = 0.0
 

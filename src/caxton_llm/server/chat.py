@@ -5,6 +5,7 @@ import logging
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from types import TracebackType
 
 from caxton_llm.caxton import Caxton
@@ -187,6 +188,9 @@ def _trailer(stream: ChatStream, request_id: str) -> dict[str, Json]:
         "provider": stream.provider,
         "model": stream.model,
         "attempts": stream.attempts,
+        "failed_attempts": [asdict(attempt) for attempt in stream.failed_attempts],
+        "skipped": [asdict(skip) for skip in stream.skipped],
+        "degraded": stream.degraded,
         "cost_usd": stream.cost_usd,
         "warnings": stream.warnings,
     }

@@ -1,0 +1,46 @@
+"""A request made to fit the target that stands in for another: trimmed to its window, or not sent with the reason said."""
+
+import asyncio
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from caxton_llm.context.continuation import Joint
+from caxton_llm.context.features import missing_feature
+from caxton_llm.context.fit import DoesNotFit, fit, fits_surely
+from caxton_llm.targets import Candidate
+from caxton_llm.tokens import O200kCounter
+from caxton_llm.types import ChatRequest
+
+__all__ = ["Fitter", "Ready"]
+
+
+class Ready(Struct, frozen=True):
+    """A request for one target, and what was changed in it for the caller to know."""
+
+    request: ChatRequest
+    notes: tuple[str, ...] = ()
+    joint: Joint | None = None
+    """How the answer joins what the reader has already, where it continues another's."""
+
+
+class Fitter:
+    """Fits requests to candidates. The first candidate gets the request as it is: what it cannot do it says itself."""
+
+    async def fit(
+        self, request: ChatRequest, candidate: Candidate, *, first: bool, too_long: bool
+    ) -> Ready | str:
+        """The request for a candidate, or the reason why the candidate cannot take it."""
+        sent = request if request.model == candidate.model else replace(request, model=candidate.model)
+        if first:
+            return Ready(sent)
+        info = candidate.target.describe(candidate.model)
+        lacking = missing_feature(sent, info)
+        if lacking is not None:
+            return lacking
+        if fits_surely(sent, info) and not too_long:
+            return Ready(sent)
+        fitted = await asyncio.to_thread(fit, sent, info, O200kCounter().count)
+        if isinstance(fitted, DoesNotFit):
+            return fitted.reason
+        return Ready(fitted.request, fitted.notes)

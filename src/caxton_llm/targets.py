@@ -1,0 +1,200 @@
+"""A place to send to: what is configured of it, and how it has been doing.
+
+`Target` is the configuration and never changes. `TargetState` is what was learned since the start: its circuit breaker, its
+queue, its keys, its latencies, its last error. Everything that shows health reads it.
+"""
+
+import time
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from caxton_llm.errors import LlmError, Overloaded, RateLimited, TransportError
+from caxton_llm.model_info import ModelInfo
+from caxton_llm.pacing import Gate
+from caxton_llm.protocols import Clock, LlmProvider
+from caxton_llm.routing.breaker import Breaker, BreakerPolicy, BreakerState
+from caxton_llm.routing.keys import KeyRing
+from caxton_llm.routing.latency import Latencies
+from caxton_llm.routing.limits import TargetLimits
+from caxton_llm.routing.policy import counts_against_target
+from caxton_llm.routing.retry import RetryPolicy
+from caxton_llm.routing.timeouts import Timeouts
+from caxton_llm.usage import Usage
+from caxton_llm.wire.rate_limits import RateLimitInfo
+
+__all__ = ["Candidate", "CheckResult", "Passage", "Target", "TargetState"]
+
+
+class Target(Struct, frozen=True, kw_only=True):
+    """One place to send to: a configured entry with its providers, one per key, and its policies."""
+
+    name: str
+    kind: str
+    providers: tuple[LlmProvider, ...]
+    """One per key; most targets have one."""
+    models: tuple[str, ...]
+    """Models that this entry serves; the first is sent when a request names the entry itself."""
+    describe: Callable[[str], ModelInfo]
+    """What is known of a model of this entry without asking anybody."""
+    cost: Callable[[str, str, Usage | None], float | None]
+    """The cost in USD of an answer: by the model that was asked for, the one that answered, and the usage."""
+    timeouts: Timeouts = Timeouts()
+    retry: RetryPolicy = RetryPolicy()
+    breaker: BreakerPolicy = BreakerPolicy()
+    limits: TargetLimits = TargetLimits()
+    priority: int = 0
+    weight: float = 1.0
+    region: str | None = None
+    fallback_on: frozenset[str] = frozenset()
+
+    @property
+    def provider(self) -> LlmProvider:
+        """The provider with the first key."""
+        return self.providers[0]
+
+    def __repr__(self) -> str:
+        return f"Target({self.name!r}, {self.kind!r}, models={self.models!r})"
+
+
+class CheckResult(Struct, frozen=True):
+    """One health check: when it ended (seconds since the epoch), how long it took, and the kind of its error, if any."""
+
+    at: float
+    seconds: float
+    error: str | None = None
+
+
+class TargetState:
+    """How one target has been doing since the start. Times of the epoch are for people, all others are the clock's."""
+
+    def __init__(
+        self, target: Target, *, clock: Clock, on_breaker: Callable[[str, BreakerState], None] | None = None
+    ) -> None:
+        self.target = target
+        self.gate = Gate(target.limits, clock=clock)
+        self.breaker = Breaker(
+            target.breaker, None if on_breaker is None else lambda state: on_breaker(target.name, state)
+        )
+        self.keys: KeyRing[LlmProvider] = KeyRing(target.providers)
+        self.whole = Latencies()
+        """Seconds of whole answers."""
+        self.first_content = Latencies()
+        """Seconds until a stream's first content."""
+        self.successes = 0
+        self.failures = 0
+        """Failures of its own; the caller's mistakes are not among them."""
+        self.last_error: LlmError | None = None
+        self.last_error_at: float | None = None
+        self.last_success_at: float | None = None
+        self.check: CheckResult | None = None
+        self._clock = clock
+
+    @property
+    def load(self) -> float:
+        """Outstanding requests x latency, for `load_balance`; a target that was never asked comes first."""
+        average = self.whole.average or self.first_content.average or 0.0
+        return (self.gate.in_flight + 1) * average
+
+    def learn(self, key: int, info: RateLimitInfo) -> None:
+        """What an answer's headers said of the remaining requests and tokens of a key."""
+        if len(self.keys.keys) == 1:
+            self.gate.learn(info, self._clock())
+        elif (rest_s := info.exhausted_for_s) is not None:
+            self.keys.rest(key, self._clock() + rest_s)
+
+    def succeeded(self, latencies: Latencies, seconds: float) -> None:
+        latencies.add(seconds)
+        self.successes += 1
+        self.last_success_at = time.time()
+
+    def failed(self, error: LlmError) -> None:
+        self.failures += 1
+        self.last_error = error
+        self.last_error_at = time.time()
+
+
+class Candidate(Struct, frozen=True):
+    """A target with the model that would be sent to it."""
+
+    target: Target
+    model: str
+    state: TargetState
+
+    @property
+    def priority(self) -> int:
+        return self.target.priority
+
+    @property
+    def weight(self) -> float:
+        return self.target.weight
+
+
+class Passage:
+    """One request inside one target, from its admission to its outcome. Exactly one outcome is told, once; further ones are
+    ignored."""
+
+    __slots__ = ("_begun", "_key", "_open", "_state", "_tokens", "_trial")
+
+    def __init__(self, state: TargetState, begun: float, key: int, tokens: int) -> None:
+        self._state = state
+        self._begun = begun
+        self._key = key
+        self._tokens = tokens
+        self._trial = state.breaker.enter(begun)
+        self._open = True
+
+    def answered(self, now: float) -> None:
+        """A whole answer has come."""
+        self._state.succeeded(self._state.whole, now - self._begun)
+
+    def began_to_answer(self, now: float) -> None:
+        """The first content of a stream has come. That settles a trial of the breaker."""
+        state = self._state
+        state.succeeded(state.first_content, now - self._begun)
+        if self._trial:
+            state.breaker.succeeded(now, trial=True)
+            self._trial = False
+
+    def succeeded(self, now: float, usage: Usage | None) -> None:
+        """The answer is complete."""
+        if self._open:
+            self._open = False
+            state = self._state
+            state.breaker.succeeded(now, trial=self._trial)
+            state.gate.leave(now, "success", tokens_estimated=self._tokens, tokens_used=_all_tokens(usage))
+            if len(state.keys.keys) > 1:
+                state.keys.restored(self._key)
+
+    def failed(self, now: float, error: LlmError) -> None:
+        """The attempt ended with an error."""
+        if not self._open:
+            return
+        self._open = False
+        state = self._state
+        if counts_against_target(error):
+            state.failed(error)
+            state.breaker.failed(now, trial=self._trial)
+        else:
+            state.breaker.forgotten(trial=self._trial)
+        strained = isinstance(error, RateLimited | Overloaded | TransportError)
+        state.gate.leave(
+            now, "overloaded" if strained else "other", tokens_estimated=self._tokens, tokens_used=None
+        )
+        if len(state.keys.keys) > 1:
+            state.keys.park(self._key, error, now)
+        elif isinstance(error, RateLimited) and error.retry_after_s is not None:
+            state.gate.pause(now + error.retry_after_s)
+
+    def forgotten(self, now: float) -> None:
+        """The request was cancelled, which says nothing about the target."""
+        if self._open:
+            self._open = False
+            self._state.breaker.forgotten(trial=self._trial)
+            self._state.gate.leave(now, "other", tokens_estimated=self._tokens, tokens_used=None)
+
+
+def _all_tokens(usage: Usage | None) -> int | None:
+    if usage is None or usage.prompt_tokens is None or usage.completion_tokens is None:
+        return None
+    return usage.prompt_tokens + usage.completion_tokens
