@@ -1,0 +1,73 @@
+"""What of a request counts as prompt: texts, names, tool calls, tools, and the frame around each message.
+
+Whoever counts brings the measure of a text: tokens of a vocabulary, or bytes for a bound that costs next to nothing. Two
+things are not in the figure: the reasoning of earlier turns, of which most providers take nothing back, and what has no text
+here (`uncounted_parts`).
+"""
+
+from collections.abc import Callable, Iterator
+
+from caxton_llm.types import ChatRequest, ContentPart, FunctionCall, Message
+from caxton_llm.wire.written import written
+
+__all__ = ["frame_tokens", "message_tokens", "prompt_tokens", "uncounted_parts"]
+
+_PER_MESSAGE = 3
+_PER_ANSWER = 3
+_PER_IMAGE = 765
+"""An image of 1024 x 1024 at OpenAI's detail `high`; the true figure depends on its size and on the vendor."""
+
+_COUNTED = frozenset({"text", "image_url", "refusal"})
+
+
+def prompt_tokens(request: ChatRequest, count: Callable[[str], int]) -> int:
+    """The whole prompt. Raises `InvalidRequest` for a tool that JSON cannot express."""
+    return frame_tokens(request, count) + sum(message_tokens(message, count) for message in request.messages)
+
+
+def frame_tokens(request: ChatRequest, count: Callable[[str], int]) -> int:
+    """What stands around the messages: tools, the schema of the answer, and the answer's beginning. Raises like
+    `prompt_tokens`."""
+    total = _PER_ANSWER
+    for part in (request.tools, request.functions, request.response_format):
+        if part:
+            total += count(written(part).decode())
+    return total
+
+
+def message_tokens(message: Message, count: Callable[[str], int]) -> int:
+    """One message with its frame."""
+    images = sum(part.image_url is not None for part in _parts(message))
+    return _PER_MESSAGE + sum(map(count, _texts(message))) + images * _PER_IMAGE
+
+
+def uncounted_parts(message: Message) -> Iterator[str]:
+    """The types of the content parts of which nobody knows what they cost: documents, sound, a vendor's own."""
+    return (part.type for part in _parts(message) if part.type not in _COUNTED)
+
+
+def _parts(message: Message) -> list[ContentPart]:
+    return message.content if isinstance(message.content, list) else []
+
+
+def _texts(message: Message) -> Iterator[str]:
+    yield message.role
+    if isinstance(message.content, str):
+        yield message.content
+    for part in _parts(message):
+        if part.text or part.refusal:
+            yield part.text or part.refusal or ""
+    for text in (message.name, message.refusal):
+        if text:
+            yield text
+    if message.function_call is not None:
+        yield from _call_texts(message.function_call)
+    for call in message.tool_calls or ():
+        if call.function is not None:
+            yield from _call_texts(call.function)
+        if call.custom is not None:
+            yield written(call.custom).decode()
+
+
+def _call_texts(call: FunctionCall) -> tuple[str, str]:
+    return call.name, call.arguments
