@@ -200,7 +200,9 @@ class Dispatcher:
             now = self._clock()
             passage.forgotten(now)
             if run.hedged:
-                run.attempts.append(Attempt(candidate.target.name, "cancelled", course.begun - run.started, now - course.begun))
+                run.attempts.append(
+                    Attempt(candidate.target.name, "cancelled", course.begun - run.started, now - course.begun)
+                )
             raise
         else:
             run.failed_s = course.begun - run.started
@@ -245,7 +247,9 @@ class Dispatcher:
             return FirstByteTimeout(f"no answer within {limit_s:g} s (timeout_seconds)")
         if not run.targets_left:
             return DeadlineExceeded(f"no answer within {run.deadline_s:g} s (deadline_seconds)")
-        return FirstByteTimeout(f"no answer within {limit_s:.3g} s, which is what deadline_seconds leaves for this target")
+        return FirstByteTimeout(
+            f"no answer within {limit_s:.3g} s, which is what deadline_seconds leaves for this target"
+        )
 
     # -- after a failure ------------------------------------------------------------------------------------------------
 
@@ -349,7 +353,9 @@ def _all_failed(run: Run) -> LlmError:
     failed = AllTargetsFailed(
         f"no target could answer: {'; '.join(told)}",
         should_retry=any(error.should_retry for error in run.errors),
-        retry_after_s=min((error.retry_after_s for error in run.errors if error.retry_after_s is not None), default=None),
+        retry_after_s=min(
+            (error.retry_after_s for error in run.errors if error.retry_after_s is not None), default=None
+        ),
     )
     failed.__cause__ = run.errors[-1]
     return failed

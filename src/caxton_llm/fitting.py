@@ -27,9 +27,7 @@ class Ready(Struct, frozen=True):
 class Fitter:
     """Fits requests to candidates. The first candidate gets the request as it is: what it cannot do it says itself."""
 
-    async def fit(
-        self, request: ChatRequest, candidate: Candidate, *, first: bool, too_long: bool
-    ) -> Ready | str:
+    async def fit(self, request: ChatRequest, candidate: Candidate, *, first: bool, too_long: bool) -> Ready | str:
         """The request for a candidate, or the reason why the candidate cannot take it."""
         sent = request if request.model == candidate.model else replace(request, model=candidate.model)
         if first:

@@ -37,9 +37,9 @@ from caxton_llm.protocols import (
 )
 from caxton_llm.routing.timeouts import Timeouts
 from caxton_llm.types import ChatChunk, ChatRequest, ChatResponse, ChatStream
-from caxton_llm.wire.rate_limits import RateLimitInfo, read_rate_limits
 from caxton_llm.wire.failures import classify_failure
 from caxton_llm.wire.quotes import without_quotes
+from caxton_llm.wire.rate_limits import RateLimitInfo, read_rate_limits
 from caxton_llm.wire.whole import chunk_of
 
 __all__ = ["HttpProvider", "VersionPin"]

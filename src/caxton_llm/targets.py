@@ -178,9 +178,7 @@ class Passage:
         else:
             state.breaker.forgotten(trial=self._trial)
         strained = isinstance(error, RateLimited | Overloaded | TransportError)
-        state.gate.leave(
-            now, "overloaded" if strained else "other", tokens_estimated=self._tokens, tokens_used=None
-        )
+        state.gate.leave(now, "overloaded" if strained else "other", tokens_estimated=self._tokens, tokens_used=None)
         if len(state.keys.keys) > 1:
             state.keys.park(self._key, error, now)
         elif isinstance(error, RateLimited) and error.retry_after_s is not None:

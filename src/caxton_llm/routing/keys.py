@@ -42,9 +42,7 @@ class KeyRing(Generic[_Key]):
 
     def has_other(self, now: float, tried: Collection[int]) -> bool:
         """Whether a key is left that is not resting and not in `tried`."""
-        return any(
-            number not in tried and until <= now for number, until in enumerate(self._parked_until)
-        )
+        return any(number not in tried and until <= now for number, until in enumerate(self._parked_until))
 
     def park(self, number: int, error: LlmError, now: float) -> None:
         """Leave a key alone after a refusal that another key may not meet."""
