@@ -1,6 +1,6 @@
-"""One request on its way over its targets, until one has answered: admission, attempts, repeats, other keys, the next target.
+"""One request on its way over its targets, until one has answered.
 
-    draw a candidate -> fit the request to it -> admit -> send, within the time of an attempt -> decide what a failure leads to
+    draw a candidate -> fit the request to it -> admit -> send, within the time of an attempt -> decide what a failure means
 
 All of it shares one deadline and one limit of attempts. `routing` decides; this module sends, waits and keeps the record.
 What is sent for, a whole answer or the first content of a stream, is the caller's: any function of a provider and a request.
@@ -142,7 +142,8 @@ class Dispatcher:
                 observer.fell_back(previous.target.name, candidate.target.name, run.errors[-1].kind)
         fitted = await run.fitter.fit(run.request, candidate, first=run.plan.begun == 1, too_long=run.too_long)
         if isinstance(fitted, str):
-            return self._pass_over(run, candidate, fitted)
+            self._pass_over(run, candidate, fitted)
+            return None
         course = _Course(candidate, fitted.request)
         while True:
             try:
@@ -152,10 +153,10 @@ class Dispatcher:
                 return None
             if passage is None:
                 return None
-            error = await self._attempt(course, run, passage, send)
-            if not isinstance(error, LlmError):
-                return Answered(error, candidate, passage, fitted.notes, fitted.joint)
-            if not await self._goes_on(course, run, error):
+            outcome = await self._attempt(course, run, passage, send)
+            if not isinstance(outcome, LlmError):
+                return Answered(outcome, candidate, passage, fitted.notes, fitted.joint)
+            if not await self._goes_on(course, run, outcome):
                 return None
 
     async def _admit(self, course: "_Course", run: Run, *, last_chance: bool) -> Passage | None:
@@ -164,7 +165,8 @@ class Dispatcher:
         candidate = course.candidate
         state = candidate.state
         if state.breaker.share(now) <= 0.0 and run.plan.left:
-            return self._pass_over(run, candidate, "its circuit breaker is open")
+            self._pass_over(run, candidate, "its circuit breaker is open")
+            return None
         gate, tokens = state.gate, course.tokens
         if not gate.try_enter(now, tokens):
             patience_s = run.deadline - now
@@ -200,9 +202,7 @@ class Dispatcher:
             now = self._clock()
             passage.forgotten(now)
             if run.hedged:
-                run.attempts.append(
-                    Attempt(candidate.target.name, "cancelled", course.begun - run.started, now - course.begun)
-                )
+                run.attempts.append(course.attempt(run, "cancelled", now))
             raise
         else:
             run.failed_s = course.begun - run.started
@@ -211,16 +211,7 @@ class Dispatcher:
         passage.failed(now, failure)
         if _was_sent(failure):
             course.attempts += 1
-            many = len(candidate.target.providers) > 1
-            run.attempts.append(
-                Attempt(
-                    candidate.target.name,
-                    failure.kind,
-                    course.begun - run.started,
-                    now - course.begun,
-                    course.key + 1 if many else None,
-                )
-            )
+            run.attempts.append(course.attempt(run, failure.kind, now))
             for observer in self._observers:
                 observer.attempt_failed(candidate.target.name, failure.kind)
         return failure.locate(provider=candidate.target.name, model=candidate.model)
@@ -332,6 +323,12 @@ class _Course(Struct):
     attempts: int = 0
     tried: set[int] = field(default_factory=set)
     """Keys that were refused since the last wait."""
+
+    def attempt(self, run: Run, error_kind: str, now: float) -> Attempt:
+        """The attempt that has just ended, for the record."""
+        target = self.candidate.target
+        key = self.key + 1 if len(target.providers) > 1 else None
+        return Attempt(target.name, error_kind, self.begun - run.started, now - self.begun, key)
 
 
 def _was_sent(error: LlmError) -> bool:

@@ -1,4 +1,4 @@
-"""What is due when a request has ended: usage and cost on the answer, the outcome told to the target, a record for observers."""
+"""What is due when a request has ended: usage and cost on the answer, the outcome for the target, a record for observers."""
 
 import asyncio
 from collections.abc import Sequence

@@ -141,7 +141,7 @@ class Passage:
         self._begun = begun
         self._key = key
         self._tokens = tokens
-        self._trial = state.breaker.enter(begun)
+        self._trial = state.breaker.enter()
         self._open = True
 
     def answered(self, now: float) -> None:

@@ -60,7 +60,7 @@ class Breaker:
             return 0.0
         return 1.0 if self._trials < self.policy.half_open_requests else 0.0
 
-    def enter(self, now: float) -> bool:
+    def enter(self) -> bool:
         """A request goes to the target now. True when it is a trial: hand that back with its outcome.
 
         A request that is sent although the breaker is open, because there is nobody else, is a trial too.

@@ -87,7 +87,7 @@ class Situation(Struct, frozen=True):
 
 
 def decide(error: LlmError, situation: Situation, *, may_repeat: bool) -> Step:
-    """What comes after a failure. `may_repeat`: `retry_policy`, the attempt limit and the time allow the same target again."""
+    """What comes after a failure. `may_repeat`: `retry_policy`, the limits and the time allow the same target again."""
     rule = _rule(error)
     if rule.keys and situation.more_keys:
         return "other_key"
