@@ -153,8 +153,8 @@ class Passage:
         state = self._state
         state.succeeded(state.first_content, now - self._begun)
         if self._trial:
-            state.breaker.succeeded(now, trial=True)
-            self._trial = False
+            state.breaker.succeeded(now, trial=self._trial)
+            self._trial = 0
 
     def succeeded(self, now: float, usage: Usage | None) -> None:
         """The answer is complete."""
