@@ -174,6 +174,20 @@ def test_a_lowered_limit_is_sent_in_the_clients_dialect() -> None:
     assert body["max_completion_tokens"] == 3500 - 3007
 
 
+@pytest.mark.parametrize("provider", DIALECTS)
+def test_the_deprecated_functions_are_cut_as_they_came(provider: str) -> None:
+    old = [{"role": "user", "content": LONG}, {"role": "assistant", "content": "a"}]
+    stays: list[dict[str, Any]] = [
+        {"role": "user", "content": "q"},
+        {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}},
+        {"role": "function", "name": "f", "content": "found"},
+    ]
+    request = from_openai([*old, *stays], functions=[{"name": "f", "parameters": {"type": "object"}}], max_tokens=20)
+    messages = sent(trimmed(request, provider), provider)["messages"]
+    assert len(messages) == 3
+    assert provider != "openai" or messages == stays
+
+
 # -- what cannot be cut -------------------------------------------------------------------------------------------------
 
 
