@@ -31,7 +31,7 @@ from caxton_llm.fitting import Fitter
 from caxton_llm.observers.record import Observer
 from caxton_llm.plan import Plan
 from caxton_llm.protocols import Clock, LlmProvider
-from caxton_llm.routing.policy import Situation, allows_repeat, decide, is_callers_fault
+from caxton_llm.routing.policy import Situation, allows_repeat, decide, ends_request, is_callers_fault
 from caxton_llm.targets import Candidate, Passage
 from caxton_llm.timers import FixedDelay, TimeLimit
 from caxton_llm.types import ChatRequest
@@ -302,11 +302,8 @@ class Dispatcher:
         """What the caller is told."""
         errors = run.errors
         told = errors[-1] if errors else _nobody(run)
-        if len(errors) > 1:
-            if all(is_callers_fault(error) for error in errors):
-                told = errors[0]
-            elif not is_callers_fault(told) and not isinstance(told, DeadlineExceeded):
-                told = _all_failed(run)
+        if len(errors) > 1 and not ends_request(told):
+            told = errors[0] if all(is_callers_fault(error) for error in errors) else _all_failed(run)
         told.attempts = list(run.attempts)
         told.skipped = list(run.plan.skipped)
         return told

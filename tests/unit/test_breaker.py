@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 
 from caxton_llm.routing.breaker import Breaker, BreakerPolicy
 
-POLICY = BreakerPolicy(failure_threshold=3, failure_rate=0.5, window_s=10.0, cooldown_s=5.0, half_open_requests=1, ramp_s=10.0)
+POLICY = BreakerPolicy(
+    failure_threshold=3, failure_rate=0.5, window_s=10.0, cooldown_s=5.0, half_open_requests=1, ramp_s=10.0
+)
 
 
 def opened(at: float = 0.0, policy: BreakerPolicy = POLICY) -> Breaker:
@@ -114,7 +116,9 @@ def test_a_breaker_that_is_switched_off_never_opens() -> None:
 
 
 @given(
-    st.lists(st.tuples(st.floats(0, 3), st.sampled_from(["enter", "fail", "succeed", "forget", "reset"])), max_size=200),
+    st.lists(
+        st.tuples(st.floats(0, 3), st.sampled_from(["enter", "fail", "succeed", "forget", "reset"])), max_size=200
+    ),
     st.integers(1, 3),
 )
 def test_it_never_skips_half_open_and_never_has_more_trials_than_allowed(

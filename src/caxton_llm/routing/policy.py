@@ -11,7 +11,17 @@ from msgspec import Struct
 
 from caxton_llm.errors import LlmError
 
-__all__ = ["RULES", "Rule", "Situation", "Step", "allows_repeat", "counts_against_target", "decide", "is_callers_fault"]
+__all__ = [
+    "RULES",
+    "Rule",
+    "Situation",
+    "Step",
+    "allows_repeat",
+    "counts_against_target",
+    "decide",
+    "ends_request",
+    "is_callers_fault",
+]
 
 Step = Literal["repeat", "other_key", "next", "end"]
 
@@ -103,6 +113,11 @@ def allows_repeat(error: LlmError, *, more_targets: bool) -> bool:
     """Whether the rule lets the same target be asked again at all."""
     same = _rule(error).same
     return error.should_retry and (same == "yes" or (same == "alone" and not more_targets))
+
+
+def ends_request(error: LlmError) -> bool:
+    """Whether no other target is asked after it, unless `fallback_on` says so."""
+    return _rule(error).onward == "no"
 
 
 def counts_against_target(error: LlmError) -> bool:
