@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 __all__ = ["duration_s", "finite", "http_date", "reset_in_s", "until_s"]
 
@@ -56,6 +57,7 @@ def duration_s(value: str) -> float | None:
     return seconds if parts and math.isfinite(seconds) else None
 
 
+@lru_cache(maxsize=16)  # many answers of one second carry the same, and reading it is the dearest thing here
 def http_date(value: str | None) -> datetime | None:
     """The moment that an HTTP date names."""
     try:

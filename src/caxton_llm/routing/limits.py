@@ -1,0 +1,238 @@
+"""The rate limits of one target: what the configuration sets, what the provider's answers tell, and how many requests at
+once it bears.
+
+Times are seconds of one monotonic clock and are given; nothing here waits.
+"""
+
+import math
+from collections import OrderedDict
+
+from msgspec import Struct
+
+from caxton_llm.wire.rate_limits import RateLimitInfo, Window
+
+__all__ = ["AdaptiveConcurrency", "LearnedLimits", "LimitsLeft", "Sent", "SlidingWindow", "TargetLimits"]
+
+_MINUTE_S = 60.0
+
+
+class TargetLimits(Struct, frozen=True, kw_only=True):
+    """What is configured for one target; `None` is no limit. Numbers of requests and tokens are 1 or more."""
+
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    max_concurrency: int | None = None
+    """Requests under way at once; the number adapts below it."""
+    max_queue: int = 100
+    """Requests that wait for a place; 0 refuses at once."""
+    max_queue_ms: float = 5000.0
+    """The longest wait for a place."""
+
+
+class SlidingWindow:
+    """A limit per minute that holds exactly: the amounts taken within any 60 s add up to no more than the limit.
+
+    An amount above the limit itself would never fit. It waits until the window is empty and is let through then, so that
+    nothing waits for ever. Amounts that are corrected upwards after the answer may exceed the limit too, because they are
+    spent already; what follows waits the longer.
+    """
+
+    __slots__ = ("_taken", "_total", "limit")
+
+    def __init__(self, limit_per_minute: int) -> None:
+        self.limit = limit_per_minute
+        self._taken: OrderedDict[float, float] = OrderedDict()
+        """When what is taken becomes free -> how much; in the order of taking."""
+        self._total = 0.0
+
+    def wait_s(self, now: float, amount: float = 1.0) -> float:
+        """Seconds until the amount fits, 0 when it does already."""
+        self._forget(now)
+        excess = self._total + amount - self.limit
+        if excess <= 0 or not self._taken:
+            return 0.0
+        free_at = now
+        for free_at, taken in self._taken.items():  # noqa: B007 - the last moment looked at is the answer
+            excess -= taken
+            if excess <= 0:
+                break
+        return free_at - now
+
+    def take(self, now: float, amount: float = 1.0) -> None:
+        """Count the amount, whether it fits or not."""
+        self._forget(now)
+        free_at = now + _MINUTE_S
+        self._taken[free_at] = self._taken.get(free_at, 0.0) + amount
+        self._total += amount
+
+    def correct(self, taken_at: float, estimated: float, real: float) -> None:
+        """Replace an amount that was taken at exactly that time; without effect when it has become free meanwhile."""
+        taken = self._taken.get(taken_at + _MINUTE_S)
+        if taken is None:
+            return
+        self._taken[taken_at + _MINUTE_S] = taken + real - estimated
+        self._total += real - estimated
+
+    def remaining(self, now: float) -> float:
+        """What fits at the moment, never below 0."""
+        self._forget(now)
+        return max(0.0, self.limit - self._total)
+
+    def _forget(self, now: float) -> None:
+        # A clock that was read a little earlier than the one before leaves entries out of order: they stay for longer.
+        while self._taken:
+            free_at = next(iter(self._taken))
+            if free_at > now:
+                return
+            self._total -= self._taken.pop(free_at)
+        self._total = 0.0  # no rounding error outlives its window
+
+
+class Sent(Struct, frozen=True):
+    """How much had been sent to a target when one request went out, that request included."""
+
+    requests: int
+    tokens: int
+
+
+class LimitsLeft(Struct, frozen=True, kw_only=True):
+    """What is left of a provider's limits, as far as known, and the seconds until they are whole again."""
+
+    requests: int | None = None
+    requests_reset_s: float | None = None
+    tokens: int | None = None
+    tokens_reset_s: float | None = None
+
+
+class LearnedLimits:
+    """What the provider's answers say about its limits, and what has been sent since.
+
+    An answer tells what was left when its own request was admitted. Whatever was sent after that request is taken off, and
+    an answer to a request sent before the one that was last learned from is old news and ignored; so a slow answer cannot
+    bring back what is used up. A limit without a reset time holds nobody back: nothing says for how long it should.
+    After the reset everything is there again: the limit where it was told, else it is unknown.
+    """
+
+    __slots__ = ("_news", "_paused_until", "_views", "sent_requests", "sent_tokens")
+
+    def __init__(self) -> None:
+        self.sent_requests = 0
+        self.sent_tokens = 0
+        self._views: dict[str, _View] = {}
+        self._paused_until = -math.inf
+        self._news = -1
+
+    def sent(self, tokens: int) -> None:
+        """Count a request that goes out now with an estimate of its tokens."""
+        self.sent_requests += 1
+        self.sent_tokens += tokens
+
+    def unsent(self, tokens: int) -> None:
+        """Take back a request that was counted and did not go out."""
+        self.sent_requests -= 1
+        self.sent_tokens -= tokens
+
+    def learn(self, info: RateLimitInfo, now: float, counted: Sent) -> None:
+        """Take over what an answer says; `counted` is what had been sent when its request went out."""
+        if counted.requests < self._news:
+            return
+        self._news = counted.requests
+        for name, window, base in (
+            ("requests", info.requests, counted.requests),
+            ("tokens", info.tokens, counted.tokens),
+            ("input_tokens", info.input_tokens, 0),
+            ("output_tokens", info.output_tokens, 0),
+        ):
+            if window is not None and window.remaining is not None:
+                self._views[name] = _View(window, window.remaining, base, now)
+
+    def pause(self, until: float) -> None:
+        """Send nothing before that moment; a shorter pause does not end a longer one."""
+        self._paused_until = max(self._paused_until, until)
+
+    def wait_s(self, now: float, tokens: int) -> float:
+        """Seconds until the provider would take a request with so many tokens, 0 as far as anybody knows."""
+        wait = self._paused_until - now if self._paused_until > now else 0.0
+        for name, view in self._views.items():
+            if name == "requests":
+                wait = max(wait, view.wait_s(now, self.sent_requests, 1))
+            elif name == "tokens":
+                wait = max(wait, view.wait_s(now, self.sent_tokens, tokens))
+            else:  # estimates are of all tokens together, so here only the provider's own word counts
+                wait = max(wait, view.wait_s(now, 0, 1))
+        return wait
+
+    def snapshot(self, now: float) -> LimitsLeft:
+        """What is left after what has been sent since the last answer."""
+        requests, tokens = self._views.get("requests"), self._views.get("tokens")
+        return LimitsLeft(
+            requests=None if requests is None else requests.remaining(now, self.sent_requests),
+            requests_reset_s=None if requests is None else requests.reset_s(now),
+            tokens=None if tokens is None else tokens.remaining(now, self.sent_tokens),
+            tokens_reset_s=None if tokens is None else tokens.reset_s(now),
+        )
+
+
+class _View:
+    """One limit of the provider as last told; `base` is how much of all that was sent the provider had counted then."""
+
+    __slots__ = ("_base", "_left", "_limit", "_next_base", "_reset_at")
+
+    def __init__(self, window: Window, remaining: int, base: int, now: float) -> None:
+        self._limit = window.limit
+        self._left: int | None = remaining
+        self._base = self._next_base = base
+        self._reset_at = None if window.reset_s is None else now + window.reset_s
+
+    def wait_s(self, now: float, sent: int, amount: int) -> float:
+        left = self.remaining(now, sent)
+        if left is None or self._reset_at is None:
+            return 0.0
+        needed = amount if self._limit is None else min(amount, self._limit)
+        return self._reset_at - now if left < max(needed, 1) else 0.0
+
+    def remaining(self, now: float, sent: int) -> int | None:
+        if self._reset_at is not None and now >= self._reset_at:
+            self._renew(now, sent)
+        return None if self._left is None else max(0, self._left - (sent - self._base))
+
+    def reset_s(self, now: float) -> float | None:
+        return None if self._reset_at is None else max(0.0, self._reset_at - now)
+
+    def _renew(self, now: float, sent: int) -> None:
+        """The reset has passed. What the provider had not counted then may count against the new window, so it stays taken
+        off for one window more. No second reset was told: should no answer come, limits are by the minute."""
+        self._left = self._limit
+        self._base, self._next_base = self._next_base, sent
+        self._reset_at = None if self._limit is None else now + _MINUTE_S
+
+
+class AdaptiveConcurrency:
+    """How many requests a target bears at once: additive increase, multiplicative decrease.
+
+    Starts at the maximum. An overload takes it to 0.7 of itself, at least 1 and at most once per second, so that one burst
+    of failures counts once; each success adds 1/limit, which is about 1 per round of requests. Without a maximum there is
+    no limit until the first overload, which counts from 256; having grown back to 256 it is gone again.
+    """
+
+    __slots__ = ("_ceiling", "_decreased_at", "_limit", "_unbounded")
+
+    def __init__(self, maximum: int | None) -> None:
+        self._ceiling = float(256 if maximum is None else maximum)
+        self._limit = self._ceiling
+        self._unbounded = maximum is None
+        self._decreased_at = -math.inf
+
+    @property
+    def limit(self) -> int | None:
+        """Requests at once, 1 or more; `None` when nothing limits them."""
+        return None if self._unbounded and self._limit >= self._ceiling else int(self._limit)
+
+    def succeeded(self) -> None:
+        if self._limit < self._ceiling:
+            self._limit = min(self._ceiling, self._limit + 1.0 / self._limit)
+
+    def overloaded(self, now: float) -> None:
+        if now - self._decreased_at >= 1.0:
+            self._limit = max(1.0, self._limit * 0.7)
+            self._decreased_at = now
