@@ -12,7 +12,6 @@ loop at a time.
 
 import asyncio
 import math
-from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Literal
 
@@ -21,6 +20,7 @@ from msgspec import Struct
 from caxton_llm.errors import LimitExceeded
 from caxton_llm.protocols import Clock
 from caxton_llm.routing.limits import AdaptiveConcurrency, LearnedLimits, Sent, SlidingWindow, TargetLimits
+from caxton_llm.routing.turns import Turns
 from caxton_llm.timers import Timer
 from caxton_llm.wire.rate_limits import RateLimitInfo
 
@@ -70,12 +70,11 @@ class Gate:
         "_entered_tokens",
         "_learned",
         "_limits",
-        "_queues",
         "_requests",
         "_timer",
         "_tokens",
+        "_turns",
         "in_flight",
-        "queued",
     )
 
     def __init__(self, limits: TargetLimits, *, clock: Clock, call_later: CallLater | None = None) -> None:
@@ -86,19 +85,22 @@ class Gate:
         self._tokens = _window(limits.tokens_per_minute)
         self._learned = LearnedLimits()
         self._concurrency = AdaptiveConcurrency(limits.max_concurrency)
-        self._queues: OrderedDict[str, deque[_Waiter]] = OrderedDict()
-        """Caller -> its waiting requests; the first caller's turn is next. No queue is empty."""
+        self._turns: Turns[_Waiter] = Turns()
         self._timer: Timer | None = None
         self._entered_at = 0.0
         self._entered_requests = self._entered_tokens = 0
         self.in_flight = 0
-        self.queued = 0
+
+    @property
+    def queued(self) -> int:
+        """Requests that wait."""
+        return self._turns.count
 
     # -- passing --------------------------------------------------------------------------------------------------------
 
     def try_enter(self, now: float, tokens: int) -> bool:
         """Pass at once if nobody waits and every limit has room."""
-        if self.queued or self._blocked_s(now, tokens) > 0.0:
+        if self._turns.count or self._blocked_s(now, tokens) > 0.0:
             return False
         self._admit(now, tokens)
         self._went_out(now, tokens)
@@ -156,7 +158,7 @@ class Gate:
                 self._tokens.correct(entry.at, tokens_estimated, tokens_used)
             elif tokens_used > tokens_estimated:
                 self._tokens.take(now, tokens_used - tokens_estimated)
-        if self.queued:
+        if self._turns.count:
             self._let_in(now)
 
     # -- what becomes known -----------------------------------------------------------------------------------------------
@@ -245,45 +247,33 @@ class Gate:
     # -- the queue --------------------------------------------------------------------------------------------------------
 
     def _queue(self, caller: str, tokens: int, now: float, patience_s: float) -> "_Waiter":
-        own = len(self._queues.get(caller, ()))
-        ahead = sum(min(len(queue), own + 1) for name, queue in self._queues.items() if name != caller) + own
+        ahead = self._turns.ahead(caller)
         wait = self._rate_s(now, tokens, ahead, self._queued_tokens() * ahead // max(self.queued, 1))
         if wait > patience_s:
             raise self._refused(_TOO_LATE, now, tokens, wait)
-        if self.queued >= self._limits.max_queue and not self._make_room(own, now):
-            why = f"and {self.queued} requests wait already (max_queue)"
-            raise self._refused(why, now, tokens, self.wait_s(now, tokens))
+        if self.queued >= self._limits.max_queue:
+            self._make_room(caller, tokens, now)
         waiter = _Waiter(caller, tokens, now + patience_s)
         waiter.timer = self._call_later(patience_s, lambda: self._expire(waiter))
-        self._queues.setdefault(caller, deque()).append(waiter)
-        self.queued += 1
+        self._turns.join(caller, waiter)
         self._set_timer(now)
         return waiter
 
-    def _make_room(self, own: int, now: float) -> bool:
-        """Refuse the last of the caller who has the most waiting, if that is more than the newcomer would have."""
-        if not self._queues:
-            return False
-        longest = max(self._queues.values(), key=len)
-        if len(longest) <= own + 1:
-            return False
-        self._refuse(
-            longest[-1], f"and {self.queued} requests wait already (max_queue), most of them this caller's", now
-        )
-        return True
+    def _make_room(self, caller: str, tokens: int, now: float) -> None:
+        """Refuse the last of a caller who has more waiting than this one, or else this one."""
+        why = f"and {self.queued} requests wait already (max_queue)"
+        last = self._turns.last_of_longest(caller)
+        if last is None:
+            raise self._refused(why, now, tokens, self.wait_s(now, tokens))
+        self._refuse(last, f"{why}, most of them this caller's", now)
 
     def _let_in(self, now: float) -> None:
         """Let in whoever's turn it is while there is room, then wait for more room."""
-        while self._queues:
-            caller, queue = next(iter(self._queues.items()))
-            if self._blocked_s(now, queue[0].tokens) > 0.0:
-                break
-            waiter = queue[0]
-            self._remove(waiter)
-            if caller in self._queues:
-                self._queues.move_to_end(caller)
-            self._admit(now, waiter.tokens)
+        while (waiter := self._turns.next()) is not None and self._blocked_s(now, waiter.tokens) <= 0.0:
+            self._turns.advance()
+            waiter.queued = False
             waiter.admitted_at = now
+            self._admit(now, waiter.tokens)
             waiter.wake()
         self._set_timer(now)
 
@@ -291,8 +281,9 @@ class Gate:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._queues:
-            wait = self._blocked_s(now, next(iter(self._queues.values()))[0].tokens)
+        waiter = self._turns.next()
+        if waiter is not None:
+            wait = self._blocked_s(now, waiter.tokens)
             if wait < math.inf:
                 self._timer = self._call_later(max(wait, _SHORTEST_TIMER_S), self._on_timer)
 
@@ -302,12 +293,11 @@ class Gate:
 
     def _reconsider(self, now: float) -> None:
         """Something has become known: refuse whose patience cannot suffice any more, let in who can pass."""
-        if not self.queued:
+        if not self._turns.count:
             return
         wait = self._learned.wait_s(now, 0)
         if wait > 0.0:
-            everyone = [waiter for queue in self._queues.values() for waiter in queue]
-            for waiter in everyone:
+            for waiter in list(self._turns):
                 if now + wait > waiter.deadline:
                     self._refuse(waiter, _TOO_LATE, now)
         self._let_in(now)
@@ -338,15 +328,11 @@ class Gate:
         self._let_in(now)
 
     def _remove(self, waiter: "_Waiter") -> None:
-        queue = self._queues[waiter.caller]
-        queue.remove(waiter)
+        self._turns.remove(waiter.caller, waiter)
         waiter.queued = False
-        self.queued -= 1
-        if not queue:
-            del self._queues[waiter.caller]
 
     def _queued_tokens(self) -> int:
-        return sum(waiter.tokens for queue in self._queues.values() for waiter in queue)
+        return sum(waiter.tokens for waiter in self._turns)
 
     def _refused(self, why: str, now: float, tokens: int, wait_s: float) -> LimitExceeded:
         """`retry_after_s` is never 0, or a caller would ask again at once."""

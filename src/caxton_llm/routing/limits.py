@@ -49,7 +49,7 @@ class SlidingWindow:
         """Seconds until the amount fits, 0 when it does already."""
         self._forget(now)
         excess = self._total + amount - self.limit
-        if excess <= 0 or not self._taken:
+        if excess <= 0 or self._total <= 0:
             return 0.0
         free_at = now
         for free_at, taken in self._taken.items():  # noqa: B007 - the last moment looked at is the answer
@@ -113,12 +113,15 @@ class LearnedLimits:
     After the reset everything is there again: the limit where it was told, else it is unknown.
     """
 
-    __slots__ = ("_news", "_paused_until", "_views", "sent_requests", "sent_tokens")
+    __slots__ = ("_news", "_parts", "_paused_until", "_requests", "_tokens", "sent_requests", "sent_tokens")
 
     def __init__(self) -> None:
         self.sent_requests = 0
         self.sent_tokens = 0
-        self._views: dict[str, _View] = {}
+        self._requests: _View | None = None
+        self._tokens: _View | None = None
+        self._parts: dict[str, _View] = {}
+        """Of input and output tokens. Estimates are of both together, so here only the provider's own word counts."""
         self._paused_until = -math.inf
         self._news = -1
 
@@ -137,14 +140,13 @@ class LearnedLimits:
         if counted.requests < self._news:
             return
         self._news = counted.requests
-        for name, window, base in (
-            ("requests", info.requests, counted.requests),
-            ("tokens", info.tokens, counted.tokens),
-            ("input_tokens", info.input_tokens, 0),
-            ("output_tokens", info.output_tokens, 0),
-        ):
+        if info.requests is not None and info.requests.remaining is not None:
+            self._requests = _View(info.requests, info.requests.remaining, counted.requests, now)
+        if info.tokens is not None and info.tokens.remaining is not None:
+            self._tokens = _View(info.tokens, info.tokens.remaining, counted.tokens, now)
+        for name, window in (("input", info.input_tokens), ("output", info.output_tokens)):
             if window is not None and window.remaining is not None:
-                self._views[name] = _View(window, window.remaining, base, now)
+                self._parts[name] = _View(window, window.remaining, 0, now)
 
     def pause(self, until: float) -> None:
         """Send nothing before that moment; a shorter pause does not end a longer one."""
@@ -153,18 +155,17 @@ class LearnedLimits:
     def wait_s(self, now: float, tokens: int) -> float:
         """Seconds until the provider would take a request with so many tokens, 0 as far as anybody knows."""
         wait = self._paused_until - now if self._paused_until > now else 0.0
-        for name, view in self._views.items():
-            if name == "requests":
-                wait = max(wait, view.wait_s(now, self.sent_requests, 1))
-            elif name == "tokens":
-                wait = max(wait, view.wait_s(now, self.sent_tokens, tokens))
-            else:  # estimates are of all tokens together, so here only the provider's own word counts
-                wait = max(wait, view.wait_s(now, 0, 1))
+        if self._requests is not None:
+            wait = max(wait, self._requests.wait_s(now, self.sent_requests, 1))
+        if self._tokens is not None:
+            wait = max(wait, self._tokens.wait_s(now, self.sent_tokens, tokens))
+        if self._parts:
+            wait = max(wait, *(view.wait_s(now, 0, 1) for view in self._parts.values()))
         return wait
 
     def snapshot(self, now: float) -> LimitsLeft:
         """What is left after what has been sent since the last answer."""
-        requests, tokens = self._views.get("requests"), self._views.get("tokens")
+        requests, tokens = self._requests, self._tokens
         return LimitsLeft(
             requests=None if requests is None else requests.remaining(now, self.sent_requests),
             requests_reset_s=None if requests is None else requests.reset_s(now),
@@ -186,10 +187,10 @@ class _View:
 
     def wait_s(self, now: float, sent: int, amount: int) -> float:
         left = self.remaining(now, sent)
-        if left is None or self._reset_at is None:
+        if left is None or self._reset_at is None or (left >= amount and left > 0):
             return 0.0
-        needed = amount if self._limit is None else min(amount, self._limit)
-        return self._reset_at - now if left < max(needed, 1) else 0.0
+        enough = self._limit is not None and left >= self._limit  # more than the whole limit is never left
+        return 0.0 if enough else self._reset_at - now
 
     def remaining(self, now: float, sent: int) -> int | None:
         if self._reset_at is not None and now >= self._reset_at:
