@@ -125,7 +125,10 @@ class Gate:
         finally:
             waiter.timer.cancel()
         if waiter.refusal is not None:
-            raise waiter.refusal
+            try:
+                raise waiter.refusal
+            finally:
+                waiter.refusal = None  # its traceback leads back here, and circles wait for the garbage collector
         self._went_out(waiter.admitted_at, tokens)
         return max(0.0, waiter.admitted_at - began)
 

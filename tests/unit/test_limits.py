@@ -165,6 +165,31 @@ def test_what_the_provider_had_not_counted_may_count_against_its_next_window() -
     assert learned.wait_s(61.0, 0) == 0
 
 
+def test_a_limit_that_refills_all_the_time_is_waited_for_only_until_enough_has_come_back() -> None:
+    learned = LearnedLimits()
+    learned.learn(requests(500, 0, 60.0), 0.0, after(learned, 1))
+    assert learned.wait_s(0.0, 0) == pytest.approx(0.12)
+    assert learned.wait_s(0.121, 0) == 0
+    after(learned, 3)
+    assert learned.wait_s(0.121, 0) == pytest.approx(0.12 * 3 - 0.001)
+
+
+def test_a_limit_that_refills_never_holds_more_than_itself() -> None:
+    learned = LearnedLimits()
+    learned.learn(requests(60, 59, 1.0), 0.0, after(learned, 1))
+    assert learned.snapshot(1000.0).requests == 60
+    after(learned, 60)
+    assert learned.wait_s(1000.0, 0) == pytest.approx(1.0)
+
+
+def test_a_refilling_limit_of_tokens_waits_for_the_estimate() -> None:
+    learned = LearnedLimits()
+    learned.learn(RateLimitInfo(tokens=Window(6000, 1000, 50.0)), 0.0, after(learned, 1, 5000))
+    assert learned.wait_s(0.0, 3000) == pytest.approx(20.0)
+    assert learned.wait_s(0.0, 90_000) == pytest.approx(50.0)
+    assert learned.wait_s(51.0, 90_000) == 0
+
+
 @pytest.mark.parametrize("info", [requests(None, 0, 5.0), requests(9, 0, None), requests(9, None, 5.0)])
 def test_what_is_not_told_holds_nobody_back(info: RateLimitInfo) -> None:
     learned = LearnedLimits()
