@@ -3,17 +3,17 @@
 from collections.abc import Callable, Sequence
 from typing import TypedDict, Unpack
 
+from caxton_llm.dispatch.plan import Route, Tier
+from caxton_llm.dispatch.target import Candidate, Target, TargetState
 from caxton_llm.gateway import Gateway
 from caxton_llm.model_info import ModelInfo
 from caxton_llm.observers.record import Observer, RequestRecord
-from caxton_llm.plan import Route, Tier
 from caxton_llm.protocols import LlmProvider
 from caxton_llm.routing.breaker import BreakerPolicy
 from caxton_llm.routing.limits import TargetLimits
 from caxton_llm.routing.retry import RetryPolicy
 from caxton_llm.routing.strategy import Strategy
 from caxton_llm.routing.timeouts import Timeouts
-from caxton_llm.targets import Candidate, Target, TargetState
 from caxton_llm.testing import FakeClock
 from caxton_llm.usage import Usage
 

@@ -14,17 +14,17 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from itertools import count
 from typing import TypeVar
 
-from caxton_llm.degraded import DegradedAnswer, is_providers_fault
-from caxton_llm.dispatch import Answered, Dispatcher, Run
+from caxton_llm.dispatch.degraded import DegradedAnswer, is_providers_fault
+from caxton_llm.dispatch.dispatcher import Answered, Dispatcher, Run
+from caxton_llm.dispatch.fitting import Fitter
+from caxton_llm.dispatch.hedger import Hedger
+from caxton_llm.dispatch.plan import Route
+from caxton_llm.dispatch.resume import Resumption, Written
+from caxton_llm.dispatch.settlement import Settlement
 from caxton_llm.errors import LlmError, UnknownModel, UnsupportedFeature
-from caxton_llm.fitting import Fitter
-from caxton_llm.hedge import Hedger
 from caxton_llm.observers.record import Observer
-from caxton_llm.plan import Route
 from caxton_llm.protocols import Clock, LlmProvider
-from caxton_llm.resume import Resumption, Written
 from caxton_llm.routing.hedging import HedgePolicy
-from caxton_llm.settlement import Settlement
 from caxton_llm.streaming import Gathering, gathered
 from caxton_llm.types import ChatChunk, ChatRequest, ChatResponse, ChatStream
 

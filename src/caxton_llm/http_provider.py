@@ -6,7 +6,7 @@ One call is one attempt; retries, deadlines and fallback belong to `gateway`. No
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Callable, Set
+from collections.abc import AsyncGenerator, Callable, Mapping, Set
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -39,7 +39,6 @@ from caxton_llm.routing.timeouts import Timeouts
 from caxton_llm.types import ChatChunk, ChatRequest, ChatResponse, ChatStream
 from caxton_llm.wire.failures import classify_failure
 from caxton_llm.wire.quotes import without_quotes
-from caxton_llm.wire.rate_limits import RateLimitInfo, read_rate_limits
 from caxton_llm.wire.whole import chunk_of
 
 __all__ = ["HttpProvider", "VersionPin"]
@@ -107,8 +106,8 @@ class HttpProvider:
         self._image_hosts = image_hosts
         self._secrets = secrets
         self._clock = clock
-        self.on_rate_limits: Callable[[RateLimitInfo], None] | None = None
-        """Hears what the headers of an answer say of the provider's rate limits."""
+        self.on_headers: Callable[[Mapping[str, str]], None] | None = None
+        """Hears the headers of every answer to a chat: they tell of the provider's rate limits."""
         self._refreshing = asyncio.Lock()
         self._refreshing_on: asyncio.AbstractEventLoop | None = None
 
@@ -125,7 +124,7 @@ class HttpProvider:
             sent = self._clock()
             response = await self._send(exchange.request)
             request_id = _request_id(response)
-            self._note_limits(response)
+            self._tell_headers(response)
             try:
                 whole = WireResponse(status=response.status, headers=response.headers, body=await response.read())
             finally:
@@ -226,11 +225,9 @@ class HttpProvider:
             response = await self._send_signed(request)
         return response
 
-    def _note_limits(self, response: TransportResponse) -> None:
-        if self.on_rate_limits is not None:
-            info = read_rate_limits(response.headers, time.time)
-            if info is not None:
-                self.on_rate_limits(info)
+    def _tell_headers(self, response: TransportResponse) -> None:
+        if self.on_headers is not None:
+            self.on_headers(response.headers)
 
     async def _send_signed(self, request: WireRequest) -> TransportResponse:
         headers = self._credentials.headers(self._clock())
@@ -348,7 +345,7 @@ class HttpProvider:
             sent = self._clock()
             response = await self._send(exchange.request)
             stream.request_id = _request_id(response)
-            self._note_limits(response)
+            self._tell_headers(response)
             if not 200 <= response.status < 300:
                 whole = WireResponse(status=response.status, headers=response.headers, body=await response.read())
                 raise self._refusal(exchange, whole)

@@ -7,8 +7,8 @@ them come those that may stand in: the entries under `llm` that are not named ye
 from collections.abc import Mapping, Sequence
 
 from caxton_llm.config.configuration import Configuration, Entry
-from caxton_llm.plan import Route, Tier
-from caxton_llm.targets import Candidate, TargetState
+from caxton_llm.dispatch.plan import Route, Tier
+from caxton_llm.dispatch.target import Candidate, TargetState
 
 __all__ = ["make_routes"]
 

@@ -1,5 +1,7 @@
 """The circuit breaker: when it opens, how it comes back, and what never happens."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -148,4 +150,4 @@ def test_it_never_skips_half_open_and_never_has_more_trials_than_allowed(
         if breaker.state == "half_open":
             assert 0 <= breaker.trials <= trials
     allowed = {("closed", "open"), ("open", "half_open"), ("half_open", "open"), ("half_open", "closed")}
-    assert set(zip(states, states[1:], strict=False)) <= allowed
+    assert set(pairwise(states)) <= allowed

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from caxton_llm.dispatch.gate import Entry, Gate, GateSnapshot
 from caxton_llm.errors import LimitExceeded
-from caxton_llm.pacing import Entry, Gate, GateSnapshot
 from caxton_llm.routing.limits import Sent, TargetLimits
 from caxton_llm.wire.rate_limits import RateLimitInfo, Window
 from gate_time import GateTime, settled
@@ -301,11 +301,11 @@ async def test_who_cannot_wait_long_enough_is_refused_at_once(
         assert time.timers == []
 
 
-async def test_patience_ends_and_is_no_longer_than_max_queue_ms(time: GateTime) -> None:
+async def test_whoever_waits_is_refused_when_its_patience_ends(time: GateTime) -> None:
     async with crowd(time, max_concurrency=1, max_queue_ms=5000) as people:
         await people.come("a")
         await people.come("b", patience_s=2)
-        await people.come("c", patience_s=100)
+        await people.come("c", patience_s=5)
         await time.pass_s(2)
         assert [len(people.refused), people.gate.queued] == [1, 1]
         await time.pass_s(3)

@@ -6,12 +6,12 @@ import time
 
 from msgspec import Struct
 
+from caxton_llm.dispatch.target import Target
 from caxton_llm.errors import LlmError, UnsupportedFeature
 from caxton_llm.http_provider import HttpProvider
 from caxton_llm.model_info import ModelInfo
 from caxton_llm.providers.ollama import OllamaAdapter
 from caxton_llm.providers.vllm import VllmAdapter
-from caxton_llm.targets import Target
 
 __all__ = ["LiveResult", "ask_all"]
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 
 from caxton_llm.attempts import Skip
+from caxton_llm.dispatch.target import Candidate
 from caxton_llm.routing.strategy import Strategy, order
-from caxton_llm.targets import Candidate
 
 __all__ = ["Plan", "Route", "Tier"]
 

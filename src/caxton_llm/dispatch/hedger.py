@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
-from caxton_llm.dispatch import Answered, Dispatcher, Run, Send
+from caxton_llm.dispatch.dispatcher import Answered, Dispatcher, Run, Send
 from caxton_llm.observers.record import Observer
 from caxton_llm.routing.hedging import HedgeBudget, HedgePolicy
 

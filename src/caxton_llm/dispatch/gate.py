@@ -109,13 +109,12 @@ class Gate:
     async def enter(self, caller: str, tokens: int, *, patience_s: float) -> float:
         """Pass when it is this caller's turn and every limit has room; returns the seconds waited.
 
-        The wait is no longer than `patience_s` and no longer than `max_queue_ms`. Raises `LimitExceeded` when it would be,
+        The wait is no longer than `patience_s`. Raises `LimitExceeded` when it would be,
         or when the queue is full; its `retry_after_s` says when room is expected.
         """
         began = self._clock()
         if self.try_enter(began, tokens):
             return 0.0
-        patience_s = min(patience_s, self._limits.max_queue_ms / 1000.0)
         waiter = self._queue(caller, tokens, began, patience_s)
         try:
             await waiter.turn

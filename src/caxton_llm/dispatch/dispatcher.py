@@ -17,6 +17,9 @@ from msgspec import Struct, field
 
 from caxton_llm.attempts import Attempt, Skip
 from caxton_llm.context.continuation import Joint
+from caxton_llm.dispatch.fitting import Fitter
+from caxton_llm.dispatch.plan import Plan
+from caxton_llm.dispatch.target import Candidate, Passage
 from caxton_llm.errors import (
     AllTargetsFailed,
     ContextWindowExceeded,
@@ -27,13 +30,11 @@ from caxton_llm.errors import (
     LlmError,
     RateLimited,
 )
-from caxton_llm.fitting import Fitter
 from caxton_llm.observers.record import Observer
-from caxton_llm.plan import Plan
 from caxton_llm.protocols import Clock, LlmProvider
 from caxton_llm.routing.policy import Situation, allows_repeat, decide, ends_request, is_callers_fault
-from caxton_llm.targets import Candidate, Passage
 from caxton_llm.timers import FixedDelay, TimeLimit
+from caxton_llm.tokens import prompt_tokens
 from caxton_llm.types import ChatRequest
 
 __all__ = ["Answered", "Dispatcher", "Run"]
@@ -44,6 +45,10 @@ Send = Callable[[LlmProvider, ChatRequest], Awaitable[_Result]]
 
 _RESERVED = 0.1
 """The share of the deadline that is kept for every target that has not been asked yet."""
+
+_CHARACTERS_PER_TOKEN = 4
+_USUAL_ANSWER = 1024
+"""Tokens set aside for an answer until they are known."""
 
 
 class Run(Struct, kw_only=True):
@@ -144,12 +149,12 @@ class Dispatcher:
         if isinstance(fitted, str):
             self._pass_over(run, candidate, fitted)
             return None
-        course = _Course(candidate, fitted.request)
+        course = _Course(candidate, fitted.request, _estimated_tokens(fitted.request, candidate))
         while True:
             try:
                 passage = await self._admit(course, run, last_chance=last_chance)
             except LimitExceeded as error:
-                self._give_up(run, candidate, error)
+                self._give_up(run, candidate, error.locate(provider=candidate.target.name, model=candidate.model))
                 return None
             if passage is None:
                 return None
@@ -326,6 +331,18 @@ class _Course(Struct):
         target = self.candidate.target
         key = self.key + 1 if len(target.providers) > 1 else None
         return Attempt(target.name, error_kind, self.begun - run.started, now - self.begun, key)
+
+
+def _estimated_tokens(request: ChatRequest, candidate: Candidate) -> int:
+    """Tokens of the prompt and the answer, before they are known; counted only where they are limited."""
+    if candidate.target.limits.tokens_per_minute is None:
+        return 0
+    limit = request.output_limit
+    return prompt_tokens(request, _rough_count) + (_USUAL_ANSWER if limit is None else min(limit, _USUAL_ANSWER))
+
+
+def _rough_count(text: str) -> int:
+    return len(text) // _CHARACTERS_PER_TOKEN + 1
 
 
 def _was_sent(error: LlmError) -> bool:

@@ -9,8 +9,8 @@ from caxton_llm.context.continuation import Joint
 from caxton_llm.context.features import missing_feature
 from caxton_llm.context.fit import DoesNotFit, fit, fits_surely
 from caxton_llm.context.source import with_output_limit
+from caxton_llm.dispatch.target import Candidate
 from caxton_llm.model_info import ModelInfo
-from caxton_llm.targets import Candidate
 from caxton_llm.tokens import O200kCounter
 from caxton_llm.types import ChatRequest
 
