@@ -70,6 +70,14 @@ async def test_a_whole_answer_says_what_it_is_and_where_it_came_from(
     assert response.upstream_s is not None
 
 
+async def test_a_stream_may_be_asked_for_with_the_options_of_streams(caxton: Caxton, fakes: FakeProviders) -> None:
+    async with caxton.stream_chat(messages=HELLO, stream_options={"include_usage": True}) as stream:
+        chunks = [chunk async for chunk in stream]
+    assert "".join(chunk.text for chunk in chunks) == "You said: hello there"
+    assert chunks[-1].usage is not None
+    assert stream.usage == chunks[-1].usage
+
+
 @every_entry
 async def test_a_streamed_answer_is_the_same_as_the_whole_one(
     caxton: Caxton, fakes: FakeProviders, entry: Entry
