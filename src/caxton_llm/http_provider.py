@@ -38,7 +38,7 @@ from caxton_llm.protocols import (
 from caxton_llm.routing.timeouts import Timeouts
 from caxton_llm.types import ChatChunk, ChatRequest, ChatResponse, ChatStream
 from caxton_llm.wire.failures import classify_failure
-from caxton_llm.wire.quotes import without_quotes
+from caxton_llm.wire.quotes import secret_forms, without_quotes
 from caxton_llm.wire.whole import chunk_of
 
 __all__ = ["HttpProvider", "VersionPin"]
@@ -302,9 +302,9 @@ class HttpProvider:
         """The error with where it happened, and without the secrets and the prompt that a provider may repeat in it."""
         error.locate(provider=self.adapter.name, model=model, request_id=request_id)
         signed = {value.rpartition(" ")[2] for _, value in self._credentials.headers(self._clock()) or ()}
-        for secret in sorted(self._secrets() | signed, key=len, reverse=True):
-            if len(secret) >= _SHORTEST_SECRET:
-                error.hide(secret)
+        secrets = [secret for secret in self._secrets() | signed if len(secret) >= _SHORTEST_SECRET]
+        for form in sorted({form for secret in secrets for form in secret_forms(secret)}, key=len, reverse=True):
+            error.hide(form)
         if asked is not None:
             error.reword(lambda text: without_quotes(text, asked))
         return error
