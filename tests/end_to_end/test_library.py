@@ -28,6 +28,7 @@ from caxton_llm import (
 from caxton_llm.testing import FakeProvider
 from fakes import FakeCustom
 from live_gateway import ENTRIES, QUICK_RETRIES, Entry, FakeProviders, entries_for
+from plug_ins import install_plug_in
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -474,13 +475,7 @@ def make_nothing(settings, api_key):
 @pytest.fixture
 def plug_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An installed package that adds two kinds of provider."""
-    (tmp_path / "parrot_plugin.py").write_text(PLUG_IN)
-    folder = tmp_path / "parrot_plugin-1.0.dist-info"
-    folder.mkdir()
-    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: parrot-plugin\nVersion: 1.0\n")
-    points = "[caxton_llm.providers]\nparrot = parrot_plugin:make\nbroken-parrot = parrot_plugin:make_nothing\n"
-    (folder / "entry_points.txt").write_text(points)
-    monkeypatch.syspath_prepend(tmp_path)
+    install_plug_in(tmp_path, monkeypatch, PLUG_IN, parrot="make", parrot_of_nothing="make_nothing")
 
 
 async def test_an_installed_package_adds_a_provider(plug_in: None) -> None:
@@ -495,6 +490,6 @@ async def test_an_installed_package_adds_a_provider(plug_in: None) -> None:
 
 async def test_a_plug_in_that_makes_no_provider_and_one_that_is_not_there_are_told(plug_in: None) -> None:
     with pytest.raises(ConfigurationError, match="made no LlmProvider"):
-        Caxton.from_dict({"llm": {"provider": "broken-parrot", "model": "m"}})
+        Caxton.from_dict({"llm": {"provider": "parrot_of_nothing", "model": "m"}})
     with pytest.raises(ConfigurationError, match="parot"):
         Caxton.from_dict({"llm": {"provider": "parot", "model": "m"}})
