@@ -1,6 +1,7 @@
 """The chat endpoints: any client dialect in, any provider behind, whole or streamed."""
 
 import asyncio
+import re
 import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
@@ -15,6 +16,8 @@ from caxton_llm.server.headers import error_headers, new_request_id, response_he
 from caxton_llm.types import ChatRequest, ChatStream, Json
 
 __all__ = ["ChatEndpoint", "CountEndpoint", "answer_errors"]
+
+_MESSAGE_PATH = r"\bmessages\[\d+\](?:\[\d+\]|\.\w+)*"
 
 
 class ChatEndpoint:
@@ -70,7 +73,7 @@ class ChatEndpoint:
         except LlmError as error:
             error.gateway_request_id = request_id
             self._failures.note(error, counted=True)
-            await exchange.finish(encoder.fail(error))
+            await exchange.finish(encoder.fail(_as_the_client_wrote(error, self._dialect, request)))
         except asyncio.CancelledError:
             # The client is gone, or the drain time of a shutdown is over; the second kind must not look like an end.
             await exchange.finish(encoder.fail(_shutting_down(request_id)))
@@ -171,9 +174,10 @@ def _reached_provider(error: LlmError) -> bool:
 
 
 def _as_the_client_wrote(error: LlmError, dialect: ClientDialect, request: ChatRequest) -> LlmError:
-    """The error with the path of its field in the client's own request."""
-    if error.param is not None:
-        error.param = dialect.client_path(error.param, request)
+    """The error with the paths of the client's own request: of the field at fault, and wherever its text names one."""
+    at_fault = rf"|^{re.escape(error.param)}(?![\w.\[])" if error.param else ""
+    paths = re.compile(_MESSAGE_PATH + at_fault)
+    error.reword(lambda text: paths.sub(lambda path: dialect.client_path(path[0], request), text))
     return error
 
 
