@@ -44,7 +44,7 @@ async def error_of(fake: FakeOpenAI, path: str, body: dict[str, Any], **settings
     ("said", "told"),
     [
         ("Invalid 'messages[3].content[0]': no.", "Invalid 'messages[2].content[0]': no."),
-        ("messages[1] and messages[2].content[0].", "messages[0] and messages[1].content[0]."),
+        ("messages[1] and messages[2].content[0].", "messages[0] and messages[1].content."),
         ("messages[0]: too long", "system: too long"),
         ("messages[77] is nowhere", "messages[77] is nowhere"),
         ("in all messages", "in all messages"),
