@@ -1,7 +1,6 @@
-"""The library against every kind of provider: answers, facts, names, tokens, cancellation, threads, plug-ins."""
+"""The library against every kind of provider: answers, facts, names, tokens, cancellation, plug-ins."""
 
 import asyncio
-import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,6 @@ from caxton_llm import (
     ModelNotFound,
     ProviderFailure,
     StreamInterrupted,
-    SyncCaxton,
     UnknownModel,
     UnsupportedFeature,
 )
@@ -398,62 +396,6 @@ async def test_tokens_of_a_short_life_are_fetched_again_in_time() -> None:
         async with Caxton.from_dict({"llm": {"provider": "custom", "model": "m", "provider_config": api}}) as caxton:
             for _ in range(3):
                 assert (await caxton.complete_chat(messages=HELLO)).text == "You said: hello there"
-
-
-# -- without async ------------------------------------------------------------------------------------------------------
-
-
-def _used_blocking(configuration: dict[str, Any]) -> None:
-    with SyncCaxton.from_dict(configuration) as caxton:
-        for entry in ENTRIES:
-            response = caxton.complete_chat(model=entry.name, messages=HELLO)
-            assert response.text.startswith("You said: hello there")
-            with caxton.stream_chat(model=entry.name, messages=HELLO) as stream:
-                pieces = [choice.delta.content or "" for chunk in stream for choice in chunk.choices]
-            assert "".join(pieces) == response.text
-            assert stream.usage == response.usage
-        assert caxton.get_model_info("vllm-llama").context_window == 8_192
-        with pytest.raises(UnknownModel):
-            caxton.complete_chat(model="nobody", messages=HELLO)
-        with caxton.stream_chat(model="openai-main", messages=HELLO) as stream:
-            next(iter(stream))
-        results: list[str] = []
-        threads = [
-            threading.Thread(
-                target=lambda n=n: results.append(
-                    caxton.complete_chat(messages=[{"role": "user", "content": f"{n}!"}]).text
-                )
-            )
-            for n in range(8)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert sorted(results) == [f"You said: {n}!" for n in range(8)]
-    caxton.close()
-
-
-async def test_the_blocking_facade_does_all_of_it_from_any_thread(
-    shared_fakes: FakeProviders, fakes: FakeProviders
-) -> None:
-    await asyncio.to_thread(_used_blocking, {"llm": {"providers": entries_for(shared_fakes)}})
-
-
-async def test_the_blocking_facade_closes_a_stream_that_is_left(
-    shared_fakes: FakeProviders, fakes: FakeProviders
-) -> None:
-    fakes.anthropic.reply("one two three four").stall_after(5)
-
-    def leave() -> None:
-        with (
-            SyncCaxton.from_dict({"llm": {"providers": entries_for(shared_fakes)}}) as caxton,
-            caxton.stream_chat(model="claude", messages=HELLO) as stream,
-        ):
-            next(stream)
-
-    await asyncio.to_thread(leave)
-    await fakes.anthropic.wait_closed_by_client()
 
 
 # -- plug-ins -----------------------------------------------------------------------------------------------------------
