@@ -36,6 +36,7 @@ from caxton_llm.protocols import (
     WireResponse,
 )
 from caxton_llm.routing.timeouts import Timeouts
+from caxton_llm.timers import FixedDelay, TimeLimit
 from caxton_llm.types import ChatChunk, ChatRequest, ChatResponse, ChatStream
 from caxton_llm.wire.failures import classify_failure
 from caxton_llm.wire.quotes import secret_forms, without_quotes
@@ -106,6 +107,7 @@ class HttpProvider:
         self._image_hosts = image_hosts
         self._secrets = secrets
         self._clock = clock
+        self._end_grace = FixedDelay(_END_GRACE_S)
         self._refreshing = asyncio.Lock()
         self._refreshing_on: asyncio.AbstractEventLoop | None = None
 
@@ -349,7 +351,7 @@ class HttpProvider:
                 yield [chunk_of(unstreamed)]
                 return
             decoder = exchange.decoder()
-            async for batch in _decoded(response, decoder):
+            async for batch in _decoded(response, decoder, self._end_grace):
                 if stream.upstream_s is None:
                     stream.upstream_s = self._clock() - sent
                     batch[0].created = batch[0].created or int(time.time())
@@ -390,11 +392,13 @@ class HttpProvider:
                 stream.model = chunk.model
 
 
-async def _decoded(response: TransportResponse, decoder: StreamDecoder) -> AsyncGenerator[list[ChatChunk], None]:
+async def _decoded(
+    response: TransportResponse, decoder: StreamDecoder, grace: FixedDelay
+) -> AsyncGenerator[list[ChatChunk], None]:
     """The chunks of a body; raises the stream's own failure after the chunks before it."""
     while not decoder.done:
         try:
-            data = await _next_bytes(response, decoder)
+            data = await _next_bytes(response, decoder, grace)
         except StreamInterrupted:
             if not decoder.finished:
                 raise
@@ -408,11 +412,11 @@ async def _decoded(response: TransportResponse, decoder: StreamDecoder) -> Async
             return
 
 
-async def _next_bytes(response: TransportResponse, decoder: StreamDecoder) -> bytes:
+async def _next_bytes(response: TransportResponse, decoder: StreamDecoder, grace: FixedDelay) -> bytes:
     if not decoder.finished:
         return await response.read_some()
     try:
-        async with asyncio.timeout(_END_GRACE_S):
+        with TimeLimit(grace.start):
             return await response.read_some()
     except TimeoutError:
         return b""
