@@ -179,13 +179,18 @@ class HttpProvider:
             raise self._told(error, model) from error.__cause__
 
     async def _with_version(self, told: ModelInfo) -> ModelInfo:
-        """A proxy in front of the server may well keep the version to itself."""
+        version = await self.server_version()
+        if version is None:
+            return told
+        return replace(told, server_version=version, sources={**told.sources, "server_version": "provider"})
+
+    async def server_version(self) -> str | None:
+        """What the server says of its version; `None` when it says nothing, as a proxy in front of it may well do."""
         adapter = self.adapter
         if isinstance(adapter, VersionedAdapter):
             with contextlib.suppress(LlmError):
-                version = adapter.decode_version(await self._fetch(adapter.version_request()))
-                return replace(told, server_version=version, sources={**told.sources, "server_version": "provider"})
-        return told
+                return adapter.decode_version(await self._fetch(adapter.version_request()))
+        return None
 
     async def probe(self) -> None:
         """Ask the provider's cheapest endpoint. Raises when it is down or refuses the credentials."""
