@@ -4,6 +4,7 @@ import logging
 import traceback
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import pytest
 import pytest_asyncio
@@ -192,7 +193,7 @@ HEADER = "blue house by the river"
 
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("streams", [False, True], ids=["whole", "stream"])
-async def test_a_secret_is_hidden_wherever_a_provider_repeats_it(streams: bool, world: World) -> None:
+async def test_a_secret_is_hidden_wherever_and_however_a_provider_repeats_it(streams: bool, world: World) -> None:
     settings = {
         "provider": "openai",
         "model": "gpt-4o",
@@ -205,7 +206,9 @@ async def test_a_secret_is_hidden_wherever_a_provider_repeats_it(streams: bool, 
     assembly = assemble(load_mapping({"llm": settings}, {}), [], {})
     planted = (KEYS["openai"], HEADER, KEYS["custom"], "open-sesame")
     request = ChatRequest(messages=[Message(role="user", content="Hi")], stream=streams)
-    for secret in planted:
+    forms = {form for secret in planted for form in (secret, quote(secret, safe=""), quote_plus(secret))}
+    assert len(forms) > len(planted)
+    for secret in sorted(forms):
         world.fakes.start_over()
         said = {"message": f"not {secret}", "type": secret, "param": f"at {secret}", "code": f"bad_{secret}"}
         world.fakes.openai.fail(400, body={"error": said}, headers={"x-request-id": f"id-{secret}"})
