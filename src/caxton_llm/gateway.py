@@ -33,7 +33,8 @@ __all__ = ["Gateway"]
 _Result = TypeVar("_Result")
 _Opened = tuple[ChatStream, list[ChatChunk]]
 
-_UNLIMITED = 1_000_000
+_USUAL_ATTEMPTS = 6
+"""Sends of one request where nothing is configured and the targets and their keys are fewer."""
 
 
 class Gateway:
@@ -117,7 +118,7 @@ class Gateway:
             fitter=self._fitter,
             started=now,
             deadline_s=first.timeouts.deadline_s,
-            max_attempts=self._max_attempts or _UNLIMITED,
+            max_attempts=self._max_attempts or max(_USUAL_ATTEMPTS, plan.sends),
             caller=request.safety_identifier or request.user or "",
         )
 

@@ -15,6 +15,7 @@ from faults.fault_gateway import FaultGateway, fault_gateway
 from faults.laboratory import Laboratory
 
 module_scoped = pytest_asyncio.fixture(scope="module", loop_scope="module")
+for_one_test = pytest_asyncio.fixture(loop_scope="module")  # what a gateway learns of its targets is forgotten
 
 
 def pytest_asyncio_loop_factories(
@@ -49,13 +50,13 @@ def second(shared_second: FakeOpenAI) -> FakeOpenAI:
     return shared_second
 
 
-@module_scoped
+@for_one_test
 async def gateway(shared_lab: Laboratory, shared_second: FakeOpenAI) -> AsyncIterator[FaultGateway]:
     async with fault_gateway(shared_lab, shared_second) as running:
         yield running
 
 
-@module_scoped
+@for_one_test
 async def impatient(shared_lab: Laboratory, shared_second: FakeOpenAI) -> AsyncIterator[FaultGateway]:
     """A gateway that does not wait long for the first provider."""
     async with fault_gateway(shared_lab, shared_second, patience_s=0.3) as running:

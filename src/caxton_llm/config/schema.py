@@ -271,8 +271,8 @@ class LlmBlock(ProviderEntry, frozen=True, kw_only=True):
     fallback_strategy: Literal["priority", "round_robin", "load_balance", "weighted", "least_cost"] = "priority"
     """Which entry serves a request that names none, and which is tried next when it fails."""
     max_attempts_per_request: Count | None = None
-    """The most times that one request is sent, over all providers. Default: each provider's keys once, and the repeats of
-    `retry_policy`."""
+    """The most times that one request is sent, over all providers and their keys; a provider is asked again only while one
+    send is left for each that is still to come. Default: 6, or the number of all keys where that is more."""
     hedging: HedgingBlock | None = None
     """A second provider asked while the first is slow."""
     degraded_message: str | None = None

@@ -60,13 +60,12 @@ class Run(Struct, kw_only=True):
     started: float
     deadline_s: float
     max_attempts: int
-    """Sends of the whole request; the plan's targets get one each in any case."""
+    """Sends of the whole request. A target is asked again only while one send is left for each that is still to come."""
     caller: str = ""
     attempts: list[Attempt] = field(default_factory=list)
     """Those that failed."""
     errors: list[LlmError] = field(default_factory=list)
     """The last error of every target that was given up."""
-    repeats: int = 0
     failed_s: float = 0.0
     """From the start to the beginning of the attempt that was answered."""
     hedged: bool = False
@@ -270,7 +269,6 @@ class Dispatcher:
         if step == "repeat" and delay_s is not None:
             for observer in self._observers:
                 observer.retried(candidate.target.name, error.kind)
-            run.repeats += 1
             course.tried.clear()
             await self._sleep(delay_s)
             return True
@@ -283,7 +281,7 @@ class Dispatcher:
         """The wait before the same target is asked again; `None` when that does not fit."""
         target = course.candidate.target
         left = run.targets_left
-        if run.repeats >= target.retry.max_attempts - 1 or not allows_repeat(error, more_targets=left > 0):
+        if len(run.attempts) + left >= run.max_attempts or not allows_repeat(error, more_targets=left > 0):
             return None
         remaining_s = run.deadline - now - _RESERVED * run.deadline_s * left
         delay_s = target.retry.delay_s(

@@ -81,6 +81,11 @@ class Plan:
         self.skipped = skipped if skipped is not None else []
 
     @property
+    def sends(self) -> int:
+        """One for every key of every target that is still to come."""
+        return sum(len(each.target.providers) for each in self._left)
+
+    @property
     def left(self) -> int:
         """How many are still to come."""
         return len(self._left)
