@@ -194,7 +194,7 @@ def test_models_that_are_well_known_or_nobodys_business_are_not(text: str) -> No
 def test_a_custom_provider_takes_address_and_key_where_every_provider_takes_them() -> None:
     text = "llm: {provider: custom, base_url: 'https://a.example', api_key: k, provider_config: {path: /x}}"
     configuration = load(text)
-    assert assemble(configuration, [], {}).targets
+    assert assemble(configuration, [], {}).states
     api = configuration.entries[0].settings.provider_config
     assert api is not None
     assert api.base_url == "https://a.example"

@@ -13,11 +13,16 @@ POLICY = BreakerPolicy(
 )
 
 
+def state_of(breaker: Breaker) -> str:
+    """What mypy does not take for what it was a line before."""
+    return breaker.state
+
+
 def opened(at: float = 0.0, policy: BreakerPolicy = POLICY) -> Breaker:
     breaker = Breaker(policy)
     for _ in range(policy.failure_threshold):
         breaker.failed(at, trial=0)
-    assert breaker.state == "open"
+    assert state_of(breaker) == "open"
     return breaker
 
 
@@ -28,9 +33,9 @@ def test_failures_in_a_row_open_it_and_a_success_between_them_starts_the_count_a
     breaker.succeeded(0.0, trial=0)
     for _ in range(2):
         breaker.failed(0.0, trial=0)
-    assert breaker.state == "closed"
+    assert state_of(breaker) == "closed"
     breaker.failed(0.0, trial=0)
-    assert breaker.state == "open"
+    assert state_of(breaker) == "open"
     assert breaker.opened_at == 0.0
 
 
@@ -39,10 +44,10 @@ def test_half_of_the_requests_in_the_window_open_it_however_they_are_mixed() -> 
     for second in range(2):
         breaker.succeeded(second, trial=0)
         breaker.failed(second, trial=0)
-    assert breaker.state == "closed"
+    assert state_of(breaker) == "closed"
     breaker.succeeded(2.0, trial=0)
     breaker.failed(2.0, trial=0)
-    assert breaker.state == "open"
+    assert state_of(breaker) == "open"
 
 
 def test_failures_that_are_older_than_the_window_are_forgotten() -> None:
@@ -50,7 +55,7 @@ def test_failures_that_are_older_than_the_window_are_forgotten() -> None:
     for second in (0.0, 0.0, 20.0, 20.0, 40.0, 40.0):
         breaker.failed(second, trial=0)
         breaker.succeeded(second, trial=0)
-    assert breaker.state == "closed"
+    assert state_of(breaker) == "closed"
 
 
 def test_an_open_breaker_gets_nothing_until_its_cool_down_is_over_and_then_one_trial_at_a_time() -> None:
@@ -58,7 +63,7 @@ def test_an_open_breaker_gets_nothing_until_its_cool_down_is_over_and_then_one_t
     assert breaker.share(4.9) == 0.0
     assert breaker.share(5.0) == 1.0
     assert breaker.enter() > 0
-    assert breaker.state == "half_open"
+    assert state_of(breaker) == "half_open"
     assert breaker.share(5.0) == 0.0
 
 
@@ -66,7 +71,7 @@ def test_a_trial_that_succeeds_closes_it_and_the_share_grows_from_a_tenth_to_all
     breaker = opened()
     trial = breaker.enter()
     breaker.succeeded(6.0, trial=trial)
-    assert breaker.state == "closed"
+    assert state_of(breaker) == "closed"
     assert breaker.share(6.0) == pytest.approx(0.1)
     assert breaker.share(11.0) == pytest.approx(0.55)
     assert breaker.share(16.0) == 1.0
@@ -77,7 +82,7 @@ def test_a_trial_that_fails_opens_it_for_another_cool_down() -> None:
     breaker = opened()
     trial = breaker.enter()
     breaker.failed(6.0, trial=trial)
-    assert breaker.state == "open"
+    assert state_of(breaker) == "open"
     assert breaker.share(10.9) == 0.0
     assert breaker.share(11.0) == 1.0
 
@@ -86,18 +91,18 @@ def test_a_trial_that_was_cancelled_gives_its_place_back() -> None:
     breaker = opened()
     trial = breaker.enter()
     breaker.forgotten(trial=trial)
-    assert breaker.state == "half_open"
+    assert state_of(breaker) == "half_open"
     assert breaker.share(6.0) == 1.0
 
 
 def test_what_began_before_it_opened_says_nothing_about_its_recovery() -> None:
     breaker = opened()
     breaker.succeeded(1.0, trial=0)
-    assert breaker.state == "open"
+    assert state_of(breaker) == "open"
     breaker.enter()
     breaker.succeeded(6.0, trial=0)
     breaker.failed(6.0, trial=0)
-    assert breaker.state == "half_open"
+    assert state_of(breaker) == "half_open"
 
 
 def test_a_trial_of_an_earlier_period_says_nothing_in_a_later_one() -> None:
@@ -107,13 +112,13 @@ def test_a_trial_of_an_earlier_period_says_nothing_in_a_later_one() -> None:
     breaker.enter()
     breaker.succeeded(12.0, trial=late)
     breaker.failed(12.0, trial=late)
-    assert (breaker.state, breaker.trials) == ("half_open", 1)
+    assert (state_of(breaker), breaker.trials) == ("half_open", 1)
 
 
 def test_a_breaker_that_is_switched_off_never_opens() -> None:
     breaker = Breaker(BreakerPolicy(enabled=False, failure_threshold=1))
     breaker.failed(0.0, trial=0)
-    assert breaker.state == "closed"
+    assert state_of(breaker) == "closed"
     assert breaker.share(0.0) == 1.0
 
 

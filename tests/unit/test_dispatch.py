@@ -54,8 +54,9 @@ class Silent(FakeProvider):
 
     async def complete_chat(self, request: ChatRequest) -> ChatResponse:
         self.requests.append(request)
+        answer: asyncio.Future[ChatResponse] = asyncio.get_running_loop().create_future()
         try:
-            return await asyncio.get_running_loop().create_future()
+            return await answer
         finally:
             self.cancelled += 1
 

@@ -162,8 +162,8 @@ def shown(error: LlmError, request: ChatRequest) -> list[object]:
 
 @pytest.mark.asyncio(loop_scope="module")
 async def test_no_repr_of_what_a_gateway_is_made_of_tells_a_secret(world: World) -> None:
-    seen: list[Any] = [world.assembly, world.assembly.gateway, *world.assembly.targets, *world.assembly.transports]
-    for target in world.assembly.targets:
+    seen: list[Any] = [world.assembly, world.assembly.gateway, *world.assembly.states, *world.assembly.transports]
+    for target in [state.target for state in world.assembly.states]:
         seen.append(target.provider)
         seen += vars(target.provider).values()
         if (adapter := getattr(target.provider, "adapter", None)) is not None:
@@ -218,7 +218,9 @@ async def test_a_secret_is_hidden_wherever_and_however_a_provider_repeats_it(str
         assert "***" in told
         assert secret not in told
     assert [
-        secret for secret in planted if secret in "\n".join(map(repr, vars(assembly.targets[0].provider).values()))
+        secret
+        for secret in planted
+        if secret in "\n".join(map(repr, vars(assembly.states[0].target.provider).values()))
     ] == []
     await assembly.aclose()
 
