@@ -55,7 +55,7 @@ ENTRY = """
 
 
 class Provider:
-    """One upstream that can die. `answered` and `refused` are the times of the requests that came."""
+    """One upstream that can die. `answered` has the times of its answers, `refused` those of requests that found it dead."""
 
     def __init__(self, name: str, port: int, *, think_s: float, death: str) -> None:
         self.name = name
@@ -107,16 +107,15 @@ class _Connection(Upstream):
             self._transport.abort()
 
     def answer(self, body: bytes) -> None:  # noqa: ARG002 - all requests get the same answer
-        now = time.monotonic()
         if self._provider.is_up:
-            self._provider.answered.append(now)
             asyncio.get_running_loop().call_later(self._provider.think_s, self._write)
         else:
-            self._provider.refused.append(now)
+            self._provider.refused.append(time.monotonic())
             self.abort()
 
     def _write(self) -> None:
         if self._transport is not None and not self._transport.is_closing():
+            self._provider.answered.append(time.monotonic())
             self._transport.write(WHOLE)
 
 

@@ -116,11 +116,12 @@ async def test_a_rate_limit_that_does_not_end_leads_to_the_next_target(
 
 @both_ways
 async def test_a_wait_that_the_deadline_does_not_leave_is_not_begun(
-    gateway: FaultGateway, lab: Laboratory, second: FakeOpenAI, package: str, streams: bool
+    lab: Laboratory, second: FakeOpenAI, package: str, streams: bool
 ) -> None:
+    """The gateway is its own, because the target may be left alone for as long as it said."""
     lab.retry_after_s = 60
-    async with asyncio.timeout(9):  # less than the deadline
-        await assert_second_answers(gateway, lab, second, "rate-limited", after=1, package=package, streams=streams)
+    async with fault_gateway(lab, second) as running, asyncio.timeout(9):  # less than the deadline
+        await assert_second_answers(running, lab, second, "rate-limited", after=1, package=package, streams=streams)
 
 
 # -- the filter ---------------------------------------------------------------------------------------------------------

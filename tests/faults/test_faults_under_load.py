@@ -48,7 +48,7 @@ DEATHS = [
 
 @dataclass
 class Load:
-    """What came of the requests: answers by provider, in all and when a third of the requests and half of them were begun."""
+    """What came of the requests: who answered, what went wrong, and how many attempts it took."""
 
     answers: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
