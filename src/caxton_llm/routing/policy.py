@@ -58,7 +58,7 @@ RULES: dict[str, Rule] = {
     "malformed_response": _FAULT,
     "transport": _FAULT,
     "stream_interrupted": _FAULT,
-    "idle_timeout": _FAULT,
+    "idle_timeout": _SLOW,
     "provider_error": _FAULT,
     "connect_failed": Rule("alone", "yes", "nobody is there", counts=True),
     "connect_timeout": _SLOW,
