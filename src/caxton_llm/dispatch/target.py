@@ -107,7 +107,7 @@ class TargetState:
 
     def reset(self) -> None:
         """Trust the target again, whatever was learned of it: its breaker closes, no key rests, nothing is paused."""
-        self.breaker.reset(self._clock())
+        self.breaker.reset()
         self.gate.forget()
         for number in range(len(self.keys.keys)):
             self.keys.restored(number)
