@@ -9,7 +9,11 @@ from caxton_llm.errors import ConfigurationError
 def test_each_process_gets_an_equal_part_so_that_all_together_keep_the_limit() -> None:
     text = "llm: {provider: builtin, requests_per_minute: 10, tokens_per_minute: 1000, max_concurrency: 8}"
     (entry,) = load_text(text, environ={}).shared_by(4).entries
-    assert (entry.limits.requests_per_minute, entry.limits.tokens_per_minute, entry.limits.max_concurrency) == (2, 250, 2)
+    assert (entry.limits.requests_per_minute, entry.limits.tokens_per_minute, entry.limits.max_concurrency) == (
+        2,
+        250,
+        2,
+    )
 
 
 def test_what_is_not_limited_stays_unlimited() -> None:
