@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from caxton_llm.alerts.rules import Alert, AlertPolicy, AlertRules, Pace, TargetSample
 
 POLICY = AlertPolicy(hold_s=5.0, repeat_s=100.0, min_requests=10, error_rate=0.5, error_rate_window_s=60.0)
+UNKNOWN = Pace()
 
 
 def sample(
@@ -17,7 +18,7 @@ def sample(
     successes: int = 0,
     failures: int = 0,
     error: str | None = None,
-    whole: Pace = Pace(),
+    whole: Pace = UNKNOWN,
 ) -> TargetSample:
     return TargetSample(
         name=name,

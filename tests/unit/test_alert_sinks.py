@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from canned_server import Canned
 from caxton_llm.alerts.notice import Notice, notice_of
 from caxton_llm.alerts.rules import Alert, AlertPolicy, AlertRules, TargetSample
 from caxton_llm.alerts.sinks import AlertNotSent, CommandSink, LogSink, SlackSink, WebhookSink
@@ -19,7 +20,6 @@ from caxton_llm.alerts.watch import AlertChannel, AlertWatch
 from caxton_llm.observers.record import Observer
 from caxton_llm.testing import FakeClock
 from caxton_llm.transport.lean import LeanTransport
-from canned_server import Canned
 from fakes.http_server import Received, Response
 
 AT = 1_770_000_000.0
@@ -209,9 +209,17 @@ class Stuck:
 class Counting(Observer):
     def __init__(self) -> None:
         self.alerts: list[tuple[str, str, bool]] = []
+        self._more = asyncio.Event()
 
     def alerted(self, channel: str, rule: str, *, sent: bool) -> None:
         self.alerts.append((channel, rule, sent))
+        self._more.set()
+
+    async def heard(self, channel: str) -> None:
+        """Wait until this channel is told of."""
+        while channel not in [each for each, _, _ in self.alerts]:
+            self._more.clear()
+            await self._more.wait()
 
 
 class Watched:
@@ -250,9 +258,9 @@ async def test_a_sink_that_fails_or_is_stuck_does_not_hold_up_the_others(caplog:
     watched.breaker = "open"
     assert (await watched.kept.take()).rule == "provider_down"
     async with asyncio.timeout(BOUND_S):
-        while ("broken", "provider_down", False) not in watched.counted.alerts:
-            await asyncio.sleep(0)
+        await watched.counted.heard("broken")
         await watched.watch.aclose()
+    assert ("broken", "provider_down", False) in watched.counted.alerts
     assert "was not sent to broken: ZeroDivisionError" in caplog.text
     assert "private" not in caplog.text
 
