@@ -199,14 +199,16 @@ def litellm(path: str, folder: Path, upstream_port: int) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def running(command: list[str], cpu: int, port: int, *, patience_s: float = 20.0) -> Iterator[None]:
+def running(
+    command: list[str], cpu: int, port: int, *, patience_s: float = 20.0
+) -> Iterator["subprocess.Popen[bytes]"]:
     """The command pinned to one core, from when it listens until the block ends."""
     process = subprocess.Popen(
         ["taskset", "-c", str(cpu), *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
         asyncio.run(listening(port, patience_s))
-        yield
+        yield process
     finally:
         process.send_signal(signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):

@@ -15,12 +15,13 @@ from caxton_llm.config.parts import HTTP_KINDS, entry_transport, make_parts, try
 from caxton_llm.config.problems import Problems
 from caxton_llm.config.schema import HealthCheckBlock, ProviderEntry
 from caxton_llm.config.secrets import resolve_secrets
+from caxton_llm.dispatch.plan import Route
+from caxton_llm.dispatch.target import Target, TargetState
 from caxton_llm.errors import ConfigurationError, ConfigurationProblem
 from caxton_llm.gateway import Gateway
 from caxton_llm.health_checks import HealthChecks
 from caxton_llm.http_provider import HttpProvider, VersionPin
 from caxton_llm.observers.record import Observer
-from caxton_llm.plan import Route
 from caxton_llm.protocols import Clock, LlmProvider, Transport
 from caxton_llm.providers.catalog import Catalog, EntryModels, shipped_catalog
 from caxton_llm.providers.prices import EntryPrices
@@ -29,7 +30,6 @@ from caxton_llm.routes import make_routes
 from caxton_llm.routing.breaker import BreakerState
 from caxton_llm.streaming import Gathering
 from caxton_llm.target_status import sample_target
-from caxton_llm.targets import Target, TargetState
 from caxton_llm.transport.choose import make_transport
 from caxton_llm.usage import Usage
 
@@ -147,7 +147,7 @@ def _state(target: Target, observers: Sequence[Observer], clock: Clock) -> Targe
     made = TargetState(target, clock=clock, on_breaker=changed)
     for number, provider in enumerate(target.providers):
         if isinstance(provider, HttpProvider):
-            provider.on_rate_limits = partial(made.learn, number)
+            provider.on_headers = partial(made.hear, number)
     return made
 
 

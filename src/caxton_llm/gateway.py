@@ -14,17 +14,17 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from itertools import count
 from typing import TypeVar
 
-from caxton_llm.degraded import DegradedAnswer
-from caxton_llm.dispatch import Answered, Dispatcher, Run
+from caxton_llm.dispatch.degraded import DegradedAnswer, is_providers_fault
+from caxton_llm.dispatch.dispatcher import Answered, Dispatcher, Run
+from caxton_llm.dispatch.fitting import Fitter
+from caxton_llm.dispatch.hedger import Hedger
+from caxton_llm.dispatch.plan import Route
+from caxton_llm.dispatch.resume import Resumption, Written
+from caxton_llm.dispatch.settlement import Settlement
 from caxton_llm.errors import LlmError, UnknownModel, UnsupportedFeature
-from caxton_llm.fitting import Fitter
-from caxton_llm.hedge import Hedger
 from caxton_llm.observers.record import Observer
-from caxton_llm.plan import Route
 from caxton_llm.protocols import Clock, LlmProvider
-from caxton_llm.resume import Resumption, Written
 from caxton_llm.routing.hedging import HedgePolicy
-from caxton_llm.settlement import Settlement
 from caxton_llm.streaming import Gathering, gathered
 from caxton_llm.types import ChatChunk, ChatRequest, ChatResponse, ChatStream
 
@@ -33,7 +33,8 @@ __all__ = ["Gateway"]
 _Result = TypeVar("_Result")
 _Opened = tuple[ChatStream, list[ChatChunk]]
 
-_UNLIMITED = 1_000_000
+_USUAL_ATTEMPTS = 6
+"""Sends of one request where nothing is configured and the targets and their keys are fewer."""
 
 
 class Gateway:
@@ -51,7 +52,7 @@ class Gateway:
         streams: bool = True,
         resume: bool = False,
         gathering: Gathering | None = None,
-        hedging: HedgePolicy = HedgePolicy(),
+        hedging: HedgePolicy | None = None,
         max_attempts: int | None = None,
         degraded_message: str | None = None,
         clock: Clock = time.monotonic,
@@ -67,7 +68,9 @@ class Gateway:
         self._settlement = Settlement(tuple(observers), clock)
         self._fitter = Fitter()
         self._dispatcher = Dispatcher(observers=tuple(observers), clock=clock, sleep=sleep, jitter=jitter)
-        self._hedger = Hedger(hedging, self._dispatcher, tuple(observers)) if hedging.enabled else None
+        self._hedger = (
+            Hedger(hedging, self._dispatcher, tuple(observers)) if hedging is not None and hedging.enabled else None
+        )
         self._resumption = Resumption(self._dispatcher, _open) if resume else None
         self._degraded = DegradedAnswer(degraded_message) if degraded_message else None
 
@@ -87,7 +90,7 @@ class Gateway:
             answered = await self._dispatch(run, _complete, _nothing, streamed=False)
         except BaseException as error:
             self._settlement.failed(run, route, error, streamed=False)
-            if self._degraded is not None and self._degraded.covers(error):
+            if self._degraded is not None and is_providers_fault(error):
                 return self._degraded.response(error)
             raise
         return self._settlement.complete(run, answered)
@@ -115,7 +118,7 @@ class Gateway:
             fitter=self._fitter,
             started=now,
             deadline_s=first.timeouts.deadline_s,
-            max_attempts=self._max_attempts or _UNLIMITED,
+            max_attempts=self._max_attempts or max(_USUAL_ATTEMPTS, plan.sends),
             caller=request.safety_identifier or request.user or "",
         )
 
@@ -141,7 +144,7 @@ class Gateway:
             answered = await self._dispatch(run, _open, _close, streamed=True)
         except BaseException as error:
             self._settlement.failed(run, route, error, streamed=True)
-            if self._degraded is not None and self._degraded.covers(error):
+            if self._degraded is not None and is_providers_fault(error):
                 yield self._degraded.chunks(error, stream)
                 return
             raise
@@ -162,7 +165,7 @@ class Gateway:
                 resumed = None
                 if self._resumption is not None and written is not None:
                     resumed = await self._resumption.resumed(run, written, error)
-                if resumed is None:
+                if resumed is None or written is None:
                     settlement.failed(error)
                     raise error from error.__cause__
                 run, answered = resumed

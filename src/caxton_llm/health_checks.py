@@ -15,12 +15,12 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from caxton_llm.config.schema import HealthCheckBlock
+from caxton_llm.dispatch.target import CheckResult, Target, TargetState
 from caxton_llm.errors import FirstByteTimeout, LlmError
 from caxton_llm.http_provider import HttpProvider
 from caxton_llm.observers.record import Observer
 from caxton_llm.protocols import Clock, LlmProvider
 from caxton_llm.routing.policy import counts_against_target
-from caxton_llm.targets import CheckResult, Target, TargetState
 from caxton_llm.types import ChatRequest, Message
 
 __all__ = ["HealthChecks", "can_check"]
@@ -85,7 +85,7 @@ class HealthChecks:
         """One check now. Nothing is raised: a failure is a result."""
         begun = self._clock()
         breaker, key = state.breaker, state.keys.pick(begun)
-        trial = breaker.state != "closed" and breaker.share(begun) > 0.0 and breaker.enter(begun)
+        trial = breaker.enter() if breaker.state != "closed" and breaker.share(begun) > 0.0 else 0
         try:
             cost, error = await self._ask(state.target, state.keys.keys[key], block)
         except BaseException:

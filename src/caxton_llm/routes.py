@@ -7,8 +7,8 @@ them come those that may stand in: the entries under `llm` that are not named ye
 from collections.abc import Mapping, Sequence
 
 from caxton_llm.config.configuration import Configuration, Entry
-from caxton_llm.plan import Route, Tier
-from caxton_llm.targets import Candidate, TargetState
+from caxton_llm.dispatch.plan import Route, Tier
+from caxton_llm.dispatch.target import Candidate, TargetState
 
 __all__ = ["make_routes"]
 
@@ -22,21 +22,24 @@ class _Routes:
     def __init__(self, configuration: Configuration, states: Mapping[str, TargetState]) -> None:
         self._configuration = configuration
         self._states = states
-        self._chain = tuple(self._own(entry) for entry in configuration.entries)
+        self._entries = [entry for entry in configuration.all_entries if configuration.permits(entry)]
+        """Those that may serve."""
+        self._chain = tuple(self._own(entry) for entry in configuration.entries if configuration.permits(entry))
 
     def made(self) -> dict[str, Route]:
         configuration = self._configuration
         routes: dict[str, Route] = {}
         for agent in configuration.agents:
-            if agent.entry is None and not self._chain:
+            own = agent.entry
+            if not (self._chain if own is None else configuration.permits(own)):
                 continue
-            route = self._default() if agent.entry is None else self._led_to((agent.entry,), (self._own(agent.entry),))
+            route = self._default() if own is None else self._led_to((own,), (self._own(own),))
             routes.setdefault(f"agent:{agent.name}", route)
             for capability in agent.capabilities:
                 routes.setdefault(f"capability:{capability}", route)
-        for entry in configuration.all_entries:
+        for entry in self._entries:
             routes.setdefault(entry.name, self._led_to((entry,), (self._own(entry),)))
-        for model in dict.fromkeys(name for entry in configuration.all_entries for name in entry.sent_models):
+        for model in dict.fromkeys(name for entry in self._entries for name in entry.sent_models):
             serving = self._serving(model)
             named = tuple(self._candidate(entry, entry.sent_models[model]) for entry in serving)
             routes.setdefault(model, self._led_to(serving, named))
@@ -46,9 +49,9 @@ class _Routes:
 
     def _serving(self, model: str) -> tuple[Entry, ...]:
         """The entries under `llm` that serve a model; an agent's own provider only when there is none."""
-        configuration = self._configuration
-        serving = tuple(entry for entry in configuration.entries if model in entry.sent_models)
-        return serving or tuple(entry for entry in configuration.all_entries if model in entry.sent_models)[:1]
+        own = {entry.name for entry in self._configuration.entries}
+        serving = [entry for entry in self._entries if model in entry.sent_models]
+        return tuple(entry for entry in serving if entry.name in own) or tuple(serving[:1])
 
     def _default(self) -> Route:
         return Route(Tier.of(self._chain, self._configuration.fallback_strategy))
@@ -62,7 +65,7 @@ class _Routes:
         else:
             by_name = {each.target.name: each for each in self._chain}
             listed = dict.fromkeys(name for entry in entries for name in entry.settings.fallbacks or ())
-            others = Tier.of([by_name[name] for name in listed if name not in taken], None)
+            others = Tier.of([by_name[name] for name in listed if name in by_name and name not in taken], None)
         return Route(Tier.of(named, strategy), others)
 
     def _own(self, entry: Entry) -> Candidate:

@@ -10,9 +10,9 @@ from msgspec import Struct
 
 from caxton_llm.alerts.notice import iso_time
 from caxton_llm.alerts.rules import Pace, TargetSample
+from caxton_llm.dispatch.target import TargetState
 from caxton_llm.observers.target_gauges import TargetReading
 from caxton_llm.routing.latency import Latencies
-from caxton_llm.targets import TargetState
 
 __all__ = [
     "BreakerStatus",
@@ -125,7 +125,7 @@ class TargetStatus(Struct, frozen=True, kw_only=True):
 
 def describe_target(state: TargetState, now: float, wall: float) -> TargetStatus:
     """The state for people. `now` is the clock of the state, `wall` the same moment in seconds since the epoch."""
-    target, gate, check = state.target, state.gate.snapshot(now), state.check
+    target, gate, check = state.target, state.gate.snapshot(), state.check
     opened_at = state.breaker.opened_at
     return TargetStatus(
         name=target.name,
@@ -162,7 +162,7 @@ def describe_target(state: TargetState, now: float, wall: float) -> TargetStatus
 
 def read_target(state: TargetState, now: float) -> TargetReading:
     """The state for gauges."""
-    gate = state.gate.snapshot(now)
+    gate = state.gate.snapshot()
     return TargetReading(
         name=state.target.name,
         breaker=state.breaker.state,

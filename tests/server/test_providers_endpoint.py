@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest_asyncio
 
+from caxton_llm.types import Json
 from fakes import FakeOpenAI
 from live_gateway import gateway_with
 
@@ -19,7 +20,13 @@ async def fake() -> AsyncIterator[FakeOpenAI]:
 
 @pytest_asyncio.fixture
 async def http(fake: FakeOpenAI) -> AsyncIterator[httpx.AsyncClient]:
-    main = {"name": "main", "provider": "openai", "model": "gpt-4o", "api_key": fake.api_key, "fallbacks": []}
+    main: dict[str, Json] = {
+        "name": "main",
+        "provider": "openai",
+        "model": "gpt-4o",
+        "api_key": fake.api_key,
+        "fallbacks": [],
+    }
     main |= {"base_url": fake.base_url, "retry_policy": {"max_attempts": 1}}
     configuration = {"llm": {"providers": [main, {"name": "spare", "provider": "builtin", "priority": -1}]}}
     async with gateway_with(configuration) as gateway, httpx.AsyncClient(base_url=gateway.url) as client:

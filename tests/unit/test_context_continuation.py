@@ -67,7 +67,7 @@ def test_ollama_continues_a_message(client: Any) -> None:
 @pytest.mark.parametrize("client", CLIENTS)
 def test_vllm_is_told_to_continue_a_message(client: Any) -> None:
     found = continued(asked(client), "It is", info("vllm"), "vllm")
-    adapter = VllmAdapter(ProviderSettings(entry_name="v", provider="vllm"))
+    adapter = VllmAdapter(ProviderSettings(provider="vllm", model="m"))
     body = msgspec.json.decode(adapter.open(found.request, info("vllm"), stream=True).request.body)
     assert body["messages"] == [USER, BEGUN]
     assert body["continue_final_message"] is True

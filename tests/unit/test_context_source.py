@@ -47,8 +47,11 @@ def test_an_openai_client_and_server_see_only_the_messages_change() -> None:
         {"role": "assistant", "content": "a"},
         {"role": "user", "content": "now"},
     ]
-    system = {"role": "system", "content": "s", "x_mine": 1}
-    old = [{"role": "user", "content": [{"type": "hologram"}]}, {"role": "assistant", "content": LONG}]
+    system: dict[str, Any] = {"role": "system", "content": "s", "x_mine": 1}
+    old: list[dict[str, Any]] = [
+        {"role": "user", "content": [{"type": "hologram"}]},
+        {"role": "assistant", "content": LONG},
+    ]
     request = from_openai([system, *old, *stays], max_tokens=20, x_top={"b": 1}, temperature=0.5)
     body = sent(trimmed(request, "openai"), "openai")
     assert body == {
@@ -78,7 +81,7 @@ def test_kept_messages_keep_their_bytes_and_the_headers_travel_on() -> None:
 
 
 def test_an_anthropic_client_and_server_see_only_the_messages_change() -> None:
-    stays = [
+    stays: list[dict[str, Any]] = [
         {"role": "user", "content": [{"type": "hologram", "x": 1}, {"type": "text", "text": "look"}]},
         {"role": "assistant", "content": [{"type": "tool_use", "id": "t1", "name": "f", "input": {}, "x_mine": 1}]},
         {
@@ -89,7 +92,7 @@ def test_an_anthropic_client_and_server_see_only_the_messages_change() -> None:
             ],
         },
     ]
-    old = [
+    old: list[dict[str, Any]] = [
         {"role": "user", "content": [{"type": "hologram"}, {"type": "text", "text": LONG}]},
         {"role": "assistant", "content": [{"type": "tool_use", "id": "t0", "name": "f", "input": {}}]},
         {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t0", "content": "r"}]},
@@ -120,8 +123,8 @@ def test_errors_of_a_trimmed_request_are_named_by_what_is_left_of_it() -> None:
 
 @pytest.mark.parametrize("system", [None, "s", [{"type": "text", "text": "s"}]])
 def test_system_turns_that_would_begin_the_conversation_move_into_the_system_prompt(system: Any) -> None:
-    inline = {"role": "system", "content": [{"type": "text", "text": "speak French", "x_mine": 1}]}
-    turns = [
+    inline: dict[str, Any] = {"role": "system", "content": [{"type": "text", "text": "speak French", "x_mine": 1}]}
+    turns: list[dict[str, Any]] = [
         {"role": "user", "content": LONG},
         inline,
         {"role": "assistant", "content": "oui"},
@@ -169,6 +172,20 @@ def test_a_lowered_limit_is_sent_in_the_clients_dialect() -> None:
     request = from_openai([{"role": "user", "content": LONG * 10}], temperature=0.5)
     body = sent(trimmed(request, "openai", 3500), "openai")
     assert body["max_completion_tokens"] == 3500 - 3007
+
+
+@pytest.mark.parametrize("provider", DIALECTS)
+def test_the_deprecated_functions_are_cut_as_they_came(provider: str) -> None:
+    old = [{"role": "user", "content": LONG}, {"role": "assistant", "content": "a"}]
+    stays: list[dict[str, Any]] = [
+        {"role": "user", "content": "q"},
+        {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}},
+        {"role": "function", "name": "f", "content": "found"},
+    ]
+    request = from_openai([*old, *stays], functions=[{"name": "f", "parameters": {"type": "object"}}], max_tokens=20)
+    messages = sent(trimmed(request, provider), provider)["messages"]
+    assert len(messages) == 3
+    assert provider != "openai" or messages == stays
 
 
 # -- what cannot be cut -------------------------------------------------------------------------------------------------

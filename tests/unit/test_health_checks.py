@@ -7,12 +7,12 @@ from caxton_llm.assembly import Assembly, assemble
 from caxton_llm.caxton import Caxton
 from caxton_llm.config.load import load_mapping
 from caxton_llm.config.schema import HealthCheckBlock
+from caxton_llm.dispatch.target import TargetState
 from caxton_llm.errors import Overloaded
 from caxton_llm.health_checks import HealthChecks
 from caxton_llm.observers.record import Observer
 from caxton_llm.sync import SyncCaxton
 from caxton_llm.target_status import describe_target
-from caxton_llm.targets import TargetState
 from caxton_llm.testing import FakeClock
 from caxton_llm.types import Json
 from fakes import FakeOpenAI
@@ -67,7 +67,7 @@ class World:
 
     def break_it(self) -> None:
         for _ in range(5):
-            self.state.breaker.failed(self.clock(), trial=False)
+            self.state.breaker.failed(self.clock(), trial=0)
         assert self.state.breaker.state == "open"
 
     async def check(self, block: HealthCheckBlock) -> str | None:
@@ -140,11 +140,12 @@ async def test_before_the_cool_down_a_good_check_changes_nothing_and_after_it_cl
     async with FakeOpenAI() as fake:
         world = World(entry(fake))
         world.break_it()
-        assert await world.check(FREE) is None
-        assert world.state.breaker.state == "open"
-        world.clock.advance(15.0)
-        assert await world.check(FREE) is None
-        assert world.state.breaker.state == "closed"
+        states: list[str] = []
+        for seconds in (0.0, 15.0):
+            world.clock.advance(seconds)
+            assert await world.check(FREE) is None
+            states.append(world.state.breaker.state)
+        assert states == ["open", "closed"]
         assert world.state.breaker.share(world.clock()) < 1.0
         await world.assembly.aclose()
 
@@ -180,9 +181,9 @@ async def test_an_endpoint_that_answers_does_not_make_up_for_requests_that_fail(
     async with FakeOpenAI() as fake:
         world = World(entry(fake))
         for _ in range(4):
-            world.state.breaker.failed(world.clock(), trial=False)
+            world.state.breaker.failed(world.clock(), trial=0)
             assert await world.check(FREE) is None
-        world.state.breaker.failed(world.clock(), trial=False)
+        world.state.breaker.failed(world.clock(), trial=0)
         assert world.state.breaker.state == "open"
         await world.assembly.aclose()
 
@@ -273,7 +274,7 @@ def test_a_snapshot_tells_everything_but_the_message() -> None:
     state.failed(Overloaded("the prompt was: planted", status=529))
     state.succeeded(state.whole, 0.5)
     for _ in range(5):
-        state.breaker.failed(990.0, trial=False)
+        state.breaker.failed(990.0, trial=0)
     status = describe_target(state, 1000.0, 1_770_000_000.0)
     assert (status.name, status.provider, status.models, status.region) == ("openai", "openai", ("gpt-4o",), "eu")
     assert (status.state, status.successes, status.failures) == ("down", 1, 1)
@@ -300,10 +301,10 @@ def test_the_word_for_a_target_follows_its_breaker_and_its_answers() -> None:
     state.succeeded(state.whole, 0.1)
     assert word() == "up"
     for _ in range(5):
-        state.breaker.failed(clock(), trial=False)
+        state.breaker.failed(clock(), trial=0)
     assert word() == "down"
     clock.advance(15.0)
-    state.breaker.enter(clock())
+    state.breaker.enter()
     assert word() == "recovering"
     state.breaker.succeeded(clock(), trial=True)
     assert word() == "recovering"

@@ -19,11 +19,11 @@ from caxton_llm.config.locate import locate
 from caxton_llm.config.offline import LOCAL_SOURCES, offline_sources
 from caxton_llm.config.secret_keys import Secret, replace_secrets
 from caxton_llm.config.secrets import resolve_secrets
+from caxton_llm.dispatch.target import Target
 from caxton_llm.http_provider import HttpProvider
 from caxton_llm.providers.base_url import parse_base_url
 from caxton_llm.providers.settings import ProviderSettings, SecretReference
 from caxton_llm.providers.vllm import serve_command
-from caxton_llm.targets import Target
 
 __all__ = ["run_check"]
 

@@ -117,6 +117,16 @@ class Configuration(Struct, frozen=True, kw_only=True):
         """The entries, then those of the agents."""
         return (*self.entries, *(agent.entry for agent in self.agents if agent.entry is not None))
 
+    def permits(self, entry: Entry) -> bool:
+        """Whether requests may go to an entry at all: `compliance.data_residency` names the region of those that may.
+
+        A region stands for its parts, too: `us-east` permits `us-east-1`.
+        """
+        wanted, region = self.compliance.data_residency, entry.settings.region
+        if wanted is None:
+            return True
+        return region is not None and f"{region}-".casefold().startswith(f"{wanted}-".casefold())
+
     def with_entries(self, change: Callable[[Entry], Entry]) -> "Configuration":
         """The same configuration with every entry, also the agents', replaced by what `change` makes of it."""
         agents = tuple(

@@ -42,7 +42,7 @@ def make_parts(settings: ProviderSettings, keys: Sequence[str] = ()) -> tuple[Pr
     api_key = settings.api_key if isinstance(settings.api_key, str) else None
     problems: list[ConfigurationProblem] = []
     adapter = _made(lambda: module.adapter(settings), problems)
-    made = [_made(partial(module.credentials, settings, key), problems) for key in (keys or [api_key])]
+    made = [_made(partial(module.credentials, settings, key), problems) for key in (keys or (api_key,))]
     credentials = [each for each in made if each is not None]
     if adapter is None or len(credentials) < len(made):
         raise ConfigurationError(problems)

@@ -79,6 +79,7 @@ def resolve(document: ConfigurationFile, problems: Problems, *, today: date) -> 
     configuration = configuration.with_entries(lambda entry: _from_folder(entry, folder))
     configuration = configuration.with_alerts(lambda alerts: replace_alert_secrets(alerts, _located(folder)))
     gaps = {problem.path: problem for entry in configuration.all_entries for problem in _gaps(entry, problems)}
+    gaps |= {problem.path: problem for problem in _residency_gaps(configuration, problems)}
     unread = "" in problems.misspelt or problems.reported("") or problems.reported("llm")
     if not configuration.all_entries and not unread:
         gaps["llm"] = problems.at("no provider is configured", path="llm", hint="for a first try: 'provider: builtin'")
@@ -247,6 +248,20 @@ def _gaps(entry: Entry, problems: Problems) -> list[ConfigurationProblem]:
     if _lacks_library(entry) and not problems.reported(here):
         message, hint = "needs Microsoft's library, or client_secret", "pip install 'caxton-llm[azure]'"
         gaps.append(problems.at(message, path=here, hint=hint))
+    return gaps
+
+
+def _residency_gaps(configuration: Configuration, problems: Problems) -> list[ConfigurationProblem]:
+    """Who asks for an agent or for nothing in particular must find a provider that may serve."""
+    wanted = configuration.compliance.data_residency
+    chains = [("llm.compliance.data_residency", configuration.entries)]
+    chains += [(f"{agent.entry.path}.region", (agent.entry,)) for agent in configuration.agents if agent.entry]
+    gaps = []
+    for path, entries in chains:
+        if entries and not any(map(configuration.permits, entries)):
+            regions = ", ".join(sorted({entry.settings.region or "none given" for entry in entries}))
+            message = f"no provider is in {wanted}, the data_residency (regions: {regions})"
+            gaps.append(problems.at(message, path=path, hint="write 'region' into the entries"))
     return gaps
 
 

@@ -134,10 +134,10 @@ class ProviderEntry(ProviderSettings, frozen=True, kw_only=True):
     fallback_on: tuple[Literal["content_filtered", "invalid_request", "request_too_large"], ...] | None = None
     """Errors that the next provider is asked after, although they end a request otherwise."""
     fallbacks: tuple[str, ...] | None = None
-    """Entries that may stand in for this one when a request names it or one of its models, in this order; an empty list: none.
-    Default: all others under `llm`, in the order of `fallback_strategy`."""
+    """Entries that may stand in for this one when a request names it or one of its models, in this order; an empty list:
+    none. Default: all others under `llm`, in the order of `fallback_strategy`."""
     api_keys: tuple[str | SecretReference, ...] = ()
-    """Several keys, instead of `api_key`: they take turns, and one that is refused, used up or limited is followed by the next."""
+    """Several keys, instead of `api_key`: they take turns, and when one is refused, used up or limited the next is tried."""
 
     requests_per_minute: Count | None = None
     """The most requests within any minute; more wait for their turn."""
@@ -274,8 +274,8 @@ class LlmBlock(ProviderEntry, frozen=True, kw_only=True):
     fallback_strategy: Literal["priority", "round_robin", "load_balance", "weighted", "least_cost"] = "priority"
     """Which entry serves a request that names none, and which is tried next when it fails."""
     max_attempts_per_request: Count | None = None
-    """The most times that one request is sent, over all providers. Default: each provider's keys once, and the repeats of
-    `retry_policy`."""
+    """The most times that one request is sent, over all providers and their keys; a provider is asked again only while one
+    send is left for each that is still to come. Default: 6, or the number of all keys where that is more."""
     hedging: HedgingBlock | None = None
     """A second provider asked while the first is slow."""
     degraded_message: str | None = None

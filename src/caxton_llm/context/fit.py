@@ -101,7 +101,7 @@ def _room_for_answer(window: int, info: ModelInfo, output_limit: int | None) -> 
 
 
 def _fits_by_bytes(request: ChatRequest, limit: int, calibration: float) -> bool:
-    if any(True for message in request.messages for _ in uncounted_parts(message)):
+    if any(map(uncounted_parts, request.messages)):
         return False
     return prompt_tokens(request, _utf8_length) * calibration <= limit
 

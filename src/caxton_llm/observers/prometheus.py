@@ -147,15 +147,15 @@ class PrometheusObserver(Observer):
         else:
             self._requests.labels(record.target, record.status).inc()
         if record.error_kind is not None and record.status == "error":
-            self._errors.labels(record.target, _ERROR_TYPES.get(record.error_kind, record.error_kind)).inc()
+            self._count_error(record.target, record.error_kind)
         if record.warnings:
             self._warnings.labels(record.target).inc(record.warnings)
         self._count_usage(record, tally)
 
-    def refused(self, error_kind: str) -> None:
-        """A request that reached no provider, counted under the provider `gateway`."""
-        self._requests.labels("gateway", "error").inc()
-        self._errors.labels("gateway", error_kind).inc()
+    def failed(self, provider: str, error_kind: str) -> None:
+        """A failure of which no record tells; `provider` is an entry, or `gateway` when the request reached none."""
+        self._requests.labels(provider, "error").inc()
+        self._count_error(provider, error_kind)
 
     def retried(self, target: str, error_kind: str) -> None:
         self._retries.labels(target, _ERROR_TYPES.get(error_kind, error_kind)).inc()
@@ -208,6 +208,9 @@ class PrometheusObserver(Observer):
         shared = CollectorRegistry()
         MultiProcessCollector(shared, path=self._shared_folder)  # type: ignore[no-untyped-call]
         return generate_latest(shared)
+
+    def _count_error(self, provider: str, error_kind: str) -> None:
+        self._errors.labels(provider, _ERROR_TYPES.get(error_kind, error_kind)).inc()
 
     def _count_usage(self, record: RequestRecord, tally: "_Tally") -> None:
         usage = record.usage

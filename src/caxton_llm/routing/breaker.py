@@ -48,8 +48,10 @@ class Breaker:
         self._on_change = on_change
         self._ramp_from: float | None = None
         self._in_a_row = 0
-        self._trials = 0
+        self.trials = 0
+        """Trials under way in the half-open state."""
         self._passed = 0
+        self._period = 0
         self._window = _Window(policy.window_s)
 
     def share(self, now: float) -> float:
@@ -58,33 +60,33 @@ class Breaker:
             return 1.0 if self._ramp_from is None else self._ramped(now, self._ramp_from)
         if self.state == "open" and not self._cooled(now):
             return 0.0
-        return 1.0 if self._trials < self.policy.half_open_requests else 0.0
+        return 1.0 if self.trials < self.policy.half_open_requests else 0.0
 
-    def enter(self, now: float) -> bool:
-        """A request goes to the target now. True when it is a trial: hand that back with its outcome.
+    def enter(self) -> int:
+        """A request goes to the target now. Hand what this returns back with the outcome: the number of the half-open
+        period whose trial it is, or 0.
 
         A request that is sent although the breaker is open, because there is nobody else, is a trial too.
         """
         if self.state == "closed":
-            return False
+            return 0
         if self.state == "open":
-            self._passed = self._trials = 0
-            self._change("half_open")
-        self._trials += 1
-        return True
+            self._begin_trials()
+        self.trials += 1
+        return self._period
 
-    def succeeded(self, now: float, *, trial: bool) -> None:
+    def succeeded(self, now: float, *, trial: int) -> None:
         """The target answered."""
         if self.state == "closed":
             self._in_a_row = 0
             self._window.add(now, failed=False)
-        elif trial and self.state == "half_open":
-            self._trials -= 1
+        elif self._is_current(trial):
+            self.trials -= 1
             self._passed += 1
             if self._passed >= self.policy.half_open_requests:
                 self._close(now)
 
-    def failed(self, now: float, *, trial: bool) -> None:
+    def failed(self, now: float, *, trial: int) -> None:
         """The target failed, by its own fault."""
         if not self.policy.enabled:
             return
@@ -93,20 +95,29 @@ class Breaker:
             self._window.add(now, failed=True)
             if self._should_open(now):
                 self._open(now)
-        elif trial and self.state == "half_open":
+        elif self._is_current(trial):
             self._open(now)
 
-    def forgotten(self, *, trial: bool) -> None:
+    def forgotten(self, *, trial: int) -> None:
         """The request ended without saying anything about the target: cancelled, or the caller's own mistake."""
-        if trial and self.state == "half_open":
-            self._trials -= 1
+        if self._is_current(trial):
+            self.trials -= 1
 
     def reset(self, now: float) -> None:
         """A trial outside the traffic (a health check) succeeded as often as it takes."""
         if self.state == "open":
-            self._change("half_open")
+            self._begin_trials()
         if self.state == "half_open":
             self._close(now)
+
+    def _begin_trials(self) -> None:
+        self._period += 1
+        self._passed = self.trials = 0
+        self._change("half_open")
+
+    def _is_current(self, trial: int) -> bool:
+        """Trials of an earlier period come too late to say anything."""
+        return self.state == "half_open" and trial == self._period
 
     def _should_open(self, now: float) -> bool:
         policy = self.policy
@@ -118,13 +129,13 @@ class Breaker:
     def _open(self, now: float) -> None:
         self.opened_at = now
         self._ramp_from = None
-        self._trials = self._passed = self._in_a_row = 0
+        self.trials = self._passed = self._in_a_row = 0
         self._change("open")
 
     def _close(self, now: float) -> None:
         self.opened_at = None
         self._ramp_from = now if self.policy.ramp_s > 0 else None
-        self._trials = self._passed = self._in_a_row = 0
+        self.trials = self._passed = self._in_a_row = 0
         self._window = _Window(self.policy.window_s)
         self._change("closed")
 

@@ -14,6 +14,8 @@ from caxton_llm.wire.rate_limits import RateLimitInfo, Window
 __all__ = ["AdaptiveConcurrency", "LearnedLimits", "LimitsLeft", "Sent", "SlidingWindow", "TargetLimits"]
 
 _MINUTE_S = 60.0
+_RESET_TOLERANCE_S = 1.5
+"""Dates are in whole seconds, the provider's reset and the time from which it counts."""
 
 
 class TargetLimits(Struct, frozen=True, kw_only=True):
@@ -49,7 +51,7 @@ class SlidingWindow:
         """Seconds until the amount fits, 0 when it does already."""
         self._forget(now)
         excess = self._total + amount - self.limit
-        if excess <= 0 or not self._taken:
+        if excess <= 0 or self._total <= 0:
             return 0.0
         free_at = now
         for free_at, taken in self._taken.items():  # noqa: B007 - the last moment looked at is the answer
@@ -60,7 +62,6 @@ class SlidingWindow:
 
     def take(self, now: float, amount: float = 1.0) -> None:
         """Count the amount, whether it fits or not."""
-        self._forget(now)
         free_at = now + _MINUTE_S
         self._taken[free_at] = self._taken.get(free_at, 0.0) + amount
         self._total += amount
@@ -110,15 +111,19 @@ class LearnedLimits:
     An answer tells what was left when its own request was admitted. Whatever was sent after that request is taken off, and
     an answer to a request sent before the one that was last learned from is old news and ignored; so a slow answer cannot
     bring back what is used up. A limit without a reset time holds nobody back: nothing says for how long it should.
-    After the reset everything is there again: the limit where it was told, else it is unknown.
+    After the reset everything is there again: the limit where it was told, else it is unknown. A limit that visibly refills
+    all the time is not waited for until its reset, but until enough of it has come back.
     """
 
-    __slots__ = ("_news", "_paused_until", "_views", "sent_requests", "sent_tokens")
+    __slots__ = ("_news", "_parts", "_paused_until", "_requests", "_tokens", "sent_requests", "sent_tokens")
 
     def __init__(self) -> None:
         self.sent_requests = 0
         self.sent_tokens = 0
-        self._views: dict[str, _View] = {}
+        self._requests: _View | None = None
+        self._tokens: _View | None = None
+        self._parts: dict[str, _View] = {}
+        """Of input and output tokens. Estimates are of both together, so here only the provider's own word counts."""
         self._paused_until = -math.inf
         self._news = -1
 
@@ -137,14 +142,13 @@ class LearnedLimits:
         if counted.requests < self._news:
             return
         self._news = counted.requests
-        for name, window, base in (
-            ("requests", info.requests, counted.requests),
-            ("tokens", info.tokens, counted.tokens),
-            ("input_tokens", info.input_tokens, 0),
-            ("output_tokens", info.output_tokens, 0),
-        ):
+        if info.requests is not None and info.requests.remaining is not None:
+            self._requests = _View(info.requests, info.requests.remaining, counted.requests, now)
+        if info.tokens is not None and info.tokens.remaining is not None:
+            self._tokens = _View(info.tokens, info.tokens.remaining, counted.tokens, now)
+        for name, window in (("input", info.input_tokens), ("output", info.output_tokens)):
             if window is not None and window.remaining is not None:
-                self._views[name] = _View(window, window.remaining, base, now)
+                self._parts[name] = _View(window, window.remaining, 0, now)
 
     def pause(self, until: float) -> None:
         """Send nothing before that moment; a shorter pause does not end a longer one."""
@@ -153,18 +157,17 @@ class LearnedLimits:
     def wait_s(self, now: float, tokens: int) -> float:
         """Seconds until the provider would take a request with so many tokens, 0 as far as anybody knows."""
         wait = self._paused_until - now if self._paused_until > now else 0.0
-        for name, view in self._views.items():
-            if name == "requests":
-                wait = max(wait, view.wait_s(now, self.sent_requests, 1))
-            elif name == "tokens":
-                wait = max(wait, view.wait_s(now, self.sent_tokens, tokens))
-            else:  # estimates are of all tokens together, so here only the provider's own word counts
-                wait = max(wait, view.wait_s(now, 0, 1))
+        if self._requests is not None:
+            wait = max(wait, self._requests.wait_s(now, self.sent_requests, 1))
+        if self._tokens is not None:
+            wait = max(wait, self._tokens.wait_s(now, self.sent_tokens, tokens))
+        if self._parts:
+            wait = max(wait, *(view.wait_s(now, 0, 1) for view in self._parts.values()))
         return wait
 
     def snapshot(self, now: float) -> LimitsLeft:
         """What is left after what has been sent since the last answer."""
-        requests, tokens = self._views.get("requests"), self._views.get("tokens")
+        requests, tokens = self._requests, self._tokens
         return LimitsLeft(
             requests=None if requests is None else requests.remaining(now, self.sent_requests),
             requests_reset_s=None if requests is None else requests.reset_s(now),
@@ -174,30 +177,45 @@ class LearnedLimits:
 
 
 class _View:
-    """One limit of the provider as last told, and how much of what had been sent the provider had counted by then (`base`)."""
+    """One limit of the provider as last told, less what has been sent since.
 
-    __slots__ = ("_base", "_left", "_limit", "_next_base", "_reset_at")
+    `base` is how much of all that was sent the provider had counted when it told.
+    """
+
+    __slots__ = ("_at", "_base", "_left", "_limit", "_next_base", "_rate", "_reset_at")
 
     def __init__(self, window: Window, remaining: int, base: int, now: float) -> None:
         self._limit = window.limit
-        self._left: int | None = remaining
+        self._left: float | None = remaining
         self._base = self._next_base = base
+        self._at = now
         self._reset_at = None if window.reset_s is None else now + window.reset_s
+        self._rate = _refill_per_s(window, remaining)
 
     def wait_s(self, now: float, sent: int, amount: int) -> float:
-        left = self.remaining(now, sent)
-        if left is None or self._reset_at is None:
+        left = self._look(now, sent)
+        if left is None or self._reset_at is None or left >= max(amount, 1):
             return 0.0
-        needed = amount if self._limit is None else min(amount, self._limit)
-        return self._reset_at - now if left < max(needed, 1) else 0.0
+        needed = max(1, amount if self._limit is None else min(amount, self._limit))
+        if left >= needed:  # the whole limit is there, and more than that never is
+            return 0.0
+        return (needed - left) / self._rate if self._rate else self._reset_at - now
 
     def remaining(self, now: float, sent: int) -> int | None:
-        if self._reset_at is not None and now >= self._reset_at:
-            self._renew(now, sent)
-        return None if self._left is None else max(0, self._left - (sent - self._base))
+        left = self._look(now, sent)
+        return None if left is None else max(0, int(left))
 
     def reset_s(self, now: float) -> float | None:
         return None if self._reset_at is None else max(0.0, self._reset_at - now)
+
+    def _look(self, now: float, sent: int) -> float | None:
+        """What is left now, which is below 0 when more was sent than was left."""
+        if self._rate and self._limit is not None and self._left is not None:
+            full = min(self._limit, self._left + self._rate * (now - self._at))
+            self._left, self._base, self._at = full - (sent - self._base), sent, now
+        elif self._reset_at is not None and now >= self._reset_at:
+            self._renew(now, sent)
+        return None if self._left is None else self._left - (sent - self._base)
 
     def _renew(self, now: float, sent: int) -> None:
         """The reset has passed. What the provider had not counted then may count against the new window, so it stays taken
@@ -205,6 +223,18 @@ class _View:
         self._left = self._limit
         self._base, self._next_base = self._next_base, sent
         self._reset_at = None if self._limit is None else now + _MINUTE_S
+
+
+def _refill_per_s(window: Window, remaining: int) -> float:
+    """How fast a limit refills, 0 for one that comes back all at once at its reset.
+
+    The two are told apart by the reset: a limit that refills all the time is whole again after just the share of the minute
+    that has been used (OpenAI: 1 of 500 requests, reset in 120 ms). Waiting there until the reset would waste a minute.
+    """
+    if window.limit is None or window.reset_s is None:
+        return 0.0
+    used_share_s = _MINUTE_S * (window.limit - remaining) / window.limit
+    return window.limit / _MINUTE_S if abs(window.reset_s - used_share_s) <= _RESET_TOLERANCE_S else 0.0
 
 
 class AdaptiveConcurrency:

@@ -11,7 +11,17 @@ from msgspec import Struct
 
 from caxton_llm.errors import LlmError
 
-__all__ = ["RULES", "Rule", "Situation", "Step", "allows_repeat", "counts_against_target", "decide", "is_callers_fault"]
+__all__ = [
+    "RULES",
+    "Rule",
+    "Situation",
+    "Step",
+    "allows_repeat",
+    "counts_against_target",
+    "decide",
+    "ends_request",
+    "is_callers_fault",
+]
 
 Step = Literal["repeat", "other_key", "next", "end"]
 
@@ -48,7 +58,7 @@ RULES: dict[str, Rule] = {
     "malformed_response": _FAULT,
     "transport": _FAULT,
     "stream_interrupted": _FAULT,
-    "idle_timeout": _FAULT,
+    "idle_timeout": _SLOW,
     "provider_error": _FAULT,
     "connect_failed": Rule("alone", "yes", "nobody is there", counts=True),
     "connect_timeout": _SLOW,
@@ -87,7 +97,7 @@ class Situation(Struct, frozen=True):
 
 
 def decide(error: LlmError, situation: Situation, *, may_repeat: bool) -> Step:
-    """What comes after a failure. `may_repeat`: `retry_policy`, the attempt limit and the time allow the same target again."""
+    """What comes after a failure. `may_repeat`: `retry_policy`, the limits and the time allow the same target again."""
     rule = _rule(error)
     if rule.keys and situation.more_keys:
         return "other_key"
@@ -103,6 +113,11 @@ def allows_repeat(error: LlmError, *, more_targets: bool) -> bool:
     """Whether the rule lets the same target be asked again at all."""
     same = _rule(error).same
     return error.should_retry and (same == "yes" or (same == "alone" and not more_targets))
+
+
+def ends_request(error: LlmError) -> bool:
+    """Whether no other target is asked after it, unless `fallback_on` says so."""
+    return _rule(error).onward == "no"
 
 
 def counts_against_target(error: LlmError) -> bool:

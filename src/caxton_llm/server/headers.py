@@ -1,4 +1,4 @@
-"""The response headers of DESIGN section 7: who answered, how often it was tried, what became of the parameters."""
+"""The response headers of docs/http.md: who answered, how often it was tried, what became of the parameters."""
 
 import random
 from functools import lru_cache

@@ -5,7 +5,7 @@ things are not in the figure: the reasoning of earlier turns, of which most prov
 here (`uncounted_parts`).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from caxton_llm.types import ChatRequest, ContentPart, FunctionCall, Message
 from caxton_llm.wire.written import written
@@ -37,37 +37,37 @@ def frame_tokens(request: ChatRequest, count: Callable[[str], int]) -> int:
 
 def message_tokens(message: Message, count: Callable[[str], int]) -> int:
     """One message with its frame."""
-    images = sum(part.image_url is not None for part in _parts(message))
-    return _PER_MESSAGE + sum(map(count, _texts(message))) + images * _PER_IMAGE
-
-
-def uncounted_parts(message: Message) -> Iterator[str]:
-    """The types of the content parts of which nobody knows what they cost: documents, sound, a vendor's own."""
-    return (part.type for part in _parts(message) if part.type not in _COUNTED)
-
-
-def _parts(message: Message) -> list[ContentPart]:
-    return message.content if isinstance(message.content, list) else []
-
-
-def _texts(message: Message) -> Iterator[str]:
-    yield message.role
-    if isinstance(message.content, str):
-        yield message.content
-    for part in _parts(message):
-        if part.text or part.refusal:
-            yield part.text or part.refusal or ""
+    total = _PER_MESSAGE + count(message.role)
+    content = message.content
+    if isinstance(content, str):
+        total += count(content)
+    elif content is not None:
+        total += sum(_part_tokens(part, count) for part in content)
     for text in (message.name, message.refusal):
         if text:
-            yield text
+            total += count(text)
     if message.function_call is not None:
-        yield from _call_texts(message.function_call)
+        total += _call_tokens(message.function_call, count)
     for call in message.tool_calls or ():
         if call.function is not None:
-            yield from _call_texts(call.function)
+            total += _call_tokens(call.function, count)
         if call.custom is not None:
-            yield written(call.custom).decode()
+            total += count(written(call.custom).decode())
+    return total
 
 
-def _call_texts(call: FunctionCall) -> tuple[str, str]:
-    return call.name, call.arguments
+def uncounted_parts(message: Message) -> list[str]:
+    """The types of the content parts of which nobody knows what they cost: documents, sound, a vendor's own."""
+    content = message.content
+    return [part.type for part in content if part.type not in _COUNTED] if isinstance(content, list) else []
+
+
+def _part_tokens(part: ContentPart, count: Callable[[str], int]) -> int:
+    if part.image_url is not None:
+        return _PER_IMAGE
+    text = part.text or part.refusal
+    return count(text) if text else 0
+
+
+def _call_tokens(call: FunctionCall, count: Callable[[str], int]) -> int:
+    return count(call.name) + count(call.arguments)

@@ -44,6 +44,26 @@ class RateLimitInfo(Struct, frozen=True, kw_only=True):
     input_tokens: Window | None = None
     output_tokens: Window | None = None
 
+    @property
+    def has_plenty(self) -> bool:
+        """A fifth or more of every limit is left."""
+        return all(
+            window.limit is not None and window.remaining is not None and 5 * window.remaining >= window.limit
+            for window in self._windows
+        )
+
+    @property
+    def exhausted_for_s(self) -> float | None:
+        """Seconds until something is left again where nothing is; `None` where something is, or nothing is known."""
+        return max(
+            (each.reset_s for each in self._windows if each.remaining == 0 and each.reset_s is not None), default=None
+        )
+
+    @property
+    def _windows(self) -> tuple[Window, ...]:
+        told = (self.requests, self.tokens, self.input_tokens, self.output_tokens)
+        return tuple(window for window in told if window is not None)
+
 
 def read_rate_limits(headers: Mapping[str, str], now_utc: Callable[[], float]) -> RateLimitInfo | None:
     """What the headers say, or `None` when they say nothing. Header names are lower case.

@@ -1,4 +1,4 @@
-"""What is due when a request has ended: usage and cost on the answer, the outcome told to the target, a record for observers."""
+"""What is due when a request has ended: usage and cost on the answer, the outcome for the target, a record for observers."""
 
 import asyncio
 from collections.abc import Sequence
@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from caxton_llm.attempts import Attempt
-from caxton_llm.dispatch import Answered, Run
+from caxton_llm.dispatch.dispatcher import Answered, Run
+from caxton_llm.dispatch.plan import Route
+from caxton_llm.dispatch.target import Candidate
 from caxton_llm.errors import LlmError
 from caxton_llm.observers.record import Observer, RequestRecord
-from caxton_llm.plan import Route
 from caxton_llm.protocols import Clock
-from caxton_llm.targets import Candidate
 from caxton_llm.types import ChatChunk, ChatResponse, ChatStream, Usage
 
 __all__ = ["Settlement", "StreamSettlement"]

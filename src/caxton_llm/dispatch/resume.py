@@ -10,7 +10,9 @@ from copy import copy
 from msgspec.structs import replace
 
 from caxton_llm.context.continuation import Joint, continuation
-from caxton_llm.dispatch import Answered, Dispatcher, Run
+from caxton_llm.dispatch.dispatcher import Answered, Dispatcher, Run
+from caxton_llm.dispatch.fitting import Fitter, Ready
+from caxton_llm.dispatch.target import Candidate
 from caxton_llm.errors import (
     IdleTimeout,
     LlmError,
@@ -19,9 +21,7 @@ from caxton_llm.errors import (
     ProviderFailure,
     StreamInterrupted,
 )
-from caxton_llm.fitting import Fitter, Ready
 from caxton_llm.protocols import LlmProvider
-from caxton_llm.targets import Candidate
 from caxton_llm.types import ChatChunk, ChatRequest, ChatStream
 
 __all__ = ["Resumption", "Written"]

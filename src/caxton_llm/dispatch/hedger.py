@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
-from caxton_llm.dispatch import Answered, Dispatcher, Run, Send
+from caxton_llm.dispatch.dispatcher import Answered, Dispatcher, Run, Send
 from caxton_llm.observers.record import Observer
 from caxton_llm.routing.hedging import HedgeBudget, HedgePolicy
 
 __all__ = ["Hedger"]
 
 _Result = TypeVar("_Result")
+_Asked = asyncio.Future[Answered[_Result]]
 
 
 class Hedger:
@@ -33,7 +34,7 @@ class Hedger:
         wait_s = self._wait_s(run, streamed=streamed)
         if wait_s is None or run.plan.left < 2:
             return await self._dispatcher.dispatch(run, send)
-        first = asyncio.ensure_future(self._dispatcher.dispatch(run, send))
+        first: _Asked[_Result] = asyncio.ensure_future(self._dispatcher.dispatch(run, send))
         asked = [first]
         try:
             done, _ = await asyncio.wait({first}, timeout=wait_s)
@@ -57,9 +58,7 @@ class Hedger:
         latencies = first.state.first_content if streamed else first.state.whole
         return self._policy.wait_s(latencies.percentile(0.95, at_least=self._policy.enough_answers))
 
-    async def _end(
-        self, loser: "asyncio.Future[Answered[_Result]]", discard: Callable[[_Result], Awaitable[None]]
-    ) -> None:
+    async def _end(self, loser: _Asked[_Result], discard: Callable[[_Result], Awaitable[None]]) -> None:
         loser.cancel()
         await asyncio.wait({loser})
         if not loser.cancelled() and loser.exception() is None:  # it was answered in the same moment
@@ -68,9 +67,7 @@ class Hedger:
             await discard(late.result)
 
 
-async def _first_success(
-    asked: "list[asyncio.Future[Answered[_Result]]]",
-) -> "asyncio.Future[Answered[_Result]]":
+async def _first_success(asked: list[_Asked[_Result]]) -> _Asked[_Result]:
     """The one that was answered first; when all fail, the one that failed last, for its error knows all attempts."""
     waiting = set(asked)
     while True:

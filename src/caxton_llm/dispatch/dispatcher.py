@@ -1,6 +1,6 @@
-"""One request on its way over its targets, until one has answered: admission, attempts, repeats, other keys, the next target.
+"""One request on its way over its targets, until one has answered.
 
-    draw a candidate -> fit the request to it -> admit -> send, within the time of an attempt -> decide what a failure leads to
+    draw a candidate -> fit the request to it -> admit -> send, within the time of an attempt -> decide what a failure means
 
 All of it shares one deadline and one limit of attempts. `routing` decides; this module sends, waits and keeps the record.
 What is sent for, a whole answer or the first content of a stream, is the caller's: any function of a provider and a request.
@@ -17,6 +17,9 @@ from msgspec import Struct, field
 
 from caxton_llm.attempts import Attempt, Skip
 from caxton_llm.context.continuation import Joint
+from caxton_llm.dispatch.fitting import Fitter
+from caxton_llm.dispatch.plan import Plan
+from caxton_llm.dispatch.target import Candidate, Passage
 from caxton_llm.errors import (
     AllTargetsFailed,
     ContextWindowExceeded,
@@ -27,13 +30,11 @@ from caxton_llm.errors import (
     LlmError,
     RateLimited,
 )
-from caxton_llm.fitting import Fitter
 from caxton_llm.observers.record import Observer
-from caxton_llm.plan import Plan
 from caxton_llm.protocols import Clock, LlmProvider
-from caxton_llm.routing.policy import Situation, allows_repeat, decide, is_callers_fault
-from caxton_llm.targets import Candidate, Passage
+from caxton_llm.routing.policy import Situation, allows_repeat, decide, ends_request, is_callers_fault
 from caxton_llm.timers import FixedDelay, TimeLimit
+from caxton_llm.tokens import prompt_tokens
 from caxton_llm.types import ChatRequest
 
 __all__ = ["Answered", "Dispatcher", "Run"]
@@ -45,6 +46,10 @@ Send = Callable[[LlmProvider, ChatRequest], Awaitable[_Result]]
 _RESERVED = 0.1
 """The share of the deadline that is kept for every target that has not been asked yet."""
 
+_CHARACTERS_PER_TOKEN = 4
+_USUAL_ANSWER = 1024
+"""Tokens set aside for an answer until they are known."""
+
 
 class Run(Struct, kw_only=True):
     """One request under way: its plan, its times, and what was tried."""
@@ -55,13 +60,12 @@ class Run(Struct, kw_only=True):
     started: float
     deadline_s: float
     max_attempts: int
-    """Sends of the whole request; the plan's targets get one each in any case."""
+    """Sends of the whole request. A target is asked again only while one send is left for each that is still to come."""
     caller: str = ""
     attempts: list[Attempt] = field(default_factory=list)
     """Those that failed."""
     errors: list[LlmError] = field(default_factory=list)
     """The last error of every target that was given up."""
-    repeats: int = 0
     failed_s: float = 0.0
     """From the start to the beginning of the attempt that was answered."""
     hedged: bool = False
@@ -142,20 +146,21 @@ class Dispatcher:
                 observer.fell_back(previous.target.name, candidate.target.name, run.errors[-1].kind)
         fitted = await run.fitter.fit(run.request, candidate, first=run.plan.begun == 1, too_long=run.too_long)
         if isinstance(fitted, str):
-            return self._pass_over(run, candidate, fitted)
-        course = _Course(candidate, fitted.request)
+            self._pass_over(run, candidate, fitted)
+            return None
+        course = _Course(candidate, fitted.request, _estimated_tokens(fitted.request, candidate))
         while True:
             try:
                 passage = await self._admit(course, run, last_chance=last_chance)
             except LimitExceeded as error:
-                self._give_up(run, candidate, error)
+                self._give_up(run, candidate, error.locate(provider=candidate.target.name, model=candidate.model))
                 return None
             if passage is None:
                 return None
-            error = await self._attempt(course, run, passage, send)
-            if not isinstance(error, LlmError):
-                return Answered(error, candidate, passage, fitted.notes, fitted.joint)
-            if not await self._goes_on(course, run, error):
+            outcome = await self._attempt(course, run, passage, send)
+            if not isinstance(outcome, LlmError):
+                return Answered(outcome, candidate, passage, fitted.notes, fitted.joint)
+            if not await self._goes_on(course, run, outcome):
                 return None
 
     async def _admit(self, course: "_Course", run: Run, *, last_chance: bool) -> Passage | None:
@@ -164,7 +169,8 @@ class Dispatcher:
         candidate = course.candidate
         state = candidate.state
         if state.breaker.share(now) <= 0.0 and run.plan.left:
-            return self._pass_over(run, candidate, "its circuit breaker is open")
+            self._pass_over(run, candidate, "its circuit breaker is open")
+            return None
         gate, tokens = state.gate, course.tokens
         if not gate.try_enter(now, tokens):
             patience_s = run.deadline - now
@@ -200,9 +206,7 @@ class Dispatcher:
             now = self._clock()
             passage.forgotten(now)
             if run.hedged:
-                run.attempts.append(
-                    Attempt(candidate.target.name, "cancelled", course.begun - run.started, now - course.begun)
-                )
+                run.attempts.append(course.attempt(run, "cancelled", now))
             raise
         else:
             run.failed_s = course.begun - run.started
@@ -211,16 +215,7 @@ class Dispatcher:
         passage.failed(now, failure)
         if _was_sent(failure):
             course.attempts += 1
-            many = len(candidate.target.providers) > 1
-            run.attempts.append(
-                Attempt(
-                    candidate.target.name,
-                    failure.kind,
-                    course.begun - run.started,
-                    now - course.begun,
-                    course.key + 1 if many else None,
-                )
-            )
+            run.attempts.append(course.attempt(run, failure.kind, now))
             for observer in self._observers:
                 observer.attempt_failed(candidate.target.name, failure.kind)
         return failure.locate(provider=candidate.target.name, model=candidate.model)
@@ -274,7 +269,6 @@ class Dispatcher:
         if step == "repeat" and delay_s is not None:
             for observer in self._observers:
                 observer.retried(candidate.target.name, error.kind)
-            run.repeats += 1
             course.tried.clear()
             await self._sleep(delay_s)
             return True
@@ -287,7 +281,7 @@ class Dispatcher:
         """The wait before the same target is asked again; `None` when that does not fit."""
         target = course.candidate.target
         left = run.targets_left
-        if run.repeats >= target.retry.max_attempts - 1 or not allows_repeat(error, more_targets=left > 0):
+        if len(run.attempts) + left >= run.max_attempts or not allows_repeat(error, more_targets=left > 0):
             return None
         remaining_s = run.deadline - now - _RESERVED * run.deadline_s * left
         delay_s = target.retry.delay_s(
@@ -311,11 +305,8 @@ class Dispatcher:
         """What the caller is told."""
         errors = run.errors
         told = errors[-1] if errors else _nobody(run)
-        if len(errors) > 1:
-            if all(is_callers_fault(error) for error in errors):
-                told = errors[0]
-            elif not is_callers_fault(told) and not isinstance(told, DeadlineExceeded):
-                told = _all_failed(run)
+        if len(errors) > 1 and not ends_request(told):
+            told = errors[0] if all(is_callers_fault(error) for error in errors) else _all_failed(run)
         told.attempts = list(run.attempts)
         told.skipped = list(run.plan.skipped)
         return told
@@ -332,6 +323,24 @@ class _Course(Struct):
     attempts: int = 0
     tried: set[int] = field(default_factory=set)
     """Keys that were refused since the last wait."""
+
+    def attempt(self, run: Run, error_kind: str, now: float) -> Attempt:
+        """The attempt that has just ended, for the record."""
+        target = self.candidate.target
+        key = self.key + 1 if len(target.providers) > 1 else None
+        return Attempt(target.name, error_kind, self.begun - run.started, now - self.begun, key)
+
+
+def _estimated_tokens(request: ChatRequest, candidate: Candidate) -> int:
+    """Tokens of the prompt and the answer, before they are known; counted only where they are limited."""
+    if candidate.target.limits.tokens_per_minute is None:
+        return 0
+    limit = request.output_limit
+    return prompt_tokens(request, _rough_count) + (_USUAL_ANSWER if limit is None else min(limit, _USUAL_ANSWER))
+
+
+def _rough_count(text: str) -> int:
+    return len(text) // _CHARACTERS_PER_TOKEN + 1
 
 
 def _was_sent(error: LlmError) -> bool:

@@ -5,13 +5,13 @@ queue, its keys, its latencies, its last error. Everything that shows health rea
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
+from caxton_llm.dispatch.gate import Gate, Outcome
 from caxton_llm.errors import LlmError, Overloaded, RateLimited, TransportError
 from caxton_llm.model_info import ModelInfo
-from caxton_llm.pacing import Gate
 from caxton_llm.protocols import Clock, LlmProvider
 from caxton_llm.routing.breaker import Breaker, BreakerPolicy, BreakerState
 from caxton_llm.routing.keys import KeyRing
@@ -21,9 +21,17 @@ from caxton_llm.routing.policy import counts_against_target
 from caxton_llm.routing.retry import RetryPolicy
 from caxton_llm.routing.timeouts import Timeouts
 from caxton_llm.usage import Usage
-from caxton_llm.wire.rate_limits import RateLimitInfo
+from caxton_llm.wire.rate_limits import read_rate_limits
 
 __all__ = ["Candidate", "CheckResult", "Passage", "Target", "TargetState"]
+
+
+_SILENT_S = 1.0
+"""After an answer without rate limits, none is looked for."""
+_PLENTY_S = 0.05
+"""After an answer that leaves much, none is looked for."""
+_LONGEST_PAUSE_S = 300.0
+"""A provider that asks for a longer wait is asked again all the same."""
 
 
 class Target(Struct, frozen=True, kw_only=True):
@@ -91,6 +99,7 @@ class TargetState:
         self.last_success_at: float | None = None
         self.check: CheckResult | None = None
         self._clock = clock
+        self._hear_again = 0.0
 
     @property
     def load(self) -> float:
@@ -98,12 +107,24 @@ class TargetState:
         average = self.whole.average or self.first_content.average or 0.0
         return (self.gate.in_flight + 1) * average
 
-    def learn(self, key: int, info: RateLimitInfo) -> None:
-        """What an answer's headers said of the remaining requests and tokens of a key."""
+    def hear(self, key: int, headers: Mapping[str, str]) -> None:
+        """An answer to a request with a key has come: its headers may tell what is left of the key's rate limits.
+
+        Reading them costs as much as sending a request, so while there is plenty they are read now and then only; what is
+        sent in between is known.
+        """
+        now = self._clock()
+        if now < self._hear_again:
+            return
+        info = read_rate_limits(headers, time.time)
+        if info is None:
+            self._hear_again = now + _SILENT_S
+            return
+        self._hear_again = now + _PLENTY_S if info.has_plenty else now
         if len(self.keys.keys) == 1:
-            self.gate.learn(info, self._clock())
+            self.gate.learn(info, now)
         elif (rest_s := info.exhausted_for_s) is not None:
-            self.keys.rest(key, self._clock() + rest_s)
+            self.keys.rest(key, now + min(rest_s, _LONGEST_PAUSE_S))
 
     def succeeded(self, latencies: Latencies, seconds: float) -> None:
         latencies.add(seconds)
@@ -136,14 +157,15 @@ class Passage:
     """One request inside one target, from its admission to its outcome. Exactly one outcome is told, once; further ones are
     ignored."""
 
-    __slots__ = ("_begun", "_key", "_open", "_state", "_tokens", "_trial")
+    __slots__ = ("_begun", "_entry", "_key", "_open", "_state", "_tokens", "_trial")
 
     def __init__(self, state: TargetState, begun: float, key: int, tokens: int) -> None:
         self._state = state
         self._begun = begun
         self._key = key
         self._tokens = tokens
-        self._trial = state.breaker.enter(begun)
+        self._entry = state.gate.entry if tokens else None
+        self._trial = state.breaker.enter()
         self._open = True
 
     def answered(self, now: float) -> None:
@@ -155,8 +177,8 @@ class Passage:
         state = self._state
         state.succeeded(state.first_content, now - self._begun)
         if self._trial:
-            state.breaker.succeeded(now, trial=True)
-            self._trial = False
+            state.breaker.succeeded(now, trial=self._trial)
+            self._trial = 0
 
     def succeeded(self, now: float, usage: Usage | None) -> None:
         """The answer is complete."""
@@ -164,7 +186,7 @@ class Passage:
             self._open = False
             state = self._state
             state.breaker.succeeded(now, trial=self._trial)
-            state.gate.leave(now, "success", tokens_estimated=self._tokens, tokens_used=_all_tokens(usage))
+            self._leave(now, "success", _all_tokens(usage))
             if len(state.keys.keys) > 1:
                 state.keys.restored(self._key)
 
@@ -180,18 +202,21 @@ class Passage:
         else:
             state.breaker.forgotten(trial=self._trial)
         strained = isinstance(error, RateLimited | Overloaded | TransportError)
-        state.gate.leave(now, "overloaded" if strained else "other", tokens_estimated=self._tokens, tokens_used=None)
+        self._leave(now, "overloaded" if strained else "other", None)
         if len(state.keys.keys) > 1:
             state.keys.park(self._key, error, now)
         elif isinstance(error, RateLimited) and error.retry_after_s is not None:
-            state.gate.pause(now + error.retry_after_s)
+            state.gate.pause(now + min(error.retry_after_s, _LONGEST_PAUSE_S))
 
     def forgotten(self, now: float) -> None:
         """The request was cancelled, which says nothing about the target."""
         if self._open:
             self._open = False
             self._state.breaker.forgotten(trial=self._trial)
-            self._state.gate.leave(now, "other", tokens_estimated=self._tokens, tokens_used=None)
+            self._leave(now, "other", None)
+
+    def _leave(self, now: float, outcome: Outcome, tokens: int | None) -> None:
+        self._state.gate.leave(now, outcome, tokens_estimated=self._tokens, tokens_used=tokens, entry=self._entry)
 
 
 def _all_tokens(usage: Usage | None) -> int | None:

@@ -8,7 +8,9 @@ from msgspec.structs import replace
 from caxton_llm.context.continuation import Joint
 from caxton_llm.context.features import missing_feature
 from caxton_llm.context.fit import DoesNotFit, fit, fits_surely
-from caxton_llm.targets import Candidate
+from caxton_llm.context.source import with_output_limit
+from caxton_llm.dispatch.target import Candidate
+from caxton_llm.model_info import ModelInfo
 from caxton_llm.tokens import O200kCounter
 from caxton_llm.types import ChatRequest
 
@@ -36,9 +38,20 @@ class Fitter:
         lacking = missing_feature(sent, info)
         if lacking is not None:
             return lacking
+        sent, notes = _with_room_for_the_prompt(sent, info)
         if fits_surely(sent, info) and not too_long:
-            return Ready(sent)
+            return Ready(sent, notes)
         fitted = await asyncio.to_thread(fit, sent, info, O200kCounter().count)
         if isinstance(fitted, DoesNotFit):
             return fitted.reason
-        return Ready(fitted.request, fitted.notes)
+        return Ready(fitted.request, (*notes, *fitted.notes))
+
+
+def _with_room_for_the_prompt(request: ChatRequest, info: ModelInfo) -> tuple[ChatRequest, tuple[str, ...]]:
+    """Clients of large models allow answers that would fill a smaller window: they get a quarter of it."""
+    window, limit = info.context_window, request.output_limit
+    if window is None or limit is None or limit <= window // 2:
+        return request, ()
+    room = max(1, window // 4)
+    note = f"the answer is limited to {room:,} tokens instead of {limit:,}, because {info.id} has {window:,} in all"
+    return with_output_limit(request, room), (note,)

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 
 from caxton_llm.attempts import Skip
+from caxton_llm.dispatch.target import Candidate
 from caxton_llm.routing.strategy import Strategy, order
-from caxton_llm.targets import Candidate
 
 __all__ = ["Plan", "Route", "Tier"]
 
@@ -79,6 +79,11 @@ class Plan:
         self.begun = 0
         """How many have been drawn."""
         self.skipped = skipped if skipped is not None else []
+
+    @property
+    def sends(self) -> int:
+        """One for every key of every target that is still to come."""
+        return sum(len(each.target.providers) for each in self._left)
 
     @property
     def left(self) -> int:

@@ -2,12 +2,13 @@
 
 import time
 from secrets import token_hex
+from typing import TypeGuard
 
 from caxton_llm.errors import AllTargetsFailed, DeadlineExceeded, LimitExceeded, LlmError, ProviderError, TransportError
 from caxton_llm.routing.policy import is_callers_fault
 from caxton_llm.types import ChatChunk, ChatResponse, ChatStream, Choice, ChunkChoice, Delta, Message
 
-__all__ = ["DegradedAnswer"]
+__all__ = ["DegradedAnswer", "is_providers_fault"]
 
 _NAME = "degraded"
 
@@ -20,11 +21,6 @@ class DegradedAnswer:
 
     def __init__(self, message: str) -> None:
         self._message = message
-
-    def covers(self, error: BaseException) -> bool:
-        """Whether the message answers for this failure: never for the caller's own mistakes, never for a cancellation."""
-        failures = ProviderError | TransportError | AllTargetsFailed | DeadlineExceeded | LimitExceeded
-        return isinstance(error, failures) and not is_callers_fault(error)
 
     def response(self, error: LlmError) -> ChatResponse:
         return ChatResponse(
@@ -51,6 +47,12 @@ class DegradedAnswer:
         delta = Delta(role="assistant", content=self._message)
         choice = ChunkChoice(index=0, delta=delta, finish_reason="stop")
         return [ChatChunk(choices=[choice], id=_new_id(), model=_NAME, created=int(time.time()))]
+
+
+def is_providers_fault(error: BaseException) -> TypeGuard[LlmError]:
+    """Whether the message answers for this failure: never for the caller's own mistakes, never for a cancellation."""
+    failures = ProviderError | TransportError | AllTargetsFailed | DeadlineExceeded | LimitExceeded
+    return isinstance(error, failures) and not is_callers_fault(error)
 
 
 def _warning(error: LlmError) -> str:
