@@ -6,15 +6,20 @@ from functools import partial
 
 from msgspec import Struct
 
+from caxton_llm.alerting import alert_policy, make_channels, needs_transport
+from caxton_llm.alerts.rules import AlertRules
+from caxton_llm.alerts.watch import AlertWatch
+from caxton_llm.config.alert_schema import AlertsBlock
 from caxton_llm.config.configuration import Configuration, Entry
 from caxton_llm.config.parts import HTTP_KINDS, entry_transport, make_parts, try_entry
 from caxton_llm.config.problems import Problems
-from caxton_llm.config.schema import ProviderEntry
+from caxton_llm.config.schema import HealthCheckBlock, ProviderEntry
 from caxton_llm.config.secrets import resolve_secrets
 from caxton_llm.dispatch.plan import Route
 from caxton_llm.dispatch.target import Target, TargetState
 from caxton_llm.errors import ConfigurationError, ConfigurationProblem
 from caxton_llm.gateway import Gateway
+from caxton_llm.health_checks import HealthChecks
 from caxton_llm.http_provider import HttpProvider, VersionPin
 from caxton_llm.observers.record import Observer
 from caxton_llm.protocols import Clock, LlmProvider, Transport
@@ -24,6 +29,8 @@ from caxton_llm.providers.settings import secret_values
 from caxton_llm.routes import make_routes
 from caxton_llm.routing.breaker import BreakerState
 from caxton_llm.streaming import Gathering
+from caxton_llm.target_status import sample_target
+from caxton_llm.transport.choose import make_transport
 from caxton_llm.usage import Usage
 
 __all__ = ["PLUGIN_GROUP", "Assembly", "assemble"]
@@ -42,9 +49,21 @@ class Assembly(Struct, kw_only=True):
     transports: list[Transport]
     deprecations: dict[str, str]
     """Requested name -> sentence about the end of its model's life."""
+    health_checks: HealthChecks
+    alert_watch: AlertWatch | None
+    """`None` where no alerts are configured."""
+
+    def start(self) -> None:
+        """Begin the health checks and the alerts, in the running event loop."""
+        self.health_checks.start()
+        if self.alert_watch is not None:
+            self.alert_watch.start()
 
     async def aclose(self) -> None:
-        """Close all connections. Safe to call twice."""
+        """Stop what `start` began, and close all connections. Safe to call twice."""
+        await self.health_checks.aclose()
+        if self.alert_watch is not None:
+            await self.alert_watch.aclose()
         while self.transports:
             await self.transports.pop().aclose()
 
@@ -73,6 +92,7 @@ def assemble(
     states = {name: _state(target, observers, clock) for name, target in targets.items()}
     routes = make_routes(configuration, states)
     streaming = configuration.streaming
+    watch = _alert_watch(configuration.monitoring.alerts, [*states.values()], transports, observers, clock)
     return Assembly(
         gateway=Gateway(
             routes,
@@ -88,6 +108,34 @@ def assemble(
         states=list(states.values()),
         transports=transports.made,
         deprecations=_deprecations(routes),
+        health_checks=HealthChecks(_checked(configuration, states), observers=observers, clock=clock),
+        alert_watch=watch,
+    )
+
+
+def _checked(
+    configuration: Configuration, states: Mapping[str, TargetState]
+) -> list[tuple[TargetState, HealthCheckBlock]]:
+    blocks = ((entry.name, entry.settings.health_check) for entry in configuration.all_entries)
+    return [(states[name], block) for name, block in blocks if block is not None]
+
+
+def _alert_watch(
+    block: AlertsBlock | None,
+    states: Sequence[TargetState],
+    transports: "_Transports",
+    observers: Sequence[Observer],
+    clock: Clock,
+) -> AlertWatch | None:
+    if block is None or not block.enabled:
+        return None
+    policy = alert_policy(block)
+    return AlertWatch(
+        AlertRules(policy),
+        make_channels(block, transports.for_alerts() if needs_transport(block) else None),
+        lambda: [sample_target(state, policy.min_requests) for state in states],
+        observers=observers,
+        clock=clock,
     )
 
 
@@ -121,6 +169,10 @@ class _Transports:
         if key not in self._by_settings:
             self._by_settings[key] = entry_transport(entry)
         return self._by_settings[key]
+
+    def for_alerts(self) -> Transport:
+        """A plain one of its own."""
+        return self._by_settings.setdefault(("alerts",), make_transport())
 
     @property
     def made(self) -> list[Transport]:

@@ -1,6 +1,7 @@
 """The library: one object that reaches every configured provider."""
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
@@ -15,7 +16,9 @@ from caxton_llm.gateway import Gateway
 from caxton_llm.http_provider import HttpProvider
 from caxton_llm.model_info import ModelInfo
 from caxton_llm.observers.record import Observer
+from caxton_llm.observers.target_gauges import TargetReading
 from caxton_llm.protocols import LlmProvider
+from caxton_llm.target_status import TargetStatus, describe_target, read_target
 from caxton_llm.tokens import estimate_prompt_tokens
 from caxton_llm.types import ChatRequest, ChatResponse, ChatStream, Json
 from caxton_llm.wire.openai_chat import client as openai_chat_client
@@ -54,6 +57,7 @@ class Caxton:
         self._assembly: Assembly = assemble(configuration, observers, environ)
         self.gateway: Gateway = self._assembly.gateway
         self._closed = False
+        self._started = False
 
     @classmethod
     def from_file(
@@ -138,13 +142,31 @@ class Caxton:
         known = ", ".join(self.target_names())
         raise UnknownModel(f"no entry is called {name!r}; there is: {known}", param="name")
 
+    def provider_states(self) -> list[TargetStatus]:
+        """How every configured entry has been doing since this object was made."""
+        now, wall = time.monotonic(), time.time()
+        return [describe_target(state, now, wall) for state in self._assembly.states]
+
+    def readings(self) -> list[TargetReading]:
+        """The same as figures, for `PrometheusObserver.watch`."""
+        now = time.monotonic()
+        return [read_target(state, now) for state in self._assembly.states]
+
+    async def start(self) -> None:
+        """Begin what runs in the background: health checks and alerts, as far as they are configured. `async with` does it.
+        Starting twice is starting once."""
+        self._require_open()
+        if not self._started:
+            self._started = True
+            self._assembly.start()
+
     async def aclose(self) -> None:
-        """Close all connections. Safe to call twice."""
+        """Stop what runs in the background, and close all connections. Safe to call twice."""
         self._closed = True
         await self._assembly.aclose()
 
     async def __aenter__(self) -> Self:
-        self._require_open()
+        await self.start()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:

@@ -20,7 +20,7 @@ _T = TypeVar("_T")
 
 
 class SyncCaxton:
-    """`Caxton`, blocking. Use it in a `with` statement, or call `close()`.
+    """`Caxton`, blocking. Use it in a `with` statement, which also begins health checks and alerts, or call `close()`.
 
     Raises what `Caxton` raises; `RuntimeError` after it was closed, also in threads that wait for an answer meanwhile.
     """
@@ -94,8 +94,7 @@ class SyncCaxton:
         await self._loop.shutdown_asyncgens()
 
     def __enter__(self) -> Self:
-        if self._closed:
-            raise _closed()
+        self._run(self._caxton.start())
         return self
 
     def __exit__(self, *exc_info: object) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import aclosing
 from pathlib import Path
 
 import typer
@@ -54,7 +55,7 @@ async def _asked(
 ) -> dict[str, LiveResult]:
     """`keyless` says why entries have no key; these are not asked."""
     results = {name: LiveResult(seconds=0.0, failure=failure, keyless=True) for name, failure in keyless.items()}
-    async with caxton:
+    async with aclosing(caxton):  # one question each: nothing runs in the background
         with screen.waiting("asking the providers"):
             asked = [_target(caxton, entry) for entry in configuration.all_entries if entry.name not in keyless]
             return results | await ask_all(asked)

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 
 from caxton_llm.config.addresses import host_of, is_this_machine, uses_plain_http
 from caxton_llm.config.configuration import Entry
-from caxton_llm.config.kinds import SIGNING_HEADERS, is_vendor_host
+from caxton_llm.config.kinds import BUILT_IN_KINDS, SIGNING_HEADERS, is_vendor_host
 from caxton_llm.config.problems import Problems
 from caxton_llm.config.schema import ConfigurationFile, LlmBlock, ProviderEntry, written_entries
 from caxton_llm.errors import ConfigurationProblem
@@ -81,12 +81,26 @@ def entry_warnings(entry: Entry, problems: Problems, today: date) -> list[Config
     if settings.auto_upgrade is not None and settings.model_version is None:
         message = "has no effect without 'model_version'"
         warnings.append(problems.at(message, path=f"{path}.auto_upgrade"))
+    if _checks_nothing(settings):
+        message = "has no effect: this provider has no endpoint that could be asked"
+        hint = "set test_prompt" + (", or provider_config.health_path" if entry.kind == "custom" else "")
+        warnings.append(problems.at(message, path=problems.place(path, "health_check"), hint=hint))
     if entry.kind in _CATALOGUED:
         for model in entry.models:
             text = _model_warning(settings, model, today, shipped_catalog())
             if text:
                 warnings.append(problems.at(text, path=_model_path(settings, model, path)))
     return warnings
+
+
+def _checks_nothing(entry: ProviderEntry) -> bool:
+    """Plug-ins and the builtin provider have nothing to ask but the model itself, custom ones only a `health_path`."""
+    check, api = entry.health_check, entry.provider_config
+    if check is None or not check.enabled or check.test_prompt:
+        return False
+    if entry.provider == "custom":
+        return api is None or api.health_path is None
+    return entry.provider == "builtin" or entry.provider not in BUILT_IN_KINDS
 
 
 def _key_warnings(entry: ProviderEntry, path: str, problems: Problems) -> list[ConfigurationProblem]:

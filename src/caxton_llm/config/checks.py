@@ -7,6 +7,7 @@ by themselves are empty, and empty is never complained about twice.
 from collections.abc import Iterator
 
 from caxton_llm.config.addresses import address_fault
+from caxton_llm.config.alert_checks import check_alerts
 from caxton_llm.config.header_checks import check_headers
 from caxton_llm.config.kinds import BUILT_IN_KINDS, plugin_kinds
 from caxton_llm.config.problems import Problems, nearest
@@ -56,6 +57,8 @@ def check_requirements(requirements: ContextRequirements, path: str, problems: P
 def _check_llm(llm: LlmBlock, problems: Problems) -> None:
     if llm.caching is not None:
         _check_caching(llm.caching, "llm.caching", problems)
+    if llm.monitoring is not None and llm.monitoring.alerts is not None:
+        check_alerts(llm.monitoring.alerts, problems)
     if llm.providers is None and llm.provider:
         _check_entry(llm, "llm", problems)
         return

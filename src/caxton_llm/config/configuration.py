@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from msgspec import Struct
 from msgspec.structs import replace
 
+from caxton_llm.config.alert_schema import AlertsBlock
 from caxton_llm.config.schema import (
     CachingBlock,
     ComplianceBlock,
@@ -156,3 +157,10 @@ class Configuration(Struct, frozen=True, kw_only=True):
             agent if agent.entry is None else replace(agent, entry=change(agent.entry)) for agent in self.agents
         )
         return replace(self, entries=tuple(change(entry) for entry in self.entries), agents=agents)
+
+    def with_alerts(self, change: Callable[[AlertsBlock], AlertsBlock | None]) -> "Configuration":
+        """The same configuration with the block of the alerts, where there is one, replaced by what `change` makes of it."""
+        alerts = self.monitoring.alerts
+        if alerts is None:
+            return self
+        return replace(self, monitoring=replace(self.monitoring, alerts=change(alerts)))

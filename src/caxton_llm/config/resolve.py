@@ -2,6 +2,7 @@
 replaced."""
 
 import os
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import TypeVar
@@ -9,6 +10,7 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from caxton_llm.config.advice import entry_warnings, file_warnings
+from caxton_llm.config.alert_checks import replace_alert_secrets
 from caxton_llm.config.configuration import Agent, Configuration, Entry
 from caxton_llm.config.extras import is_installed
 from caxton_llm.config.problems import Problems
@@ -75,6 +77,7 @@ def resolve(document: ConfigurationFile, problems: Problems, *, today: date) -> 
         compliance=llm.compliance or ComplianceBlock(),
     )
     configuration = configuration.with_entries(lambda entry: _from_folder(entry, folder))
+    configuration = configuration.with_alerts(lambda alerts: replace_alert_secrets(alerts, _located(folder)))
     gaps = {problem.path: problem for entry in configuration.all_entries for problem in _gaps(entry, problems)}
     gaps |= {problem.path: problem for problem in _residency_gaps(configuration, problems)}
     unread = "" in problems.misspelt or problems.reported("") or problems.reported("llm")
@@ -91,15 +94,20 @@ def resolve(document: ConfigurationFile, problems: Problems, *, today: date) -> 
 
 def _from_folder(entry: Entry, folder: Path) -> Entry:
     """The entry with the names of files as they count from the configuration's folder."""
+    settings = replace_secrets(entry.settings, entry.path, _located(folder))
+    named = {key: _file(folder, name) for key in _FILES if (name := getattr(settings, key))}
+    return replace(entry, settings=replace(settings, **named))
+
+
+def _located(folder: Path) -> Callable[[Secret, str], Secret]:
+    """Secrets in files, by the names of these as they count from the folder."""
 
     def located(secret: Secret, _path: str) -> Secret:
         if isinstance(secret, SecretReference) and secret.source == "file" and secret.path:
             return replace(secret, path=_file(folder, secret.path))
         return secret
 
-    settings = replace_secrets(entry.settings, entry.path, located)
-    named = {key: _file(folder, name) for key in _FILES if (name := getattr(settings, key))}
-    return replace(entry, settings=replace(settings, **named))
+    return located
 
 
 def _file(folder: Path, name: str) -> str:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
+from caxton_llm.config.alert_schema import AlertsBlock
 from caxton_llm.providers.settings import Count, ProviderSettings, SecretReference, SettingsBlock
 from caxton_llm.routing.retry import RetryErrorClass
 
@@ -225,7 +226,7 @@ class StreamingBlock(SettingsBlock, frozen=True, kw_only=True):
 
 
 class MonitoringBlock(SettingsBlock, frozen=True, kw_only=True):
-    """Metrics and costs."""
+    """Metrics, costs and alerts."""
 
     metrics_enabled: bool = True
     """Whether `/metrics` is served."""
@@ -235,6 +236,8 @@ class MonitoringBlock(SettingsBlock, frozen=True, kw_only=True):
     """The most that may be spent in a period."""
     budget_period: Literal["month", "day", "total"] = "month"
     """The period of the budget: a calendar month or day (UTC), or all time."""
+    alerts: AlertsBlock | None = None
+    """What is told to whom when providers fail. Without this block nobody is told."""
 
 
 class SecurityBlock(SettingsBlock, frozen=True, kw_only=True):
@@ -282,7 +285,7 @@ class LlmBlock(ProviderEntry, frozen=True, kw_only=True):
     streaming: StreamingBlock | None = None
     """How streams are handed to clients."""
     monitoring: MonitoringBlock | None = None
-    """Metrics and costs."""
+    """Metrics, costs and alerts."""
     security: SecurityBlock | None = None
     """What is done about content."""
     compliance: ComplianceBlock | None = None

@@ -71,6 +71,8 @@ class CheckResult(Struct, frozen=True):
     at: float
     seconds: float
     error: str | None = None
+    failed_in_a_row: int = 0
+    """Failures of the target's own up to this check; an error that is none of its own (a refused prompt) changes nothing."""
 
 
 class TargetState:

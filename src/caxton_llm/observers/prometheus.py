@@ -121,8 +121,14 @@ class PrometheusObserver(Observer):
         )
         self._check_cost = Counter(
             "caxton_llm_health_check_cost_usd_total",
-            "Estimated cost of health checks with a test prompt; also part of the cost of all requests' provider.",
+            "Estimated cost of health checks with a test prompt; not part of caxton_llm_cost_usd_total.",
             ("provider",),
+            registry=self.registry,
+        )
+        self._alerts = Counter(
+            "caxton_llm_alerts_total",
+            "Alerts by channel and outcome: `success`, or `error` when they could not be sent.",
+            ("channel", "rule", "outcome"),
             registry=self.registry,
         )
         self._gauges = TargetGauges(self.registry)
@@ -174,6 +180,9 @@ class PrometheusObserver(Observer):
         self._checks.labels(target, outcome).inc()
         if cost_usd:
             self._check_cost.labels(target).inc(cost_usd)
+
+    def alerted(self, channel: str, rule: str, *, sent: bool) -> None:
+        self._alerts.labels(channel, rule, "success" if sent else "error").inc()
 
     def watch(self, read: Callable[[], Iterable[TargetReading]]) -> None:
         """Where the state of the targets is read when somebody looks."""

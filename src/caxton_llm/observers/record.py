@@ -56,3 +56,6 @@ class Observer:
 
     def breaker_changed(self, target: str, state: str) -> None:
         """A circuit breaker is `open`, `half_open` or `closed` now."""
+
+    def alerted(self, channel: str, rule: str, *, sent: bool) -> None:
+        """An alert was sent through a channel (`webhook-2`), or could not be."""

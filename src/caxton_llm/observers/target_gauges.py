@@ -17,10 +17,13 @@ class TargetReading(Struct, frozen=True, kw_only=True):
     healthy: bool
     in_flight: int
     queued: int
-    concurrency_limit: int
+    concurrency_limit: int | None
+    """`None`: nothing limits it."""
     remaining_requests: int | None = None
     remaining_tokens: int | None = None
+    """What is left of the provider's limit."""
     p50_s: float | None = None
+    """Percentiles of whole answers, in seconds."""
     p95_s: float | None = None
     p99_s: float | None = None
 
@@ -41,13 +44,19 @@ class TargetGauges:
             "rate_limit_remaining", "What the provider said is left of its rate limits.", "livemin", "type"
         )
 
+        self._latency = gauge("latency_seconds", "Duration of the last whole answers.", "livemax", "quantile")
+
     def show(self, reading: TargetReading) -> None:
         name = reading.name
         self._breaker.labels(name).set(_STATES[reading.breaker])
         self._healthy.labels(name).set(reading.healthy)
         self._in_flight.labels(name).set(reading.in_flight)
         self._queued.labels(name).set(reading.queued)
-        self._limit.labels(name).set(reading.concurrency_limit)
+        if reading.concurrency_limit is not None:
+            self._limit.labels(name).set(reading.concurrency_limit)
         for kind, left in (("requests", reading.remaining_requests), ("tokens", reading.remaining_tokens)):
             if left is not None:
                 self._remaining.labels(name, kind).set(left)
+        for quantile, seconds in (("0.5", reading.p50_s), ("0.95", reading.p95_s), ("0.99", reading.p99_s)):
+            if seconds is not None:
+                self._latency.labels(name, quantile).set(seconds)

@@ -40,6 +40,8 @@ def make_app(configuration: Configuration, *, metrics_folder: str | None = None)
     """
     metrics = PrometheusObserver(shared_folder=metrics_folder) if configuration.monitoring.metrics_enabled else None
     caxton = Caxton(configuration, observers=(metrics,) if metrics else ())
+    if metrics is not None:
+        metrics.watch(caxton.readings)
     return GatewayApp(caxton, metrics, max_body_bytes=configuration.server.max_body_bytes)
 
 
