@@ -68,3 +68,14 @@ async def test_a_provider_that_nobody_configured_is_a_404_in_the_usual_shape(htt
 async def test_the_latency_gauges_have_quantiles(http: httpx.AsyncClient, fake: FakeOpenAI) -> None:
     await http.post("/v1/chat/completions", json=HELLO)
     assert 'caxton_llm_latency_seconds{provider="main",quantile="0.95"}' in (await http.get("/metrics")).text
+
+
+async def test_a_provider_is_trusted_again_at_once_when_an_operator_says_so(
+    http: httpx.AsyncClient, fake: FakeOpenAI
+) -> None:
+    for _ in range(5):
+        fake.fail("overloaded")
+        await http.post("/v1/chat/completions", json=HELLO)
+    reset = await http.post("/api/v1/providers/main/reset")
+    assert (reset.status_code, reset.json()["breaker"]) == (200, {"state": "closed", "opened_at": None, "share": 1.0})
+    assert (await http.post("/api/v1/providers/nobody/reset")).json()["error"]["kind"] == "unknown_model"
