@@ -11,7 +11,7 @@ import msgspec
 from caxton_llm.assembly import Assembly, assemble
 from caxton_llm.config.configuration import Configuration
 from caxton_llm.config.load import load_file, load_mapping
-from caxton_llm.errors import InvalidRequest
+from caxton_llm.errors import InvalidRequest, UnknownModel
 from caxton_llm.gateway import Gateway
 from caxton_llm.http_provider import HttpProvider
 from caxton_llm.model_info import ModelInfo
@@ -131,6 +131,16 @@ class Caxton:
     def target_names(self) -> list[str]:
         """The configured entries, in their order."""
         return [state.target.name for state in self._assembly.states]
+
+    def reset_target(self, name: str) -> None:
+        """Trust an entry again at once: its circuit breaker, pauses and resting keys are forgotten. Raises `UnknownModel`."""
+        self._require_open()
+        for state in self._assembly.states:
+            if state.target.name == name:
+                state.reset()
+                return
+        known = ", ".join(self.target_names())
+        raise UnknownModel(f"no entry is called {name!r}; there is: {known}", param="name")
 
     def provider_states(self) -> list[TargetStatus]:
         """How every configured entry has been doing since this object was made."""

@@ -196,8 +196,8 @@ class Gateway:
             await source.aclose()
 
 
-async def _complete(provider: LlmProvider, request: ChatRequest) -> ChatResponse:
-    return await provider.complete_chat(request)
+def _complete(provider: LlmProvider, request: ChatRequest) -> Awaitable[ChatResponse]:
+    return provider.complete_chat(request)
 
 
 async def _nothing(_response: ChatResponse) -> None:

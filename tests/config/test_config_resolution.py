@@ -271,7 +271,10 @@ def test_plain_http_without_a_secret_is_nobodys_business() -> None:
     ("text", "expected"),
     [
         ("llm: {provider: builtin, system_context_limit: 9}", "llm.system_context_limit: has no effect"),
-        ("agents: [{name: A, llm: {provider: builtin, system_context_limit: 9}}]", "agents[0].llm.system_context_limit: has"),
+        (
+            "agents: [{name: A, llm: {provider: builtin, system_context_limit: 9}}]",
+            "agents[0].llm.system_context_limit: has",
+        ),
         ("llm: {provider: builtin, timeout_seconds: 300}", "llm.timeout_seconds: is longer than the deadline of 120 s"),
         ("llm: {provider: builtin, auto_upgrade: true}", "llm.auto_upgrade: has no effect without 'model_version'"),
         ("llm: {provider: builtin}\nserver: {host: 0.0.0.0}", "server.host: whoever reaches this address"),

@@ -43,6 +43,15 @@ async def gateway(shared_fakes: FakeProviders) -> AsyncIterator[LiveGateway]:
         yield running
 
 
+@pytest.fixture(autouse=True)
+def trusted(request: pytest.FixtureRequest) -> None:
+    """What earlier tests of a module taught its gateway about the providers is forgotten."""
+    if "gateway" in request.fixturenames:
+        caxton = request.getfixturevalue("gateway").app.caxton
+        for name in caxton.target_names():
+            caxton.reset_target(name)
+
+
 @module_scoped
 async def clients(gateway: LiveGateway) -> AsyncIterator[dict[str, ChatClient]]:
     async with clients_of(gateway.url) as opened:

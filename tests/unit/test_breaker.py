@@ -143,7 +143,7 @@ def test_it_never_skips_half_open_and_never_has_more_trials_than_allowed(
             if share > 0.0:
                 under_way.append(breaker.enter())
         elif step == "reset":
-            breaker.reset(now)
+            breaker.reset()
         elif under_way:
             trial = under_way.pop(0)
             if step == "fail":

@@ -115,6 +115,8 @@ async def test_no_failure_tells_a_secret(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     world.fakes.start_over()
+    for state in world.assembly.states:
+        state.reset()  # what another failure has taught does not count here
     credential = await credential_of(world, entry)
     arrange(world, entry, way, credential)
     request = ChatRequest(model=entry.name, messages=[Message(role="user", content=PROMPT)], stream=streams)

@@ -19,7 +19,7 @@ from caxton_llm.config.schema import (
     ServerBlock,
     StreamingBlock,
 )
-from caxton_llm.errors import ConfigurationProblem
+from caxton_llm.errors import ConfigurationError, ConfigurationProblem
 from caxton_llm.routing.breaker import BreakerPolicy
 from caxton_llm.routing.hedging import HedgePolicy
 from caxton_llm.routing.limits import TargetLimits
@@ -106,6 +106,30 @@ class Configuration(Struct, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         names = [entry.name for entry in self.all_entries]
         return f"Configuration(file={self.file!r}, entries={names!r}, warnings={len(self.warnings)}, gaps={len(self.gaps)})"
+
+    def shared_by(self, processes: int) -> "Configuration":
+        """For one of several processes that serve it: an equal part of every limit, so that all together keep them.
+
+        Raises `ConfigurationError` for a limit that cannot be shared by so many.
+        """
+        problems: list[ConfigurationProblem] = []
+
+        def share(entry: Entry) -> Entry:
+            changed = {}
+            for key in ("requests_per_minute", "tokens_per_minute", "max_concurrency"):
+                limit = getattr(entry.limits, key)
+                if limit is not None:
+                    changed[key] = limit // processes
+                    if limit < processes:
+                        message = f"{limit} cannot be shared by {processes} worker processes"
+                        hint = "raise it, or lower server.workers"
+                        problems.append(ConfigurationProblem(message, f"{entry.path}.{key}", self.file, hint=hint))
+            return replace(entry, limits=replace(entry.limits, **changed))
+
+        shared = self.with_entries(share)
+        if problems:
+            raise ConfigurationError(problems)
+        return shared
 
     @property
     def default_entry(self) -> Entry | None:

@@ -17,7 +17,7 @@ from msgspec import Struct, field
 
 from caxton_llm.attempts import Attempt, Skip
 from caxton_llm.context.continuation import Joint
-from caxton_llm.dispatch.fitting import Fitter
+from caxton_llm.dispatch.fitting import Fitter, Ready, for_model
 from caxton_llm.dispatch.plan import Plan
 from caxton_llm.dispatch.target import Candidate, Passage
 from caxton_llm.errors import (
@@ -144,17 +144,18 @@ class Dispatcher:
         if previous is not None and run.errors:
             for observer in self._observers:
                 observer.fell_back(previous.target.name, candidate.target.name, run.errors[-1].kind)
-        fitted = await run.fitter.fit(run.request, candidate, first=run.plan.begun == 1, too_long=run.too_long)
+        if run.plan.begun == 1 and run.fitter.leaves_first:
+            fitted: Ready | str = Ready(for_model(run.request, candidate.model))
+        else:
+            fitted = await run.fitter.fit(run.request, candidate, too_long=run.too_long)
         if isinstance(fitted, str):
             self._pass_over(run, candidate, fitted)
             return None
         course = _Course(candidate, fitted.request, _estimated_tokens(fitted.request, candidate))
         while True:
-            try:
+            passage = self._admit_at_once(course)
+            if passage is None:
                 passage = await self._admit(course, run, last_chance=last_chance)
-            except LimitExceeded as error:
-                self._give_up(run, candidate, error.locate(provider=candidate.target.name, model=candidate.model))
-                return None
             if passage is None:
                 return None
             outcome = await self._attempt(course, run, passage, send)
@@ -163,8 +164,15 @@ class Dispatcher:
             if not await self._goes_on(course, run, outcome):
                 return None
 
+    def _admit_at_once(self, course: "_Course") -> Passage | None:
+        """A place at a target that is well and has room."""
+        state, now = course.candidate.state, self._clock()
+        if state.breaker.state == "closed" and state.gate.try_enter(now, course.tokens):
+            return course.passage(now)
+        return None
+
     async def _admit(self, course: "_Course", run: Run, *, last_chance: bool) -> Passage | None:
-        """A place in the target's queue. `None`: another target is quicker. Raises `LimitExceeded`."""
+        """A place in the target's queue. `None`: another target is to be asked."""
         now = self._clock()
         candidate = course.candidate
         state = candidate.state
@@ -180,13 +188,15 @@ class Dispatcher:
                     run.postponed.append(candidate)
                     return None
                 patience_s = min(patience_s, limit_s)
-            waited_s = await gate.enter(run.caller, tokens, patience_s=patience_s)
+            try:
+                waited_s = await gate.enter(run.caller, tokens, patience_s=patience_s)
+            except LimitExceeded as error:
+                self._give_up(run, candidate, error.locate(provider=candidate.target.name, model=candidate.model))
+                return None
             for observer in self._observers:
                 observer.queued(candidate.target.name, waited_s)
             now = self._clock()
-        course.key = state.keys.pick(now, course.tried)
-        course.begun = now
-        return Passage(state, now, course.key, tokens)
+        return course.passage(now)
 
     async def _attempt(
         self, course: "_Course", run: Run, passage: Passage, send: "Send[_Result]"
@@ -323,6 +333,13 @@ class _Course(Struct):
     attempts: int = 0
     tried: set[int] = field(default_factory=set)
     """Keys that were refused since the last wait."""
+
+    def passage(self, now: float) -> Passage:
+        """Begin an attempt with the key whose turn it is."""
+        state = self.candidate.state
+        self.key = state.keys.pick(now, self.tried)
+        self.begun = now
+        return Passage(state, now, self.key, self.tokens)
 
     def attempt(self, run: Run, error_kind: str, now: float) -> Attempt:
         """The attempt that has just ended, for the record."""

@@ -14,7 +14,7 @@ from caxton_llm.model_info import ModelInfo
 from caxton_llm.tokens import O200kCounter
 from caxton_llm.types import ChatRequest
 
-__all__ = ["Fitter", "Ready"]
+__all__ = ["Fitter", "Ready", "for_model"]
 
 
 class Ready(Struct, frozen=True):
@@ -27,13 +27,14 @@ class Ready(Struct, frozen=True):
 
 
 class Fitter:
-    """Fits requests to candidates. The first candidate gets the request as it is: what it cannot do it says itself."""
+    """Fits requests to candidates that stand in for the first."""
 
-    async def fit(self, request: ChatRequest, candidate: Candidate, *, first: bool, too_long: bool) -> Ready | str:
+    leaves_first = True
+    """The first candidate gets the request as it is: what it cannot do it says itself."""
+
+    async def fit(self, request: ChatRequest, candidate: Candidate, *, too_long: bool) -> Ready | str:
         """The request for a candidate, or the reason why the candidate cannot take it."""
-        sent = request if request.model == candidate.model else replace(request, model=candidate.model)
-        if first:
-            return Ready(sent)
+        sent = for_model(request, candidate.model)
         info = candidate.target.describe(candidate.model)
         lacking = missing_feature(sent, info)
         if lacking is not None:
@@ -45,6 +46,11 @@ class Fitter:
         if isinstance(fitted, DoesNotFit):
             return fitted.reason
         return Ready(fitted.request, (*notes, *fitted.notes))
+
+
+def for_model(request: ChatRequest, model: str) -> ChatRequest:
+    """The request as it is sent to ask for a model."""
+    return request if request.model == model else replace(request, model=model)
 
 
 def _with_room_for_the_prompt(request: ChatRequest, info: ModelInfo) -> tuple[ChatRequest, tuple[str, ...]]:

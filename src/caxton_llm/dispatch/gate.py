@@ -186,6 +186,12 @@ class Gate:
         self._learned.pause(until)
         self._reconsider(self._clock())
 
+    def forget(self) -> None:
+        """Forget what the provider said of its limits, and how many requests at once were too many."""
+        self._learned.forget()
+        self._concurrency = AdaptiveConcurrency(self._limits.max_concurrency)
+        self._reconsider(self._clock())
+
     def wait_s(self, now: float, tokens: int) -> float:
         """An estimate of the seconds until a request that comes now would pass; 0 when it would at once.
 

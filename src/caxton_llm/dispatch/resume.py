@@ -102,11 +102,13 @@ class Resumption:
 class _Continuing(Fitter):
     """Fits a request to candidates as one that asks for the rest of `text`."""
 
+    leaves_first = False
+
     def __init__(self, text: str) -> None:
         self._text = text
 
-    async def fit(self, request: ChatRequest, candidate: Candidate, *, first: bool, too_long: bool) -> Ready | str:
-        ready = await super().fit(request, candidate, first=first, too_long=too_long)
+    async def fit(self, request: ChatRequest, candidate: Candidate, *, too_long: bool) -> Ready | str:
+        ready = await super().fit(request, candidate, too_long=too_long)
         if isinstance(ready, str):
             return ready
         info = candidate.target.describe(candidate.model)

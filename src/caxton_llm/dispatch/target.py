@@ -107,6 +107,13 @@ class TargetState:
         average = self.whole.average or self.first_content.average or 0.0
         return (self.gate.in_flight + 1) * average
 
+    def reset(self) -> None:
+        """Trust the target again, whatever was learned of it: its breaker closes, no key rests, nothing is paused."""
+        self.breaker.reset()
+        self.gate.forget()
+        for number in range(len(self.keys.keys)):
+            self.keys.restored(number)
+
     def hear(self, key: int, headers: Mapping[str, str]) -> None:
         """An answer to a request with a key has come: its headers may tell what is left of the key's rate limits.
 

@@ -103,12 +103,13 @@ class Breaker:
         if self._is_current(trial):
             self.trials -= 1
 
-    def reset(self, now: float) -> None:
-        """A trial outside the traffic (a health check) succeeded as often as it takes."""
+    def reset(self) -> None:
+        """An operator trusts the target again: it gets all of its requests at once."""
         if self.state == "open":
             self._begin_trials()
         if self.state == "half_open":
-            self._close(now)
+            self._close(None)
+        self._ramp_from = None
 
     def _begin_trials(self) -> None:
         self._period += 1
@@ -132,9 +133,9 @@ class Breaker:
         self.trials = self._passed = self._in_a_row = 0
         self._change("open")
 
-    def _close(self, now: float) -> None:
+    def _close(self, ramp_from: float | None) -> None:
         self.opened_at = None
-        self._ramp_from = now if self.policy.ramp_s > 0 else None
+        self._ramp_from = ramp_from if self.policy.ramp_s > 0 else None
         self.trials = self._passed = self._in_a_row = 0
         self._window = _Window(self.policy.window_s)
         self._change("closed")

@@ -154,6 +154,12 @@ class LearnedLimits:
         """Send nothing before that moment; a shorter pause does not end a longer one."""
         self._paused_until = max(self._paused_until, until)
 
+    def forget(self) -> None:
+        """Know nothing of the provider's limits any more."""
+        self._requests = self._tokens = None
+        self._parts.clear()
+        self._paused_until = -math.inf
+
     def wait_s(self, now: float, tokens: int) -> float:
         """Seconds until the provider would take a request with so many tokens, 0 as far as anybody knows."""
         wait = self._paused_until - now if self._paused_until > now else 0.0

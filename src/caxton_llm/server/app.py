@@ -39,7 +39,7 @@ class GatewayApp:
     """
 
     def __init__(self, caxton: Caxton, metrics: PrometheusObserver | None, *, max_body_bytes: int) -> None:
-        self._caxton = caxton
+        self.caxton = caxton
         self._metrics = metrics
         self.accepting = True
         self._started = datetime.now(UTC).replace(microsecond=0)
@@ -88,11 +88,11 @@ class GatewayApp:
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
-        await self._caxton.start()
+        await self.caxton.start()
         await send({"type": "lifespan.startup.complete"})
         async with self._publishing():
             await receive()
-        await self._caxton.aclose()
+        await self.caxton.aclose()
         await send({"type": "lifespan.shutdown.complete"})
 
     @contextlib.asynccontextmanager
@@ -118,7 +118,7 @@ class GatewayApp:
     # -- the rest -------------------------------------------------------------------------------------------------------
 
     async def _models(self, request: Request) -> Response:
-        entries = [self._model_entry(request, name, provider) for name, provider in self._caxton.model_names()]
+        entries = [self._model_entry(request, name, provider) for name, provider in self.caxton.model_names()]
         if "anthropic-version" in request.headers:
             page = {"data": entries, "has_more": False, "first_id": None, "last_id": None}
             if entries:
@@ -128,10 +128,10 @@ class GatewayApp:
 
     async def _model(self, request: Request) -> Response:
         name = request.path_params["name"]
-        for known, provider in self._caxton.model_names():
+        for known, provider in self.caxton.model_names():
             if known == name:
                 return json_response(self._model_entry(request, known, provider))
-        known_names = ", ".join(known for known, _ in self._caxton.model_names())
+        known_names = ", ".join(known for known, _ in self.caxton.model_names())
         message = f"nothing is called {name!r}; there is: {known_names}"
         return error_response(request, UnknownModel(message, param="model", code="model_not_found"))
 
@@ -146,7 +146,7 @@ class GatewayApp:
         return json_response({"status": "live"})
 
     async def _ready(self, _request: Request) -> Response:
-        targets = self._caxton.target_names()
+        targets = self.caxton.target_names()
         ready = self.accepting and bool(targets)
         body = {
             "status": "ready" if ready else "draining" if targets else "no provider configured",

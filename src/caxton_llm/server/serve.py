@@ -108,7 +108,7 @@ def serve(
     configuration = load_file(path, environ)
     workers = options.workers or configuration.server.workers
     if workers > 1:
-        _serve_workers(resolve_secrets(configuration, environ=environ), options, announce)
+        _serve_workers(resolve_secrets(configuration.shared_by(workers), environ=environ), options, announce)
         return
     server = make_server(make_app(configuration), configuration, options)
     _log_to_stderr()
