@@ -20,14 +20,8 @@ async def fake() -> AsyncIterator[FakeOpenAI]:
 
 @pytest_asyncio.fixture
 async def http(fake: FakeOpenAI) -> AsyncIterator[httpx.AsyncClient]:
-    main: dict[str, Json] = {
-        "name": "main",
-        "provider": "openai",
-        "model": "gpt-4o",
-        "api_key": fake.api_key,
-        "fallbacks": [],
-    }
-    main |= {"base_url": fake.base_url, "retry_policy": {"max_attempts": 1}}
+    main: dict[str, Json] = {"name": "main", "provider": "openai", "model": "gpt-4o", "fallbacks": []}
+    main |= {"api_key": fake.api_key, "base_url": fake.base_url, "retry_policy": {"max_attempts": 1}}
     configuration = {"llm": {"providers": [main, {"name": "spare", "provider": "builtin", "priority": -1}]}}
     async with gateway_with(configuration) as gateway, httpx.AsyncClient(base_url=gateway.url) as client:
         yield client

@@ -304,9 +304,9 @@ def test_the_word_for_a_target_follows_its_breaker_and_its_answers() -> None:
         state.breaker.failed(clock(), trial=0)
     assert word() == "down"
     clock.advance(15.0)
-    state.breaker.enter()
+    trial = state.breaker.enter()
     assert word() == "recovering"
-    state.breaker.succeeded(clock(), trial=True)
+    state.breaker.succeeded(clock(), trial=trial)
     assert word() == "recovering"
     clock.advance(30.0)
     assert word() == "up"

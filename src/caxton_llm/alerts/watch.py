@@ -74,7 +74,7 @@ class AlertWatch:
         self._tasks = [asyncio.create_task(self._watch(), name="caxton-alerts"), *senders]
 
     def look(self) -> None:
-        """Evaluate the rules once, and queue what they find."""
+        """Evaluate the rules once, and queue what they find. Only between `start` and `aclose`."""
         for alert in self._rules.evaluate(self._read(), self._clock()):
             notice = notice_of(alert, self._now())
             for channel in self._channels:
