@@ -82,9 +82,10 @@ def assemble(
     priced = configuration.monitoring.cost_tracking
     problems = Problems(configuration.file, configuration.lines)
     targets = {}
-    for entry in configuration.all_entries:
+    for number, entry in enumerate(configuration.all_entries):
         try:
-            targets[entry.name] = _target(entry, catalog, transports, priced=priced)
+            place = 0 if entry.shares else number + 1
+            targets[entry.name] = _target(entry, catalog, transports, place=place, priced=priced)
         except ConfigurationError as error:
             try_entry(entry, problems)  # this error may be the first of several
             problems.adopt(error, entry.path)
@@ -179,7 +180,7 @@ class _Transports:
         return list(self._by_settings.values())
 
 
-def _target(entry: Entry, catalog: Catalog, transports: _Transports, *, priced: bool) -> Target:
+def _target(entry: Entry, catalog: Catalog, transports: _Transports, *, place: int, priced: bool) -> Target:
     describe = EntryModels(catalog, entry.settings)
     prices = EntryPrices(catalog, entry.settings)
     return Target(
@@ -191,8 +192,9 @@ def _target(entry: Entry, catalog: Catalog, transports: _Transports, *, priced: 
         retry=entry.retry,
         breaker=entry.breaker,
         limits=entry.limits,
-        priority=entry.settings.priority,
-        weight=entry.settings.weight,
+        priority=entry.settings.priority or 0,
+        weight=1.0 if entry.settings.weight is None else entry.settings.weight,
+        place=place,
         region=entry.settings.region,
         fallback_on=frozenset(entry.settings.fallback_on or ()),
         describe=lambda model: prices.fill(describe(model)),

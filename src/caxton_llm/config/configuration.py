@@ -48,6 +48,11 @@ class Entry(Struct, frozen=True, kw_only=True):
         return self.settings.provider
 
     @property
+    def shares(self) -> bool:
+        """Whether it shares requests with those of equal priority; an entry that says nothing keeps its place in the file."""
+        return self.settings.priority is not None or self.settings.weight is not None
+
+    @property
     def keys(self) -> tuple[str, ...]:
         """The keys under `api_keys`, once secrets are resolved."""
         return tuple(key for key in self.settings.api_keys if isinstance(key, str))

@@ -58,7 +58,7 @@ def resolve(document: ConfigurationFile, problems: Problems, *, today: date) -> 
     folder = Path(problems.file).parent
     shared = llm if llm.providers is not None or not llm.provider else LlmBlock()
     found = list(_entries(llm))
-    entries = tuple(sorted(found, key=lambda entry: -entry.settings.priority))
+    entries = tuple(sorted(found, key=lambda entry: -(entry.settings.priority or 0)))
     agents = tuple(_agent(agent, shared, f"agents[{index}]") for index, agent in enumerate(document.agents))
     server = document.server or ServerBlock()
     configuration = Configuration(

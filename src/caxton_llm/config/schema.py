@@ -105,10 +105,11 @@ class ProviderEntry(ProviderSettings, frozen=True, kw_only=True):
     otherwise.
     """
 
-    priority: int = 0
-    """The entry with the highest number comes first."""
-    weight: Annotated[float, Meta(ge=0)] = 1.0
-    """Share of the requests among entries of equal priority."""
+    priority: int | None = None
+    """The entry with the highest number comes first; without one it counts as 0. Entries with neither priority nor weight
+    come in their order in the file."""
+    weight: Annotated[float, Meta(ge=0)] | None = None
+    """Share of the requests among entries of equal priority. Default 1; 0: only when the others fail."""
     region: str | None = None
     """Where the provider processes data; compared with `compliance.data_residency`."""
 

@@ -26,8 +26,8 @@ class Tier(Struct, frozen=True):
     @classmethod
     def of(cls, candidates: Sequence[Candidate], strategy: Strategy | None) -> "Tier":
         """With priorities that all differ the order is settled for good, and no request pays for it."""
-        if strategy == "priority" and len({each.priority for each in candidates}) == len(candidates):
-            return cls(tuple(sorted(candidates, key=lambda each: -each.priority)))
+        if strategy == "priority" and len({each.rank for each in candidates}) == len(candidates):
+            return cls(tuple(sorted(candidates, key=lambda each: each.rank)))
         return cls(tuple(candidates), strategy if len(candidates) > 1 else None)
 
     def ordered(self, turn: int, random: Callable[[], float]) -> Sequence[Candidate]:

@@ -53,6 +53,8 @@ class Target(Struct, frozen=True, kw_only=True):
     limits: TargetLimits = TargetLimits()
     priority: int = 0
     weight: float = 1.0
+    place: int = 0
+    """Among equal priorities: 0 shares by weight, others follow in this order."""
     region: str | None = None
     fallback_on: frozenset[str] = frozenset()
 
@@ -152,8 +154,8 @@ class Candidate(Struct, frozen=True):
     state: TargetState
 
     @property
-    def priority(self) -> int:
-        return self.target.priority
+    def rank(self) -> tuple[int, int]:
+        return (-self.target.priority, self.target.place)
 
     @property
     def weight(self) -> float:

@@ -12,7 +12,7 @@ __all__ = ["STRATEGIES", "Candidate", "Strategy", "order"]
 Strategy = Literal["priority", "round_robin", "load_balance", "weighted", "least_cost"]
 
 STRATEGIES: dict[Strategy, str] = {
-    "priority": "the highest `priority` first; equal priorities share by `weight`",
+    "priority": "the highest `priority` first; equal ones share by `weight`, or stand as in the file where neither is given",
     "round_robin": "each in turn, whatever its priority",
     "load_balance": "of two drawn by `weight`, the one with less to do (outstanding requests x latency); the rest by load",
     "weighted": "drawn by `weight`, whatever its priority",
@@ -25,7 +25,10 @@ class Candidate(Protocol):
     """What a strategy looks at."""
 
     @property
-    def priority(self) -> int: ...
+    def rank(self) -> tuple[int, int]:
+        """The lowest comes first: minus the priority, then the place among equal ones."""
+        ...
+
     @property
     def weight(self) -> float: ...
 
@@ -57,8 +60,8 @@ def order(
     elif strategy == "least_cost":
         yield from sorted(candidates, key=lambda each: _known_first(cost(each)))
     else:
-        ranked = sorted(candidates, key=lambda each: -each.priority)
-        for _, equals in groupby(ranked, key=lambda each: each.priority):
+        ranked = sorted(candidates, key=lambda each: each.rank)
+        for _, equals in groupby(ranked, key=lambda each: each.rank):
             yield from _drawn(list(equals), random)
 
 
