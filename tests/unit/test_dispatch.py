@@ -231,6 +231,26 @@ async def test_the_deadline_ends_the_last_attempt() -> None:
         await gateway(only, clock=clock).complete(REQUEST)
 
 
+async def test_after_the_deadline_no_target_is_asked_any_more() -> None:
+    clock = FakeClock()
+
+    class Ages(FakeProvider):
+        async def complete_chat(self, request: ChatRequest) -> ChatResponse:
+            clock.advance(130.0)
+            return await super().complete_chat(request)
+
+    second = FakeProvider("late")
+    chain = gateway(
+        candidate("ages", Ages(ConnectFailed("down")), clock=clock, priority=2),
+        candidate("second", second, clock=clock),
+        clock=clock,
+    )
+    with pytest.raises(DeadlineExceeded) as caught:
+        await chain.complete(REQUEST)
+    assert second.requests == []
+    assert [attempt.error for attempt in caught.value.attempts] == ["connect_failed"]
+
+
 async def test_a_retry_after_longer_than_the_queue_may_be_goes_to_the_next_target_at_once() -> None:
     clock = FakeClock()
     first = failing(lambda: RateLimited("slow", retry_after_s=6.0))

@@ -50,6 +50,9 @@ _CHARACTERS_PER_TOKEN = 4
 _USUAL_ANSWER = 1024
 """Tokens set aside for an answer until they are known."""
 
+_AT_ONCE_S = 0.01
+"""An attempt that begins no later than this after its request has the whole deadline before it."""
+
 
 class Run(Struct, kw_only=True):
     """One request under way: its plan, its times, and what was tried."""
@@ -153,7 +156,7 @@ class Dispatcher:
             return None
         course = _Course(candidate, fitted.request, _estimated_tokens(fitted.request, candidate))
         while True:
-            passage = self._admit_at_once(course)
+            passage = self._admit_at_once(course, run)
             if passage is None:
                 passage = await self._admit(course, run, last_chance=last_chance)
             if passage is None:
@@ -164,10 +167,10 @@ class Dispatcher:
             if not await self._goes_on(course, run, outcome):
                 return None
 
-    def _admit_at_once(self, course: "_Course") -> Passage | None:
+    def _admit_at_once(self, course: "_Course", run: Run) -> Passage | None:
         """A place at a target that is well and has room."""
         state, now = course.candidate.state, self._clock()
-        if state.breaker.state == "closed" and state.gate.try_enter(now, course.tokens):
+        if state.breaker.state == "closed" and now < run.deadline and state.gate.try_enter(now, course.tokens):
             return course.passage(now)
         return None
 
@@ -176,6 +179,8 @@ class Dispatcher:
         now = self._clock()
         candidate = course.candidate
         state = candidate.state
+        if now >= run.deadline:
+            raise self._final(run, _out_of_time(run))
         if state.breaker.share(now) <= 0.0 and run.plan.left:
             self._pass_over(run, candidate, "its circuit breaker is open")
             return None
@@ -206,7 +211,7 @@ class Dispatcher:
         provider = candidate.state.keys.keys[course.key]
         limit_s = self._limit_s(candidate, run, course.begun)
         try:
-            with self._time_limit(limit_s, first=not run.attempts):
+            with self._time_limit(limit_s, first=course.begun - run.started < _AT_ONCE_S):
                 result = await send(provider, course.request)
         except TimeoutError:
             failure: LlmError = self._timed_out(candidate, run, limit_s)
@@ -233,7 +238,7 @@ class Dispatcher:
     def _limit_s(self, candidate: Candidate, run: Run, begun: float) -> float:
         """What `timeout_seconds` and the deadline allow an attempt, with something left for every target still to come."""
         left = run.targets_left
-        remaining = run.deadline_s if not run.attempts else run.deadline - begun
+        remaining = run.deadline_s if begun - run.started < _AT_ONCE_S else run.deadline - begun
         fair = max(remaining - _RESERVED * run.deadline_s * left, remaining / (left + 1))
         return min(candidate.target.timeouts.attempt_s, fair)
 
@@ -251,7 +256,7 @@ class Dispatcher:
         if limit_s >= candidate.target.timeouts.attempt_s:
             return FirstByteTimeout(f"no answer within {limit_s:g} s (timeout_seconds)")
         if not run.targets_left:
-            return DeadlineExceeded(f"no answer within {run.deadline_s:g} s (deadline_seconds)")
+            return _out_of_time(run)
         return FirstByteTimeout(
             f"no answer within {limit_s:.3g} s, which is what deadline_seconds leaves for this target"
         )
@@ -311,9 +316,9 @@ class Dispatcher:
         if not _was_sent(error):
             self._pass_over(run, candidate, error.message)
 
-    def _final(self, run: Run) -> LlmError:
+    def _final(self, run: Run, *more: LlmError) -> LlmError:
         """What the caller is told."""
-        errors = run.errors
+        errors = [*run.errors, *more]
         told = errors[-1] if errors else _nobody(run)
         if len(errors) > 1 and not ends_request(told):
             told = errors[0] if all(is_callers_fault(error) for error in errors) else _all_failed(run)
@@ -363,6 +368,10 @@ def _rough_count(text: str) -> int:
 def _was_sent(error: LlmError) -> bool:
     """A request that this package itself refuses is refused before it is sent."""
     return not (isinstance(error, InvalidRequest | LimitExceeded) and error.source == "gateway")
+
+
+def _out_of_time(run: Run) -> DeadlineExceeded:
+    return DeadlineExceeded(f"no answer within {run.deadline_s:g} s (deadline_seconds)")
 
 
 def _nobody(run: Run) -> LlmError:
