@@ -1,5 +1,6 @@
 """Targets and gateways made by hand for tests of routing, on a clock that the test moves."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import TypedDict, Unpack
 
@@ -17,7 +18,7 @@ from caxton_llm.routing.timeouts import Timeouts
 from caxton_llm.testing import FakeClock
 from caxton_llm.usage import Usage
 
-__all__ = ["Records", "candidate", "gateway"]
+__all__ = ["Records", "candidate", "gateway", "let_go"]
 
 
 class Records(Observer):
@@ -28,7 +29,7 @@ class Records(Observer):
         self.retries: list[tuple[str, str]] = []
         self.failures: list[tuple[str, str]] = []
         self.fallbacks: list[tuple[str, str, str]] = []
-        self.hedges: list[tuple[str, bool]] = []
+        self.hedges: list[tuple[str | None, bool]] = []
         self.changes: list[tuple[str, str]] = []
 
     def finished(self, record: RequestRecord) -> None:
@@ -43,7 +44,7 @@ class Records(Observer):
     def fell_back(self, failed: str, target: str, error_kind: str) -> None:
         self.fallbacks.append((failed, target, error_kind))
 
-    def hedged(self, target: str, *, won: bool) -> None:
+    def hedged(self, target: str | None, *, won: bool) -> None:
         self.hedges.append((target, won))
 
     def breaker_changed(self, target: str, state: str) -> None:
@@ -107,3 +108,9 @@ def gateway(
         jitter=lambda: 1.0,
         **options,  # type: ignore[arg-type]
     )
+
+
+async def let_go() -> None:
+    """Let what was cancelled end: it needs some turns of the event loop, and no time."""
+    for _ in range(20):
+        await asyncio.sleep(0)

@@ -10,7 +10,8 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from itertools import count
 from typing import TypeVar
 
@@ -20,7 +21,7 @@ from caxton_llm.dispatch.fitting import Fitter
 from caxton_llm.dispatch.hedger import Hedger
 from caxton_llm.dispatch.plan import Route
 from caxton_llm.dispatch.resume import Resumption, Written
-from caxton_llm.dispatch.settlement import Settlement
+from caxton_llm.dispatch.settlement import Opened, Settlement, StreamSettlement
 from caxton_llm.errors import LlmError, UnknownModel, UnsupportedFeature
 from caxton_llm.observers.record import Observer
 from caxton_llm.protocols import Clock, LlmProvider
@@ -31,7 +32,6 @@ from caxton_llm.types import ChatChunk, ChatRequest, ChatResponse, ChatStream
 __all__ = ["Gateway"]
 
 _Result = TypeVar("_Result")
-_Opened = tuple[ChatStream, list[ChatChunk]]
 
 _USUAL_ATTEMPTS = 6
 """Sends of one request where nothing is configured and the targets and their keys are fewer."""
@@ -64,7 +64,8 @@ class Gateway:
         self._gathering = gathering
         self._max_attempts = max_attempts
         self._clock = clock
-        self._turns = count()
+        self._turns: defaultdict[str, Iterator[int]] = defaultdict(count)
+        """Requests by the name that they ask for."""
         self._settlement = Settlement(tuple(observers), clock)
         self._fitter = Fitter()
         self._dispatcher = Dispatcher(observers=tuple(observers), clock=clock, sleep=sleep, jitter=jitter)
@@ -110,7 +111,7 @@ class Gateway:
 
     def _start(self, route: Route, request: ChatRequest) -> Run:
         now = self._clock()
-        plan = route.plan(now, turn=next(self._turns))
+        plan = route.plan(now, turn=next(self._turns[request.model]))
         first = (plan.peek() or route.first).target
         return Run(
             request=request,
@@ -162,20 +163,32 @@ class Gateway:
                 return
             except LlmError as error:
                 settlement.broke(error)
-                resumed = None
-                if self._resumption is not None and written is not None:
-                    resumed = await self._resumption.resumed(run, written, error)
-                if resumed is None or written is None:
+                resumed = await self._resumed(run, written, error, settlement)
+                if resumed is None:
                     settlement.failed(error)
                     raise error from error.__cause__
                 run, answered = resumed
-                settlement.resume(run, answered)
-                written.resume(answered.joint)
             except BaseException as error:
                 settlement.left(error)
                 raise
 
-    async def _received(self, answered: Answered[_Opened]) -> AsyncGenerator[list[ChatChunk], None]:
+    async def _resumed(
+        self, run: Run, written: Written | None, error: LlmError, settlement: StreamSettlement
+    ) -> tuple[Run, Answered[Opened]] | None:
+        """The rest of an answer that broke off; `None` where nobody gives it."""
+        if self._resumption is None or written is None:
+            return None
+        try:
+            resumed = await self._resumption.resumed(run, written, error)
+        except BaseException as interruption:
+            settlement.left(interruption)
+            raise
+        if resumed is not None:
+            settlement.resume(*resumed)
+            written.resume(resumed[1].course.ready.joint)
+        return resumed
+
+    async def _received(self, answered: Answered[Opened]) -> AsyncGenerator[list[ChatChunk], None]:
         """The batches of a stream that has begun, gathered where that is configured; it is closed at the end."""
         source, batch = answered.result
         rest: AsyncGenerator[list[ChatChunk], None] | None = None
@@ -204,7 +217,7 @@ async def _nothing(_response: ChatResponse) -> None:
     """A whole answer that came too late needs no closing."""
 
 
-async def _open(provider: LlmProvider, request: ChatRequest) -> _Opened:
+async def _open(provider: LlmProvider, request: ChatRequest) -> Opened:
     """A stream whose first content has arrived, and its chunks so far."""
     stream = provider.stream_chat(request)
     try:
@@ -214,7 +227,7 @@ async def _open(provider: LlmProvider, request: ChatRequest) -> _Opened:
         raise
 
 
-async def _close(opened: _Opened) -> None:
+async def _close(opened: Opened) -> None:
     await opened[0].aclose()
 
 

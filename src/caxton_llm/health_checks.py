@@ -95,7 +95,8 @@ class HealthChecks:
         in_a_row = 0 if state.check is None else state.check.failed_in_a_row
         if error is None:
             in_a_row = 0
-            state.keys.restored(key)
+            if block.test_prompt:
+                state.keys.accepted(key, begun)
             if trial or block.test_prompt:
                 breaker.succeeded(now, trial=trial)
         elif counts_against_target(error):
@@ -103,8 +104,8 @@ class HealthChecks:
             breaker.failed(now, trial=trial)
         else:
             breaker.forgotten(trial=trial)
-        if error is not None and len(state.keys.keys) > 1:
-            state.keys.park(key, error, now)
+        if error is not None:
+            state.wait_as_told(key, error, now)
         kind = None if error is None else error.kind
         state.check = CheckResult(self._wall(), now - begun, kind, in_a_row)
         for observer in self._observers:

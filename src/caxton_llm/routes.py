@@ -60,7 +60,7 @@ class _Routes:
         """`named` with what may stand in for them."""
         strategy = self._configuration.fallback_strategy
         taken = {entry.name for entry in entries}
-        if all(entry.settings.fallbacks is None for entry in entries):
+        if any(entry.settings.fallbacks is None for entry in entries):
             others = Tier.of([each for each in self._chain if each.target.name not in taken], strategy)
         else:
             by_name = {each.target.name: each for each in self._chain}

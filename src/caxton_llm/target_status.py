@@ -204,9 +204,8 @@ def _word(state: TargetState, now: float) -> Literal["up", "recovering", "down",
 
 
 def _last_error(state: TargetState) -> ErrorStatus | None:
-    if state.last_error is None or state.last_error_at is None:
-        return None
-    return ErrorStatus(state.last_error.kind, state.last_error.status, iso_time(state.last_error_at))
+    error = state.last_error
+    return None if error is None else ErrorStatus(error.kind, error.status, iso_time(error.at))
 
 
 def _percentiles(latencies: Latencies) -> Percentiles | None:

@@ -35,7 +35,7 @@ from caxton_llm.routing.retry import RetryPolicy
 from caxton_llm.routing.timeouts import Timeouts
 from caxton_llm.testing import FakeClock, FakeProvider
 from caxton_llm.types import ChatRequest, ChatResponse, FunctionDefinition, Message, Tool
-from routed import Records, candidate, gateway
+from routed import Records, candidate, gateway, let_go
 
 REQUEST = ChatRequest(messages=[Message(role="user", content="Hello")])
 TOOL = Tool(type="function", function=FunctionDefinition(name="look", parameters={"type": "object"}))
@@ -144,7 +144,7 @@ async def test_a_fallback_with_a_narrower_api_is_followed_by_the_next() -> None:
 async def test_when_all_fail_the_error_says_what_was_tried_with_each() -> None:
     clock = FakeClock()
     chain = gateway(
-        candidate("first", failing(lambda: RateLimited("slow", retry_after_s=60.0)), clock=clock, priority=3),
+        candidate("first", failing(lambda: RateLimited("slow", retry_after_s=500.0)), clock=clock, priority=3),
         candidate("second", failing(lambda: ProviderFailure("broken")), clock=clock, priority=2),
         candidate("third", failing(lambda: UnsupportedFeature("no tools")), clock=clock, priority=1),
         clock=clock,
@@ -155,7 +155,7 @@ async def test_when_all_fail_the_error_says_what_was_tried_with_each() -> None:
     assert [attempt.target for attempt in error.attempts] == ["first", "second", "second", "second"]
     assert error.skipped == [Skip("third", "no tools")]
     assert error.should_retry
-    assert error.retry_after_s == 60.0
+    assert error.retry_after_s == 500.0
 
 
 async def test_when_every_target_says_that_the_request_is_wrong_the_first_of_them_is_believed() -> None:
@@ -420,6 +420,7 @@ async def test_a_second_target_is_asked_while_the_first_is_slow_and_the_loser_is
         hedging=HedgePolicy(enabled=True, after_s=0.0, max_share=1.0),
     )
     response = await chain.complete(REQUEST)
+    await let_go()
     assert (response.provider, silent.cancelled, records.hedges) == ("second", 1, [("second", True)])
     assert response.attempts == 2
     assert [attempt.error for attempt in response.failed_attempts] == ["cancelled"]

@@ -272,7 +272,8 @@ def test_a_snapshot_tells_everything_but_the_message() -> None:
     assembly = assemble(load_mapping({"llm": llm}, {}), [], {}, clock=world_clock)
     state = assembly.states[0]
     state.failed(Overloaded("the prompt was: planted", status=529))
-    state.succeeded(state.whole, 0.5)
+    state.succeeded()
+    state.whole.add(0.5)
     for _ in range(5):
         state.breaker.failed(990.0, trial=0)
     status = describe_target(state, 1000.0, 1_770_000_000.0)
@@ -298,7 +299,7 @@ def test_the_word_for_a_target_follows_its_breaker_and_its_answers() -> None:
     assert word() == "unknown"
     state.failed(Overloaded("busy"))
     assert word() == "down"
-    state.succeeded(state.whole, 0.1)
+    state.succeeded()
     assert word() == "up"
     for _ in range(5):
         state.breaker.failed(clock(), trial=0)

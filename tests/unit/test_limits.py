@@ -246,17 +246,17 @@ def test_a_provider_s_window_is_never_overrun_once_it_is_known(limit: int, steps
 def test_overload_takes_the_limit_to_seven_tenths_once_per_second() -> None:
     adaptive = AdaptiveConcurrency(100)
     for _ in range(50):
-        adaptive.overloaded(10.0)
+        adaptive.overloaded(10.0, 100)
     assert adaptive.limit == 70
-    adaptive.overloaded(10.9)
+    adaptive.overloaded(10.9, 70)
     assert adaptive.limit == 70
-    adaptive.overloaded(11.0)
+    adaptive.overloaded(11.0, 70)
     assert adaptive.limit == 49
 
 
 def test_a_round_of_successes_adds_about_one_up_to_the_maximum() -> None:
     adaptive = AdaptiveConcurrency(20)
-    adaptive.overloaded(0.0)
+    adaptive.overloaded(0.0, 20)
     assert adaptive.limit == 14
     for _ in range(15):
         adaptive.succeeded()
@@ -266,15 +266,31 @@ def test_a_round_of_successes_adds_about_one_up_to_the_maximum() -> None:
     assert adaptive.limit == 20
 
 
-def test_without_a_maximum_nothing_limits_until_the_first_overload() -> None:
+def test_what_was_under_way_is_what_was_too_much() -> None:
+    adaptive = AdaptiveConcurrency(100)
+    adaptive.overloaded(0.0, 10)
+    assert adaptive.limit == 7
+
+
+def test_without_a_maximum_nothing_limits_until_the_first_overload_and_never_much() -> None:
     adaptive = AdaptiveConcurrency(None)
     adaptive.succeeded()
     assert adaptive.limit is None
-    adaptive.overloaded(0.0)
-    assert adaptive.limit == 179
-    for _ in range(256 * 80):
+    adaptive.overloaded(0.0, 200)
+    assert adaptive.limit == 140
+    for second in range(1, 50):
+        adaptive.overloaded(second, 200)
+    assert adaptive.limit == 16
+    for _ in range(256 * 130):
         adaptive.succeeded()
     assert adaptive.limit is None
+
+
+def test_a_target_that_is_well_again_starts_anew() -> None:
+    adaptive = AdaptiveConcurrency(100)
+    adaptive.overloaded(0.0, 100)
+    adaptive.restore()
+    assert adaptive.limit == 100
 
 
 @given(st.integers(1, 300), st.lists(st.tuples(st.booleans(), st.floats(0, 2)), max_size=100))
@@ -283,7 +299,7 @@ def test_the_limit_stays_between_one_and_the_maximum(maximum: int, events: list[
     for good, pause in events:
         now += pause
         before = adaptive.limit
-        adaptive.succeeded() if good else adaptive.overloaded(now)
+        adaptive.succeeded() if good else adaptive.overloaded(now, maximum)
         assert before is not None
         assert adaptive.limit is not None
         assert 1 <= adaptive.limit <= maximum

@@ -13,7 +13,7 @@ from caxton_llm.routing.hedging import HedgePolicy
 from caxton_llm.routing.limits import TargetLimits
 from caxton_llm.testing import FakeClock, FakeProvider
 from caxton_llm.types import ChatChunk, ChatRequest, ChatResponse, ChatStream, ChunkChoice, Delta, Message
-from routed import candidate, gateway
+from routed import candidate, gateway, let_go
 
 REQUEST = ChatRequest(messages=[Message(role="user", content="Hello")])
 WAIT_S = 5.0
@@ -132,6 +132,7 @@ async def test_the_loser_of_a_hedge_is_ended_and_both_places_given_back(streams:
     chosen = [candidate("slow", slow, clock=clock, priority=2), candidate("quick", FakeProvider("Hi"), clock=clock)]
     chain = gateway(*chosen, clock=clock, hedging=HedgePolicy(enabled=True, after_s=0.0, max_share=1.0))
     text = await read_all(chain) if streams else (await chain.complete(REQUEST)).text
+    await let_go()
     assert (text, slow.ended) == ("Hi", 1)
     assert is_at_rest(*chosen)
 
@@ -143,6 +144,7 @@ async def test_a_caller_that_leaves_a_hedge_ends_both_requests() -> None:
     asking = asyncio.create_task(chain.complete(REQUEST))
     await asyncio.wait_for(other.begun.wait(), WAIT_S)
     await stop(asking)
+    await let_go()
     assert (slow.ended, other.ended) == (1, 1)
     assert is_at_rest(*chosen)
 

@@ -131,7 +131,7 @@ class ProviderEntry(ProviderSettings, frozen=True, kw_only=True):
     health_check: HealthCheckBlock | None = None
     """Regular checks of this provider."""
     circuit_breaker: CircuitBreakerBlock | None = None
-    """When this provider is left alone after failures."""
+    """When this provider is left alone after failures. An entry's block replaces the shared one as a whole."""
     fallback_on: tuple[Literal["content_filtered", "invalid_request", "request_too_large"], ...] | None = None
     """Errors that the next provider is asked after, although they end a request otherwise."""
     fallbacks: tuple[str, ...] | None = None
@@ -145,7 +145,8 @@ class ProviderEntry(ProviderSettings, frozen=True, kw_only=True):
     tokens_per_minute: Count | None = None
     """The most tokens (prompt and answer) within any minute; estimated before the answer, corrected after it."""
     max_concurrency: Count | None = None
-    """The most requests at a time. It goes down by itself while the provider is overloaded, and up again. Default 256."""
+    """The most requests at a time. The number goes down by itself while the provider says that it is overloaded, and up
+    again; where none is given, that begins at what is under way then, and never goes below 16."""
     max_queue: Annotated[int, Meta(ge=0)] | None = None
     """How many requests may wait for their turn; more are refused with 429. Default 100."""
     max_queue_ms: Milliseconds | None = None
@@ -279,7 +280,7 @@ class LlmBlock(ProviderEntry, frozen=True, kw_only=True):
     send is left for each that is still to come. Default: 6, or the number of all keys where that is more."""
     hedging: HedgingBlock | None = None
     """A second provider asked while the first is slow."""
-    degraded_message: str | None = None
+    degraded_message: Annotated[str, Meta(min_length=1)] | None = None
     """The answer when no provider could give one, marked as such; without it that is an error."""
     caching: CachingBlock | None = None
     """Answers that are kept."""

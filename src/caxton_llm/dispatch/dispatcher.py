@@ -7,8 +7,10 @@ What is sent for, a whole answer or the first content of a stream, is the caller
 """
 
 import asyncio
+import logging
 import random
 import time
+import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Generic, TypeVar
@@ -16,7 +18,6 @@ from typing import Generic, TypeVar
 from msgspec import Struct, field
 
 from caxton_llm.attempts import Attempt, Skip
-from caxton_llm.context.continuation import Joint
 from caxton_llm.dispatch.fitting import Fitter, Ready, for_model
 from caxton_llm.dispatch.plan import Plan
 from caxton_llm.dispatch.target import Candidate, Passage
@@ -28,25 +29,31 @@ from caxton_llm.errors import (
     InvalidRequest,
     LimitExceeded,
     LlmError,
+    ProviderFailure,
     RateLimited,
 )
 from caxton_llm.observers.record import Observer
 from caxton_llm.protocols import Clock, LlmProvider
-from caxton_llm.routing.policy import Situation, allows_repeat, decide, ends_request, is_callers_fault
+from caxton_llm.routing.policy import (
+    Situation,
+    allows_repeat,
+    decide,
+    ends_request,
+    is_callers_fault,
+    names_a_key,
+)
 from caxton_llm.timers import FixedDelay, TimeLimit
-from caxton_llm.tokens import prompt_tokens
+from caxton_llm.tokens import prompt_tokens, rough_tokens
 from caxton_llm.types import ChatRequest
 
-__all__ = ["Answered", "Dispatcher", "Run"]
+__all__ = ["Answered", "Course", "Dispatcher", "Run", "Send"]
 
 _Result = TypeVar("_Result")
 
 Send = Callable[[LlmProvider, ChatRequest], Awaitable[_Result]]
 
-_RESERVED = 0.1
-"""The share of the deadline that is kept for every target that has not been asked yet."""
+_log = logging.getLogger("caxton_llm.dispatch")
 
-_CHARACTERS_PER_TOKEN = 4
 _USUAL_ANSWER = 1024
 """Tokens set aside for an answer until they are known."""
 
@@ -65,20 +72,22 @@ class Run(Struct, kw_only=True):
     max_attempts: int
     """Sends of the whole request. A target is asked again only while one send is left for each that is still to come."""
     caller: str = ""
+    sends: int = 0
+    """Those begun so far."""
     attempts: list[Attempt] = field(default_factory=list)
     """Those that failed."""
     errors: list[LlmError] = field(default_factory=list)
     """The last error of every target that was given up."""
     failed_s: float = 0.0
     """From the start to the beginning of the attempt that was answered."""
-    hedged: bool = False
-    """Two targets have been asked at once."""
     last: Candidate | None = None
     """The candidate that was tried last."""
     too_long: bool = False
     """A target has said that the prompt is too long."""
-    postponed: list[Candidate] = field(default_factory=list)
-    """Candidates whose queue is long: asked when nobody else is left."""
+    postponed: "list[Course]" = field(default_factory=list)
+    """Targets that take too long to wait for: asked when nobody else is left."""
+    under_way: "list[Course]" = field(default_factory=list)
+    """Targets that have been sent the request and have not answered; several only while it is hedged."""
 
     @property
     def deadline(self) -> float:
@@ -88,17 +97,57 @@ class Run(Struct, kw_only=True):
     def targets_left(self) -> int:
         return self.plan.left + len(self.postponed)
 
+    @property
+    def sends_left(self) -> int:
+        return self.max_attempts - self.sends
+
 
 class Answered(Struct, Generic[_Result]):
     """What a target gave. `passage` is still to be told how it ended."""
 
     result: _Result
-    candidate: Candidate
+    course: "Course"
     passage: Passage
-    notes: tuple[str, ...] = ()
-    """What was changed in the request so that it fits the target."""
-    joint: Joint | None = None
-    """How the answer joins what the reader has already, where it continues another's."""
+
+    @property
+    def candidate(self) -> Candidate:
+        return self.course.candidate
+
+
+class Course(Struct):
+    """A request inside one target, from the first send to the last."""
+
+    candidate: Candidate
+    ready: Ready
+    tokens: int = 0
+    key: int = 0
+    begun: float = 0.0
+    sends: int = 0
+    error: LlmError | None = None
+    """What the last of them ended with."""
+    tried: set[int] = field(default_factory=set)
+    """Keys that were refused since the last wait."""
+
+    def begin(self, run: Run, now: float) -> Passage:
+        """Begin an attempt with the key whose turn it is."""
+        state = self.candidate.state
+        self.key = state.keys.pick(now, self.tried)
+        self.begun = now
+        self.sends += 1
+        run.sends += 1
+        run.under_way.append(self)
+        return Passage(state, now, self.key, self.tokens)
+
+    def attempt(self, run: Run, error_kind: str, now: float) -> Attempt:
+        """The attempt that has just ended, for the record."""
+        target = self.candidate.target
+        key = self.key + 1 if len(target.providers) > 1 else None
+        return Attempt(target.name, error_kind, self.begun - run.started, now - self.begun, key)
+
+    def has_other_key(self, now: float) -> bool:
+        """Whether a key is left beside the one in use and those that were refused."""
+        keys = self.candidate.state.keys
+        return len(keys.keys) > 1 and keys.has_other(now, self.tried | {self.key})
 
 
 class Dispatcher:
@@ -122,13 +171,15 @@ class Dispatcher:
     async def dispatch(self, run: Run, send: "Send[_Result]") -> Answered[_Result]:
         """The first answer that any target gives. Two of these may share a run: each draws its own candidates."""
         while (candidate := run.plan.draw()) is not None:
-            answered = await self._ask(candidate, run, send, last_chance=False)
+            course = await self._prepared(candidate, run)
+            answered = None if course is None else await self._pursue(course, run, send, last_chance=False)
             if answered is not None:
                 return answered
         while run.postponed:
-            candidate = min(run.postponed, key=lambda each: each.state.gate.wait_s(self._clock(), 0))
-            run.postponed.remove(candidate)
-            answered = await self._ask(candidate, run, send, last_chance=True)
+            now = self._clock()
+            course = min(run.postponed, key=lambda each: each.candidate.state.gate.wait_s(now, each.tokens))
+            run.postponed.remove(course)
+            answered = await self._pursue(course, run, send, last_chance=True)
             if answered is not None:
                 return answered
         raise self._final(run)
@@ -139,108 +190,150 @@ class Dispatcher:
 
     # -- one target -----------------------------------------------------------------------------------------------------
 
-    async def _ask(
-        self, candidate: Candidate, run: Run, send: "Send[_Result]", *, last_chance: bool
+    async def _prepared(self, candidate: Candidate, run: Run) -> Course | None:
+        """The request as the target gets it; `None` when the target cannot take it."""
+        if run.fitter.leaves_first and run.plan.begun == 1 and candidate is run.plan.preferred:
+            ready: Ready | str = Ready(for_model(run.request, candidate.model))
+        else:
+            try:
+                async with asyncio.timeout(max(0.0, run.deadline - self._clock())):
+                    ready = await run.fitter.fit(run.request, candidate, too_long=run.too_long)
+            except TimeoutError:
+                raise self._final(run, _out_of_time(run)) from None
+        if isinstance(ready, str):
+            self._pass_over(run, candidate, ready)
+            return None
+        return Course(candidate, ready, _estimated_tokens(ready.request, candidate))
+
+    async def _pursue(
+        self, course: Course, run: Run, send: "Send[_Result]", *, last_chance: bool
     ) -> Answered[_Result] | None:
         """The answer of one target, or `None` when the next one is to be asked."""
-        previous, run.last = run.last, candidate
-        if previous is not None and run.errors:
-            for observer in self._observers:
-                observer.fell_back(previous.target.name, candidate.target.name, run.errors[-1].kind)
-        if run.plan.begun == 1 and run.fitter.leaves_first:
-            fitted: Ready | str = Ready(for_model(run.request, candidate.model))
-        else:
-            fitted = await run.fitter.fit(run.request, candidate, too_long=run.too_long)
-        if isinstance(fitted, str):
-            self._pass_over(run, candidate, fitted)
-            return None
-        course = _Course(candidate, fitted.request, _estimated_tokens(fitted.request, candidate))
         while True:
             passage = self._admit_at_once(course, run)
             if passage is None:
                 passage = await self._admit(course, run, last_chance=last_chance)
             if passage is None:
                 return None
+            self._tell_fallback(run, course)
             outcome = await self._attempt(course, run, passage, send)
             if not isinstance(outcome, LlmError):
-                return Answered(outcome, candidate, passage, fitted.notes, fitted.joint)
+                return Answered(outcome, course, passage)
             if not await self._goes_on(course, run, outcome):
                 return None
 
-    def _admit_at_once(self, course: "_Course", run: Run) -> Passage | None:
+    def _tell_fallback(self, run: Run, course: Course) -> None:
+        previous, run.last = run.last, course.candidate
+        if previous is not None and previous is not course.candidate and run.errors:
+            for observer in self._observers:
+                observer.fell_back(previous.target.name, course.candidate.target.name, run.errors[-1].kind)
+
+    def _admit_at_once(self, course: Course, run: Run) -> Passage | None:
         """A place at a target that is well and has room."""
         state, now = course.candidate.state, self._clock()
         if state.breaker.state == "closed" and now < run.deadline and state.gate.try_enter(now, course.tokens):
-            return course.passage(now)
+            return course.begin(run, now)
         return None
 
-    async def _admit(self, course: "_Course", run: Run, *, last_chance: bool) -> Passage | None:
+    async def _admit(self, course: Course, run: Run, *, last_chance: bool) -> Passage | None:
         """A place in the target's queue. `None`: another target is to be asked."""
         now = self._clock()
-        candidate = course.candidate
-        state = candidate.state
         if now >= run.deadline:
             raise self._final(run, _out_of_time(run))
-        if state.breaker.share(now) <= 0.0 and run.plan.left:
-            self._pass_over(run, candidate, "its circuit breaker is open")
+        if self._is_shut(course, run, now):
             return None
-        gate, tokens = state.gate, course.tokens
-        if not gate.try_enter(now, tokens):
-            patience_s = run.deadline - now
-            limit_s = candidate.target.limits.max_queue_ms / 1000.0
-            if run.targets_left and not last_chance:
-                if gate.wait_s(now, tokens) > limit_s:
-                    run.postponed.append(candidate)
-                    return None
-                patience_s = min(patience_s, limit_s)
-            try:
-                waited_s = await gate.enter(run.caller, tokens, patience_s=patience_s)
-            except LimitExceeded as error:
-                self._give_up(run, candidate, error.locate(provider=candidate.target.name, model=candidate.model))
+        gate = course.candidate.state.gate
+        if not gate.try_enter(now, course.tokens):
+            if not await self._waited(course, run, now, last_chance=last_chance):
                 return None
-            for observer in self._observers:
-                observer.queued(candidate.target.name, waited_s)
             now = self._clock()
-        return course.passage(now)
+            if self._is_shut(course, run, now):
+                gate.leave(now, "other", tokens_estimated=course.tokens, tokens_used=None)
+                return None
+        return course.begin(run, now)
 
-    async def _attempt(
-        self, course: "_Course", run: Run, passage: Passage, send: "Send[_Result]"
-    ) -> "_Result | LlmError":
+    def _is_shut(self, course: Course, run: Run, now: float) -> bool:
+        """Whether the target's breaker keeps requests away while another could be asked; that is noted."""
+        if course.candidate.state.breaker.share(now) > 0.0 or not run.targets_left:
+            return False
+        if course.error is not None:
+            self._give_up(run, course, course.error)
+        else:
+            self._pass_over(run, course.candidate, "its circuit breaker is open")
+        return True
+
+    async def _waited(self, course: Course, run: Run, now: float, *, last_chance: bool) -> bool:
+        """Wait for a turn, as long as nobody else could be asked instead. False: there is none in time."""
+        target, gate = course.candidate.target, course.candidate.state.gate
+        patience_s = run.deadline - now
+        may_postpone = run.targets_left > 0 and not last_chance
+        if may_postpone:
+            patience_s = min(patience_s, target.limits.max_queue_ms / 1000.0)
+            if gate.wait_s(now, course.tokens) > patience_s:
+                run.postponed.append(course)
+                return False
+        try:
+            waited_s = await gate.enter(run.caller, course.tokens, patience_s=patience_s)
+        except LimitExceeded as error:
+            if may_postpone and run.deadline > self._clock():
+                run.postponed.append(course)
+            else:
+                error.locate(provider=target.name, model=course.candidate.model)
+                self._give_up(run, course, course.error or error)
+            return False
+        for observer in self._observers:
+            observer.queued(target.name, waited_s)
+        return True
+
+    async def _attempt(self, course: Course, run: Run, passage: Passage, send: "Send[_Result]") -> "_Result | LlmError":
         """The answer, or the error that the attempt ended with."""
         candidate = course.candidate
         provider = candidate.state.keys.keys[course.key]
         limit_s = self._limit_s(candidate, run, course.begun)
+        limit = self._time_limit(limit_s, first=course.begun - run.started < _AT_ONCE_S)
         try:
-            with self._time_limit(limit_s, first=course.begun - run.started < _AT_ONCE_S):
-                result = await send(provider, course.request)
-        except TimeoutError:
-            failure: LlmError = self._timed_out(candidate, run, limit_s)
+            with limit:
+                result = await send(provider, course.ready.request)
         except LlmError as error:
             failure = error
+        except Exception as error:  # noqa: BLE001 - a plug-in may raise anything, and others may be well
+            if isinstance(error, TimeoutError) and limit.expired:
+                failure = self._timed_out(candidate, run, limit_s)
+            else:
+                failure = _unexpected(error, candidate)
         except BaseException:
-            now = self._clock()
-            passage.forgotten(now)
-            if run.hedged:
-                run.attempts.append(course.attempt(run, "cancelled", now))
+            passage.forgotten(self._clock())
             raise
         else:
             run.failed_s = course.begun - run.started
             return result
+        finally:
+            run.under_way.remove(course)
         now = self._clock()
-        passage.failed(now, failure)
+        passage.failed(now, failure, blameless=self._is_blameless(course, failure, now, limit_s))
         if _was_sent(failure):
-            course.attempts += 1
             run.attempts.append(course.attempt(run, failure.kind, now))
             for observer in self._observers:
                 observer.attempt_failed(candidate.target.name, failure.kind)
-        return failure.locate(provider=candidate.target.name, model=candidate.model)
+        else:
+            course.sends -= 1
+            run.sends -= 1
+        course.error = failure.locate(provider=candidate.target.name, model=candidate.model)
+        return failure
+
+    def _is_blameless(self, course: Course, failure: LlmError, now: float, limit_s: float) -> bool:
+        """A refused key while another is left, or too little time for the target's usual answers, is not its failure."""
+        if names_a_key(failure):
+            return course.has_other_key(now)
+        if isinstance(failure, FirstByteTimeout | DeadlineExceeded):
+            usual_s = course.candidate.state.usual_s
+            return usual_s is not None and limit_s < min(2.0 * usual_s, course.candidate.target.timeouts.attempt_s)
+        return False
 
     def _limit_s(self, candidate: Candidate, run: Run, begun: float) -> float:
-        """What `timeout_seconds` and the deadline allow an attempt, with something left for every target still to come."""
-        left = run.targets_left
+        """What `timeout_seconds` and the deadline allow an attempt: half of what is left, while others are still to come."""
         remaining = run.deadline_s if begun - run.started < _AT_ONCE_S else run.deadline - begun
-        fair = max(remaining - _RESERVED * run.deadline_s * left, remaining / (left + 1))
-        return min(candidate.target.timeouts.attempt_s, fair)
+        return min(candidate.target.timeouts.attempt_s, remaining / 2.0 if run.targets_left else remaining)
 
     def _time_limit(self, seconds: float, *, first: bool) -> TimeLimit:
         """The first attempts of all requests have the same limits, so their timers are shared."""
@@ -263,94 +356,72 @@ class Dispatcher:
 
     # -- after a failure ------------------------------------------------------------------------------------------------
 
-    async def _goes_on(self, course: "_Course", run: Run, error: LlmError) -> bool:
+    async def _goes_on(self, course: Course, run: Run, error: LlmError) -> bool:
         """Whether the same target is to be asked again, after the wait that it takes. Raises when the request ends."""
         candidate = course.candidate
         now = self._clock()
         run.too_long = run.too_long or isinstance(error, ContextWindowExceeded)
         course.tried.add(course.key)
+        left = run.targets_left
         situation = Situation(
-            more_targets=run.targets_left > 0,
-            more_keys=len(candidate.target.providers) > 1 and candidate.state.keys.has_other(now, course.tried),
-            first_target=run.plan.begun == 1,
+            more_targets=left > 0,
+            more_keys=run.sends_left > left and course.has_other_key(now),
+            first_target=run.plan.begun == 1 and candidate is run.plan.preferred,
             fallback_on=candidate.target.fallback_on,
         )
         delay_s = self._delay_s(course, run, error, now)
         step = decide(error, situation, may_repeat=delay_s is not None)
-        if len(run.attempts) >= run.max_attempts:
+        if run.sends_left <= 0:
             step = "end"
         if step == "other_key":
             return True
         if step == "repeat" and delay_s is not None:
+            if left and isinstance(error, RateLimited) and delay_s > candidate.target.limits.max_queue_ms / 1000.0:
+                run.postponed.append(course)  # others may be quicker; its wait goes on meanwhile
+                return False
             for observer in self._observers:
                 observer.retried(candidate.target.name, error.kind)
             course.tried.clear()
             await self._sleep(delay_s)
             return True
-        self._give_up(run, candidate, error)
+        self._give_up(run, course, error)
         if step == "end":
             raise self._final(run)
         return False
 
-    def _delay_s(self, course: "_Course", run: Run, error: LlmError, now: float) -> float | None:
-        """The wait before the same target is asked again; `None` when that does not fit."""
+    def _delay_s(self, course: Course, run: Run, error: LlmError, now: float) -> float | None:
+        """The wait before the same target is asked again; `None` when that is not allowed or does not fit."""
         target = course.candidate.target
         left = run.targets_left
-        if len(run.attempts) + left >= run.max_attempts or not allows_repeat(error, more_targets=left > 0):
+        if run.sends_left <= left or not allows_repeat(error, more_targets=left > 0):
             return None
-        remaining_s = run.deadline - now - _RESERVED * run.deadline_s * left
-        delay_s = target.retry.delay_s(
-            error, attempts=max(1, course.attempts), remaining_s=remaining_s, jitter=self._jitter
-        )
-        if delay_s is None:
+        if left > 0 and course.candidate.state.breaker.state == "open":
             return None
-        impatient = left > 0 and isinstance(error, RateLimited) and delay_s > target.limits.max_queue_ms / 1000.0
-        broken = left > 0 and course.candidate.state.breaker.state == "open"
-        return None if impatient or broken else delay_s
+        remaining_s = run.deadline - now
+        return target.retry.delay_s(error, attempts=max(1, course.sends), remaining_s=remaining_s, jitter=self._jitter)
 
     def _pass_over(self, run: Run, candidate: Candidate, reason: str) -> None:
         run.plan.skipped.append(Skip(candidate.target.name, reason))
 
-    def _give_up(self, run: Run, candidate: Candidate, error: LlmError) -> None:
+    def _give_up(self, run: Run, course: Course, error: LlmError) -> None:
         run.errors.append(error)
         if not _was_sent(error):
-            self._pass_over(run, candidate, error.message)
+            self._pass_over(run, course.candidate, error.message)
 
     def _final(self, run: Run, *more: LlmError) -> LlmError:
         """What the caller is told."""
         errors = [*run.errors, *more]
         told = errors[-1] if errors else _nobody(run)
         if len(errors) > 1 and not ends_request(told):
-            told = errors[0] if all(is_callers_fault(error) for error in errors) else _all_failed(run)
+            if all(is_callers_fault(error) for error in errors):
+                told = errors[0]
+            elif all(isinstance(error, LimitExceeded) for error in errors):
+                told = min(errors, key=lambda error: error.retry_after_s or 0.0)
+            else:
+                told = _all_failed(run)
         told.attempts = list(run.attempts)
         told.skipped = list(run.plan.skipped)
         return told
-
-
-class _Course(Struct):
-    """A request inside one target."""
-
-    candidate: Candidate
-    request: ChatRequest
-    tokens: int = 0
-    key: int = 0
-    begun: float = 0.0
-    attempts: int = 0
-    tried: set[int] = field(default_factory=set)
-    """Keys that were refused since the last wait."""
-
-    def passage(self, now: float) -> Passage:
-        """Begin an attempt with the key whose turn it is."""
-        state = self.candidate.state
-        self.key = state.keys.pick(now, self.tried)
-        self.begun = now
-        return Passage(state, now, self.key, self.tokens)
-
-    def attempt(self, run: Run, error_kind: str, now: float) -> Attempt:
-        """The attempt that has just ended, for the record."""
-        target = self.candidate.target
-        key = self.key + 1 if len(target.providers) > 1 else None
-        return Attempt(target.name, error_kind, self.begun - run.started, now - self.begun, key)
 
 
 def _estimated_tokens(request: ChatRequest, candidate: Candidate) -> int:
@@ -358,16 +429,21 @@ def _estimated_tokens(request: ChatRequest, candidate: Candidate) -> int:
     if candidate.target.limits.tokens_per_minute is None:
         return 0
     limit = request.output_limit
-    return prompt_tokens(request, _rough_count) + (_USUAL_ANSWER if limit is None else min(limit, _USUAL_ANSWER))
-
-
-def _rough_count(text: str) -> int:
-    return len(text) // _CHARACTERS_PER_TOKEN + 1
+    return prompt_tokens(request, rough_tokens) + (_USUAL_ANSWER if limit is None else min(limit, _USUAL_ANSWER))
 
 
 def _was_sent(error: LlmError) -> bool:
     """A request that this package itself refuses is refused before it is sent."""
     return not (isinstance(error, InvalidRequest | LimitExceeded) and error.source == "gateway")
+
+
+def _unexpected(error: Exception, candidate: Candidate) -> LlmError:
+    """A provider, most likely a plug-in, raised what it must not. Its message may hold anything, so it is not repeated."""
+    places = "".join(traceback.format_tb(error.__traceback__))
+    _log.error("%s raised %s\n%s", candidate.target.name, type(error).__name__, places)
+    failure = ProviderFailure(f"the provider failed with an unexpected {type(error).__name__}", source="gateway")
+    failure.__cause__ = error
+    return failure
 
 
 def _out_of_time(run: Run) -> DeadlineExceeded:

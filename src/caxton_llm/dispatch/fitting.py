@@ -54,10 +54,15 @@ def for_model(request: ChatRequest, model: str) -> ChatRequest:
 
 
 def _with_room_for_the_prompt(request: ChatRequest, info: ModelInfo) -> tuple[ChatRequest, tuple[str, ...]]:
-    """Clients of large models allow answers that would fill a smaller window: they get a quarter of it."""
-    window, limit = info.context_window, request.output_limit
-    if window is None or limit is None or limit <= window // 2:
+    """Clients of large models allow answers that a smaller one cannot give, or that would fill its window: a quarter of the
+    window is left for them then."""
+    limit, window, most = request.output_limit, info.context_window, info.max_output_tokens
+    if limit is None:
         return request, ()
-    room = max(1, window // 4)
-    note = f"the answer is limited to {room:,} tokens instead of {limit:,}, because {info.id} has {window:,} in all"
+    room = limit if most is None else min(limit, most)
+    if window is not None and room > window // 2:
+        room = max(1, window // 4)
+    if room == limit:
+        return request, ()
+    note = f"the answer is limited to {room:,} tokens instead of {limit:,}, because {info.id} takes no more"
     return with_output_limit(request, room), (note,)

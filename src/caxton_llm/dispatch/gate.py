@@ -150,11 +150,11 @@ class Gate:
         The tokens used replace the estimate, where both are known. Without the entry a smaller number is not credited,
         because it is not known which minute it belongs to.
         """
-        self.in_flight -= 1
         if outcome == "success":
             self._concurrency.succeeded()
         elif outcome == "overloaded":
-            self._concurrency.overloaded(now)
+            self._concurrency.overloaded(now, self.in_flight)
+        self.in_flight -= 1
         if self._tokens is not None and tokens_used is not None and tokens_used != tokens_estimated:
             if entry is not None:
                 self._tokens.correct(entry.at, tokens_estimated, tokens_used)
@@ -189,7 +189,11 @@ class Gate:
     def forget(self) -> None:
         """Forget what the provider said of its limits, and how many requests at once were too many."""
         self._learned.forget()
-        self._concurrency = AdaptiveConcurrency(self._limits.max_concurrency)
+        self.restore()
+
+    def restore(self) -> None:
+        """The target is well again: as many requests at once as ever."""
+        self._concurrency.restore()
         self._reconsider(self._clock())
 
     def wait_s(self, now: float, tokens: int) -> float:
@@ -346,7 +350,7 @@ class Gate:
         """`retry_after_s` is never 0, or a caller would ask again at once."""
         what, advice = self._tightest(now, tokens)
         message = f"{what}, {why}; {advice}, or configure another target"
-        return LimitExceeded(message, retry_after_s=max(wait_s, _ANSWER_S))
+        return LimitExceeded(message, retry_after_s=max(wait_s, _ANSWER_S), should_retry=True)
 
     def _tightest(self, now: float, tokens: int) -> tuple[str, str]:
         """Which limit holds requests back the longest, and what raises it."""

@@ -17,6 +17,10 @@ from caxton_llm.routing.strategy import Strategy, order
 __all__ = ["Plan", "Route", "Tier"]
 
 
+_UNKNOWN_S = 0.1
+"""The latency of a target that has not answered yet: short, so that it gets to show its own."""
+
+
 class Tier(Struct, frozen=True):
     """Candidates among which `strategy` decides; `None`: in the order in which they stand."""
 
@@ -50,32 +54,39 @@ class Route(Struct, frozen=True):
     def plan(self, now: float, *, turn: int = 0, random: Callable[[], float] = standard_random.random) -> "Plan":
         """The candidates of one request. `turn` counts the requests."""
         if not self.others.candidates and len(self.named.candidates) == 1:
-            return Plan(self.named.candidates)
+            return Plan(self.named.candidates, preferred=self.first)
         ready: list[Candidate] = []
         waiting: list[Candidate] = []
         broken: list[Candidate] = []
+        preferred: Candidate | None = None
         for tier in (self.named, self.others):
             for candidate in tier.ordered(turn, random):
+                preferred = preferred or candidate
                 share = candidate.state.breaker.share(now)
                 if share >= 1.0 or (share > 0.0 and random() < share):
                     ready.append(candidate)
+                elif share > 0.0 or candidate.state.breaker.state == "half_open":  # its trials are all taken
+                    waiting.append(candidate)
                 else:
-                    (waiting if share > 0.0 else broken).append(candidate)
+                    broken.append(candidate)
         if not waiting and not broken:
-            return Plan(ready)
+            return Plan(ready, preferred=preferred)
         broken.sort(key=lambda each: each.state.breaker.opened_at or 0.0)
         skipped = [Skip(each.target.name, "its circuit breaker is open") for each in broken[1:]]
-        return Plan((*ready, *waiting, *broken[:1]), skipped)
+        return Plan((*ready, *waiting, *broken[:1]), skipped, preferred=preferred)
 
 
 class Plan:
     """The candidates of one request; each is drawn once."""
 
-    __slots__ = ("_left", "begun", "size", "skipped")
+    __slots__ = ("_left", "begun", "preferred", "skipped")
 
-    def __init__(self, candidates: Sequence[Candidate], skipped: list[Skip] | None = None) -> None:
+    def __init__(
+        self, candidates: Sequence[Candidate], skipped: list[Skip] | None = None, *, preferred: Candidate | None
+    ) -> None:
         self._left = deque(candidates)
-        self.size = len(candidates)
+        self.preferred = preferred
+        """Who would be asked first if all were well; whoever else is asked stands in for it."""
         self.begun = 0
         """How many have been drawn."""
         self.skipped = skipped if skipped is not None else []
@@ -102,7 +113,10 @@ class Plan:
 
 
 def _load(candidate: Candidate) -> float:
-    return candidate.state.load
+    """Outstanding requests x latency."""
+    state = candidate.state
+    usual_s = state.usual_s
+    return (state.gate.in_flight + 1) * (_UNKNOWN_S if usual_s is None else usual_s)
 
 
 def _cost(candidate: Candidate) -> float | None:

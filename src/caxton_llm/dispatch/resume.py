@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from caxton_llm.context.continuation import Joint, continuation
 from caxton_llm.dispatch.dispatcher import Answered, Dispatcher, Run
 from caxton_llm.dispatch.fitting import Fitter, Ready
+from caxton_llm.dispatch.settlement import Opened, with_estimate
 from caxton_llm.dispatch.target import Candidate
 from caxton_llm.errors import (
     IdleTimeout,
@@ -22,11 +23,10 @@ from caxton_llm.errors import (
     StreamInterrupted,
 )
 from caxton_llm.protocols import LlmProvider
-from caxton_llm.types import ChatChunk, ChatRequest, ChatStream
+from caxton_llm.types import ChatChunk, ChatRequest, Delta
 
 __all__ = ["Resumption", "Written"]
 
-_Opened = tuple[ChatStream, list[ChatChunk]]
 _BREAKS = StreamInterrupted | IdleTimeout | ProviderFailure | Overloaded | MalformedResponse
 
 
@@ -38,6 +38,8 @@ class Written:
         self._id = ""
         self._plain = True
         self._joint: Joint | None = None
+        self._before = 0
+        """Characters that others wrote whose tokens nobody has counted."""
 
     @property
     def text(self) -> str:
@@ -51,6 +53,7 @@ class Written:
     def resume(self, joint: Joint | None) -> None:
         """The chunks that follow are another provider's."""
         self._joint = joint
+        self._before = len(self.text)
 
     def take(self, batch: list[ChatChunk]) -> list[ChatChunk]:
         """The batch as the reader gets it: without its bytes, and after a break as a continuation."""
@@ -60,9 +63,11 @@ class Written:
         chunk = copy(chunk)
         chunk.wire = None
         self._id = chunk.id = self._id or chunk.id
+        if chunk.usage is not None and self._before:
+            chunk.usage = with_estimate(chunk.usage, self._before)
         for choice in chunk.choices:
             delta = choice.delta
-            if choice.index or choice.finish_reason or delta.tool_calls or delta.reasoning_content or delta.refusal:
+            if choice.index or choice.finish_reason or _is_more_than_text(delta):
                 self._plain = False
             if self._joint is not None:
                 delta.role = None
@@ -73,16 +78,23 @@ class Written:
         return chunk
 
 
+def _is_more_than_text(delta: Delta) -> bool:
+    return bool(
+        delta.tool_calls or delta.reasoning_content or delta.refusal or delta.thinking_blocks or delta.audio is not None
+    )
+
+
 class Resumption:
     """Asks the targets that are left to continue an answer."""
 
-    def __init__(self, dispatcher: Dispatcher, send: Callable[[LlmProvider, ChatRequest], Awaitable[_Opened]]) -> None:
+    def __init__(self, dispatcher: Dispatcher, send: Callable[[LlmProvider, ChatRequest], Awaitable[Opened]]) -> None:
         self._dispatcher = dispatcher
         self._send = send
 
-    async def resumed(self, run: Run, written: Written, error: LlmError) -> tuple[Run, Answered[_Opened]] | None:
+    async def resumed(self, run: Run, written: Written, error: LlmError) -> tuple[Run, Answered[Opened]] | None:
         """The rest of the answer; `None` when nobody may or can give it. Takes at most `deadline_seconds` once more."""
-        if not isinstance(error, _BREAKS) or not written.is_continuable or not run.plan.left:
+        asked = run.targets_left > 0 and run.sends_left > 0
+        if not isinstance(error, _BREAKS) or not written.is_continuable or not asked:
             return None
         now = self._dispatcher.now()
         again = replace(
@@ -91,6 +103,7 @@ class Resumption:
             deadline_s=now - run.started + run.deadline_s,
             errors=[],
             postponed=[],
+            under_way=[],
         )
         try:
             answered = await self._dispatcher.dispatch(again, self._send)

@@ -5,21 +5,19 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from caxton_llm.attempts import Attempt
 from caxton_llm.dispatch.dispatcher import Answered, Run
 from caxton_llm.dispatch.plan import Route
 from caxton_llm.dispatch.target import Candidate
 from caxton_llm.errors import LlmError
 from caxton_llm.observers.record import Observer, RequestRecord
 from caxton_llm.protocols import Clock
+from caxton_llm.tokens import rough_tokens
 from caxton_llm.types import ChatChunk, ChatResponse, ChatStream, Usage
 
-__all__ = ["Settlement", "StreamSettlement"]
+__all__ = ["Opened", "Settlement", "StreamSettlement", "with_estimate"]
 
-_CHARACTERS_PER_TOKEN = 4
-"""For answers that broke off before their usage came: a figure marked as estimated."""
-
-_Opened = tuple[ChatStream, list[ChatChunk]]
+Opened = tuple[ChatStream, list[ChatChunk]]
+"""A stream whose first content has come, and its chunks so far."""
 
 
 class Settlement:
@@ -43,8 +41,8 @@ class Settlement:
             response.skipped = run.plan.skipped
         if run.failed_s and response.upstream_s is not None:
             response.upstream_s += run.failed_s
-        if answered.notes:
-            response.warnings.extend(answered.notes)
+        if answered.course.ready.notes:
+            response.warnings.extend(answered.course.ready.notes)
         response.cost_usd = target.cost(candidate.model, response.model, response.usage)
         self.record(
             run,
@@ -63,7 +61,15 @@ class Settlement:
         candidate = run.last or route.first
         self.record_failure(run, candidate, error, streamed=streamed)
 
-    def of_stream(self, run: Run, answered: Answered[_Opened], stream: ChatStream) -> "StreamSettlement":
+    def tell_failed_attempt(self, candidate: Candidate, error: LlmError) -> None:
+        for observer in self._observers:
+            observer.attempt_failed(candidate.target.name, error.kind)
+
+    def tell_resumed(self, failed: Candidate, candidate: Candidate) -> None:
+        for observer in self._observers:
+            observer.resumed(failed.target.name, candidate.target.name)
+
+    def of_stream(self, run: Run, answered: Answered[Opened], stream: ChatStream) -> "StreamSettlement":
         """A stream's first content has come."""
         answered.passage.began_to_answer(self._clock())
         return StreamSettlement(self, run, answered, stream, self._clock)
@@ -131,7 +137,7 @@ class StreamSettlement:
     """The settlement of one stream that has begun. What the provider's stream learns is copied to the caller's."""
 
     def __init__(
-        self, settlement: Settlement, run: Run, answered: Answered[_Opened], stream: ChatStream, clock: Clock
+        self, settlement: Settlement, run: Run, answered: Answered[Opened], stream: ChatStream, clock: Clock
     ) -> None:
         self._settlement = settlement
         self._run = run
@@ -143,9 +149,10 @@ class StreamSettlement:
         """Characters of the answer that targets wrote which then broke off."""
         self._describe()
 
-    def resume(self, run: Run, answered: Answered[_Opened]) -> None:
+    def resume(self, run: Run, answered: Answered[Opened]) -> None:
         """Another target continues the answer."""
         answered.passage.began_to_answer(self._clock())
+        self._settlement.tell_resumed(self._answered.candidate, answered.candidate)
         warnings = self._stream.warnings
         self._run, self._answered = run, answered
         self._before += self._characters
@@ -161,7 +168,7 @@ class StreamSettlement:
         stream.request_id = source.request_id
         stream.params = source.params
         stream.warnings = source.warnings
-        stream.warnings.extend(self._answered.notes)
+        stream.warnings.extend(self._answered.course.ready.notes)
         stream.attempts = len(run.attempts) + 1
         stream.failed_attempts, stream.skipped = run.attempts, run.plan.skipped
         stream.upstream_s = None if source.upstream_s is None else source.upstream_s + run.failed_s
@@ -181,7 +188,7 @@ class StreamSettlement:
         stream.usage, stream.model = source.usage, source.model
         stream.cost_usd = candidate.target.cost(candidate.model, stream.model, stream.usage)
         if self._before:  # what the others' prompts cost, nobody has told
-            stream.usage, stream.cost_usd = _with_estimate(stream.usage, self._before), None
+            stream.usage, stream.cost_usd = with_estimate(stream.usage, self._before), None
         self._answered.passage.succeeded(self._clock(), stream.usage)
         self._settlement.record(
             self._run,
@@ -195,17 +202,17 @@ class StreamSettlement:
         )
 
     def broke(self, error: LlmError) -> None:
-        """The provider failed in the middle; `error` is told what was tried."""
+        """The provider failed in the middle."""
         run, candidate = self._run, self._answered.candidate
         now = self._clock()
-        begun = run.started + run.failed_s
-        run.attempts.append(Attempt(candidate.target.name, error.kind, run.failed_s, now - begun))
-        error.attempts, error.skipped = list(run.attempts), list(run.plan.skipped)
+        run.attempts.append(self._answered.course.attempt(run, error.kind, now))
+        self._settlement.tell_failed_attempt(candidate, error)
         error.locate(provider=candidate.target.name, model=candidate.model)
         self._answered.passage.failed(now, error)
 
     def failed(self, error: LlmError) -> None:
-        """Nobody continues what broke off."""
+        """Nobody continues what broke off; `error` is told what was tried."""
+        error.attempts, error.skipped = list(self._run.attempts), list(self._run.plan.skipped)
         self._record(error)
 
     def left(self, error: BaseException) -> None:
@@ -217,15 +224,15 @@ class StreamSettlement:
         source = self._source
         usage = source.usage
         if usage is None and self._characters + self._before:
-            usage = _with_estimate(None, self._characters + self._before)
+            usage = with_estimate(None, self._characters + self._before)
         self._settlement.record_failure(
             self._run, self._answered.candidate, error, streamed=True, usage=usage, answered=source.model
         )
 
 
-def _with_estimate(usage: Usage | None, characters: int) -> Usage:
+def with_estimate(usage: Usage | None, characters: int) -> Usage:
     """The usage with the tokens of a text that nobody has counted."""
-    tokens = max(1, characters // _CHARACTERS_PER_TOKEN)
+    tokens = rough_tokens(characters)
     if usage is None or usage.completion_tokens is None:
         return Usage(completion_tokens=tokens, estimated=True)
     return replace(usage, completion_tokens=usage.completion_tokens + tokens, total_tokens=None, estimated=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from msgspec import Struct
 
 from caxton_llm.dispatch.gate import Gate, Outcome
-from caxton_llm.errors import LlmError, Overloaded, RateLimited, TransportError
+from caxton_llm.errors import LlmError, Overloaded, RateLimited
 from caxton_llm.model_info import ModelInfo
 from caxton_llm.protocols import Clock, LlmProvider
 from caxton_llm.routing.breaker import Breaker, BreakerPolicy, BreakerState
@@ -67,6 +67,14 @@ class Target(Struct, frozen=True, kw_only=True):
         return f"Target({self.name!r}, {self.kind!r}, models={self.models!r})"
 
 
+class LastError(Struct, frozen=True):
+    """What a target failed with: the kind, the provider's HTTP status, and when (seconds since the epoch)."""
+
+    kind: str
+    status: int | None
+    at: float
+
+
 class CheckResult(Struct, frozen=True):
     """One health check: when it ended (seconds since the epoch), how long it took, and the kind of its error, if any."""
 
@@ -85,9 +93,8 @@ class TargetState:
     ) -> None:
         self.target = target
         self.gate = Gate(target.limits, clock=clock)
-        self.breaker = Breaker(
-            target.breaker, None if on_breaker is None else lambda state: on_breaker(target.name, state)
-        )
+        self._on_breaker = on_breaker
+        self.breaker = Breaker(target.breaker, self._breaker_changed)
         self.keys: KeyRing[LlmProvider] = KeyRing(target.providers)
         self.whole = Latencies()
         """Seconds of whole answers."""
@@ -96,25 +103,28 @@ class TargetState:
         self.successes = 0
         self.failures = 0
         """Failures of its own; the caller's mistakes are not among them."""
-        self.last_error: LlmError | None = None
-        self.last_error_at: float | None = None
+        self.last_error: LastError | None = None
         self.last_success_at: float | None = None
         self.check: CheckResult | None = None
         self._clock = clock
         self._hear_again = 0.0
 
+    def _breaker_changed(self, breaker: BreakerState) -> None:
+        if breaker == "closed":
+            self.gate.restore()
+        if self._on_breaker is not None:
+            self._on_breaker(self.target.name, breaker)
+
     @property
-    def load(self) -> float:
-        """Outstanding requests x latency, for `load_balance`; a target that was never asked comes first."""
-        average = self.whole.average or self.first_content.average or 0.0
-        return (self.gate.in_flight + 1) * average
+    def usual_s(self) -> float | None:
+        """How long its answers take, or begin to take, on average; `None` before the first."""
+        return self.whole.average if self.whole.average is not None else self.first_content.average
 
     def reset(self) -> None:
         """Trust the target again, whatever was learned of it: its breaker closes, no key rests, nothing is paused."""
         self.breaker.reset()
         self.gate.forget()
-        for number in range(len(self.keys.keys)):
-            self.keys.restored(number)
+        self.keys.reset()
 
     def hear(self, key: int, headers: Mapping[str, str]) -> None:
         """An answer to a request with a key has come: its headers may tell what is left of the key's rate limits.
@@ -133,17 +143,28 @@ class TargetState:
         if len(self.keys.keys) == 1:
             self.gate.learn(info, now)
         elif (rest_s := info.exhausted_for_s) is not None:
-            self.keys.rest(key, now + min(rest_s, _LONGEST_PAUSE_S))
+            self.keys.rest(key, now, min(rest_s, _LONGEST_PAUSE_S))
 
-    def succeeded(self, latencies: Latencies, seconds: float) -> None:
-        latencies.add(seconds)
+    def succeeded(self) -> None:
+        """An answer was complete."""
         self.successes += 1
         self.last_success_at = time.time()
 
     def failed(self, error: LlmError) -> None:
+        """It failed by its own fault."""
         self.failures += 1
-        self.last_error = error
-        self.last_error_at = time.time()
+        self.last_error = LastError(error.kind, error.status, time.time())
+
+    def wait_as_told(self, key: int, error: LlmError, now: float) -> None:
+        """Leave alone what the provider said to leave alone: the key where there are others, else the target."""
+        retry_after_s = None if error.retry_after_s is None else min(error.retry_after_s, _LONGEST_PAUSE_S)
+        if len(self.keys.keys) == 1:
+            if retry_after_s is not None and isinstance(error, RateLimited | Overloaded):
+                self.gate.pause(now + retry_after_s)
+            return
+        self.keys.park(key, error, retry_after_s, now)
+        if isinstance(error, RateLimited) and (until := self.keys.all_rest_until(now)) is not None:
+            self.gate.pause(until)
 
 
 class Candidate(Struct, frozen=True):
@@ -179,12 +200,12 @@ class Passage:
 
     def answered(self, now: float) -> None:
         """A whole answer has come."""
-        self._state.succeeded(self._state.whole, now - self._begun)
+        self._state.whole.add(now - self._begun)
 
     def began_to_answer(self, now: float) -> None:
-        """The first content of a stream has come. That settles a trial of the breaker."""
+        """The first content of a stream has come. That settles a trial of the breaker, because the rest may take long."""
         state = self._state
-        state.succeeded(state.first_content, now - self._begun)
+        state.first_content.add(now - self._begun)
         if self._trial:
             state.breaker.succeeded(now, trial=self._trial)
             self._trial = 0
@@ -194,28 +215,26 @@ class Passage:
         if self._open:
             self._open = False
             state = self._state
+            state.succeeded()
             state.breaker.succeeded(now, trial=self._trial)
             self._leave(now, "success", _all_tokens(usage))
             if len(state.keys.keys) > 1:
-                state.keys.restored(self._key)
+                state.keys.accepted(self._key, self._begun)
 
-    def failed(self, now: float, error: LlmError) -> None:
-        """The attempt ended with an error."""
+    def failed(self, now: float, error: LlmError, *, blameless: bool = False) -> None:
+        """The attempt ended with an error; `blameless`: it does not count against the target, whatever its kind."""
         if not self._open:
             return
         self._open = False
         state = self._state
-        if counts_against_target(error):
+        if counts_against_target(error) and not blameless:
             state.failed(error)
             state.breaker.failed(now, trial=self._trial)
         else:
             state.breaker.forgotten(trial=self._trial)
-        strained = isinstance(error, RateLimited | Overloaded | TransportError)
+        strained = isinstance(error, RateLimited | Overloaded)
         self._leave(now, "overloaded" if strained else "other", None)
-        if len(state.keys.keys) > 1:
-            state.keys.park(self._key, error, now)
-        elif isinstance(error, RateLimited) and error.retry_after_s is not None:
-            state.gate.pause(now + min(error.retry_after_s, _LONGEST_PAUSE_S))
+        state.wait_as_told(self._key, error, now)
 
     def forgotten(self, now: float) -> None:
         """The request was cancelled, which says nothing about the target."""

@@ -45,95 +45,72 @@ class PrometheusObserver(Observer):
     def __init__(self, *, shared_folder: str | None = None) -> None:
         self.registry = CollectorRegistry()
         self._shared_folder = shared_folder
-        self._duration = Histogram(
-            "caxton_llm_request_duration_seconds",
+        self._duration = self._histogram(
+            "request_duration_seconds",
             "Duration of requests from their arrival to the end of the answer.",
-            ("provider", "model"),
-            buckets=_SECONDS,
-            registry=self.registry,
+            "provider",
+            "model",
         )
-        self._requests = Counter(
-            "caxton_llm_requests_total", "Requests by outcome.", ("provider", "status"), registry=self.registry
-        )
-        self._tokens = Counter(
-            "caxton_llm_token_usage_total", "Tokens by type.", ("provider", "type"), registry=self.registry
-        )
-        self._errors = Counter(
-            "caxton_llm_errors_total",
-            "Failed requests by type of error.",
-            ("provider", "error_type"),
-            registry=self.registry,
-        )
-        self._retries = Counter(
-            "caxton_llm_retries_total",
-            "Attempts that were repeated.",
-            ("provider", "error_type"),
-            registry=self.registry,
-        )
-        self._cost = Counter(
-            "caxton_llm_cost_usd_total", "Estimated cost in US dollars.", ("provider", "model"), registry=self.registry
-        )
-        self._unpriced = Counter(
-            "caxton_llm_cost_unknown_total",
-            "Answers whose price or usage is unknown.",
-            ("provider", "model"),
-            registry=self.registry,
-        )
-        self._warnings = Counter(
-            "caxton_llm_warnings_total", "Warnings that came with answers.", ("provider",), registry=self.registry
-        )
-        self._attempts = Counter(
-            "caxton_llm_attempts_total",
-            "Sends to a provider by outcome: `success`, or the type of error.",
-            ("provider", "outcome"),
-            registry=self.registry,
-        )
-        self._fallbacks = Counter(
-            "caxton_llm_fallbacks_total",
-            "Requests that went on from one provider to another, by the error that caused it.",
-            ("provider", "to", "error_type"),
-            registry=self.registry,
-        )
-        self._hedges = Counter(
-            "caxton_llm_hedges_total",
-            "Requests that two providers were asked for, by the provider that answered and whether it was the second.",
-            ("provider", "second"),
-            registry=self.registry,
-        )
-        self._waits = Histogram(
-            "caxton_llm_queue_wait_seconds",
+        self._waits = self._histogram(
+            "queue_wait_seconds",
             "How long requests waited for their turn at a provider; those that did not wait are not counted.",
-            ("provider",),
-            buckets=_SECONDS,
-            registry=self.registry,
+            "provider",
         )
-        self._changes = Counter(
-            "caxton_llm_breaker_changes_total",
-            "Changes of a circuit breaker by its new state.",
-            ("provider", "state"),
-            registry=self.registry,
+        self._requests = self._counter("requests_total", "Requests by outcome.", "provider", "status")
+        self._tokens = self._counter("token_usage_total", "Tokens by type.", "provider", "type")
+        self._errors = self._counter("errors_total", "Failed requests by type of error.", "provider", "error_type")
+        self._attempts = self._counter(
+            "attempts_total", "Sends to a provider by outcome: `success`, or the type of error.", "provider", "outcome"
         )
-        self._checks = Counter(
-            "caxton_llm_health_checks_total",
-            "Health checks by outcome: `success`, or the type of error.",
-            ("provider", "outcome"),
-            registry=self.registry,
+        self._retries = self._counter(
+            "retries_total", "Attempts that were repeated at the same provider.", "provider", "error_type"
         )
-        self._check_cost = Counter(
-            "caxton_llm_health_check_cost_usd_total",
-            "Estimated cost of health checks with a test prompt; not part of caxton_llm_cost_usd_total.",
-            ("provider",),
-            registry=self.registry,
+        self._fallbacks = self._counter(
+            "fallbacks_total",
+            "Requests that went on from one provider to another, by the error that caused it.",
+            "provider",
+            "to",
+            "error_type",
         )
-        self._alerts = Counter(
-            "caxton_llm_alerts_total",
+        self._hedges = self._counter(
+            "hedges_total",
+            "Requests that two providers were asked for, by who answered and whether it was the second.",
+            "provider",
+            "second",
+        )
+        self._resumes = self._counter(
+            "resumes_total", "Streams that broke off and were continued by another provider.", "provider", "to"
+        )
+        self._changes = self._counter(
+            "breaker_changes_total", "Changes of a circuit breaker by its new state.", "provider", "state"
+        )
+        self._checks = self._counter(
+            "health_checks_total", "Health checks by outcome: `success`, or the type of error.", "provider", "outcome"
+        )
+        self._check_cost = self._counter(
+            "health_check_cost_usd_total", "Estimated cost of health checks with a test prompt.", "provider"
+        )
+        self._cost = self._counter("cost_usd_total", "Estimated cost in US dollars.", "provider", "model")
+        self._unpriced = self._counter(
+            "cost_unknown_total", "Answers whose price or usage is unknown.", "provider", "model"
+        )
+        self._warnings = self._counter("warnings_total", "Warnings that came with answers.", "provider")
+        self._alerts = self._counter(
+            "alerts_total",
             "Alerts by channel and outcome: `success`, or `error` when they could not be sent.",
-            ("channel", "rule", "outcome"),
-            registry=self.registry,
+            "channel",
+            "rule",
+            "outcome",
         )
         self._gauges = TargetGauges(self.registry)
         self._read: Callable[[], Iterable[TargetReading]] = tuple
         self._tallies: dict[tuple[str, str], _Tally] = {}
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"caxton_llm_{name}", text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, *labels: str) -> Histogram:
+        return Histogram(f"caxton_llm_{name}", text, labels, registry=self.registry, buckets=_SECONDS)
 
     def finished(self, record: RequestRecord) -> None:
         key = (record.target, record.model)
@@ -169,8 +146,11 @@ class PrometheusObserver(Observer):
     def queued(self, target: str, seconds: float) -> None:
         self._waits.labels(target).observe(seconds)
 
-    def hedged(self, target: str, *, won: bool) -> None:
-        self._hedges.labels(target, "true" if won else "false").inc()
+    def hedged(self, target: str | None, *, won: bool) -> None:
+        self._hedges.labels(target or "none", "true" if won else "false").inc()
+
+    def resumed(self, failed: str, target: str) -> None:
+        self._resumes.labels(failed, target).inc()
 
     def breaker_changed(self, target: str, state: str) -> None:
         self._changes.labels(target, state).inc()

@@ -48,8 +48,11 @@ class Observer:
     def queued(self, target: str, seconds: float) -> None:
         """A request has waited for its turn at a target."""
 
-    def hedged(self, target: str, *, won: bool) -> None:
-        """Two targets were asked at once; `target` answered first, and `won` says whether it was the second."""
+    def hedged(self, target: str | None, *, won: bool) -> None:
+        """Two targets were asked at once; `target` answered first (`None`: neither), `won` says whether it was the second."""
+
+    def resumed(self, failed: str, target: str) -> None:
+        """A stream that broke off is continued by another target."""
 
     def checked(self, target: str, error_kind: str | None, seconds: float, cost_usd: float | None) -> None:
         """A health check has ended; its cost is `None` when it is unknown, 0 when nothing was generated."""

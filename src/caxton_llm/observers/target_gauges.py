@@ -1,5 +1,7 @@
 """How the targets are doing, as gauges: read when somebody looks, so that no request pays for them."""
 
+import math
+
 from msgspec import Struct
 from prometheus_client import CollectorRegistry, Gauge
 
@@ -43,7 +45,7 @@ class TargetGauges:
         self._remaining = gauge(
             "rate_limit_remaining", "What the provider said is left of its rate limits.", "livemin", "type"
         )
-
+        self._told: set[tuple[str, str]] = set()
         self._latency = gauge("latency_seconds", "Duration of the last whole answers.", "livemax", "quantile")
 
     def show(self, reading: TargetReading) -> None:
@@ -56,7 +58,10 @@ class TargetGauges:
             self._limit.labels(name).set(reading.concurrency_limit)
         for kind, left in (("requests", reading.remaining_requests), ("tokens", reading.remaining_tokens)):
             if left is not None:
+                self._told.add((name, kind))
                 self._remaining.labels(name, kind).set(left)
+            elif (name, kind) in self._told:  # it was known, and is not any more
+                self._remaining.labels(name, kind).set(math.nan)
         for quantile, seconds in (("0.5", reading.p50_s), ("0.95", reading.p95_s), ("0.99", reading.p99_s)):
             if seconds is not None:
                 self._latency.labels(name, quantile).set(seconds)

@@ -246,17 +246,18 @@ def _refill_per_s(window: Window, remaining: int) -> float:
 class AdaptiveConcurrency:
     """How many requests a target bears at once: additive increase, multiplicative decrease.
 
-    Starts at the maximum. An overload takes it to 0.7 of itself, at least 1 and at most once per second, so that one burst
-    of failures counts once; each success adds 1/limit, which is about 1 per round of requests. Without a maximum there is
-    no limit until the first overload, which counts from 256; having grown back to 256 it is gone again.
+    Starts at the maximum. An overload takes it to 0.7 of what was under way, at most once per second, so that one burst of
+    failures counts once; each success adds 1/limit, which is about 1 per round of requests. Without a maximum there is no
+    limit until the first overload, it never goes below 16, and having grown to 256 it is gone again.
     """
 
-    __slots__ = ("_ceiling", "_decreased_at", "_limit", "_unbounded")
+    __slots__ = ("_ceiling", "_decreased_at", "_floor", "_limit", "_unbounded")
 
     def __init__(self, maximum: int | None) -> None:
-        self._ceiling = float(256 if maximum is None else maximum)
-        self._limit = self._ceiling
         self._unbounded = maximum is None
+        self._ceiling = float(256 if maximum is None else maximum)
+        self._floor = 16.0 if maximum is None else 1.0
+        self._limit = self._ceiling
         self._decreased_at = -math.inf
 
     @property
@@ -268,7 +269,12 @@ class AdaptiveConcurrency:
         if self._limit < self._ceiling:
             self._limit = min(self._ceiling, self._limit + 1.0 / self._limit)
 
-    def overloaded(self, now: float) -> None:
+    def overloaded(self, now: float, in_flight: int) -> None:
+        """`in_flight`: requests under way, the refused one included."""
         if now - self._decreased_at >= 1.0:
-            self._limit = max(1.0, self._limit * 0.7)
+            self._limit = max(self._floor, min(self._limit, float(in_flight)) * 0.7)
             self._decreased_at = now
+
+    def restore(self) -> None:
+        """Begin again at the maximum."""
+        self._limit = self._ceiling

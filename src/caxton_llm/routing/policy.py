@@ -21,6 +21,7 @@ __all__ = [
     "decide",
     "ends_request",
     "is_callers_fault",
+    "names_a_key",
 ]
 
 Step = Literal["repeat", "other_key", "next", "end"]
@@ -113,6 +114,11 @@ def allows_repeat(error: LlmError, *, more_targets: bool) -> bool:
     """Whether the rule lets the same target be asked again at all."""
     same = _rule(error).same
     return error.should_retry and (same == "yes" or (same == "alone" and not more_targets))
+
+
+def names_a_key(error: LlmError) -> bool:
+    """Whether another key of the same target might not meet it."""
+    return _rule(error).keys
 
 
 def ends_request(error: LlmError) -> bool:

@@ -1,5 +1,6 @@
 """The response headers of docs/http.md: who answered, how often it was tried, what became of the parameters."""
 
+import math
 import random
 from functools import lru_cache
 
@@ -53,7 +54,7 @@ def error_headers(error: LlmError, request_id: str) -> list[Header]:
     if error.provider:
         headers.append((b"x-caxton-provider", _latin(error.provider)))
     if error.retry_after_s is not None:
-        headers.append((b"retry-after", str(max(1, round(error.retry_after_s))).encode()))
+        headers.append((b"retry-after", str(max(1, math.ceil(error.retry_after_s))).encode()))
     return headers
 
 

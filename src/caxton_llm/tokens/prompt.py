@@ -10,12 +10,14 @@ from collections.abc import Callable
 from caxton_llm.types import ChatRequest, ContentPart, FunctionCall, Message
 from caxton_llm.wire.written import written
 
-__all__ = ["frame_tokens", "message_tokens", "prompt_tokens", "uncounted_parts"]
+__all__ = ["frame_tokens", "message_tokens", "prompt_tokens", "rough_tokens", "uncounted_parts"]
 
 _PER_MESSAGE = 3
 _PER_ANSWER = 3
 _PER_IMAGE = 765
 """An image of 1024 x 1024 at OpenAI's detail `high`; the true figure depends on its size and on the vendor."""
+
+_CHARACTERS_PER_TOKEN = 4
 
 _COUNTED = frozenset({"text", "image_url", "refusal"})
 
@@ -71,3 +73,9 @@ def _part_tokens(part: ContentPart, count: Callable[[str], int]) -> int:
 
 def _call_tokens(call: FunctionCall, count: Callable[[str], int]) -> int:
     return count(call.name) + count(call.arguments)
+
+
+def rough_tokens(text: str | int) -> int:
+    """About how many tokens a text, or so many characters, have; at least 1. For what nobody counts."""
+    characters = text if isinstance(text, int) else len(text)
+    return max(1, characters // _CHARACTERS_PER_TOKEN)
