@@ -35,7 +35,7 @@ def provider(shared_provider: Canned) -> Canned:
 async def gateway(shared_provider: Canned) -> AsyncIterator[LiveGateway]:
     url = shared_provider.root_url
     entries = [
-        {"provider": kind, "name": kind, "model": "m-1", "base_url": url, "api_key": "k"}
+        {"provider": kind, "name": kind, "model": "m-1", "base_url": url, "api_key": "k", "fallbacks": []}
         for kind in ("openai", "anthropic")
     ]
     async with gateway_with({"llm": {"providers": entries}}) as running:

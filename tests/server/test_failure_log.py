@@ -114,23 +114,22 @@ def make(settings, api_key):
 
 
 @pytest.mark.parametrize("streams", [False, True], ids=["whole", "streamed"])
-async def test_an_internal_error_is_one_line_and_counted_once_under_the_entry(
+async def test_what_a_plug_in_must_not_raise_is_a_failure_of_its_own_with_its_places_in_the_log(
     streams: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     install_plug_in(tmp_path, monkeypatch, BROKEN, broken="make")
     llm = {"provider": "broken", "model": "m", "name": "own"}
     answer, metrics = await answers(llm, "/v1/chat/completions", CHAT | {"stream": streams})
-    assert answer.status_code == 500
+    problem = answer.json()["error"]
+    assert (answer.status_code, problem["kind"], problem["source"]) == (502, "provider_failure", "gateway")
+    assert "unexpected ZeroDivisionError" in problem["message"]
     assert failures(metrics) == {
         (REQUESTS, (("provider", "own"), ("status", "error"))): 1,
-        (ERRORS, (("error_type", "internal"), ("provider", "own"))): 1,
+        (ERRORS, (("error_type", "server_error"), ("provider", "own"))): 1,
     }
-    (record,) = lines(caplog)
-    assert record.levelno == logging.ERROR
-    assert (
-        f"internal error ZeroDivisionError in request {answer.headers['x-caxton-request-id']}\n" in record.getMessage()
-    )
-    assert "in complete_chat" in record.getMessage() or streams
+    told = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert [record.getMessage().partition("\n")[0] for record in told] == ["own raised ZeroDivisionError"] * 3
+    assert "in complete_chat" in told[0].getMessage() or streams
     assert SECRET_TEXT not in caplog.text + answer.text
 
 
