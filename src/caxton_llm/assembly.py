@@ -92,33 +92,34 @@ def assemble(
     problems.raise_any()
     states = {name: _state(target, observers, clock) for name, target in targets.items()}
     routes = make_routes(configuration, states)
-    streaming = configuration.streaming
-    watch = _alert_watch(configuration.monitoring.alerts, [*states.values()], transports, observers, clock)
+    serving = [(states[entry.name], entry) for entry in configuration.all_entries if configuration.permits(entry)]
+    checked = [(state, block) for state, entry in serving if (block := entry.settings.health_check) is not None]
+    watched = [state for state, _ in serving]
     return Assembly(
-        gateway=Gateway(
-            routes,
-            observers=observers,
-            streams=streaming is None or streaming.enabled,
-            resume=streaming is not None and streaming.resume,
-            gathering=Gathering(streaming.chunk_size, streaming.buffer_timeout_ms / 1000.0) if streaming else None,
-            hedging=configuration.hedging,
-            max_attempts=configuration.max_attempts,
-            degraded_message=configuration.degraded_message,
-            clock=clock,
-        ),
+        gateway=_gateway(configuration, routes, observers, clock),
         states=list(states.values()),
         transports=transports.made,
         deprecations=_deprecations(routes),
-        health_checks=HealthChecks(_checked(configuration, states), observers=observers, clock=clock),
-        alert_watch=watch,
+        health_checks=HealthChecks(checked, observers=observers, clock=clock),
+        alert_watch=_alert_watch(configuration.monitoring.alerts, watched, transports, observers, clock),
     )
 
 
-def _checked(
-    configuration: Configuration, states: Mapping[str, TargetState]
-) -> list[tuple[TargetState, HealthCheckBlock]]:
-    blocks = ((entry.name, entry.settings.health_check) for entry in configuration.all_entries)
-    return [(states[name], block) for name, block in blocks if block is not None]
+def _gateway(
+    configuration: Configuration, routes: Mapping[str, Route], observers: Sequence[Observer], clock: Clock
+) -> Gateway:
+    streaming = configuration.streaming
+    return Gateway(
+        routes,
+        observers=observers,
+        streams=streaming is None or streaming.enabled,
+        resume=streaming is not None and streaming.resume,
+        gathering=Gathering(streaming.chunk_size, streaming.buffer_timeout_ms / 1000.0) if streaming else None,
+        hedging=configuration.hedging,
+        max_attempts=configuration.max_attempts,
+        degraded_message=configuration.degraded_message,
+        clock=clock,
+    )
 
 
 def _alert_watch(

@@ -171,7 +171,7 @@ class answer_errors:  # noqa: N801 - used like a function, in `async with`
 
 
 def _reached_provider(error: LlmError) -> bool:
-    return error.provider is not None or bool(error.attempts)
+    return error.provider is not None or bool(error.attempts or error.skipped)
 
 
 def _as_the_client_wrote(error: LlmError, dialect: ClientDialect, request: ChatRequest) -> LlmError:
