@@ -78,7 +78,7 @@ def composed(kind: Any, text: str) -> Any:
         return msgspec.Raw(msgspec.json.encode(text))
     if inspect.isclass(kind) and issubclass(kind, msgspec.Struct):
         return filled(kind, text)
-    if dataclasses.is_dataclass(kind):
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         return kind(**{each.name: text if each.type is str else 0.0 for each in dataclasses.fields(kind)})
     container, inner = get_origin(kind), get_args(kind)
     if container is list:

@@ -520,3 +520,152 @@ def test_attempts_stay_within_their_limit_targets_come_once_and_no_wait_is_below
             assert not limited or later.started - earlier.started >= 0.5
 
     asyncio.run(run())
+
+
+# -- what is shared by targets and keys ---------------------------------------------------------------------------------
+
+
+async def test_a_stand_in_gets_a_fitting_request_also_when_the_first_is_passed_over_for_its_breaker() -> None:
+    clock = FakeClock()
+    small = FakeProvider("Hi")
+    info = ModelInfo(id="small", provider="fake", context_window=400)
+    first = candidate(
+        "first",
+        FakeProvider("no"),
+        clock=clock,
+        priority=2,
+        breaker=BreakerPolicy(failure_threshold=1, cooldown_s=99.0),
+    )
+    first.state.breaker.failed(0.0, trial=0)
+    chain = gateway(first, candidate("small", small, clock=clock, describe=lambda _model: info), clock=clock)
+    turns = [Message(role="user" if each % 2 == 0 else "assistant", content="word " * 50) for each in range(21)]
+    response = await chain.complete(ChatRequest(messages=turns))
+    assert response.provider == "small"
+    assert len(small.requests[0].messages) < len(turns)
+
+
+async def test_keys_leave_one_send_for_every_target_that_is_still_to_come() -> None:
+    clock = FakeClock()
+    bad = [failing(lambda: Authentication("no")) for _ in range(5)]
+    healthy = FakeProvider("Hi")
+    chain = gateway(
+        candidate("keys", *bad, clock=clock, priority=2),
+        candidate("healthy", healthy, clock=clock),
+        clock=clock,
+        max_attempts=2,
+    )
+    response = await chain.complete(REQUEST)
+    assert (response.provider, response.attempts) == ("healthy", 2)
+
+
+async def test_refused_keys_do_not_open_the_breaker_of_a_target_that_has_a_good_one() -> None:
+    clock = FakeClock()
+    bad = [failing(lambda: Authentication("no")) for _ in range(5)]
+    only = candidate("keys", *bad, FakeProvider("Hi"), clock=clock, breaker=BreakerPolicy(failure_threshold=3))
+    assert (await gateway(only, clock=clock).complete(REQUEST)).text == "Hi"
+    assert (only.state.breaker.state, only.state.failures) == ("closed", 0)
+
+
+async def test_the_only_key_that_is_refused_is_the_targets_failure() -> None:
+    clock = FakeClock()
+    only = candidate(
+        "key", failing(lambda: Authentication("no")), clock=clock, breaker=BreakerPolicy(failure_threshold=1)
+    )
+    with pytest.raises(Authentication):
+        await gateway(only, clock=clock).complete(REQUEST)
+    assert only.state.breaker.state == "open"
+
+
+async def test_what_a_provider_must_not_raise_is_a_failure_like_any_other_and_not_repeated_in_words() -> None:
+    clock = FakeClock()
+
+    class Broken(FakeProvider):
+        async def complete_chat(self, request: ChatRequest) -> ChatResponse:
+            raise ValueError(request.messages[0].content)
+
+    chain = gateway(
+        candidate("broken", Broken("x"), clock=clock, priority=2, retry=RetryPolicy(max_attempts=1)),
+        candidate("second", FakeProvider("Hi"), clock=clock),
+        clock=clock,
+    )
+    response = await chain.complete(REQUEST)
+    assert (response.provider, response.failed_attempts[0].error) == ("second", "provider_failure")
+
+
+async def test_a_hedge_counts_as_a_send() -> None:
+    clock, records = FakeClock(), Records()
+    slow = candidate("slow", Silent(), clock=clock, priority=2, timeouts=Timeouts(attempt_s=0.02))
+    other = FakeProvider("Hi")
+    chain = gateway(
+        slow,
+        candidate("other", other, clock=clock),
+        clock=clock,
+        observers=[records],
+        max_attempts=1,
+        hedging=HedgePolicy(enabled=True, after_s=0.0, max_share=1.0),
+    )
+    with pytest.raises(FirstByteTimeout):
+        await chain.complete(REQUEST)
+    assert (other.requests, records.hedges) == ([], [])
+
+
+async def test_no_hedge_goes_to_a_target_whose_breaker_is_open() -> None:
+    clock, records = FakeClock(), Records()
+    resting = candidate(
+        "resting", FakeProvider("Hi"), clock=clock, breaker=BreakerPolicy(failure_threshold=1, cooldown_s=99.0)
+    )
+    resting.state.breaker.failed(0.0, trial=0)
+    chain = gateway(
+        candidate("slow", Silent(), clock=clock, priority=2, timeouts=Timeouts(attempt_s=0.02)),
+        resting,
+        clock=clock,
+        observers=[records],
+        hedging=HedgePolicy(enabled=True, after_s=0.0, max_share=1.0),
+    )
+    response = await chain.complete(REQUEST)  # the last resort after the first has failed
+    assert (response.provider, records.hedges) == ("resting", [])
+
+
+async def test_a_target_that_asked_for_a_wait_is_asked_again_when_nobody_else_could_answer() -> None:
+    clock = FakeClock()
+    first = FakeProvider(RateLimited("slow"), "Hi")
+    chain = gateway(
+        candidate(
+            "first",
+            first,
+            clock=clock,
+            priority=2,
+            limits=TargetLimits(max_queue_ms=0.0),
+            retry=RetryPolicy(max_attempts=2),
+        ),
+        candidate("second", failing(lambda: ConnectFailed("down")), clock=clock, retry=RetryPolicy(max_attempts=1)),
+        clock=clock,
+    )
+    response = await chain.complete(REQUEST)
+    assert (response.provider, [attempt.target for attempt in response.failed_attempts]) == (
+        "first",
+        ["first", "second"],
+    )
+
+
+async def test_too_little_time_for_the_usual_answer_is_no_failure_of_the_target() -> None:
+    clock = FakeClock()
+    limits = Timeouts(attempt_s=30.0, deadline_s=0.04)
+    slow = candidate(
+        "slow", Silent(), clock=clock, priority=2, timeouts=limits, breaker=BreakerPolicy(failure_threshold=1)
+    )
+    slow.state.whole.add(5.0)
+    chain = gateway(slow, candidate("second", FakeProvider("Hi"), clock=clock, timeouts=limits), clock=clock)
+    assert (await chain.complete(REQUEST)).provider == "second"
+    assert slow.state.breaker.state == "closed"
+
+
+async def test_a_round_robin_counts_the_requests_of_each_name_by_itself() -> None:
+    clock = FakeClock()
+    chosen = [candidate(name, FakeProvider(*(["Hi"] * 8)), clock=clock) for name in "ab"]
+    chain = gateway(*chosen, clock=clock, strategy="round_robin")
+    asked = []
+    for _ in range(4):
+        asked.append((await chain.complete(REQUEST)).provider)
+        await chain.complete(ChatRequest(model="a", messages=REQUEST.messages))
+    assert asked == ["a", "b", "a", "b"]
