@@ -13,7 +13,7 @@ from caxton_llm.config.alert_schema import AlertsBlock
 from caxton_llm.config.configuration import Configuration, Entry
 from caxton_llm.config.parts import HTTP_KINDS, entry_transport, make_parts, try_entry
 from caxton_llm.config.problems import Problems
-from caxton_llm.config.schema import HealthCheckBlock, ProviderEntry
+from caxton_llm.config.schema import ProviderEntry
 from caxton_llm.config.secrets import resolve_secrets
 from caxton_llm.dispatch.plan import Route
 from caxton_llm.dispatch.target import Target, TargetState

@@ -16,11 +16,12 @@ from itertools import count
 from typing import TypeVar
 
 from caxton_llm.dispatch.degraded import DegradedAnswer, is_providers_fault
-from caxton_llm.dispatch.dispatcher import Answered, Dispatcher, Run
+from caxton_llm.dispatch.dispatcher import Dispatcher
 from caxton_llm.dispatch.fitting import Fitter
 from caxton_llm.dispatch.hedger import Hedger
 from caxton_llm.dispatch.plan import Route
 from caxton_llm.dispatch.resume import Resumption, Written
+from caxton_llm.dispatch.run import Answered, Run
 from caxton_llm.dispatch.settlement import Opened, Settlement, StreamSettlement
 from caxton_llm.errors import LlmError, UnknownModel, UnsupportedFeature
 from caxton_llm.observers.record import Observer

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
-from caxton_llm.dispatch.dispatcher import Answered, Dispatcher, Run, Send
+from caxton_llm.dispatch.dispatcher import Dispatcher, Send
+from caxton_llm.dispatch.run import Answered, Run
 from caxton_llm.observers.record import Observer
 from caxton_llm.routing.hedging import HedgeBudget, HedgePolicy
 

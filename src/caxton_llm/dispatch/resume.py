@@ -10,8 +10,9 @@ from copy import copy
 from msgspec.structs import replace
 
 from caxton_llm.context.continuation import Joint, continuation
-from caxton_llm.dispatch.dispatcher import Answered, Dispatcher, Run
+from caxton_llm.dispatch.dispatcher import Dispatcher
 from caxton_llm.dispatch.fitting import Fitter, Ready
+from caxton_llm.dispatch.run import Answered, Run
 from caxton_llm.dispatch.settlement import Opened, with_estimate
 from caxton_llm.dispatch.target import Candidate
 from caxton_llm.errors import (

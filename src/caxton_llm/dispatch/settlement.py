@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from caxton_llm.dispatch.dispatcher import Answered, Run
 from caxton_llm.dispatch.plan import Route
+from caxton_llm.dispatch.run import Answered, Run
 from caxton_llm.dispatch.target import Candidate
 from caxton_llm.errors import LlmError
 from caxton_llm.observers.record import Observer, RequestRecord
