@@ -8,14 +8,14 @@ from faults.laboratory import Laboratory
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-HEDGED = {"hedging": {"hedge_after_ms": 50, "max_share": 1.0}}
+HEDGING = {"hedge_after_ms": 50, "max_share": 1.0}
 
 
 @pytest.mark.parametrize("streams", [False, True], ids=["plain", "streamed"])
 async def test_the_second_answers_for_a_silent_first_whose_request_is_ended_at_once(
     lab: Laboratory, second: FakeOpenAI, package: str, streams: bool
 ) -> None:
-    async with fault_gateway(lab, second, **HEDGED) as gateway:
+    async with fault_gateway(lab, second, hedging=HEDGING) as gateway:
         told = await gateway.ask("silent", package=package, streams=streams)
         assert_answered_by("second", told, attempts=2, asked="silent", streams=streams)
         await lab.wait_all_closed_by_client()
