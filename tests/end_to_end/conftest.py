@@ -46,10 +46,10 @@ async def gateway(shared_fakes: FakeProviders) -> AsyncIterator[LiveGateway]:
 @pytest.fixture(autouse=True)
 def trusted(request: pytest.FixtureRequest) -> None:
     """What earlier tests of a module taught its gateway about the providers is forgotten."""
-    if "gateway" in request.fixturenames:
-        caxton = request.getfixturevalue("gateway").app.caxton
-        for name in caxton.target_names():
-            caxton.reset_target(name)
+    running = request.getfixturevalue("gateway") if "gateway" in request.fixturenames else None
+    if isinstance(running, LiveGateway):
+        for name in running.app.caxton.target_names():
+            running.app.caxton.reset_target(name)
 
 
 @module_scoped
