@@ -1,7 +1,7 @@
 """What the gateway costs: requests/s, added milliseconds and stream events/s, against nginx and the bare upstream.
 
     apt-get install wrk nginx          # nginx is left out of the table when it is not there
-    python benchmarks/gateway.py [--seconds 2] [--rounds 7] [--litellm PATH]
+    python benchmarks/gateway.py [--seconds 2] [--rounds 7] [--before CHECKOUT] [--litellm PATH]
 
 The measured process has one core to itself; upstream and load generator share another. All servers run at once and take
 their turns, round after round, because a shared machine changes its speed from second to second: a ratio is the median of
@@ -41,6 +41,23 @@ llm:
   base_url: "http://127.0.0.1:{upstream}/v1"
   transport: {transport}
 """
+
+ROUTED = """
+llm:
+  fallback_strategy: load_balance
+  circuit_breaker: {{cooldown_seconds: 5}}
+  health_check: {{interval_seconds: 1}}
+  hedging: {{hedge_after_ms: 2000}}
+  requests_per_minute: 10000000
+  tokens_per_minute: 1000000000
+  max_concurrency: 512
+  monitoring: {{alerts: {{channels: [{{type: log}}]}}}}
+  providers:
+    - {{name: a, provider: openai, model: gpt-4o, api_key: bench, base_url: "http://127.0.0.1:{upstream}/v1"}}
+    - {{name: b, provider: openai, model: gpt-4o, api_key: bench, base_url: "http://127.0.0.1:{upstream}/v1"}}
+    - {{name: c, provider: openai, model: gpt-4o, api_keys: [x, y], base_url: "http://127.0.0.1:{upstream}/v1"}}
+"""
+"""Three targets with limits, breakers, health checks, hedging and alerts: what a request costs with all of it."""
 
 NGINX = """
 worker_processes 1;
@@ -100,6 +117,9 @@ def main() -> None:
     options = argparse.ArgumentParser()
     options.add_argument("--seconds", type=int, default=2, help="of each measurement")
     options.add_argument("--rounds", type=int, default=7)
+    options.add_argument(
+        "--before", metavar="CHECKOUT", type=Path, help="a checkout of another version, to compare with"
+    )
     options.add_argument("--litellm", metavar="PATH", help="the command `litellm`, to measure its proxy too")
     chosen = options.parse_args()
     if shutil.which("wrk") is None:
@@ -110,10 +130,14 @@ def main() -> None:
         origin = servers[0].port
         if shutil.which("nginx"):
             servers.append(Server("nginx", stack.enter_context(nginx(folder, origin))))
-        servers.extend(
-            Server(f"caxton, {transport}", stack.enter_context(caxton(folder, origin, transport)))
-            for transport in ("lean", "aiohttp")
-        )
+        for transport in ("lean", "aiohttp"):
+            config = CONFIG.format(upstream=origin, transport=transport)
+            servers.append(Server(f"caxton, {transport}", stack.enter_context(caxton(folder, config))))
+        routed = caxton(folder, ROUTED.format(upstream=origin))
+        servers.append(Server("caxton, lean, all of routing", stack.enter_context(routed)))
+        if chosen.before:
+            config = CONFIG.format(upstream=origin, transport="lean")
+            servers.append(Server("before, lean", stack.enter_context(caxton(folder, config, chosen.before / "src"))))
         if chosen.litellm:
             servers.append(Server("litellm", stack.enter_context(litellm(chosen.litellm, folder, origin))))
         for server in servers:
@@ -170,11 +194,14 @@ def upstream() -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def caxton(folder: Path, upstream_port: int, transport: str) -> Iterator[int]:
-    config = folder / f"{transport}.yaml"
-    config.write_text(CONFIG.format(upstream=upstream_port, transport=transport))
+def caxton(folder: Path, configuration: str, source: Path | None = None) -> Iterator[int]:
+    """A gateway; `source` is where its package is, when not the installed one."""
     port = free_port()
+    config = folder / f"{port}.yaml"
+    config.write_text(configuration)
     command = [sys.executable, "-m", "caxton_llm", "serve", "-c", str(config), "--port", str(port)]
+    if source is not None:
+        command = ["env", f"PYTHONPATH={source.resolve()}", *command]
     with running(command, SERVED_CPU, port):
         yield port
 
@@ -199,14 +226,16 @@ def litellm(path: str, folder: Path, upstream_port: int) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def running(command: list[str], cpu: int, port: int, *, patience_s: float = 20.0) -> Iterator[None]:
+def running(
+    command: list[str], cpu: int, port: int, *, patience_s: float = 20.0
+) -> Iterator["subprocess.Popen[bytes]"]:
     """The command pinned to one core, from when it listens until the block ends."""
     process = subprocess.Popen(
         ["taskset", "-c", str(cpu), *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
         asyncio.run(listening(port, patience_s))
-        yield
+        yield process
     finally:
         process.send_signal(signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):

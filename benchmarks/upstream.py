@@ -75,8 +75,12 @@ class Upstream(asyncio.Protocol):
                 return
             body = self._buffer[head_end + 4 : end]
             self._buffer = self._buffer[end:]
-            assert self._transport is not None
-            self._transport.write(self.streamed if b'"stream":true' in body else WHOLE)
+            self.answer(body)
+
+    def answer(self, body: bytes) -> None:
+        """One request has come."""
+        assert self._transport is not None
+        self._transport.write(self.streamed if b'"stream":true' in body else WHOLE)
 
 
 async def main(port: int, events: int) -> None:

@@ -151,7 +151,10 @@ def entries_for(fakes: FakeProviders) -> list[dict[str, Json]]:
     for entry in ENTRIES:
         named = {"deployment_name": entry.model} if entry.kind == "azure" else {"model": entry.model}
         further = {"models": FURTHER_MODELS[entry.name]} if entry.name in FURTHER_MODELS else {}
-        entries.append({"provider": entry.kind, "name": entry.name, **named, **further, **settings[entry.name]})
+        pinned: dict[str, Json] = {"fallbacks": []}  # a test that asks for an entry means that entry
+        entries.append(
+            {"provider": entry.kind, "name": entry.name, **named, **further, **pinned, **settings[entry.name]}
+        )
     return entries
 
 

@@ -1,24 +1,36 @@
 """From a configuration to a gateway: adapters, credentials, transports, targets, and the names that lead to them."""
 
+import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 
 from msgspec import Struct
 
+from caxton_llm.alerting import alert_policy, make_channels, needs_transport
+from caxton_llm.alerts.rules import AlertRules
+from caxton_llm.alerts.watch import AlertWatch
+from caxton_llm.config.alert_schema import AlertsBlock
 from caxton_llm.config.configuration import Configuration, Entry
 from caxton_llm.config.parts import HTTP_KINDS, entry_transport, make_parts, try_entry
 from caxton_llm.config.problems import Problems
 from caxton_llm.config.schema import ProviderEntry
 from caxton_llm.config.secrets import resolve_secrets
+from caxton_llm.dispatch.plan import Route
+from caxton_llm.dispatch.target import Target, TargetState
 from caxton_llm.errors import ConfigurationError, ConfigurationProblem
-from caxton_llm.gateway import Gateway, Route, Target
+from caxton_llm.gateway import Gateway
+from caxton_llm.health_checks import HealthChecks
 from caxton_llm.http_provider import HttpProvider, VersionPin
 from caxton_llm.observers.record import Observer
-from caxton_llm.protocols import LlmProvider, Transport
+from caxton_llm.protocols import Clock, LlmProvider, Transport
 from caxton_llm.providers.catalog import Catalog, EntryModels, shipped_catalog
 from caxton_llm.providers.prices import EntryPrices
 from caxton_llm.providers.settings import secret_values
+from caxton_llm.routes import make_routes
+from caxton_llm.routing.breaker import BreakerState
 from caxton_llm.streaming import Gathering
+from caxton_llm.target_status import sample_target
+from caxton_llm.transport.choose import make_transport
 from caxton_llm.usage import Usage
 
 __all__ = ["PLUGIN_GROUP", "Assembly", "assemble"]
@@ -32,19 +44,36 @@ class Assembly(Struct, kw_only=True):
     """A gateway with what it stands on."""
 
     gateway: Gateway
-    targets: list[Target]
+    states: list[TargetState]
+    """The configured targets in their order, with how they are doing."""
     transports: list[Transport]
     deprecations: dict[str, str]
     """Requested name -> sentence about the end of its model's life."""
+    health_checks: HealthChecks
+    alert_watch: AlertWatch | None
+    """`None` where no alerts are configured."""
+
+    def start(self) -> None:
+        """Begin the health checks and the alerts, in the running event loop."""
+        self.health_checks.start()
+        if self.alert_watch is not None:
+            self.alert_watch.start()
 
     async def aclose(self) -> None:
-        """Close all connections. Safe to call twice."""
+        """Stop what `start` began, and close all connections. Safe to call twice."""
+        await self.health_checks.aclose()
+        if self.alert_watch is not None:
+            await self.alert_watch.aclose()
         while self.transports:
             await self.transports.pop().aclose()
 
 
 def assemble(
-    configuration: Configuration, observers: Sequence[Observer], environ: Mapping[str, str] | None = None
+    configuration: Configuration,
+    observers: Sequence[Observer],
+    environ: Mapping[str, str] | None = None,
+    *,
+    clock: Clock = time.monotonic,
 ) -> Assembly:
     """Build everything. Raises `ConfigurationError` with all that only shows now: secrets, plug-ins, certificates."""
     configuration = resolve_secrets(configuration, environ=environ)
@@ -53,26 +82,75 @@ def assemble(
     priced = configuration.monitoring.cost_tracking
     problems = Problems(configuration.file, configuration.lines)
     targets = {}
-    for entry in configuration.all_entries:
+    for number, entry in enumerate(configuration.all_entries):
         try:
-            targets[entry.name] = _target(entry, catalog, transports, priced=priced)
+            place = 0 if entry.shares else number + 1
+            targets[entry.name] = _target(entry, catalog, transports, place=place, priced=priced)
         except ConfigurationError as error:
             try_entry(entry, problems)  # this error may be the first of several
             problems.adopt(error, entry.path)
     problems.raise_any()
-    routes = _routes(configuration, targets)
-    streaming = configuration.streaming
+    states = {name: _state(target, observers, clock) for name, target in targets.items()}
+    routes = make_routes(configuration, states)
+    serving = [(states[entry.name], entry) for entry in configuration.all_entries if configuration.permits(entry)]
+    checked = [(state, block) for state, entry in serving if (block := entry.settings.health_check) is not None]
+    watched = [state for state, _ in serving]
     return Assembly(
-        gateway=Gateway(
-            routes,
-            observers=observers,
-            streams=streaming is None or streaming.enabled,
-            gathering=Gathering(streaming.chunk_size, streaming.buffer_timeout_ms / 1000.0) if streaming else None,
-        ),
-        targets=list(targets.values()),
+        gateway=_gateway(configuration, routes, observers, clock),
+        states=list(states.values()),
         transports=transports.made,
         deprecations=_deprecations(routes),
+        health_checks=HealthChecks(checked, observers=observers, clock=clock),
+        alert_watch=_alert_watch(configuration.monitoring.alerts, watched, transports, observers, clock),
     )
+
+
+def _gateway(
+    configuration: Configuration, routes: Mapping[str, Route], observers: Sequence[Observer], clock: Clock
+) -> Gateway:
+    streaming = configuration.streaming
+    return Gateway(
+        routes,
+        observers=observers,
+        streams=streaming is None or streaming.enabled,
+        resume=streaming is not None and streaming.resume,
+        gathering=Gathering(streaming.chunk_size, streaming.buffer_timeout_ms / 1000.0) if streaming else None,
+        hedging=configuration.hedging,
+        max_attempts=configuration.max_attempts,
+        degraded_message=configuration.degraded_message,
+        clock=clock,
+    )
+
+
+def _alert_watch(
+    block: AlertsBlock | None,
+    states: Sequence[TargetState],
+    transports: "_Transports",
+    observers: Sequence[Observer],
+    clock: Clock,
+) -> AlertWatch | None:
+    if block is None or not block.enabled:
+        return None
+    policy = alert_policy(block)
+    return AlertWatch(
+        AlertRules(policy),
+        make_channels(block, transports.for_alerts() if needs_transport(block) else None),
+        lambda: [sample_target(state, policy.min_requests) for state in states],
+        observers=observers,
+        clock=clock,
+    )
+
+
+def _state(target: Target, observers: Sequence[Observer], clock: Clock) -> TargetState:
+    def changed(name: str, state: BreakerState) -> None:
+        for observer in observers:
+            observer.breaker_changed(name, state)
+
+    made = TargetState(target, clock=clock, on_breaker=changed)
+    for number, provider in enumerate(target.providers):
+        if isinstance(provider, HttpProvider):
+            provider.on_headers = partial(made.hear, number)
+    return made
 
 
 class _Transports:
@@ -94,21 +172,32 @@ class _Transports:
             self._by_settings[key] = entry_transport(entry)
         return self._by_settings[key]
 
+    def for_alerts(self) -> Transport:
+        """A plain one of its own."""
+        return self._by_settings.setdefault(("alerts",), make_transport())
+
     @property
     def made(self) -> list[Transport]:
         return list(self._by_settings.values())
 
 
-def _target(entry: Entry, catalog: Catalog, transports: _Transports, *, priced: bool) -> Target:
+def _target(entry: Entry, catalog: Catalog, transports: _Transports, *, place: int, priced: bool) -> Target:
     describe = EntryModels(catalog, entry.settings)
     prices = EntryPrices(catalog, entry.settings)
     return Target(
         name=entry.name,
         kind=entry.kind,
-        provider=_provider(entry, describe, transports),
+        providers=_providers(entry, describe, transports),
         models=entry.models or ((entry.kind,) if entry.kind == "builtin" else ()),
         timeouts=entry.timeouts,
         retry=entry.retry,
+        breaker=entry.breaker,
+        limits=entry.limits,
+        priority=entry.settings.priority or 0,
+        weight=1.0 if entry.settings.weight is None else entry.settings.weight,
+        place=place,
+        region=entry.settings.region,
+        fallback_on=frozenset(entry.settings.fallback_on or ()),
         describe=lambda model: prices.fill(describe(model)),
         cost=prices.cost if priced else _unpriced,
     )
@@ -118,27 +207,32 @@ def _unpriced(_asked: str, _answered: str, _usage: Usage | None) -> None:
     """`monitoring.cost_tracking: false`: every cost is unknown."""
 
 
-def _provider(entry: Entry, describe: EntryModels, transports: _Transports) -> LlmProvider:
+def _providers(entry: Entry, describe: EntryModels, transports: _Transports) -> tuple[LlmProvider, ...]:
+    """One provider for each key of the entry, over the same connections."""
     settings = entry.settings
     if entry.kind == "builtin":
         from caxton_llm.builtin_provider import BuiltinProvider  # noqa: PLC0415 - only what is configured is imported
 
-        return BuiltinProvider(settings)
+        return (BuiltinProvider(settings),)
     if entry.kind not in HTTP_KINDS:
-        return _plugged_in(entry, settings.api_key if isinstance(settings.api_key, str) else None)
-    adapter, credentials = make_parts(settings)
-    return HttpProvider(
-        adapter,
-        transports.for_entry(settings),
-        credentials,
-        main_model=settings.main_model,
-        describe=describe,
-        learn=describe.learn,
-        timeouts=entry.timeouts,
-        streams=settings.streams,
-        pin=VersionPin(settings.model_version, settings.auto_upgrade is False) if settings.model_version else None,
-        image_hosts=settings.image_hosts,
-        secrets=partial(secret_values, settings),
+        keys = entry.keys or (settings.api_key if isinstance(settings.api_key, str) else None,)
+        return tuple(_plugged_in(entry, key) for key in keys)
+    adapter, credentials = make_parts(settings, entry.keys)
+    return tuple(
+        HttpProvider(
+            adapter,
+            transports.for_entry(settings),
+            each,
+            main_model=settings.main_model,
+            describe=describe,
+            learn=describe.learn,
+            timeouts=entry.timeouts,
+            streams=settings.streams,
+            pin=VersionPin(settings.model_version, settings.auto_upgrade is False) if settings.model_version else None,
+            image_hosts=settings.image_hosts,
+            secrets=partial(secret_values, settings),
+        )
+        for each in credentials
     )
 
 
@@ -155,34 +249,13 @@ def _plugged_in(entry: Entry, api_key: str | None) -> LlmProvider:
     raise ConfigurationError([ConfigurationProblem(message, path="provider")])
 
 
-def _routes(configuration: Configuration, targets: Mapping[str, Target]) -> dict[str, Route]:
-    """The names a request may use, in their order of precedence: the first meaning of a name counts."""
-    by_name = {name: Route(target, target.models[0] if target.models else "") for name, target in targets.items()}
-    default = configuration.default_entry
-    routes: dict[str, Route] = {}
-    for agent in configuration.agents:
-        serving = agent.entry or default
-        if serving is None:
-            continue
-        routes.setdefault(f"agent:{agent.name}", by_name[serving.name])
-        for capability in agent.capabilities:
-            routes.setdefault(f"capability:{capability}", by_name[serving.name])
-    for name, route in by_name.items():
-        routes.setdefault(name, route)
-    for entry in configuration.all_entries:
-        for name, sent in entry.sent_models.items():
-            routes.setdefault(name, Route(targets[entry.name], sent))
-    if default is not None:
-        routes.setdefault("default", by_name[default.name])
-    return routes
-
-
-def _deprecations(routes: dict[str, Route]) -> dict[str, str]:
+def _deprecations(routes: Mapping[str, Route]) -> dict[str, str]:
     sentences = {}
     for name, route in routes.items():
-        info = route.target.describe(route.model)
+        model = route.first.model
+        info = route.first.target.describe(model)
         if info.lifecycle in ("retired", "deprecated"):
             when = f" on {info.retires_on}" if info.retires_on else ""
             state = "was retired" if info.lifecycle == "retired" else "is deprecated and will be retired"
-            sentences[name] = f"{route.model} {state}{when}"
+            sentences[name] = f"{model} {state}{when}"
     return sentences

@@ -1,6 +1,7 @@
 """The library: one object that reaches every configured provider."""
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
@@ -10,12 +11,14 @@ import msgspec
 from caxton_llm.assembly import Assembly, assemble
 from caxton_llm.config.configuration import Configuration
 from caxton_llm.config.load import load_file, load_mapping
-from caxton_llm.errors import InvalidRequest
+from caxton_llm.errors import InvalidRequest, UnknownModel
 from caxton_llm.gateway import Gateway
 from caxton_llm.http_provider import HttpProvider
 from caxton_llm.model_info import ModelInfo
 from caxton_llm.observers.record import Observer
+from caxton_llm.observers.target_gauges import TargetReading
 from caxton_llm.protocols import LlmProvider
+from caxton_llm.target_status import TargetStatus, describe_target, read_target
 from caxton_llm.tokens import estimate_prompt_tokens
 from caxton_llm.types import ChatRequest, ChatResponse, ChatStream, Json
 from caxton_llm.wire.openai_chat import client as openai_chat_client
@@ -54,6 +57,7 @@ class Caxton:
         self._assembly: Assembly = assemble(configuration, observers, environ)
         self.gateway: Gateway = self._assembly.gateway
         self._closed = False
+        self._started = False
 
     @classmethod
     def from_file(
@@ -92,12 +96,12 @@ class Caxton:
     def provider(self, name: str = "default") -> LlmProvider:
         """The provider behind a name, without retries and deadlines. Raises `UnknownModel`."""
         self._require_open()
-        return self.gateway.resolve(name).target.provider
+        return self.gateway.resolve(name).first.target.provider
 
     async def get_model_info(self, model: str = "default") -> ModelInfo:
         """What is known of a model, each fact with its source; asks the provider where it tells."""
         self._require_open()
-        route = self.gateway.resolve(model)
+        route = self.gateway.resolve(model).first
         provider = route.target.provider
         if not isinstance(provider, HttpProvider):
             return await provider.get_model_info()
@@ -107,7 +111,7 @@ class Caxton:
     async def count_tokens(self, request: ChatRequest) -> TokenCount:
         """The prompt tokens of a request, by the provider's own count where it has one."""
         self._require_open()
-        route = self.gateway.resolve(request.model)
+        route = self.gateway.resolve(request.model).first
         provider = route.target.provider
         if isinstance(provider, HttpProvider):
             counted = await provider.count_tokens(msgspec.structs.replace(request, model=route.model))
@@ -122,19 +126,47 @@ class Caxton:
 
     def model_names(self) -> list[tuple[str, str]]:
         """Every name that a request may use, with the entry that it leads to."""
-        return [(name, route.target.name) for name, route in self.gateway.routes.items()]
+        return [(name, route.first.target.name) for name, route in self.gateway.routes.items()]
 
     def target_names(self) -> list[str]:
         """The configured entries, in their order."""
-        return [target.name for target in self._assembly.targets]
+        return [state.target.name for state in self._assembly.states]
+
+    def reset_target(self, name: str) -> None:
+        """Trust an entry again at once: its circuit breaker, pauses and resting keys are forgotten. Raises `UnknownModel`."""
+        self._require_open()
+        for state in self._assembly.states:
+            if state.target.name == name:
+                state.reset()
+                return
+        known = ", ".join(self.target_names())
+        raise UnknownModel(f"no entry is called {name!r}; there is: {known}", param="name")
+
+    def provider_states(self) -> list[TargetStatus]:
+        """How every configured entry has been doing since this object was made."""
+        now, wall = time.monotonic(), time.time()
+        return [describe_target(state, now, wall) for state in self._assembly.states]
+
+    def readings(self) -> list[TargetReading]:
+        """The same as figures, for `PrometheusObserver.watch`."""
+        now = time.monotonic()
+        return [read_target(state, now) for state in self._assembly.states]
+
+    async def start(self) -> None:
+        """Begin what runs in the background: health checks and alerts, as far as they are configured. `async with` does it.
+        Starting twice is starting once."""
+        self._require_open()
+        if not self._started:
+            self._started = True
+            self._assembly.start()
 
     async def aclose(self) -> None:
-        """Close all connections. Safe to call twice."""
+        """Stop what runs in the background, and close all connections. Safe to call twice."""
         self._closed = True
         await self._assembly.aclose()
 
     async def __aenter__(self) -> Self:
-        self._require_open()
+        await self.start()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:

@@ -36,6 +36,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Self
 
+from caxton_llm.attempts import Attempt, Skip
+
 __all__ = [
     "AccessDenied",
     "AllTargetsFailed",
@@ -63,6 +65,7 @@ __all__ = [
     "QuotaExhausted",
     "RateLimited",
     "RequestTooLarge",
+    "Skip",
     "StreamInterrupted",
     "TransportError",
     "UnknownModel",
@@ -70,16 +73,6 @@ __all__ = [
 ]
 
 ErrorSource = Literal["gateway", "provider"]
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One send to one target: `started` is seconds since the request began, `seconds` its duration."""
-
-    target: str
-    error: str
-    started: float
-    seconds: float
 
 
 class LlmError(Exception):
@@ -122,6 +115,8 @@ class LlmError(Exception):
         self.should_retry = self.retryable if should_retry is None else should_retry
         """Whether sending the same request to the same target again can help; starts as the class's `retryable`."""
         self.attempts: list[Attempt] = []
+        self.skipped: list[Skip] = []
+        """Targets that nothing was sent to."""
         self.gateway_request_id: str | None = None
         """Our own name for the request, where it came over HTTP (`x-caxton-request-id`)."""
 

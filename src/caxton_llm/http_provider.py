@@ -6,7 +6,7 @@ One call is one attempt; retries, deadlines and fallback belong to `gateway`. No
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Callable, Set
+from collections.abc import AsyncGenerator, Callable, Mapping, Set
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -36,9 +36,10 @@ from caxton_llm.protocols import (
     WireResponse,
 )
 from caxton_llm.routing.timeouts import Timeouts
+from caxton_llm.timers import FixedDelay, TimeLimit
 from caxton_llm.types import ChatChunk, ChatRequest, ChatResponse, ChatStream
 from caxton_llm.wire.failures import classify_failure
-from caxton_llm.wire.quotes import without_quotes
+from caxton_llm.wire.quotes import secret_forms, without_quotes
 from caxton_llm.wire.whole import chunk_of
 
 __all__ = ["HttpProvider", "VersionPin"]
@@ -106,6 +107,9 @@ class HttpProvider:
         self._image_hosts = image_hosts
         self._secrets = secrets
         self._clock = clock
+        self.on_headers: Callable[[Mapping[str, str]], None] | None = None
+        """Hears the headers of every answer to a chat: they tell of the provider's rate limits."""
+        self._end_grace = FixedDelay(_END_GRACE_S)
         self._refreshing = asyncio.Lock()
         self._refreshing_on: asyncio.AbstractEventLoop | None = None
 
@@ -122,6 +126,7 @@ class HttpProvider:
             sent = self._clock()
             response = await self._send(exchange.request)
             request_id = _request_id(response)
+            self._tell_headers(response)
             try:
                 whole = WireResponse(status=response.status, headers=response.headers, body=await response.read())
             finally:
@@ -177,13 +182,18 @@ class HttpProvider:
             raise self._told(error, model) from error.__cause__
 
     async def _with_version(self, told: ModelInfo) -> ModelInfo:
-        """A proxy in front of the server may well keep the version to itself."""
+        version = await self.server_version()
+        if version is None:
+            return told
+        return replace(told, server_version=version, sources={**told.sources, "server_version": "provider"})
+
+    async def server_version(self) -> str | None:
+        """What the server says of its version; `None` when it says nothing, as a proxy in front of it may well do."""
         adapter = self.adapter
         if isinstance(adapter, VersionedAdapter):
             with contextlib.suppress(LlmError):
-                version = adapter.decode_version(await self._fetch(adapter.version_request()))
-                return replace(told, server_version=version, sources={**told.sources, "server_version": "provider"})
-        return told
+                return adapter.decode_version(await self._fetch(adapter.version_request()))
+        return None
 
     async def probe(self) -> None:
         """Ask the provider's cheapest endpoint. Raises when it is down or refuses the credentials."""
@@ -221,6 +231,10 @@ class HttpProvider:
             self._credentials.invalidate()
             response = await self._send_signed(request)
         return response
+
+    def _tell_headers(self, response: TransportResponse) -> None:
+        if self.on_headers is not None:
+            self.on_headers(response.headers)
 
     async def _send_signed(self, request: WireRequest) -> TransportResponse:
         headers = self._credentials.headers(self._clock())
@@ -302,9 +316,9 @@ class HttpProvider:
         """The error with where it happened, and without the secrets and the prompt that a provider may repeat in it."""
         error.locate(provider=self.adapter.name, model=model, request_id=request_id)
         signed = {value.rpartition(" ")[2] for _, value in self._credentials.headers(self._clock()) or ()}
-        for secret in sorted(self._secrets() | signed, key=len, reverse=True):
-            if len(secret) >= _SHORTEST_SECRET:
-                error.hide(secret)
+        secrets = [secret for secret in self._secrets() | signed if len(secret) >= _SHORTEST_SECRET]
+        for form in sorted({form for secret in secrets for form in secret_forms(secret)}, key=len, reverse=True):
+            error.hide(form)
         if asked is not None:
             error.reword(lambda text: without_quotes(text, asked))
         return error
@@ -338,6 +352,7 @@ class HttpProvider:
             sent = self._clock()
             response = await self._send(exchange.request)
             stream.request_id = _request_id(response)
+            self._tell_headers(response)
             if not 200 <= response.status < 300:
                 whole = WireResponse(status=response.status, headers=response.headers, body=await response.read())
                 raise self._refusal(exchange, whole)
@@ -349,7 +364,7 @@ class HttpProvider:
                 yield [chunk_of(unstreamed)]
                 return
             decoder = exchange.decoder()
-            async for batch in _decoded(response, decoder):
+            async for batch in _decoded(response, decoder, self._end_grace):
                 if stream.upstream_s is None:
                     stream.upstream_s = self._clock() - sent
                     batch[0].created = batch[0].created or int(time.time())
@@ -390,11 +405,13 @@ class HttpProvider:
                 stream.model = chunk.model
 
 
-async def _decoded(response: TransportResponse, decoder: StreamDecoder) -> AsyncGenerator[list[ChatChunk], None]:
+async def _decoded(
+    response: TransportResponse, decoder: StreamDecoder, grace: FixedDelay
+) -> AsyncGenerator[list[ChatChunk], None]:
     """The chunks of a body; raises the stream's own failure after the chunks before it."""
     while not decoder.done:
         try:
-            data = await _next_bytes(response, decoder)
+            data = await _next_bytes(response, decoder, grace)
         except StreamInterrupted:
             if not decoder.finished:
                 raise
@@ -408,11 +425,11 @@ async def _decoded(response: TransportResponse, decoder: StreamDecoder) -> Async
             return
 
 
-async def _next_bytes(response: TransportResponse, decoder: StreamDecoder) -> bytes:
+async def _next_bytes(response: TransportResponse, decoder: StreamDecoder, grace: FixedDelay) -> bytes:
     if not decoder.finished:
         return await response.read_some()
     try:
-        async with asyncio.timeout(_END_GRACE_S):
+        with TimeLimit(grace.start):
             return await response.read_some()
     except TimeoutError:
         return b""

@@ -10,7 +10,7 @@ from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from caxton_llm.caxton import Caxton
+from caxton_llm.caxton import Caxton, TokenCount
 from caxton_llm.model_info import ModelInfo
 from caxton_llm.types import ChatChunk, ChatRequest, ChatResponse, ChatStream, Json, ParameterReport, Usage
 
@@ -20,7 +20,7 @@ _T = TypeVar("_T")
 
 
 class SyncCaxton:
-    """`Caxton`, blocking. Use it in a `with` statement, or call `close()`.
+    """`Caxton`, blocking. Use it in a `with` statement, which also begins health checks and alerts, or call `close()`.
 
     Raises what `Caxton` raises; `RuntimeError` after it was closed, also in threads that wait for an answer meanwhile.
     """
@@ -56,6 +56,22 @@ class SyncCaxton:
         """Like `Caxton.get_model_info`."""
         return self._run(self._caxton.get_model_info(model))
 
+    def count_tokens(self, request: ChatRequest) -> TokenCount:
+        """Like `Caxton.count_tokens`."""
+        return self._run(self._caxton.count_tokens(request))
+
+    def deprecation(self, model: str) -> str | None:
+        """Like `Caxton.deprecation`."""
+        return self._caxton.deprecation(model)
+
+    def model_names(self) -> list[tuple[str, str]]:
+        """Like `Caxton.model_names`."""
+        return self._caxton.model_names()
+
+    def target_names(self) -> list[str]:
+        """Like `Caxton.target_names`."""
+        return self._caxton.target_names()
+
     def close(self) -> None:
         """Close all connections and end the thread. Safe to call twice."""
         with self._closing:
@@ -78,8 +94,7 @@ class SyncCaxton:
         await self._loop.shutdown_asyncgens()
 
     def __enter__(self) -> Self:
-        if self._closed:
-            raise _closed()
+        self._run(self._caxton.start())
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -140,6 +155,21 @@ class SyncChatStream:
     @property
     def params(self) -> ParameterReport:
         return self._stream.params
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the caller should know although the answer came; complete when the iteration has ended."""
+        return self._stream.warnings
+
+    @property
+    def attempts(self) -> int:
+        """How often the request was sent."""
+        return self._stream.attempts
+
+    @property
+    def request_id(self) -> str | None:
+        """The provider's own name for the request."""
+        return self._stream.request_id
 
     @property
     def model(self) -> str:

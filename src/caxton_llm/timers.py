@@ -95,6 +95,11 @@ class TimeLimit:
         self._start = start
         self._expired = False
 
+    @property
+    def expired(self) -> bool:
+        """Whether the time was over before the block was."""
+        return self._expired
+
     def __enter__(self) -> None:
         task = asyncio.current_task()
         if task is None:

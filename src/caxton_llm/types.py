@@ -10,11 +10,13 @@ Nothing in this module does I/O or knows a vendor.
 """
 
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Raw, Struct, field
 
+from caxton_llm.attempts import Attempt, Skip
+from caxton_llm.discreet import Discreet
 from caxton_llm.usage import Billing, CompletionTokensDetails, PromptTokensDetails, Usage
 
 __all__ = [
@@ -56,47 +58,6 @@ Json = Any
 
 Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "error"]
-
-
-_SHOWN = frozenset(
-    {"id", "type", "role", "index", "format", "finish_reason", "tool_call_id", "reasoning_effort", "strict"}
-)
-
-
-class Discreet:
-    """A struct that can hold what a caller or a model wrote: its `repr` tells how much there is, so none reaches a log."""
-
-    __slots__ = ()
-    __struct_fields__: ClassVar[tuple[str, ...]]
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{name}={shown}' for name, shown in self._told())})"
-
-    def __rich_repr__(self) -> list[tuple[str, Any]]:
-        return [(name, _Verbatim(shown)) for name, shown in self._told()]
-
-    def _told(self) -> Iterator[tuple[str, str]]:
-        for name in self.__struct_fields__:
-            value = getattr(self, name)
-            if value is not None and value != "":
-                yield name, repr(value) if name in _SHOWN else _size(value)
-
-
-class _Verbatim(str):
-    """A text that is its own `repr`."""
-
-    __slots__ = ()
-    __repr__ = str.__str__
-
-
-def _size(value: Json) -> str:
-    """A value without what was written in it."""
-    if isinstance(value, bool | int | float | Struct):
-        return repr(value)
-    if isinstance(value, list | tuple) and all(isinstance(item, Struct) for item in value):
-        return f"[{', '.join(map(repr, value))}]"
-    unit = "characters" if isinstance(value, str) else "bytes" if isinstance(value, bytes | Raw) else "items"
-    return f"<{len(bytes(value)) if isinstance(value, Raw) else len(value)} {unit}>"
 
 
 class ImageUrl(Discreet, Struct, omit_defaults=True):
@@ -325,6 +286,11 @@ class ChatResponse(Discreet, Struct, kw_only=True):
     provider: str = ""
     request_id: str | None = None
     attempts: int = 1
+    """How often the request was sent, over all targets; the last time it was answered."""
+    failed_attempts: list[Attempt] = field(default_factory=list)
+    skipped: list[Skip] = field(default_factory=list)
+    degraded: bool = False
+    """No target could answer: the text is the configured `degraded_message`."""
     params: ParameterReport = field(default_factory=ParameterReport)
     cost_usd: float | None = None
     warnings: list[str] = field(default_factory=list)
@@ -461,6 +427,9 @@ class ChatStream:
         self.model = model
         self.request_id: str | None = None
         self.attempts = 1
+        self.failed_attempts: list[Attempt] = []
+        self.skipped: list[Skip] = []
+        self.degraded = False
         self.params = ParameterReport()
         self.warnings: list[str] = []
         self.usage: Usage | None = None

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -105,7 +106,7 @@ def test_a_stream_under_way_is_finished_before_it_stops(tmp_path: Path, number: 
     assert code == 0
 
 
-def test_what_outlives_the_drain_time_is_told_so_and_leaves_no_trace_in_the_log(tmp_path: Path) -> None:
+def test_what_outlives_the_drain_time_is_told_so_and_is_a_line_each_in_the_log(tmp_path: Path) -> None:
     write_config(tmp_path, ENDLESS)
     with gateway(tmp_path) as serving:
         with serving.begin() as whole, serving.ask(stream=True) as answer:
@@ -118,6 +119,7 @@ def test_what_outlives_the_drain_time_is_told_so_and_leaves_no_trace_in_the_log(
         _, problem = serving.process.communicate(timeout=WAIT_S)
     assert serving.process.returncode == 0
     assert b"Traceback" not in problem
+    assert len(re.findall(rb"WARNING request cax_\w+ failed: overloaded answered=503\n", problem)) == 2
 
 
 def test_settings_without_effect_are_warned_about_at_the_start(tmp_path: Path) -> None:

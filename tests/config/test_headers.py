@@ -70,7 +70,7 @@ def test_a_configured_header_takes_the_place_of_the_key_in_the_vendors_variable(
     environ = dict.fromkeys(("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "AZURE_OPENAI_API_KEY"), "sk-1")
     configuration = resolve_secrets(load_text(f"llm: {{{entry}}}", environ={}), environ=environ)
     assert configuration.entries[0].settings.api_key is None
-    assert assemble(load_text(f"llm: {{{entry}}}", environ={}), [], {}).targets
+    assert assemble(load_text(f"llm: {{{entry}}}", environ={}), [], {}).states
 
 
 def test_an_identity_that_needs_a_package_which_is_not_there_is_refused_at_the_start(

@@ -17,7 +17,15 @@ from serving import running_gateway
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 ENVIRONMENT = dict.fromkeys(
-    ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "AZURE_OPENAI_API_KEY", "CUSTOM_LLM_TOKEN", "OLLAMA_API_KEY"), "a-key"
+    (
+        "OPENAI_API_KEY",
+        "OPENAI_API_KEY_2",
+        "ANTHROPIC_API_KEY",
+        "AZURE_OPENAI_API_KEY",
+        "CUSTOM_LLM_TOKEN",
+        "OLLAMA_API_KEY",
+    ),
+    "a-key",
 )
 
 

@@ -43,6 +43,15 @@ async def gateway(shared_fakes: FakeProviders) -> AsyncIterator[LiveGateway]:
         yield running
 
 
+@pytest.fixture(autouse=True)
+def trusted(request: pytest.FixtureRequest) -> None:
+    """What earlier tests of a module taught its gateway about the providers is forgotten."""
+    running = request.getfixturevalue("gateway") if "gateway" in request.fixturenames else None
+    if isinstance(running, LiveGateway):
+        for name in running.app.caxton.target_names():
+            running.app.caxton.reset_target(name)
+
+
 @module_scoped
 async def clients(gateway: LiveGateway) -> AsyncIterator[dict[str, ChatClient]]:
     async with clients_of(gateway.url) as opened:

@@ -70,7 +70,7 @@ async def test_a_provider_that_refuses_connections_is_tried_again_and_then_told(
         await fake.accept_connections()
     problem = problem_of(error)
     assert (error.status_code, problem["kind"], problem["source"]) == (502, "connect_failed", "provider")
-    assert (problem["provider"], problem["model"], problem["attempts"]) == (entry.name, entry.model, 3)
+    assert (problem["provider"], problem["model"], len(problem["attempts"])) == (entry.name, entry.model, 3)
     assert error.response.headers["x-caxton-attempts"] == "3"
     assert error.response.headers["x-should-retry"] == "true"
     assert (await client.ask(entry.name, "hello", streams=streams)).finish == "stop"
@@ -111,7 +111,7 @@ async def test_what_another_attempt_cannot_mend_is_not_tried_again(
         fakes.openai.start_over()
         fakes.openai.fail(name, times=None)
         error = await error_of(client, "openai-main", streams=streams)
-        assert problem_of(error)["attempts"] == 1
+        assert len(problem_of(error)["attempts"]) == 1
         assert len(fakes.openai.requests) == 1
 
 
@@ -122,7 +122,7 @@ async def test_silence_before_the_answer_is_a_timeout_of_each_attempt(
         error = await error_of(client, entry.name, streams=streams)
         problem = problem_of(error)
         assert (error.status_code, problem["kind"]) == (502, "first_byte_timeout")
-        assert (problem["provider"], problem["attempts"]) == (entry.name, 3)
+        assert (problem["provider"], len(problem["attempts"])) == (entry.name, 3)
 
     for entry in PROVIDERS:
         fakes.behind(entry).reply(times=None).hold()
@@ -201,7 +201,7 @@ async def test_an_error_after_the_last_attempt_has_all_of_them(client: ChatClien
     fakes.openai.reply_raw(b"<html></html>")
     fakes.openai.fail("overloaded")
     error = await error_of(client, "openai-main")
-    assert (error.status_code, problem_of(error)["kind"], problem_of(error)["attempts"]) == (503, "overloaded", 3)
+    assert (error.status_code, problem_of(error)["kind"], len(problem_of(error)["attempts"])) == (503, "overloaded", 3)
 
 
 @pytest.mark.parametrize("headers", [{"retry-after": "0.01"}, {"retry-after-ms": "10"}, {"retry-after": "0"}])
@@ -231,7 +231,7 @@ async def test_what_takes_longer_than_the_deadline_is_504_whatever_is_left_to_tr
             error = await error_of(client, "openai-main", streams=streams)
             problem = problem_of(error)
             assert (error.status_code, problem["kind"], problem["source"]) == (504, "deadline_exceeded", "gateway")
-            assert (problem["provider"], problem["attempts"]) == ("openai-main", 1)
+            assert (problem["provider"], len(problem["attempts"])) == ("openai-main", 1)
     await fakes.openai.wait_closed_by_client(2)
 
 

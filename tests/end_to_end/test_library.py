@@ -1,7 +1,6 @@
-"""The library against every kind of provider: answers, facts, names, tokens, cancellation, threads, plug-ins."""
+"""The library against every kind of provider: answers, facts, names, tokens, cancellation, plug-ins."""
 
 import asyncio
-import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -21,13 +20,13 @@ from caxton_llm import (
     ModelNotFound,
     ProviderFailure,
     StreamInterrupted,
-    SyncCaxton,
     UnknownModel,
     UnsupportedFeature,
 )
 from caxton_llm.testing import FakeProvider
 from fakes import FakeCustom
 from live_gateway import ENTRIES, QUICK_RETRIES, Entry, FakeProviders, entries_for
+from plug_ins import install_plug_in
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -68,6 +67,14 @@ async def test_a_whole_answer_says_what_it_is_and_where_it_came_from(
     priced = entry.kind in ("openai", "azure", "anthropic", "builtin")
     assert (response.cost_usd is not None) == priced, response.cost_usd
     assert response.upstream_s is not None
+
+
+async def test_a_stream_may_be_asked_for_with_the_options_of_streams(caxton: Caxton, fakes: FakeProviders) -> None:
+    async with caxton.stream_chat(messages=HELLO, stream_options={"include_usage": True}) as stream:
+        chunks = [chunk async for chunk in stream]
+    assert "".join(chunk.text for chunk in chunks) == "You said: hello there"
+    assert chunks[-1].usage is not None
+    assert stream.usage == chunks[-1].usage
 
 
 @every_entry
@@ -391,62 +398,6 @@ async def test_tokens_of_a_short_life_are_fetched_again_in_time() -> None:
                 assert (await caxton.complete_chat(messages=HELLO)).text == "You said: hello there"
 
 
-# -- without async ------------------------------------------------------------------------------------------------------
-
-
-def _used_blocking(configuration: dict[str, Any]) -> None:
-    with SyncCaxton.from_dict(configuration) as caxton:
-        for entry in ENTRIES:
-            response = caxton.complete_chat(model=entry.name, messages=HELLO)
-            assert response.text.startswith("You said: hello there")
-            with caxton.stream_chat(model=entry.name, messages=HELLO) as stream:
-                pieces = [choice.delta.content or "" for chunk in stream for choice in chunk.choices]
-            assert "".join(pieces) == response.text
-            assert stream.usage == response.usage
-        assert caxton.get_model_info("vllm-llama").context_window == 8_192
-        with pytest.raises(UnknownModel):
-            caxton.complete_chat(model="nobody", messages=HELLO)
-        with caxton.stream_chat(model="openai-main", messages=HELLO) as stream:
-            next(iter(stream))
-        results: list[str] = []
-        threads = [
-            threading.Thread(
-                target=lambda n=n: results.append(
-                    caxton.complete_chat(messages=[{"role": "user", "content": f"{n}!"}]).text
-                )
-            )
-            for n in range(8)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert sorted(results) == [f"You said: {n}!" for n in range(8)]
-    caxton.close()
-
-
-async def test_the_blocking_facade_does_all_of_it_from_any_thread(
-    shared_fakes: FakeProviders, fakes: FakeProviders
-) -> None:
-    await asyncio.to_thread(_used_blocking, {"llm": {"providers": entries_for(shared_fakes)}})
-
-
-async def test_the_blocking_facade_closes_a_stream_that_is_left(
-    shared_fakes: FakeProviders, fakes: FakeProviders
-) -> None:
-    fakes.anthropic.reply("one two three four").stall_after(5)
-
-    def leave() -> None:
-        with (
-            SyncCaxton.from_dict({"llm": {"providers": entries_for(shared_fakes)}}) as caxton,
-            caxton.stream_chat(model="claude", messages=HELLO) as stream,
-        ):
-            next(stream)
-
-    await asyncio.to_thread(leave)
-    await fakes.anthropic.wait_closed_by_client()
-
-
 # -- plug-ins -----------------------------------------------------------------------------------------------------------
 
 PLUG_IN = """
@@ -466,13 +417,7 @@ def make_nothing(settings, api_key):
 @pytest.fixture
 def plug_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An installed package that adds two kinds of provider."""
-    (tmp_path / "parrot_plugin.py").write_text(PLUG_IN)
-    folder = tmp_path / "parrot_plugin-1.0.dist-info"
-    folder.mkdir()
-    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: parrot-plugin\nVersion: 1.0\n")
-    points = "[caxton_llm.providers]\nparrot = parrot_plugin:make\nbroken-parrot = parrot_plugin:make_nothing\n"
-    (folder / "entry_points.txt").write_text(points)
-    monkeypatch.syspath_prepend(tmp_path)
+    install_plug_in(tmp_path, monkeypatch, PLUG_IN, parrot="make", parrot_of_nothing="make_nothing")
 
 
 async def test_an_installed_package_adds_a_provider(plug_in: None) -> None:
@@ -487,6 +432,6 @@ async def test_an_installed_package_adds_a_provider(plug_in: None) -> None:
 
 async def test_a_plug_in_that_makes_no_provider_and_one_that_is_not_there_are_told(plug_in: None) -> None:
     with pytest.raises(ConfigurationError, match="made no LlmProvider"):
-        Caxton.from_dict({"llm": {"provider": "broken-parrot", "model": "m"}})
+        Caxton.from_dict({"llm": {"provider": "parrot_of_nothing", "model": "m"}})
     with pytest.raises(ConfigurationError, match="parot"):
         Caxton.from_dict({"llm": {"provider": "parot", "model": "m"}})

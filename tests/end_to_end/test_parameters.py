@@ -38,8 +38,10 @@ async def gateway(shared_fakes: FakeProviders) -> AsyncIterator[LiveGateway]:
     }
     entries: list[dict[str, Any]] = []
     for kind, settings in settings_of.items():
-        entries.append({"provider": kind, **settings})
-        entries.append({"provider": kind, "name": f"{kind}-strict", "parameters": "strict", **settings})
+        entries.append({"provider": kind, "fallbacks": [], **settings})
+        entries.append(
+            {"provider": kind, "name": f"{kind}-strict", "parameters": "strict", "fallbacks": [], **settings}
+        )
     async with gateway_with({"llm": {"providers": entries}}) as running:
         yield running
 

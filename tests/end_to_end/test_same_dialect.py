@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 
 from canned_server import Canned
+from caxton_llm.types import Json
 from fakes.http_server import Response
 from live_gateway import LiveGateway, gateway_with
 
@@ -34,8 +35,8 @@ def provider(shared_provider: Canned) -> Canned:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def gateway(shared_provider: Canned) -> AsyncIterator[LiveGateway]:
     url = shared_provider.root_url
-    entries = [
-        {"provider": kind, "name": kind, "model": "m-1", "base_url": url, "api_key": "k"}
+    entries: list[dict[str, Json]] = [
+        {"provider": kind, "name": kind, "model": "m-1", "base_url": url, "api_key": "k", "fallbacks": []}
         for kind in ("openai", "anthropic")
     ]
     async with gateway_with({"llm": {"providers": entries}}) as running:

@@ -149,6 +149,8 @@ class HttpServer:
         self.requests: list[Received] = []
         self.connections_made = 0
         self.port = 0
+        self.accepts = False
+        """Whether connections are taken; one that was still on its way when the port was closed is aborted."""
         self._tls = tls
         self._connections: set[_Connection] = set()
         self._listener: asyncio.Server | None = None
@@ -188,11 +190,13 @@ class HttpServer:
     async def accept_connections(self) -> None:
         """Listen, after `refuse_connections` on the same port again."""
         loop = asyncio.get_running_loop()
+        self.accepts = True
         self._listener = await loop.create_server(lambda: _Connection(self), "127.0.0.1", self.port, ssl=self._tls)
         self.port = self._listener.sockets[0].getsockname()[1]
 
     async def refuse_connections(self) -> None:
         """Close the port and every connection: whoever connects now is refused."""
+        self.accepts = False
         if self._listener is not None:
             self._listener.close()
         for connection in list(self._connections):
@@ -278,6 +282,8 @@ class _Connection(asyncio.Protocol):
         self._number = self._server.opened(self)
         self._task = asyncio.get_running_loop().create_task(self._serve())
         self._task.add_done_callback(self._served)
+        if not self._server.accepts:
+            self.abort()
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data

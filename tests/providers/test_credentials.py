@@ -1,7 +1,7 @@
 """Credentials: cached tokens, refused secrets, nothing secret in any text."""
 
 import base64
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote, quote_plus
 
 import msgspec
 import pytest
@@ -214,9 +214,20 @@ def test_a_refused_client_is_an_authentication_error_with_the_reason(status: int
     assert "login.example.com" in error.message
 
 
-def test_an_echoed_secret_does_not_reach_the_message() -> None:
-    error = refused(oauth(), answered(401, error="invalid_client", error_description=f"bad secret {SECRET}"))
-    assert SECRET not in str(error)
+PAIR = f"{quote_plus('caxton id')}:{quote_plus(SECRET)}"
+
+
+@pytest.mark.parametrize(
+    "form",
+    [SECRET, quote(SECRET, safe=""), quote_plus(SECRET), PAIR, base64.b64encode(PAIR.encode()).decode()],
+    ids=["as it is", "in an address", "in a form", "the pair", "the pair as it is sent"],
+)
+@pytest.mark.parametrize("status", [401, 429])
+def test_an_echoed_secret_does_not_reach_the_message(form: str, status: int) -> None:
+    error = refused(oauth(), answered(status, error=f"bad_{form}", error_description=f"bad secret {form}"))
+    for secret in (SECRET, quote(SECRET, safe=""), quote_plus(SECRET), form):
+        assert secret not in f"{error} {vars(error)}"
+    assert ("***" in error.message) is (status == 401)  # the other tells no reason
 
 
 @pytest.mark.parametrize(("status", "kind"), [(429, RateLimited), (500, ProviderFailure), (502, ProviderFailure)])

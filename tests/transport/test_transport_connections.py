@@ -4,9 +4,11 @@ import asyncio
 import gc
 
 import pytest
+from msgspec.structs import replace
 
-from caxton_llm.errors import LlmError, StreamInterrupted
-from caxton_llm.protocols import TransportResponse
+from caxton_llm.errors import ConnectFailed, LlmError, StreamInterrupted
+from caxton_llm.protocols import Origin, TransportResponse
+from caxton_llm.transport.lean import LeanTransport
 from transport.raw_server import Peer, RawServer, always, response
 from transport.sending import PATIENCE_S, AnyTransport, MakeTransport, post, send, whole
 
@@ -14,6 +16,32 @@ CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
 # -- kept connections
+
+
+async def test_nothing_is_kept_of_an_origin_without_connections_and_requests(make: MakeTransport) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(response(b"hi", "connection: close"))
+
+    transport = make(max_connections=1)
+    origins = [Origin("http", f"host-{number}", 1, "127.0.0.1") for number in range(5)]
+    async with RawServer(script) as server:
+        reachable = [replace(origin, port=server.origin.port) for origin in origins]
+        bodies = await asyncio.gather(*[whole(transport, origin) for origin in reachable * 3])
+        assert bodies == [b"hi"] * 15
+        await all_origins_forgotten(transport)
+    failures = await asyncio.gather(*[whole(transport, origin) for origin in origins], return_exceptions=True)
+    assert [type(failure) for failure in failures] == [ConnectFailed] * 5
+    del failures  # their frames hold what they were doing
+    await all_origins_forgotten(transport)
+
+
+async def all_origins_forgotten(transport: AnyTransport) -> None:
+    kept = vars(transport)["_pools" if isinstance(transport, LeanTransport) else "_slots"]
+    async with asyncio.timeout(PATIENCE_S):
+        while len(kept):
+            gc.collect()
+            await asyncio.sleep(0)
 
 
 async def test_a_connection_is_used_again(transport: AnyTransport) -> None:

@@ -1,5 +1,6 @@
 """No `repr` of anything that can hold a prompt or an answer shows it."""
 
+import dataclasses
 import inspect
 import types as python_types
 from collections.abc import Iterator
@@ -77,6 +78,8 @@ def composed(kind: Any, text: str) -> Any:
         return msgspec.Raw(msgspec.json.encode(text))
     if inspect.isclass(kind) and issubclass(kind, msgspec.Struct):
         return filled(kind, text)
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+        return kind(**{each.name: text if each.type is str else 0.0 for each in dataclasses.fields(kind)})
     container, inner = get_origin(kind), get_args(kind)
     if container is list:
         return [planted(inner[0], text)]

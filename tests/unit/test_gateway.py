@@ -18,9 +18,8 @@ from caxton_llm.errors import (
     UnknownModel,
     UnsupportedFeature,
 )
-from caxton_llm.gateway import Gateway, Route, Target
-from caxton_llm.model_info import ModelInfo, ModelPrice
-from caxton_llm.observers.record import RequestRecord
+from caxton_llm.gateway import Gateway
+from caxton_llm.model_info import ModelPrice
 from caxton_llm.protocols import LlmProvider
 from caxton_llm.providers.prices import cost_usd
 from caxton_llm.routing.retry import RetryPolicy
@@ -28,20 +27,9 @@ from caxton_llm.routing.timeouts import Timeouts
 from caxton_llm.streaming import Gathering
 from caxton_llm.testing import FakeClock, FakeProvider
 from caxton_llm.types import ChatChunk, ChatRequest, ChatResponse, ChatStream, ChunkChoice, Delta, Message, Usage
+from routed import Records, candidate, gateway
 
 PRICE = ModelPrice(input=1_000_000.0, output=2_000_000.0)
-
-
-class Records:
-    def __init__(self) -> None:
-        self.finished_records: list[RequestRecord] = []
-        self.retries: list[tuple[str, str]] = []
-
-    def finished(self, record: RequestRecord) -> None:
-        self.finished_records.append(record)
-
-    def retried(self, target: str, error_kind: str) -> None:
-        self.retries.append((target, error_kind))
 
 
 class Streaming(FakeProvider):
@@ -88,19 +76,17 @@ def gateway_for(
     cost: Callable[[str, str, Usage | None], float | None] = lambda _asked, _answered, usage: cost_usd(PRICE, usage),
 ) -> Gateway:
     clock = clock or FakeClock()
-    target = Target(
-        name="p",
-        kind="fake",
-        provider=provider,
-        models=("m",),
-        describe=lambda model: ModelInfo(id=model, provider="fake"),
+    observers = [records] if records else []
+    only = candidate(
+        "p",
+        provider,
+        clock=clock,
+        observers=observers,
         cost=cost,
         retry=retry or RetryPolicy(),
         timeouts=timeouts or Timeouts(),
     )
-    routes = {"default": Route(target, "m"), "p": Route(target, "m")}
-    observers = [records] if records else []
-    return Gateway(routes, observers=observers, gathering=gathering, clock=clock, sleep=clock.sleep, jitter=lambda: 1.0)
+    return gateway(only, clock=clock, observers=observers, gathering=gathering)
 
 
 REQUEST = ChatRequest(messages=[Message(role="user", content="Hello")])

@@ -165,7 +165,11 @@ def test_an_error_says_who_refused_and_where() -> None:
             "provider": "primary",
             "model": "claude",
             "provider_request_id": "req_1",
-            "attempts": 2,
+            "attempts": [
+                {"target": "primary", "error": "overloaded", "started": 0.0, "seconds": 1.0, "key": None},
+                {"target": "backup", "error": "connect_failed", "started": 1.0, "seconds": 0.1, "key": None},
+            ],
+            "skipped": [],
         },
         "request_id": "cax_1",
     }

@@ -382,6 +382,7 @@ def test_errors_have_the_types_and_codes_that_clients_branch_on(error: LlmError,
             "model": "m",
             "request_id": "ours",
             "provider_request_id": "theirs",
-            "attempts": 0,
+            "attempts": [],
+            "skipped": [],
         }
     }

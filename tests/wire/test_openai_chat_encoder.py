@@ -246,7 +246,7 @@ def test_a_client_of_functions_gets_the_first_of_several_calls_and_is_told(usage
     if usage:
         assert payloads(end)[0]["caxton"]["warnings"] == ["earlier", ONE_CALL]
     else:
-        assert end.startswith(b": " + ONE_CALL.encode())
+        assert end == b": earlier\n\n: " + ONE_CALL.encode() + b"\n\n" + DONE
 
 
 @pytest.mark.parametrize("dialect", ["openai_chat", "anthropic_messages"])

@@ -22,6 +22,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+alert_commands = typer.Typer(name="alerts", help="Alerts: try whether they arrive.", no_args_is_help=True)
+app.add_typer(alert_commands)
+
 Config = Annotated[
     Path | None,
     typer.Option("--config", "-c", metavar="FILE", help="The configuration; else $CAXTON_CONFIG, else ./caxton.yaml."),
@@ -147,6 +150,42 @@ def serve(
         from caxton_llm.server.serve import ServeOptions  # noqa: PLC0415
 
         run_gateway(config, ServeOptions(host=host, port=port, workers=workers), screen)
+
+
+@app.command()
+def providers(
+    *,
+    config: Config = None,
+    url: Annotated[
+        str | None, typer.Option("--url", help="Address of the gateway; else the one in the configuration.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything that the gateway tells, as JSON.")] = False,
+) -> None:
+    """Show how the providers of a running gateway are doing."""
+    screen = Screen()
+    with errors_reported(screen):
+        from caxton_llm.cli.providers import show_providers  # noqa: PLC0415
+
+        show_providers(config, screen, url=url, as_json=as_json)
+
+
+@alert_commands.callback()
+def alerts_group() -> None:
+    pass
+
+
+@alert_commands.command("test")
+def alerts_test(
+    *,
+    config: Config = None,
+    channel: Annotated[int | None, typer.Option(help="Only this channel, counted from 1.", min=1)] = None,
+) -> None:
+    """Send a test alert through every channel. Exit code 1 when one did not take it."""
+    screen = Screen()
+    with errors_reported(screen):
+        from caxton_llm.cli.alerts import try_channels  # noqa: PLC0415
+
+        try_channels(config, screen, only=channel)
 
 
 @app.command()

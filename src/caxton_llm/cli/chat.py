@@ -1,6 +1,7 @@
 """`caxton chat`: one question from the arguments or standard input, or a conversation on a terminal."""
 
 import asyncio
+import contextlib
 import sys
 from pathlib import Path
 
@@ -73,7 +74,7 @@ def run_chat(options: ChatOptions, screen: Screen) -> None:
 
 
 async def _answer_once(caxton: Caxton, request: ChatRequest, options: ChatOptions, screen: Screen) -> None:
-    async with caxton:
+    async with contextlib.aclosing(caxton):
         if not options.as_json:
             await show_answer(caxton, request, screen, stream=options.stream)
             return

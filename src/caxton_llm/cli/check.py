@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import aclosing
 from pathlib import Path
 
 import typer
@@ -18,7 +19,7 @@ from caxton_llm.config.locate import locate
 from caxton_llm.config.offline import LOCAL_SOURCES, offline_sources
 from caxton_llm.config.secret_keys import Secret, replace_secrets
 from caxton_llm.config.secrets import resolve_secrets
-from caxton_llm.gateway import Target
+from caxton_llm.dispatch.target import Target
 from caxton_llm.http_provider import HttpProvider
 from caxton_llm.providers.base_url import parse_base_url
 from caxton_llm.providers.settings import ProviderSettings, SecretReference
@@ -54,7 +55,7 @@ async def _asked(
 ) -> dict[str, LiveResult]:
     """`keyless` says why entries have no key; these are not asked."""
     results = {name: LiveResult(seconds=0.0, failure=failure, keyless=True) for name, failure in keyless.items()}
-    async with caxton:
+    async with aclosing(caxton):  # one question each: nothing runs in the background
         with screen.waiting("asking the providers"):
             asked = [_target(caxton, entry) for entry in configuration.all_entries if entry.name not in keyless]
             return results | await ask_all(asked)
@@ -88,7 +89,7 @@ def _show(
 
 
 def _target(caxton: Caxton, entry: Entry) -> Target:
-    return caxton.gateway.resolve(entry.name).target
+    return caxton.gateway.resolve(entry.name).first.target
 
 
 def _where(target: Target, settings: ProviderSettings) -> str:

@@ -1,17 +1,15 @@
 """Asks every configured provider its cheapest question, all at the same time."""
 
 import asyncio
-import contextlib
 import time
 
 from msgspec import Struct
 
+from caxton_llm.dispatch.target import Target
 from caxton_llm.errors import LlmError, UnsupportedFeature
-from caxton_llm.gateway import Target
 from caxton_llm.http_provider import HttpProvider
 from caxton_llm.model_info import ModelInfo
 from caxton_llm.providers.ollama import OllamaAdapter
-from caxton_llm.providers.vllm import VllmAdapter
 
 __all__ = ["LiveResult", "ask_all"]
 
@@ -59,7 +57,7 @@ async def _ask(target: Target) -> LiveResult:
             result.info = await target.provider.get_model_info()
             if isinstance(target.provider, HttpProvider):
                 await _check_gpu(target.provider, target.models, result)
-                await _ask_version(target.provider, result)
+                result.version = await target.provider.server_version() or ""
     except LlmError as error:
         result.failure = str(error)
     except TimeoutError:
@@ -85,11 +83,3 @@ async def _check_gpu(provider: HttpProvider, models: tuple[str, ...], result: Li
     body = await provider.fetch(request)
     warnings = [adapter.decode_gpu_use(body, model) for model in models]
     result.warnings += tuple(warning for warning in warnings if warning)
-
-
-async def _ask_version(provider: HttpProvider, result: LiveResult) -> None:
-    """vLLM only: `/version`, which a proxy in front of the server may well keep to itself."""
-    adapter = provider.adapter
-    if isinstance(adapter, VllmAdapter):
-        with contextlib.suppress(LlmError):
-            result.version = adapter.decode_version(await provider.fetch(adapter.version_request()))

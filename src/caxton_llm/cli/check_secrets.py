@@ -4,12 +4,15 @@ import os
 from collections.abc import Mapping
 
 import msgspec
+from msgspec.structs import replace
 
+from caxton_llm.config.alert_checks import replace_alert_secrets
 from caxton_llm.config.configuration import Configuration, Entry
 from caxton_llm.config.offline import LOCAL_SOURCES
+from caxton_llm.config.problems import Problems
 from caxton_llm.config.secret_keys import Secret, replace_secrets
 from caxton_llm.config.secrets import resolve_secrets, secret_sources
-from caxton_llm.errors import ConfigurationError
+from caxton_llm.errors import ConfigurationError, ConfigurationProblem
 from caxton_llm.protocols import SecretSource
 from caxton_llm.providers.settings import SecretReference
 
@@ -29,7 +32,23 @@ def fetch_secrets(written: Configuration) -> tuple[Configuration, dict[str, str]
     }
     resolved = resolve_secrets(written, sources=sources)
     without = {entry.name: _failure(entry, failures) for entry in written.all_entries}
-    return resolved, {name: failure for name, failure in without.items() if failure}
+    warnings = (*resolved.warnings, *_alert_warnings(written, failures))
+    return replace(resolved, warnings=warnings), {name: failure for name, failure in without.items() if failure}
+
+
+def _alert_warnings(written: Configuration, failures: _Failures) -> list[ConfigurationProblem]:
+    """The gateway will not start without the secrets of its alerts."""
+    problems = Problems(written.file, written.lines)
+    found: list[ConfigurationProblem] = []
+
+    def note(secret: Secret, path: str) -> Secret:
+        failure = _failure_of(secret, failures)
+        if failure:
+            found.append(problems.at(failure, path=path))
+        return secret
+
+    written.with_alerts(lambda alerts: replace_alert_secrets(alerts, note))
+    return found
 
 
 class _Lenient:
@@ -52,12 +71,18 @@ def _failure(entry: Entry, failures: _Failures) -> str:
     found: list[str] = []
 
     def note(secret: Secret, _path: str) -> Secret:
-        if isinstance(secret, SecretReference):
-            fields: dict[str, str | None] = msgspec.structs.asdict(secret)
-            failure = failures.get(frozenset((name, value) for name, value in fields.items() if value is not None))
-            if failure is not None:
-                found.append(f"{secret.source}: {failure}")
+        failure = _failure_of(secret, failures)
+        if failure:
+            found.append(failure)
         return secret
 
     replace_secrets(entry.settings, entry.path, note)
     return found[0] if found else ""
+
+
+def _failure_of(secret: Secret, failures: _Failures) -> str:
+    if not isinstance(secret, SecretReference):
+        return ""
+    fields: dict[str, str | None] = msgspec.structs.asdict(secret)
+    failure = failures.get(frozenset((name, value) for name, value in fields.items() if value is not None))
+    return "" if failure is None else f"{secret.source}: {failure}"

@@ -24,10 +24,10 @@ __all__ = ["show_catalogue", "show_names"]
 
 def show_names(config: Path | None, screen: Screen, *, as_json: bool) -> None:
     """Every name that the configuration gives a meaning. Raises `ConfigurationError`."""
-    configuration = load_file(locate(config)).with_entries(_signed_with_nothing)
+    configuration = load_file(locate(config)).with_entries(_signed_with_nothing).with_alerts(lambda _alerts: None)
     entries = {entry.name: entry.settings for entry in configuration.all_entries}
     found = [
-        (name, route.target.name, known(entries[route.target.name], route.model))
+        (name, route.first.target.name, known(entries[route.first.target.name], route.first.model))
         for name, route in Caxton(configuration).gateway.routes.items()
     ]
     if as_json:

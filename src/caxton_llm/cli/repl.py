@@ -122,5 +122,5 @@ class Conversation:
         self._screen.note(_HELP)
 
     def _where(self, name: str) -> str:
-        route = self._caxton.gateway.resolve(name)
-        return " · ".join(part for part in (route.target.name, route.model) if part)
+        first = self._caxton.gateway.resolve(name).first
+        return " · ".join(part for part in (first.target.name, first.model) if part)

@@ -5,9 +5,9 @@ from datetime import date, timedelta
 
 from caxton_llm.config.addresses import host_of, is_this_machine, uses_plain_http
 from caxton_llm.config.configuration import Entry
-from caxton_llm.config.kinds import SIGNING_HEADERS, is_vendor_host
+from caxton_llm.config.kinds import BUILT_IN_KINDS, SIGNING_HEADERS, is_vendor_host
 from caxton_llm.config.problems import Problems
-from caxton_llm.config.schema import ConfigurationFile, LlmBlock, ProviderEntry
+from caxton_llm.config.schema import ConfigurationFile, LlmBlock, ProviderEntry, written_entries
 from caxton_llm.errors import ConfigurationProblem
 from caxton_llm.model_info import ModelInfo
 from caxton_llm.providers.catalog import Catalog, shipped_catalog
@@ -20,18 +20,13 @@ NOT_YET_APPLIED = {
     "llm.security.content_filtering": "content is not filtered yet",
     "llm.security.pii_redaction": "personal data is not taken out yet",
     "llm.security.audit_logging": "no audit log is kept yet",
-    "llm.compliance.data_residency": "the region is not enforced yet",
     "llm.compliance.encryption_at_rest": "nothing is stored, and nothing is encrypted yet",
     "llm.compliance.network_isolation": "addresses are not restricted yet",
     "llm.monitoring.budget_limit_usd": "the budget is not enforced yet",
-    "llm.health_check": "providers are not checked regularly yet",
-    "llm.fallback_strategy": "a failed provider is not followed by the next one yet",
 }
 """Blocks that are read and checked, and what they do not do in this version. A path counts when its value is set and true."""
 
 ENTRY_KEYS_NOT_YET_APPLIED = {
-    "weight": "requests are not shared by weight yet",
-    "health_check": "providers are not checked regularly yet",
     "system_context_limit": "prompts are not limited yet",
 }
 """The same for keys of an entry."""
@@ -49,7 +44,7 @@ def file_warnings(document: ConfigurationFile, problems: Problems) -> list[Confi
         for path, what in NOT_YET_APPLIED.items():
             if _is_set(document.llm, path.split(".")[1:]):
                 warnings.append(problems.at(f"has no effect in this version: {what}", path=path))
-    for path, entry in _written_entries(document):
+    for path, entry in written_entries(document):
         for key, what in ENTRY_KEYS_NOT_YET_APPLIED.items():
             here, value = f"{path}.{key}", getattr(entry, key)
             on = value != getattr(_ENTRY_DEFAULTS, key) and getattr(value, "enabled", True)
@@ -70,26 +65,12 @@ def file_warnings(document: ConfigurationFile, problems: Problems) -> list[Confi
     return warnings
 
 
-def _written_entries(document: ConfigurationFile) -> Iterator[tuple[str, ProviderEntry]]:
-    """Every entry as it is written, without what it inherits."""
-    llm = document.llm
-    if llm is not None and llm.providers is not None:
-        yield from ((f"llm.providers[{index}]", entry) for index, entry in enumerate(llm.providers))
-    elif llm is not None:
-        yield "llm", llm
-    for index, agent in enumerate(document.agents):
-        if agent.llm is not None:
-            yield f"agents[{index}].llm", agent.llm
-
-
 def _is_set(llm: LlmBlock, keys: list[str]) -> bool:
     value: object = llm
     for key in keys:
         value = getattr(value, key)
         if value is None:
             return False
-    if keys == ["fallback_strategy"]:
-        return llm.providers is not None and len(llm.providers) > 1
     return getattr(value, "enabled", value) is not False
 
 
@@ -100,6 +81,10 @@ def entry_warnings(entry: Entry, problems: Problems, today: date) -> list[Config
     if settings.auto_upgrade is not None and settings.model_version is None:
         message = "has no effect without 'model_version'"
         warnings.append(problems.at(message, path=f"{path}.auto_upgrade"))
+    if _checks_nothing(settings):
+        message = "has no effect: this provider has no endpoint that could be asked"
+        hint = "set test_prompt" + (", or provider_config.health_path" if entry.kind == "custom" else "")
+        warnings.append(problems.at(message, path=problems.place(path, "health_check"), hint=hint))
     if entry.kind in _CATALOGUED:
         for model in entry.models:
             text = _model_warning(settings, model, today, shipped_catalog())
@@ -108,15 +93,22 @@ def entry_warnings(entry: Entry, problems: Problems, today: date) -> list[Config
     return warnings
 
 
+def _checks_nothing(entry: ProviderEntry) -> bool:
+    """Plug-ins and the builtin provider have nothing to ask but the model itself, custom ones only a `health_path`."""
+    check, api = entry.health_check, entry.provider_config
+    if check is None or not check.enabled or check.test_prompt:
+        return False
+    if entry.provider == "custom":
+        return api is None or api.health_path is None
+    return entry.provider == "builtin" or entry.provider not in BUILT_IN_KINDS
+
+
 def _key_warnings(entry: ProviderEntry, path: str, problems: Problems) -> list[ConfigurationProblem]:
     warnings = []
     for key, address, seen in _secret_ways(entry):
         if address and uses_plain_http(address):
             message = f"plain http: {seen} can be read on the way"
             warnings.append(problems.at(message, path=f"{path}.{key}", hint="use https"))
-    if len(entry.api_keys) > 1:
-        message = "only the first key is used in this version"
-        warnings.append(problems.at(message, path=f"{path}.api_keys"))
     return warnings
 
 

@@ -7,6 +7,7 @@ by themselves are empty, and empty is never complained about twice.
 from collections.abc import Iterator
 
 from caxton_llm.config.addresses import address_fault
+from caxton_llm.config.alert_checks import check_alerts
 from caxton_llm.config.header_checks import check_headers
 from caxton_llm.config.kinds import BUILT_IN_KINDS, plugin_kinds
 from caxton_llm.config.problems import Problems, nearest
@@ -18,6 +19,7 @@ from caxton_llm.config.schema import (
     ContextRequirements,
     LlmBlock,
     ProviderEntry,
+    written_entries,
 )
 from caxton_llm.config.secret_keys import check_secrets
 from caxton_llm.providers.settings import APPLIES_TO, CustomApi, ModelFacts
@@ -40,6 +42,7 @@ def check_file(document: ConfigurationFile, problems: Problems) -> None:
     for index, agent in enumerate(document.agents):
         _check_agent(agent, f"agents[{index}]", problems)
     _check_unique([agent.name for agent in document.agents], "agents", "agent", problems)
+    _check_fallbacks(document, problems)
 
 
 def check_requirements(requirements: ContextRequirements, path: str, problems: Problems) -> None:
@@ -54,6 +57,8 @@ def check_requirements(requirements: ContextRequirements, path: str, problems: P
 def _check_llm(llm: LlmBlock, problems: Problems) -> None:
     if llm.caching is not None:
         _check_caching(llm.caching, "llm.caching", problems)
+    if llm.monitoring is not None and llm.monitoring.alerts is not None:
+        check_alerts(llm.monitoring.alerts, problems)
     if llm.providers is None and llm.provider:
         _check_entry(llm, "llm", problems)
         return
@@ -96,6 +101,19 @@ def _check_agent(agent: AgentBlock, path: str, problems: Problems) -> None:
         if agent.llm.name is not None:
             problems.add("an agent's provider has no name of its own", path=f"{path}.llm.name", hint="remove it")
         _check_entry(agent.llm, f"{path}.llm", problems)
+
+
+def _check_fallbacks(document: ConfigurationFile, problems: Problems) -> None:
+    """Every name in `fallbacks` must be an entry under `llm`, and another one."""
+    written = list(written_entries(document))
+    names = [entry.entry_name for path, entry in written if path.startswith("llm")]
+    for path, entry in written:
+        for index, name in enumerate(entry.fallbacks or ()):
+            here = f"{path}.fallbacks[{index}]"
+            if name == entry.entry_name:
+                problems.add("an entry cannot stand in for itself", path=here, hint="remove it")
+            elif name not in names and not problems.reported(here):
+                problems.add(f"no entry under 'llm' is called {name!r}", path=here, hint=nearest(name, names))
 
 
 def _check_unique(names: list[str], path: str, what: str, problems: Problems) -> None:

@@ -5,7 +5,8 @@ together with those that show earlier.
 """
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol, TypeVar
 
 from caxton_llm.config.configuration import Configuration, Entry
@@ -32,14 +33,18 @@ class _ProviderModule(Protocol):
     def credentials(self, settings: ProviderSettings, api_key: str | None) -> Credentials: ...
 
 
-def make_parts(settings: ProviderSettings) -> tuple[ProviderAdapter, Credentials]:
-    """Raises `ConfigurationError` with what is wrong with either; its keys are those of the entry."""
+def make_parts(settings: ProviderSettings, keys: Sequence[str] = ()) -> tuple[ProviderAdapter, list[Credentials]]:
+    """The adapter, and credentials for each of `keys`, or for `api_key` when there are none.
+
+    Raises `ConfigurationError` with what is wrong with any of them; its keys are those of the entry.
+    """
     module: _ProviderModule = importlib.import_module(f"caxton_llm.providers.{settings.provider}")
     api_key = settings.api_key if isinstance(settings.api_key, str) else None
     problems: list[ConfigurationProblem] = []
     adapter = _made(lambda: module.adapter(settings), problems)
-    credentials = _made(lambda: module.credentials(settings, api_key), problems)
-    if adapter is None or credentials is None:
+    made = [_made(partial(module.credentials, settings, key), problems) for key in (keys or (api_key,))]
+    credentials = [each for each in made if each is not None]
+    if adapter is None or len(credentials) < len(made):
         raise ConfigurationError(problems)
     return adapter, credentials
 
@@ -66,9 +71,9 @@ def try_entry(entry: Entry, problems: Problems) -> None:
     """Add what shows only when the parts of one entry are made."""
     if entry.kind not in HTTP_KINDS:
         return
-    for make in (make_parts, entry_transport):
+    for make in (lambda: make_parts(entry.settings, entry.keys), lambda: entry_transport(entry.settings)):
         try:
-            make(entry.settings)
+            make()
         except ConfigurationError as error:
             problems.adopt(error, entry.path)
 

@@ -11,7 +11,7 @@ from itertools import pairwise
 import msgspec.inspect as kinds
 from msgspec import NODEFAULT, Struct
 
-from caxton_llm.config import schema
+from caxton_llm.config import alert_schema, schema
 from caxton_llm.config.advice import ENTRY_KEYS_NOT_YET_APPLIED, NOT_YET_APPLIED
 from caxton_llm.config.kinds import API_KEY_VARIABLES
 from caxton_llm.protocols import Quirks
@@ -28,6 +28,8 @@ BLOCKS: dict[type[Struct], str] = {
     settings.SecretReference: "Secret reference",
     schema.RetryPolicyBlock: "retry_policy",
     schema.HealthCheckBlock: "health_check",
+    schema.CircuitBreakerBlock: "circuit_breaker",
+    schema.HedgingBlock: "hedging",
     settings.EntraId: "entra_id",
     settings.CustomApi: "provider_config",
     settings.BuiltinScript: "script",
@@ -36,6 +38,8 @@ BLOCKS: dict[type[Struct], str] = {
     schema.CachingBlock: "caching",
     schema.StreamingBlock: "streaming",
     schema.MonitoringBlock: "monitoring",
+    alert_schema.AlertsBlock: "alerts",
+    alert_schema.AlertChannelBlock: "alerts.channels",
     schema.SecurityBlock: "security",
     schema.ComplianceBlock: "compliance",
     schema.AgentBlock: "agents",

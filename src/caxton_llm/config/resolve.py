@@ -2,6 +2,7 @@
 replaced."""
 
 import os
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import TypeVar
@@ -9,6 +10,7 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from caxton_llm.config.advice import entry_warnings, file_warnings
+from caxton_llm.config.alert_checks import replace_alert_secrets
 from caxton_llm.config.configuration import Agent, Configuration, Entry
 from caxton_llm.config.extras import is_installed
 from caxton_llm.config.problems import Problems
@@ -16,8 +18,10 @@ from caxton_llm.config.schema import (
     SHARED_KEYS,
     AgentBlock,
     CachingBlock,
+    CircuitBreakerBlock,
     ComplianceBlock,
     ConfigurationFile,
+    HedgingBlock,
     LlmBlock,
     MonitoringBlock,
     ProviderEntry,
@@ -28,6 +32,9 @@ from caxton_llm.config.schema import (
 from caxton_llm.config.secret_keys import Secret, replace_secrets
 from caxton_llm.errors import ConfigurationProblem
 from caxton_llm.providers.settings import SecretReference
+from caxton_llm.routing.breaker import BreakerPolicy
+from caxton_llm.routing.hedging import HedgePolicy
+from caxton_llm.routing.limits import TargetLimits
 from caxton_llm.routing.retry import RetryPolicy
 from caxton_llm.routing.timeouts import Timeouts
 
@@ -51,7 +58,7 @@ def resolve(document: ConfigurationFile, problems: Problems, *, today: date) -> 
     folder = Path(problems.file).parent
     shared = llm if llm.providers is not None or not llm.provider else LlmBlock()
     found = list(_entries(llm))
-    entries = tuple(sorted(found, key=lambda entry: -entry.settings.priority))
+    entries = tuple(sorted(found, key=lambda entry: -(entry.settings.priority or 0)))
     agents = tuple(_agent(agent, shared, f"agents[{index}]") for index, agent in enumerate(document.agents))
     server = document.server or ServerBlock()
     configuration = Configuration(
@@ -61,13 +68,18 @@ def resolve(document: ConfigurationFile, problems: Problems, *, today: date) -> 
         fallback_strategy=llm.fallback_strategy,
         server=server,
         streaming=llm.streaming,
+        hedging=_hedging(llm.hedging),
+        max_attempts=llm.max_attempts_per_request,
+        degraded_message=llm.degraded_message,
         caching=_caching(llm.caching),
         monitoring=llm.monitoring or MonitoringBlock(),
         security=llm.security or SecurityBlock(),
         compliance=llm.compliance or ComplianceBlock(),
     )
     configuration = configuration.with_entries(lambda entry: _from_folder(entry, folder))
+    configuration = configuration.with_alerts(lambda alerts: replace_alert_secrets(alerts, _located(folder)))
     gaps = {problem.path: problem for entry in configuration.all_entries for problem in _gaps(entry, problems)}
+    gaps |= {problem.path: problem for problem in _residency_gaps(configuration, problems)}
     unread = "" in problems.misspelt or problems.reported("") or problems.reported("llm")
     if not configuration.all_entries and not unread:
         gaps["llm"] = problems.at("no provider is configured", path="llm", hint="for a first try: 'provider: builtin'")
@@ -82,15 +94,20 @@ def resolve(document: ConfigurationFile, problems: Problems, *, today: date) -> 
 
 def _from_folder(entry: Entry, folder: Path) -> Entry:
     """The entry with the names of files as they count from the configuration's folder."""
+    settings = replace_secrets(entry.settings, entry.path, _located(folder))
+    named = {key: _file(folder, name) for key in _FILES if (name := getattr(settings, key))}
+    return replace(entry, settings=replace(settings, **named))
+
+
+def _located(folder: Path) -> Callable[[Secret, str], Secret]:
+    """Secrets in files, by the names of these as they count from the folder."""
 
     def located(secret: Secret, _path: str) -> Secret:
         if isinstance(secret, SecretReference) and secret.source == "file" and secret.path:
             return replace(secret, path=_file(folder, secret.path))
         return secret
 
-    settings = replace_secrets(entry.settings, entry.path, located)
-    named = {key: _file(folder, name) for key in _FILES if (name := getattr(settings, key))}
-    return replace(entry, settings=replace(settings, **named))
+    return located
 
 
 def _file(folder: Path, name: str) -> str:
@@ -130,6 +147,8 @@ def _entry(own: ProviderEntry, shared: LlmBlock, path: str) -> Entry:
         settings=settings,
         timeouts=_timeouts(settings),
         retry=_retry(own, shared),
+        breaker=_breaker(settings.circuit_breaker),
+        limits=_limits(settings),
         path=path,
     )
 
@@ -172,6 +191,39 @@ def _retry(own: ProviderEntry, shared: LlmBlock) -> RetryPolicy:
     )
 
 
+def _breaker(block: CircuitBreakerBlock | None) -> BreakerPolicy:
+    block = block or CircuitBreakerBlock()
+    return BreakerPolicy(
+        enabled=block.enabled,
+        failure_threshold=block.failure_threshold,
+        failure_rate=block.failure_rate,
+        window_s=block.window_seconds,
+        cooldown_s=block.cooldown_seconds,
+        half_open_requests=block.half_open_requests,
+        ramp_s=block.ramp_seconds,
+    )
+
+
+def _limits(entry: ProviderEntry) -> TargetLimits:
+    default = TargetLimits()
+    return TargetLimits(
+        requests_per_minute=entry.requests_per_minute,
+        tokens_per_minute=entry.tokens_per_minute,
+        max_concurrency=entry.max_concurrency,
+        max_queue=_first(entry.max_queue, default=default.max_queue),
+        max_queue_ms=_first(entry.max_queue_ms, default=default.max_queue_ms),
+    )
+
+
+def _hedging(block: HedgingBlock | None) -> HedgePolicy:
+    if block is None:
+        return HedgePolicy()
+    after_ms = block.hedge_after_ms
+    return HedgePolicy(
+        enabled=block.enabled, after_s=None if after_ms is None else after_ms / 1000.0, max_share=block.max_share
+    )
+
+
 def _first(*values: _Value | None, default: _Value) -> _Value:
     return next((value for value in values if value is not None), default)
 
@@ -196,6 +248,20 @@ def _gaps(entry: Entry, problems: Problems) -> list[ConfigurationProblem]:
     if _lacks_library(entry) and not problems.reported(here):
         message, hint = "needs Microsoft's library, or client_secret", "pip install 'caxton-llm[azure]'"
         gaps.append(problems.at(message, path=here, hint=hint))
+    return gaps
+
+
+def _residency_gaps(configuration: Configuration, problems: Problems) -> list[ConfigurationProblem]:
+    """Who asks for an agent or for nothing in particular must find a provider that may serve."""
+    wanted = configuration.compliance.data_residency
+    chains = [("llm.compliance.data_residency", configuration.entries)]
+    chains += [(f"{agent.entry.path}.region", (agent.entry,)) for agent in configuration.agents if agent.entry]
+    gaps = []
+    for path, entries in chains:
+        if entries and not any(map(configuration.permits, entries)):
+            regions = ", ".join(sorted({entry.settings.region or "none given" for entry in entries}))
+            message = f"no provider is in {wanted}, the data_residency (regions: {regions})"
+            gaps.append(problems.at(message, path=path, hint="write 'region' into the entries"))
     return gaps
 
 

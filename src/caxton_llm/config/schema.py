@@ -4,10 +4,12 @@ Types hold what a single value may be (kind, range, choices); what values mean t
 program uses is worked out in `resolve`. The names, defaults and docstrings here make `docs/configuration.md`.
 """
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
+from caxton_llm.config.alert_schema import AlertsBlock
 from caxton_llm.providers.settings import Count, ProviderSettings, SecretReference, SettingsBlock
 from caxton_llm.routing.retry import RetryErrorClass
 
@@ -15,10 +17,12 @@ __all__ = [
     "SHARED_KEYS",
     "AgentBlock",
     "CachingBlock",
+    "CircuitBreakerBlock",
     "ComplianceBlock",
     "ConfigurationFile",
     "ContextRequirements",
     "HealthCheckBlock",
+    "HedgingBlock",
     "LlmBlock",
     "MemorySearch",
     "MonitoringBlock",
@@ -29,6 +33,7 @@ __all__ = [
     "ServerBlock",
     "StreamingBlock",
     "ToolContextFile",
+    "written_entries",
 ]
 
 Seconds = Annotated[float, Meta(gt=0)]
@@ -68,6 +73,30 @@ class HealthCheckBlock(SettingsBlock, frozen=True, kw_only=True):
     """Send this prompt to the model; without it only the provider's cheapest endpoint is asked, which costs nothing."""
 
 
+class CircuitBreakerBlock(SettingsBlock, frozen=True, kw_only=True):
+    """When a provider that keeps failing is left alone, and how it comes back. Only its own failures count, never a caller's
+    mistake.
+
+    It opens, is tried again after the cool-down, and once that went well it gets a tenth of its requests, growing to all of
+    them. When every provider is left alone, the one that was left first is asked all the same.
+    """
+
+    enabled: bool = True
+    """Whether failures are counted at all."""
+    failure_threshold: Count = 5
+    """Failures in a row that open it. `failure_rate` counts once there were twice as many requests in the window."""
+    failure_rate: Annotated[float, Meta(gt=0, le=1)] = 0.5
+    """Share of failures among the requests in the window that opens it."""
+    window_seconds: Seconds = 30.0
+    """The time over which the rate is counted."""
+    cooldown_seconds: Seconds = 15.0
+    """How long it stays open before a request is let through as a trial."""
+    half_open_requests: Count = 1
+    """Trials at a time, and successful trials in a row that close it."""
+    ramp_seconds: Annotated[float, Meta(ge=0)] = 30.0
+    """How long the share of requests grows from a tenth to all of them after it has closed; 0: at once."""
+
+
 class ProviderEntry(ProviderSettings, frozen=True, kw_only=True):
     """One provider, and how it is reached. Times are in seconds, delays in milliseconds.
 
@@ -76,10 +105,11 @@ class ProviderEntry(ProviderSettings, frozen=True, kw_only=True):
     otherwise.
     """
 
-    priority: int = 0
-    """The entry with the highest number comes first."""
-    weight: Annotated[float, Meta(ge=0)] = 1.0
-    """Share of the requests among entries of equal priority."""
+    priority: int | None = None
+    """The entry with the highest number comes first; without one it counts as 0. Entries with neither priority nor weight
+    come in their order in the file."""
+    weight: Annotated[float, Meta(ge=0)] | None = None
+    """Share of the requests among entries of equal priority. Default 1; 0: only when the others fail."""
     region: str | None = None
     """Where the provider processes data; compared with `compliance.data_residency`."""
 
@@ -100,8 +130,27 @@ class ProviderEntry(ProviderSettings, frozen=True, kw_only=True):
     """Older name of `retry_policy.initial_delay_ms`."""
     health_check: HealthCheckBlock | None = None
     """Regular checks of this provider."""
+    circuit_breaker: CircuitBreakerBlock | None = None
+    """When this provider is left alone after failures. An entry's block replaces the shared one as a whole."""
+    fallback_on: tuple[Literal["content_filtered", "invalid_request", "request_too_large"], ...] | None = None
+    """Errors that the next provider is asked after, although they end a request otherwise."""
+    fallbacks: tuple[str, ...] | None = None
+    """Entries that may stand in for this one when a request names it or one of its models, in this order; an empty list:
+    none. Default: all others under `llm`, in the order of `fallback_strategy`."""
     api_keys: tuple[str | SecretReference, ...] = ()
-    """Several keys of one account, instead of `api_key`; this version uses the first."""
+    """Several keys, instead of `api_key`: they take turns, and when one is refused, used up or limited the next is tried."""
+
+    requests_per_minute: Count | None = None
+    """The most requests within any minute; more wait for their turn."""
+    tokens_per_minute: Count | None = None
+    """The most tokens (prompt and answer) within any minute; estimated before the answer, corrected after it."""
+    max_concurrency: Count | None = None
+    """The most requests at a time. The number goes down by itself while the provider says that it is overloaded, and up
+    again; where none is given, that begins at what is under way then, and never goes below 16."""
+    max_queue: Annotated[int, Meta(ge=0)] | None = None
+    """How many requests may wait for their turn; more are refused with 429. Default 100."""
+    max_queue_ms: Milliseconds | None = None
+    """The longest wait for a turn, or for a Retry-After, while another provider could be asked instead. Default 5000."""
 
 
 SHARED_KEYS = (
@@ -124,6 +173,13 @@ SHARED_KEYS = (
     "retry_attempts",
     "retry_delay_ms",
     "health_check",
+    "circuit_breaker",
+    "fallback_on",
+    "requests_per_minute",
+    "tokens_per_minute",
+    "max_concurrency",
+    "max_queue",
+    "max_queue_ms",
 )
 """Keys of an entry that may stand beside `llm.providers`, for all entries."""
 
@@ -143,6 +199,20 @@ class CachingBlock(SettingsBlock, frozen=True, kw_only=True):
     """Another name of `backend`."""
 
 
+class HedgingBlock(SettingsBlock, frozen=True, kw_only=True):
+    """A second provider is asked while the first is slow; the first content wins, the other request is cancelled.
+
+    Both may cost money; off unless this block is given.
+    """
+
+    enabled: bool = True
+    """Whether a second provider is asked."""
+    hedge_after_ms: Annotated[float, Meta(ge=0)] | None = None
+    """How long to wait for the first provider. Default: the 95th percentile of its last answers, once 20 are known."""
+    max_share: Annotated[float, Meta(gt=0, le=1)] = 0.05
+    """The most hedges, as a share of all requests."""
+
+
 class StreamingBlock(SettingsBlock, frozen=True, kw_only=True):
     """How streams are handed to clients. Without this block every chunk goes on as it comes."""
 
@@ -152,10 +222,13 @@ class StreamingBlock(SettingsBlock, frozen=True, kw_only=True):
     """Characters to gather before a chunk goes to the client; the first token never waits."""
     buffer_timeout_ms: Milliseconds = 100.0
     """The longest wait for them."""
+    resume: bool = False
+    """A text that breaks off is continued by the next provider that can continue a text (Ollama, vLLM, some of Anthropic's
+    models); the warnings of the stream say so. Otherwise a break is an error in the stream."""
 
 
 class MonitoringBlock(SettingsBlock, frozen=True, kw_only=True):
-    """Metrics and costs."""
+    """Metrics, costs and alerts."""
 
     metrics_enabled: bool = True
     """Whether `/metrics` is served."""
@@ -165,6 +238,8 @@ class MonitoringBlock(SettingsBlock, frozen=True, kw_only=True):
     """The most that may be spent in a period."""
     budget_period: Literal["month", "day", "total"] = "month"
     """The period of the budget: a calendar month or day (UTC), or all time."""
+    alerts: AlertsBlock | None = None
+    """What is told to whom when providers fail. Without this block nobody is told."""
 
 
 class SecurityBlock(SettingsBlock, frozen=True, kw_only=True):
@@ -200,12 +275,19 @@ class LlmBlock(ProviderEntry, frozen=True, kw_only=True):
     """Several providers; they are tried in the order of `fallback_strategy`."""
     fallback_strategy: Literal["priority", "round_robin", "load_balance", "weighted", "least_cost"] = "priority"
     """Which entry serves a request that names none, and which is tried next when it fails."""
+    max_attempts_per_request: Count | None = None
+    """The most times that one request is sent, over all providers and their keys; a provider is asked again only while one
+    send is left for each that is still to come. Default: 6, or the number of all keys where that is more."""
+    hedging: HedgingBlock | None = None
+    """A second provider asked while the first is slow."""
+    degraded_message: Annotated[str, Meta(min_length=1)] | None = None
+    """The answer when no provider could give one, marked as such; without it that is an error."""
     caching: CachingBlock | None = None
     """Answers that are kept."""
     streaming: StreamingBlock | None = None
     """How streams are handed to clients."""
     monitoring: MonitoringBlock | None = None
-    """Metrics and costs."""
+    """Metrics, costs and alerts."""
     security: SecurityBlock | None = None
     """What is done about content."""
     compliance: ComplianceBlock | None = None
@@ -251,6 +333,18 @@ class ConfigurationFile(SettingsBlock, frozen=True, kw_only=True):
     """Agents with capabilities."""
     server: ServerBlock | None = None
     """The gateway server."""
+
+
+def written_entries(document: ConfigurationFile) -> Iterator[tuple[str, ProviderEntry]]:
+    """Every entry as it is written, without what it inherits."""
+    llm = document.llm
+    if llm is not None and llm.providers is not None:
+        yield from ((f"llm.providers[{index}]", entry) for index, entry in enumerate(llm.providers))
+    elif llm is not None:
+        yield "llm", llm
+    for index, agent in enumerate(document.agents):
+        if agent.llm is not None:
+            yield f"agents[{index}].llm", agent.llm
 
 
 class MemorySearch(SettingsBlock, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from caxton_llm.config.problems import Problems
 from caxton_llm.config.schema import ProviderEntry
 from caxton_llm.providers.settings import CustomApi, EntraId, SecretReference
 
-__all__ = ["check_secrets", "replace_secrets"]
+__all__ = ["check_reference", "check_secrets", "replace_secrets"]
 
 Secret = str | SecretReference
 Read = Callable[[Secret, str], Secret | None]
@@ -61,7 +61,7 @@ def check_secrets(entry: ProviderEntry, path: str, problems: Problems) -> None:
 
     def check(secret: Secret, where: str) -> Secret:
         if isinstance(secret, SecretReference):
-            _check_reference(secret, where, problems)
+            check_reference(secret, where, problems)
         else:
             _check_literal(secret, where, problems)
         return secret
@@ -78,7 +78,8 @@ def check_secrets(entry: ProviderEntry, path: str, problems: Problems) -> None:
                     problems.add_missing(f"{path}.entra_id.{key}", "it goes with 'client_secret'")
 
 
-def _check_reference(reference: SecretReference, path: str, problems: Problems) -> None:
+def check_reference(reference: SecretReference, path: str, problems: Problems) -> None:
+    """A reference that lacks what its source needs, or says what its source does not read."""
     source = reference.source
     if problems.reported(f"{path}.source"):
         return

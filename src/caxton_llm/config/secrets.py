@@ -13,6 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from caxton_llm.config.addresses import host_of
+from caxton_llm.config.alert_checks import replace_alert_secrets
 from caxton_llm.config.configuration import Configuration, Entry
 from caxton_llm.config.kinds import API_KEY_VARIABLES, SIGNING_HEADERS, is_vendor_host
 from caxton_llm.config.parts import try_entries
@@ -94,7 +95,10 @@ def fetch(
     to the problems; a secret that has one already is left alone."""
     problems.found += configuration.gaps
     fetching = _Fetching(problems, environ, sources)
-    return configuration.with_entries(fetching.entry), fetching.warnings
+    fetched = configuration.with_entries(fetching.entry).with_alerts(
+        lambda alerts: replace_alert_secrets(alerts, fetching.secret)
+    )
+    return fetched, fetching.warnings
 
 
 class _Fetching:
@@ -108,7 +112,7 @@ class _Fetching:
         self._read: dict[SecretReference, str] = {}
 
     def entry(self, entry: Entry) -> Entry:
-        settings = replace_secrets(entry.settings, entry.path, self._secret)
+        settings = replace_secrets(entry.settings, entry.path, self.secret)
         if settings.api_key is None:
             settings = replace(settings, api_key=self._key(settings, entry.path))
         return replace(entry, settings=settings)
@@ -134,7 +138,7 @@ class _Fetching:
             self.problems.add_missing(f"{path}.api_key", f"write api_key, or set the environment variable {variable}")
         return None
 
-    def _secret(self, secret: Secret, path: str) -> str | None:
+    def secret(self, secret: Secret, path: str) -> str | None:
         if isinstance(secret, str):
             return secret.strip() or None
         if self.problems.reported(path):

@@ -23,6 +23,7 @@ from caxton_llm.errors import (
 from caxton_llm.protocols import Origin, WireRequest, WireResponse
 from caxton_llm.types import Json
 from caxton_llm.wire.failures import classify_failure
+from caxton_llm.wire.quotes import secret_forms
 
 __all__ = ["OAuth2ClientCredentials", "StaticCredentials", "bearer"]
 
@@ -123,9 +124,7 @@ class OAuth2ClientCredentials:
         fields = dict(self._fields)
         headers = [("content-type", "application/x-www-form-urlencoded"), ("accept", "application/json")]
         if self._client_auth == "basic":
-            # RFC 6749, section 2.3.1: both are form-encoded before they are joined.
-            pair = f"{quote_plus(self._client_id)}:{quote_plus(self._secret)}"
-            headers.append(("authorization", "Basic " + base64.b64encode(pair.encode()).decode()))
+            headers.append(("authorization", f"Basic {self._basic_pair()}"))
         else:
             fields |= {"client_id": self._client_id, "client_secret": self._secret}
         return WireRequest(
@@ -135,6 +134,17 @@ class OAuth2ClientCredentials:
             headers=tuple(headers),
             body=urlencode(fields).encode(),
         )
+
+    def _basic_pair(self) -> str:
+        # RFC 6749, section 2.3.1: both are form-encoded before they are joined.
+        pair = f"{quote_plus(self._client_id)}:{quote_plus(self._secret)}"
+        return base64.b64encode(pair.encode()).decode()
+
+    def _without_secret(self, text: str) -> str:
+        """What the endpoint wrote, without the secret in any form in which it was sent."""
+        for form in sorted({*secret_forms(self._secret), self._basic_pair()}, key=len, reverse=True):
+            text = text.replace(form, "***")
+        return text
 
     def _read_token(self, response: WireResponse) -> tuple[str, float]:
         answer = _json_object(response.body)
@@ -154,6 +164,7 @@ class OAuth2ClientCredentials:
     def _failure(self, response: WireResponse) -> LlmError:
         where = f"the token endpoint {self._origin} answered {response.status}"
         failure = classify_failure(response)
+        failure.reword(self._without_secret)
         if response.status in (408, 429) or response.status >= 500:
             return type(failure)(where, status=response.status, code=failure.code, retry_after_s=failure.retry_after_s)
         if response.status < 400:
@@ -163,7 +174,7 @@ class OAuth2ClientCredentials:
     def _quoted_reason(self, response: WireResponse) -> str:
         answer = _json_object(response.body)
         reasons = [text for key in ("error", "error_description") if isinstance(text := answer.get(key), str)]
-        quoted = ": ".join(reasons).replace(self._secret, "***")[:_QUOTED_MESSAGE_LIMIT]
+        quoted = self._without_secret(": ".join(reasons))[:_QUOTED_MESSAGE_LIMIT]
         return f": {quoted}" if quoted else ""
 
     def __repr__(self) -> str:

@@ -27,7 +27,19 @@ __all__ = [
 ]
 
 SECRET_FIELDS = frozenset(
-    {"api_key", "api_keys", "auth_token", "client_secret", "headers", "value", "proxy", "token_params", "extra_body"}
+    {
+        "api_key",
+        "api_keys",
+        "auth_token",
+        "client_secret",
+        "extra_body",
+        "headers",
+        "proxy",
+        "secret",
+        "token_params",
+        "url",
+        "value",
+    }
 )
 """Keys whose values no `repr` and no message shows."""
 

@@ -44,8 +44,8 @@ _GUIDED = {
 
 _STRUCTURED_OUTPUTS_SINCE = (0, 11)
 
-_SHARED_WITH_OTHERS = frozenset({"top_k", "min_p"})
-"""Parameters outside the common model that mean the same in other dialects."""
+_SHARED_WITH_OTHERS = frozenset({"add_generation_prompt", "continue_final_message", "min_p", "top_k"})
+"""Parameters outside the common model that are sent whatever the client's dialect: none means anything else by them."""
 
 _COUNTED_FIELDS = ("messages", "tools", "chat_template", "chat_template_kwargs", "add_generation_prompt")
 

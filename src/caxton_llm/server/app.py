@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 
-import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -14,12 +13,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from caxton_llm.caxton import Caxton
-from caxton_llm.errors import InvalidRequest, LlmError, UnknownModel
+from caxton_llm.errors import InvalidRequest, UnknownModel
 from caxton_llm.observers.prometheus import PrometheusObserver
+from caxton_llm.server.admin import admin_routes
 from caxton_llm.server.chat import ChatEndpoint, CountEndpoint
 from caxton_llm.server.exchange import WATCH_AFTER_S, HttpExchange, Receive, Scope, Send
 from caxton_llm.server.failures import FailureLog
-from caxton_llm.server.headers import error_headers, new_request_id
+from caxton_llm.server.responses import error_response, json_response
 from caxton_llm.timers import FixedDelay
 from caxton_llm.wire.anthropic_messages import client as anthropic_messages_client
 from caxton_llm.wire.openai_chat import client as openai_chat_client
@@ -33,13 +33,13 @@ _Endpoint = Callable[[HttpExchange], Awaitable[None]]
 
 
 class GatewayApp:
-    """Serves one `Caxton`, which it closes when the server stops.
+    """Serves one `Caxton`, which it starts and closes with the server.
 
     `accepting` is false while the server drains: `/health/ready` then answers 503, so that a load balancer looks elsewhere.
     """
 
     def __init__(self, caxton: Caxton, metrics: PrometheusObserver | None, *, max_body_bytes: int) -> None:
-        self._caxton = caxton
+        self.caxton = caxton
         self._metrics = metrics
         self.accepting = True
         self._started = datetime.now(UTC).replace(microsecond=0)
@@ -67,6 +67,7 @@ class GatewayApp:
                 Route("/health/live", self._live),
                 Route("/health/ready", self._ready),
                 Route("/metrics", self._render_metrics),
+                *admin_routes(caxton),
             ],
             exception_handlers={404: _no_such_path, 405: _no_such_method},
         )
@@ -87,10 +88,11 @@ class GatewayApp:
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
+        await self.caxton.start()
         await send({"type": "lifespan.startup.complete"})
         async with self._publishing():
             await receive()
-        await self._caxton.aclose()
+        await self.caxton.aclose()
         await send({"type": "lifespan.shutdown.complete"})
 
     @contextlib.asynccontextmanager
@@ -116,22 +118,22 @@ class GatewayApp:
     # -- the rest -------------------------------------------------------------------------------------------------------
 
     async def _models(self, request: Request) -> Response:
-        entries = [self._model_entry(request, name, provider) for name, provider in self._caxton.model_names()]
+        entries = [self._model_entry(request, name, provider) for name, provider in self.caxton.model_names()]
         if "anthropic-version" in request.headers:
             page = {"data": entries, "has_more": False, "first_id": None, "last_id": None}
             if entries:
                 page |= {"first_id": entries[0]["id"], "last_id": entries[-1]["id"]}
-            return _json(page)
-        return _json({"object": "list", "data": entries})
+            return json_response(page)
+        return json_response({"object": "list", "data": entries})
 
     async def _model(self, request: Request) -> Response:
         name = request.path_params["name"]
-        for known, provider in self._caxton.model_names():
+        for known, provider in self.caxton.model_names():
             if known == name:
-                return _json(self._model_entry(request, known, provider))
-        known_names = ", ".join(known for known, _ in self._caxton.model_names())
+                return json_response(self._model_entry(request, known, provider))
+        known_names = ", ".join(known for known, _ in self.caxton.model_names())
         message = f"nothing is called {name!r}; there is: {known_names}"
-        return _error(request, UnknownModel(message, param="model", code="model_not_found"))
+        return error_response(request, UnknownModel(message, param="model", code="model_not_found"))
 
     def _model_entry(self, request: Request, name: str, provider: str) -> dict[str, object]:
         """A name exists here since the gateway started; when the model behind it was made, nobody tells."""
@@ -141,41 +143,27 @@ class GatewayApp:
         return {"id": name, "object": "model", "created": int(self._started.timestamp()), "owned_by": provider}
 
     async def _live(self, _request: Request) -> Response:
-        return _json({"status": "live"})
+        return json_response({"status": "live"})
 
     async def _ready(self, _request: Request) -> Response:
-        targets = self._caxton.target_names()
+        targets = self.caxton.target_names()
         ready = self.accepting and bool(targets)
         body = {
             "status": "ready" if ready else "draining" if targets else "no provider configured",
             "providers": targets,
         }
-        return _json(body, status=200 if ready else 503)
+        return json_response(body, status=200 if ready else 503)
 
     async def _render_metrics(self, request: Request) -> Response:
         if self._metrics is None:
             off = InvalidRequest("metrics are switched off (llm.monitoring.metrics_enabled)", code="unknown_url")
-            return _error(request, off, status=404)
+            return error_response(request, off, status=404)
         return Response(self._metrics.render(), headers={"content-type": self._metrics.content_type})
-
-
-def _json(value: object, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(value), status_code=status, headers={"content-type": "application/json"})
-
-
-def _error(request: Request, error: LlmError, status: int | None = None) -> Response:
-    anthropic = "anthropic-version" in request.headers or request.url.path.startswith("/v1/messages")
-    dialect = anthropic_messages_client if anthropic else openai_chat_client
-    request_id = new_request_id()
-    error.gateway_request_id = request_id
-    response = Response(dialect.encode_error(error), status_code=status or error.http_status)
-    response.raw_headers.extend(error_headers(error, request_id))
-    return response
 
 
 def _no_such_path(request: Request, _cause: Exception | None) -> Response:
     message = f"there is no {request.method} {request.url.path}; chat is at /v1/chat/completions and /v1/messages"
-    return _error(request, InvalidRequest(message, code="unknown_url"), status=404)
+    return error_response(request, InvalidRequest(message, code="unknown_url"), status=404)
 
 
 def _no_such_method(request: Request, cause: Exception | None) -> Response:
@@ -183,6 +171,6 @@ def _no_such_method(request: Request, cause: Exception | None) -> Response:
     known = cause.headers if isinstance(cause, HTTPException) else None
     allowed = (known or {}).get("Allow", "POST")
     message = f"{request.url.path} does not answer {request.method}, only {allowed}"
-    response = _error(request, InvalidRequest(message, code="method_not_allowed"), status=405)
+    response = error_response(request, InvalidRequest(message, code="method_not_allowed"), status=405)
     response.headers["allow"] = allowed
     return response

@@ -1,11 +1,12 @@
 """The chat endpoints: any client dialect in, any provider behind, whole or streamed."""
 
 import asyncio
-import logging
+import re
 import time
-import traceback
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from types import TracebackType
+from typing import Self
 
 from caxton_llm.caxton import Caxton
 from caxton_llm.errors import LlmError, Overloaded
@@ -17,7 +18,7 @@ from caxton_llm.types import ChatRequest, ChatStream, Json
 
 __all__ = ["ChatEndpoint", "CountEndpoint", "answer_errors"]
 
-_log = logging.getLogger("caxton_llm.server")
+_MESSAGE_PATH = r"\bmessages\[\d+\](?:\[\d+\]|\.\w+)*"
 
 
 class ChatEndpoint:
@@ -32,9 +33,10 @@ class ChatEndpoint:
     async def __call__(self, exchange: HttpExchange) -> None:
         arrived = time.perf_counter()
         request_id = new_request_id()
-        async with answer_errors(exchange, self._dialect, request_id, self._failures):
+        async with answer_errors(exchange, self._dialect, request_id, self._failures) as errors:
             body = await exchange.body(self._limit)
             request = self._dialect.decode_request(body, exchange.headers())
+            errors.counted_by_gateway = True
             answer = self._stream if request.stream else self._complete
             try:
                 await answer(exchange, request, request_id, arrived)
@@ -71,8 +73,8 @@ class ChatEndpoint:
             await exchange.finish(encoder.finish(_trailer(stream, request_id)))
         except LlmError as error:
             error.gateway_request_id = request_id
-            self._failures.note(error)
-            await exchange.finish(encoder.fail(error))
+            self._failures.note(error, counted=True)
+            await exchange.finish(encoder.fail(_as_the_client_wrote(error, self._dialect, request)))
         except asyncio.CancelledError:
             # The client is gone, or the drain time of a shutdown is over; the second kind must not look like an end.
             await exchange.finish(encoder.fail(_shutting_down(request_id)))
@@ -117,18 +119,22 @@ class CountEndpoint:
 
 
 class answer_errors:  # noqa: N801 - used like a function, in `async with`
-    """Turns what is raised inside into an answer in the client's dialect: never a stack trace, never silence."""
+    """Turns what is raised inside into an answer in the client's dialect: never a stack trace, never silence.
 
-    __slots__ = ("_dialect", "_exchange", "_failures", "_request_id")
+    `counted_by_gateway` is set when the request is handed to the gateway, which counts it from then on.
+    """
+
+    __slots__ = ("_dialect", "_exchange", "_failures", "_request_id", "counted_by_gateway")
 
     def __init__(self, exchange: HttpExchange, dialect: ClientDialect, request_id: str, failures: FailureLog) -> None:
         self._exchange = exchange
         self._dialect = dialect
         self._request_id = request_id
         self._failures = failures
+        self.counted_by_gateway = False
 
-    async def __aenter__(self) -> None:
-        pass
+    async def __aenter__(self) -> Self:
+        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -138,34 +144,41 @@ class answer_errors:  # noqa: N801 - used like a function, in `async with`
         if isinstance(error, ClientGone):
             return True
         if isinstance(error, LlmError):
+            error.gateway_request_id = self._request_id
+            self._failures.note(error, counted=self.counted_by_gateway and _reached_provider(error))
             await self._answer(error)
             return True
         if isinstance(error, asyncio.CancelledError):
             # The server cancels a request only when the drain time of a shutdown is over. This is the outermost frame of its
             # task: nobody above waits for the cancellation, and the server would log it as a failure of the application.
-            await self._answer(_shutting_down(self._request_id))
+            ended = _shutting_down(self._request_id)
+            self._failures.note(ended, counted=self.counted_by_gateway)
+            await self._answer(ended)
             return True
         if isinstance(error, Exception):
-            # The message of an unexpected error may hold a prompt, so only its type and its places are logged.
-            places = "".join(traceback.format_tb(error.__traceback__))
-            _log.error("internal error %s in request %s\n%s", type(error).__name__, self._request_id, places)
-            await self._answer(_Internal(f"internal error; the gateway's log has it under {self._request_id}"))
+            # The message of an unexpected error may hold a prompt, so nobody gets to see it.
+            told = _Internal(f"internal error; the gateway's log has it under {self._request_id}")
+            told.gateway_request_id = self._request_id
+            self._failures.note_internal(told, error, counted=self.counted_by_gateway)
+            await self._answer(told)
             return True
         return False
 
     async def _answer(self, error: LlmError) -> None:
-        if self._exchange.started:
-            return
-        error.gateway_request_id = self._request_id
-        self._failures.note(error)
-        body = self._dialect.encode_error(error)
-        await self._exchange.respond(error.http_status, error_headers(error, self._request_id), body)
+        if not self._exchange.started:
+            body = self._dialect.encode_error(error)
+            await self._exchange.respond(error.http_status, error_headers(error, self._request_id), body)
+
+
+def _reached_provider(error: LlmError) -> bool:
+    return error.provider is not None or bool(error.attempts or error.skipped)
 
 
 def _as_the_client_wrote(error: LlmError, dialect: ClientDialect, request: ChatRequest) -> LlmError:
-    """The error with the path of its field in the client's own request."""
-    if error.param is not None:
-        error.param = dialect.client_path(error.param, request)
+    """The error with the paths of the client's own request: of the field at fault, and wherever its text names one."""
+    at_fault = rf"|^{re.escape(error.param)}(?![\w.\[])" if error.param else ""
+    paths = re.compile(_MESSAGE_PATH + at_fault)
+    error.reword(lambda text: paths.sub(lambda path: dialect.client_path(path[0], request), text))
     return error
 
 
@@ -187,6 +200,9 @@ def _trailer(stream: ChatStream, request_id: str) -> dict[str, Json]:
         "provider": stream.provider,
         "model": stream.model,
         "attempts": stream.attempts,
+        "failed_attempts": [asdict(attempt) for attempt in stream.failed_attempts],
+        "skipped": [asdict(skip) for skip in stream.skipped],
+        "degraded": stream.degraded,
         "cost_usd": stream.cost_usd,
         "warnings": stream.warnings,
     }

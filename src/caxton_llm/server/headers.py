@@ -1,5 +1,6 @@
-"""The response headers of DESIGN section 7: who answered, how often it was tried, what became of the parameters."""
+"""The response headers of docs/http.md: who answered, how often it was tried, what became of the parameters."""
 
+import math
 import random
 from functools import lru_cache
 
@@ -30,7 +31,7 @@ def response_headers(
     cost = "unknown" if response.cost_usd is None else f"{response.cost_usd:.8f}"
     headers = _common(_JSON, request_id, response, elapsed_s)
     headers.append((b"x-caxton-cost-usd", cost.encode()))
-    return _with_notes(headers, response.params, response.warnings, deprecation)
+    return _with_notes(headers, response, deprecation)
 
 
 def stream_headers(stream: ChatStream, request_id: str, elapsed_s: float, deprecation: str | None) -> list[Header]:
@@ -38,7 +39,7 @@ def stream_headers(stream: ChatStream, request_id: str, elapsed_s: float, deprec
     headers = _common(_EVENTS, request_id, stream, elapsed_s)
     headers.append((b"cache-control", b"no-cache"))
     headers.append((b"x-accel-buffering", b"no"))
-    return _with_notes(headers, stream.params, stream.warnings, deprecation)
+    return _with_notes(headers, stream, deprecation)
 
 
 def error_headers(error: LlmError, request_id: str) -> list[Header]:
@@ -53,7 +54,7 @@ def error_headers(error: LlmError, request_id: str) -> list[Header]:
     if error.provider:
         headers.append((b"x-caxton-provider", _latin(error.provider)))
     if error.retry_after_s is not None:
-        headers.append((b"retry-after", str(max(1, round(error.retry_after_s))).encode()))
+        headers.append((b"retry-after", str(max(1, math.ceil(error.retry_after_s))).encode()))
     return headers
 
 
@@ -89,16 +90,30 @@ def _common(kind: Header, request_id: str, answer: ChatResponse | ChatStream, el
     ]
 
 
-def _with_notes(
-    headers: list[Header], report: ParameterReport, warnings: list[str], deprecation: str | None
-) -> list[Header]:
+def _with_notes(headers: list[Header], answer: ChatResponse | ChatStream, deprecation: str | None) -> list[Header]:
+    report = answer.params
     if report.mapped or report.dropped:
         headers.append((b"x-caxton-params", format_parameters(report).encode("ascii")))
-    if warnings:
-        headers.append((b"x-caxton-warnings", _latin("; ".join(warnings))))
+    if answer.failed_attempts or answer.skipped:
+        headers.append((b"x-caxton-fallback", _way_here(answer).encode("ascii")))
+    if answer.degraded:
+        headers.append((b"x-caxton-degraded", b"true"))
+    if answer.warnings:
+        headers.append((b"x-caxton-warnings", _latin("; ".join(answer.warnings))))
     if deprecation:
         headers.append((b"x-caxton-deprecation", _latin(deprecation)))
     return headers
+
+
+def _way_here(answer: ChatResponse | ChatStream) -> str:
+    """`failed=first:overloaded,first:overloaded; skipped=second`."""
+    parts = []
+    if answer.failed_attempts:
+        failed = [f"{_clean(attempt.target)}:{attempt.error}" for attempt in answer.failed_attempts]
+        parts.append("failed=" + _listed(failed))
+    if answer.skipped:
+        parts.append("skipped=" + _listed([_clean(skip.target) for skip in answer.skipped]))
+    return "; ".join(parts)
 
 
 @lru_cache(maxsize=1024)

@@ -40,6 +40,8 @@ def make_app(configuration: Configuration, *, metrics_folder: str | None = None)
     """
     metrics = PrometheusObserver(shared_folder=metrics_folder) if configuration.monitoring.metrics_enabled else None
     caxton = Caxton(configuration, observers=(metrics,) if metrics else ())
+    if metrics is not None:
+        metrics.watch(caxton.readings)
     return GatewayApp(caxton, metrics, max_body_bytes=configuration.server.max_body_bytes)
 
 
@@ -106,7 +108,7 @@ def serve(
     configuration = load_file(path, environ)
     workers = options.workers or configuration.server.workers
     if workers > 1:
-        _serve_workers(resolve_secrets(configuration, environ=environ), options, announce)
+        _serve_workers(resolve_secrets(configuration.shared_by(workers), environ=environ), options, announce)
         return
     server = make_server(make_app(configuration), configuration, options)
     _log_to_stderr()

@@ -8,10 +8,9 @@ import pkgutil
 from base64 import b64decode
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from caxton_llm.errors import LlmError
-from caxton_llm.types import ChatRequest, ContentPart, Message
+from caxton_llm.tokens.prompt import prompt_tokens
+from caxton_llm.types import ChatRequest
 
 if TYPE_CHECKING:
     from tiktoken import Encoding
@@ -29,11 +28,6 @@ _PATTERN = (
     r"\s+"
 )
 _SPECIAL = {"<|endoftext|>": 199_999, "<|endofprompt|>": 200_018}
-
-_PER_MESSAGE = 3
-_PER_ANSWER = 3
-_PER_IMAGE = 765
-"""An image of 1024 x 1024 at OpenAI's detail `high`; the true figure depends on its size and on the vendor."""
 
 
 class O200kCounter:
@@ -61,30 +55,5 @@ def _encoding() -> "Encoding":
 
 
 def estimate_prompt_tokens(request: ChatRequest) -> int:
-    """About how many prompt tokens a request costs: texts, names, tool calls, tools, and the frame around each message."""
-    count = O200kCounter().count
-    total = _PER_ANSWER
-    for message in request.messages:
-        total += _PER_MESSAGE + sum(count(text) for text in _texts(message))
-        total += sum(_PER_IMAGE for part in _parts(message) if part.image_url is not None)
-    if request.tools:
-        total += count(msgspec.json.encode(request.tools).decode())
-    if request.response_format is not None:
-        total += count(msgspec.json.encode(request.response_format).decode())
-    return total
-
-
-def _parts(message: Message) -> list[ContentPart]:
-    return message.content if isinstance(message.content, list) else []
-
-
-def _texts(message: Message) -> list[str]:
-    texts: list[str] = [message.role]
-    if isinstance(message.content, str):
-        texts.append(message.content)
-    texts += [part.text for part in _parts(message) if part.text]
-    texts += [message.name] if message.name else []
-    for call in message.tool_calls or ():
-        if call.function is not None:
-            texts += [call.function.name, call.function.arguments]
-    return texts
+    """About how many prompt tokens a request costs (see `tokens.prompt`)."""
+    return prompt_tokens(request, O200kCounter().count)

@@ -61,7 +61,8 @@ class AiohttpTransport:
         self._max_connections = max_connections
         self._proxy = None if proxy is None else _proxy_url(proxy)
         self._proxy_name = None if self._proxy is None else str(self._proxy.origin())
-        self._slots: dict[Origin, Slots] = {}
+        self._slots: weakref.WeakValueDictionary[Origin, Slots] = weakref.WeakValueDictionary()
+        """Those that somebody holds or waits for."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._session: aiohttp.ClientSession | None = None
         self._fresh_session: aiohttp.ClientSession | None = None

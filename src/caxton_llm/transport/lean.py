@@ -2,12 +2,14 @@
 
 It owns a pool of connections per origin. A request in flight holds one of the origin's slots from before its connection is
 chosen until its response has ended; a kept connection holds none. A new connection is opened only by the holder of a slot
-who finds no kept one, so an origin never has more connections than slots.
+who finds no kept one, so an origin never has more connections than slots. A pool lives as long as one of its connections or
+somebody who waits for one: hosts of images, each with its address, would otherwise add up.
 """
 
 import asyncio
 import ssl
 import time
+import weakref
 
 from caxton_llm.errors import StreamInterrupted
 from caxton_llm.protocols import Clock, Origin, WireRequest
@@ -47,7 +49,7 @@ class LeanTransport:
         self._keepalive_s = keepalive_s
         self._context = ssl_context
         self._clock = clock
-        self._pools: dict[Origin, _Pool] = {}
+        self._pools: weakref.WeakValueDictionary[Origin, _Pool] = weakref.WeakValueDictionary()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
 
@@ -119,7 +121,18 @@ class LeanTransport:
 class _Pool:
     """The connections to one origin."""
 
-    __slots__ = ("_all_closed", "_clock", "_idle", "_keepalive_s", "_open", "_sweeper", "heads", "origin", "slots")
+    __slots__ = (
+        "__weakref__",
+        "_all_closed",
+        "_clock",
+        "_idle",
+        "_keepalive_s",
+        "_open",
+        "_sweeper",
+        "heads",
+        "origin",
+        "slots",
+    )
 
     def __init__(self, origin: Origin, max_connections: int, keepalive_s: float, clock: Clock) -> None:
         self.origin = origin

@@ -13,7 +13,7 @@ __all__ = ["Slots"]
 class Slots:
     """A limit with waiters."""
 
-    __slots__ = ("_free", "_waiters")
+    __slots__ = ("__weakref__", "_free", "_waiters")
 
     def __init__(self, limit: int) -> None:
         self._free = limit

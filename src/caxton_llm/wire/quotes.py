@@ -1,19 +1,26 @@
-"""What a provider's message repeats of the request is taken out of it: a prompt never appears in an error.
+"""What a provider's message repeats of the request is taken out of it: neither a prompt nor a secret appears in an error.
 
-A repetition is a run of `_RUN` characters or more of one of the request's texts, or a whole text that is no single word.
+A repetition of a prompt is a run of `_RUN` characters or more of one of the request's texts, or a whole text that is no
+single word.
 """
 
 from collections.abc import Iterator
+from urllib.parse import quote, quote_plus
 
 from caxton_llm.types import ChatRequest, Message
 
-__all__ = ["without_quotes"]
+__all__ = ["secret_forms", "without_quotes"]
 
 _RUN = 24
 _BLOCK = _RUN // 2
 """Of the message's blocks at least one lies inside a run of `_RUN` characters, so most texts are ruled out at once."""
 _SHORTEST_TEXT = 12
 _SHOWN = "[...]"
+
+
+def secret_forms(secret: str) -> set[str]:
+    """How a server may repeat a secret that it was sent: as it is, or percent-encoded as in an address or a form."""
+    return {secret, quote(secret, safe=""), quote_plus(secret)}
 
 
 def without_quotes(message: str, request: ChatRequest) -> str:

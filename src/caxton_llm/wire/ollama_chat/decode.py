@@ -95,7 +95,26 @@ def decode_chat(body: bytes, restore: Restore) -> ChatResponse:
     if message is None or not answer.done:
         missing = "message" if message is None else "done: true"
         raise MalformedResponse(f"the answer has no {missing}, which Ollama's /api/chat promises")
-    identity = _identity(body)
+    identity, usage = _identity(body), _usage(answer)
+    choice = Choice(
+        index=0,
+        message=_decode_message(message, identity, restore),
+        finish_reason=_finish_reason(answer.done_reason, called=bool(message.tool_calls)),
+        logprobs=_logprobs(answer),
+    )
+    return ChatResponse(
+        id=f"chatcmpl-{identity}",
+        model=answer.model,
+        created=_epoch_s(answer.created_at),
+        choices=[choice],
+        usage=usage,
+        warnings=warnings + truncation_warnings(usage, restore) + unknown_reasons(answer.done_reason, _DONE_REASONS),
+        dialect="ollama_chat",
+        wire=body,
+    )
+
+
+def _decode_message(message: _Message, identity: str, restore: Restore) -> Message:
     text, reasoning = message.content or "", message.thinking or ""
     if restore.think_tags:
         splitter = ThinkSplitter()
@@ -108,27 +127,11 @@ def decode_chat(body: bytes, restore: Restore) -> ChatResponse:
         )
         for index, call in enumerate(message.tool_calls or ())
     ]
-    usage = _usage(answer)
-    choice = Choice(
-        index=0,
-        message=Message(
-            role="assistant",
-            content=text or (None if calls else ""),
-            reasoning_content=reasoning or None,
-            tool_calls=calls or None,
-        ),
-        finish_reason=_finish_reason(answer.done_reason, called=bool(calls)),
-        logprobs=_logprobs(answer),
-    )
-    return ChatResponse(
-        id=f"chatcmpl-{identity}",
-        model=answer.model,
-        created=_epoch_s(answer.created_at),
-        choices=[choice],
-        usage=usage,
-        warnings=warnings + truncation_warnings(usage, restore) + unknown_reasons(answer.done_reason, _DONE_REASONS),
-        dialect="ollama_chat",
-        wire=body,
+    return Message(
+        role="assistant",
+        content=text or (None if calls else ""),
+        reasoning_content=reasoning or None,
+        tool_calls=calls or None,
     )
 
 

@@ -12,6 +12,7 @@ from caxton_llm.errors import InvalidRequest
 from caxton_llm.model_info import Capabilities
 from caxton_llm.protocols import EncodeOptions
 from caxton_llm.types import ChatRequest, Json
+from caxton_llm.wire.accepted import dropped_for_server, refused_by_model
 from caxton_llm.wire.client_json import read_raw
 from caxton_llm.wire.parameters import ParameterNotes
 
@@ -89,14 +90,14 @@ def apply_parameters(body: Body, *, stream: bool) -> None:
     effort = _apply_effort(body)
     _apply_sampling(body, effort)
     _apply_output_limit(body)
-    for name in body.options.model.parameters.refuses or ():
-        if name in body.fields and name not in body.options.quirks.drop:
-            body.leave_out(name, f"{body.options.model.id} does not accept it")
+    for name, why in refused_by_model(body.options):
+        if name in body.fields:
+            body.leave_out(name, why)
     _apply_extras(body)
     _apply_stream(body, stream=stream)
-    for name in body.options.quirks.drop:
+    for name, why in dropped_for_server(body.options):
         if name in body.fields:
-            body.leave_out(name, "the server does not accept it (quirks.drop)", refusable=False)
+            body.leave_out(name, why, refusable=False)
 
 
 def _drop_idle_tool_fields(body: Body) -> None:

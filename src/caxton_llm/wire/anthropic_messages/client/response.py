@@ -4,6 +4,8 @@ An answer that came in this dialect goes out as its bytes. Any other becomes a m
 where Anthropic itself always has a number.
 """
 
+from dataclasses import asdict
+
 import msgspec
 from msgspec import Raw
 
@@ -103,7 +105,8 @@ def error_object(error: LlmError) -> dict[str, Json]:
         "provider": error.provider,
         "model": error.model,
         "provider_request_id": error.request_id,
-        "attempts": len(error.attempts),
+        "attempts": [asdict(attempt) for attempt in error.attempts],
+        "skipped": [asdict(skip) for skip in error.skipped],
     }
     return {"type": "error", "error": details, "request_id": error.gateway_request_id}
 

@@ -15,7 +15,7 @@ from caxton_llm.types import ContentPart, FileInput, FunctionCall, ImageUrl, Jso
 from caxton_llm.wire.anthropic_messages.client.invalid import invalid_field
 from caxton_llm.wire.conversation import check_conversation
 
-__all__ = ["Turn", "client_path_of", "decode_turns"]
+__all__ = ["Turn", "client_path_of", "decode_turns", "turns_of_messages"]
 
 
 class Turn(Struct):
@@ -126,6 +126,24 @@ def decode_turns(system: str | list[Raw] | None, turns: list[Turn]) -> list[Mess
 def client_path_of(path: str, system: str | list[Raw] | None, turns: list[Turn]) -> str:
     """The path in the client's request of what is at `path` in its messages of the common model."""
     return _path_in(_read(system, turns).origins, path)
+
+
+def turns_of_messages(system: str | list[Raw] | None, turns: list[Turn]) -> list[range]:
+    """For each message of the common model the numbers of the turns that it was made of; the system prompt is none.
+
+    Two messages have a turn in common where a user's turn has both tool results and something else.
+    """
+    places: list[range] = []
+    begin = 0
+    for origin in _read(system, turns).origins:
+        found = _TURN_NUMBER.match(origin.path)
+        if found is None:
+            places.append(range(0))
+            continue
+        number = int(found[1])
+        places.append(range(min(begin, number), number + 1))
+        begin = number + 1
+    return places
 
 
 def _read(system: str | list[Raw] | None, turns: list[Turn]) -> _Read:
@@ -322,6 +340,7 @@ def _call(block: _ToolUse, path: str) -> ToolCall:
 
 # -- paths --------------------------------------------------------------------------------------------------------------
 
+_TURN_NUMBER = re.compile(r"messages\[(\d+)\]")
 _COMMON_PATH = re.compile(r"messages\[(\d+)\](?:\.(content|tool_calls)\[(\d+)\])?(.*)")
 _FIELDS = {
     ".tool_call_id": ".tool_use_id",

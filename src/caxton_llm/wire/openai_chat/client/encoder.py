@@ -38,6 +38,11 @@ def speaks_functions(request: ChatRequest) -> bool:
     return request.source is not None and "functions" in request.source.fields
 
 
+def _comment(text: str) -> bytes:
+    """A line of a stream that clients read over and people see."""
+    return f": {' '.join(text.split())}\n\n".encode()
+
+
 class OpenAIStreamEncoder:
     """`StreamEncoder` of the dialect `openai_chat`. `verbatim`: the chunks come with payloads of this dialect."""
 
@@ -81,7 +86,7 @@ class OpenAIStreamEncoder:
         if self._left_out_calls:
             trailer = {**trailer, "warnings": [*trailer.get("warnings", ()), ONE_CALL]}
         if not self._shows_usage or (self._usage is None and not trailer):
-            return f": {ONE_CALL}\n\n".encode() + _DONE if self._left_out_calls else _DONE
+            return b"".join(map(_comment, trailer.get("warnings", ()))) + _DONE
         event = self._usage_event
         if event is None:
             event = self._event([], self._usage)

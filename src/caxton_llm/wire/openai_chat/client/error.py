@@ -1,5 +1,7 @@
 """Errors as OpenAI's clients know them: the body `{"error": {...}}`, with types and codes that they branch on."""
 
+from dataclasses import asdict
+
 import msgspec
 
 from caxton_llm.errors import (
@@ -60,5 +62,6 @@ def error_value(error: LlmError) -> dict[str, Json]:
         "model": error.model,
         "request_id": error.gateway_request_id,
         "provider_request_id": error.request_id,
-        "attempts": len(error.attempts),
+        "attempts": [asdict(attempt) for attempt in error.attempts],
+        "skipped": [asdict(skip) for skip in error.skipped],
     }

@@ -1,0 +1,1 @@
+"""One request on its way to whichever target can answer it."""
