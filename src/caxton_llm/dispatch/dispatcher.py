@@ -27,6 +27,7 @@ from caxton_llm.errors import (
     InvalidRequest,
     LimitExceeded,
     LlmError,
+    MisusedError,
     ProviderFailure,
     RateLimited,
 )
@@ -201,6 +202,9 @@ class Dispatcher:
                 result = await send(provider, course.ready.request)
         except LlmError as error:
             failure = error
+        except MisusedError:
+            passage.forgotten(self._clock())
+            raise
         except Exception as error:  # noqa: BLE001 - a plug-in may raise anything, and others may be well
             if isinstance(error, TimeoutError) and limit.expired:
                 failure = self._timed_out(candidate, run, limit_s)
