@@ -57,6 +57,7 @@ __all__ = [
     "LimitExceeded",
     "LlmError",
     "MalformedResponse",
+    "MisusedError",
     "ModelNotFound",
     "Overloaded",
     "Permission",
@@ -182,6 +183,10 @@ class ConfigurationError(LlmError):
     def __init__(self, problems: list[ConfigurationProblem] | str) -> None:
         self.problems = [ConfigurationProblem(problems)] if isinstance(problems, str) else problems
         super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class MisusedError(RuntimeError):
+    """The program that uses this package is mistaken, not a request or a provider: a closed object, a foreign event loop."""
 
 
 class InvalidRequest(LlmError):

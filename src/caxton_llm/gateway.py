@@ -120,21 +120,21 @@ class Gateway:
             fitter=self._fitter,
             started=now,
             deadline_s=first.timeouts.deadline_s,
-            max_attempts=self._max_attempts or max(_USUAL_ATTEMPTS, plan.sends),
+            max_attempts=self._max_attempts or max(_USUAL_ATTEMPTS, route.sends),
             caller=request.safety_identifier or request.user or "",
         )
 
-    async def _dispatch(
+    def _dispatch(
         self,
         run: Run,
         send: "Callable[[LlmProvider, ChatRequest], Awaitable[_Result]]",
         discard: "Callable[[_Result], Awaitable[None]]",
         *,
         streamed: bool,
-    ) -> "Answered[_Result]":
+    ) -> "Awaitable[Answered[_Result]]":
         if self._hedger is None:
-            return await self._dispatcher.dispatch(run, send)
-        return await self._hedger.dispatch(run, send, discard, streamed=streamed)
+            return self._dispatcher.dispatch(run, send)
+        return self._hedger.dispatch(run, send, discard, streamed=streamed)
 
     # -- streams --------------------------------------------------------------------------------------------------------
 

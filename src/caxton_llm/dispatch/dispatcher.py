@@ -27,6 +27,7 @@ from caxton_llm.errors import (
     InvalidRequest,
     LimitExceeded,
     LlmError,
+    MisusedError,
     ProviderFailure,
     RateLimited,
 )
@@ -76,7 +77,10 @@ class Dispatcher:
     async def dispatch(self, run: Run, send: "Send[_Result]") -> Answered[_Result]:
         """The first answer that any target gives. Two of these may share a run: each draws its own candidates."""
         while (candidate := run.plan.draw()) is not None:
-            course = await self._prepared(candidate, run)
+            if run.fitter.leaves_first and run.plan.begun == 1 and candidate is run.plan.preferred:
+                course: Course | None = course_of(candidate, Ready(for_model(run.request, candidate.model)))
+            else:
+                course = await self._prepared(candidate, run)
             answered = None if course is None else await self._pursue(course, run, send, last_chance=False)
             if answered is not None:
                 return answered
@@ -97,14 +101,11 @@ class Dispatcher:
 
     async def _prepared(self, candidate: Candidate, run: Run) -> Course | None:
         """The request as the target gets it; `None` when the target cannot take it."""
-        if run.fitter.leaves_first and run.plan.begun == 1 and candidate is run.plan.preferred:
-            ready: Ready | str = Ready(for_model(run.request, candidate.model))
-        else:
-            try:
-                async with asyncio.timeout(max(0.0, run.deadline - self._clock())):
-                    ready = await run.fitter.fit(run.request, candidate, too_long=run.too_long)
-            except TimeoutError:
-                raise self._final(run, _out_of_time(run)) from None
+        try:
+            async with asyncio.timeout(max(0.0, run.deadline - self._clock())):
+                ready = await run.fitter.fit(run.request, candidate, too_long=run.too_long)
+        except TimeoutError:
+            raise self._final(run, _out_of_time(run)) from None
         if isinstance(ready, str):
             self._pass_over(run, candidate, ready)
             return None
@@ -201,6 +202,9 @@ class Dispatcher:
                 result = await send(provider, course.ready.request)
         except LlmError as error:
             failure = error
+        except MisusedError:
+            passage.forgotten(self._clock())
+            raise
         except Exception as error:  # noqa: BLE001 - a plug-in may raise anything, and others may be well
             if isinstance(error, TimeoutError) and limit.expired:
                 failure = self._timed_out(candidate, run, limit_s)

@@ -26,13 +26,16 @@ class Tier(Struct, frozen=True):
 
     candidates: tuple[Candidate, ...]
     strategy: Strategy | None = None
+    sends: int = 0
+    """One for every key of every candidate."""
 
     @classmethod
     def of(cls, candidates: Sequence[Candidate], strategy: Strategy | None) -> "Tier":
         """With priorities that all differ the order is settled for good, and no request pays for it."""
         if strategy == "priority" and len({each.rank for each in candidates}) == len(candidates):
-            return cls(tuple(sorted(candidates, key=lambda each: each.rank)))
-        return cls(tuple(candidates), strategy if len(candidates) > 1 else None)
+            candidates, strategy = sorted(candidates, key=lambda each: each.rank), None
+        sends = sum(len(each.target.providers) for each in candidates)
+        return cls(tuple(candidates), strategy if len(candidates) > 1 else None, sends)
 
     def ordered(self, turn: int, random: Callable[[], float]) -> Sequence[Candidate]:
         if self.strategy is None:
@@ -50,6 +53,11 @@ class Route(Struct, frozen=True):
     def first(self) -> Candidate:
         """The candidate that serves when all are well and none is preferred."""
         return self.named.candidates[0]
+
+    @property
+    def sends(self) -> int:
+        """One for every key of every target."""
+        return self.named.sends + self.others.sends
 
     def plan(self, now: float, *, turn: int = 0, random: Callable[[], float] = standard_random.random) -> "Plan":
         """The candidates of one request. `turn` counts the requests."""
@@ -90,11 +98,6 @@ class Plan:
         self.begun = 0
         """How many have been drawn."""
         self.skipped = skipped if skipped is not None else []
-
-    @property
-    def sends(self) -> int:
-        """One for every key of every target that is still to come."""
-        return sum(len(each.target.providers) for each in self._left)
 
     @property
     def left(self) -> int:

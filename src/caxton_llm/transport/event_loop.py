@@ -3,6 +3,8 @@ of a provider."""
 
 import asyncio
 
+from caxton_llm.errors import MisusedError
+
 __all__ = ["leave", "transport_closed"]
 
 
@@ -10,11 +12,11 @@ def leave(loop: asyncio.AbstractEventLoop | None) -> None:
     """Connections live on one event loop; they can be forgotten for another one when theirs is closed. Else raises
     `RuntimeError`."""
     if loop is not None and not loop.is_closed():
-        raise RuntimeError(
+        raise MisusedError(
             "the connections belong to another event loop, which is still open: use one Caxton per event loop, or SyncCaxton"
         )
 
 
-def transport_closed() -> RuntimeError:
+def transport_closed() -> MisusedError:
     """A request after `aclose`."""
-    return RuntimeError("the transport is closed: its Caxton was closed before this request")
+    return MisusedError("the transport is closed: its Caxton was closed before this request")
