@@ -3,23 +3,20 @@
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from caxton_llm.alerting import alert_policy, make_channels, needs_transport
-from caxton_llm.alerts.rules import AlertRules
-from caxton_llm.alerts.watch import AlertWatch
 from caxton_llm.config.alert_schema import AlertsBlock
 from caxton_llm.config.configuration import Configuration, Entry
 from caxton_llm.config.parts import HTTP_KINDS, entry_transport, make_parts, try_entry
 from caxton_llm.config.problems import Problems
-from caxton_llm.config.schema import ProviderEntry
+from caxton_llm.config.schema import HealthCheckBlock, ProviderEntry
 from caxton_llm.config.secrets import resolve_secrets
 from caxton_llm.dispatch.plan import Route
 from caxton_llm.dispatch.target import Target, TargetState
 from caxton_llm.errors import ConfigurationError, ConfigurationProblem
 from caxton_llm.gateway import Gateway
-from caxton_llm.health_checks import HealthChecks
 from caxton_llm.http_provider import HttpProvider, VersionPin
 from caxton_llm.observers.record import Observer
 from caxton_llm.protocols import Clock, LlmProvider, Transport
@@ -29,9 +26,12 @@ from caxton_llm.providers.settings import secret_values
 from caxton_llm.routes import make_routes
 from caxton_llm.routing.breaker import BreakerState
 from caxton_llm.streaming import Gathering
-from caxton_llm.target_status import sample_target
 from caxton_llm.transport.choose import make_transport
 from caxton_llm.usage import Usage
+
+if TYPE_CHECKING:
+    from caxton_llm.alerts.watch import AlertWatch
+    from caxton_llm.health_checks import HealthChecks
 
 __all__ = ["PLUGIN_GROUP", "Assembly", "assemble"]
 
@@ -49,21 +49,21 @@ class Assembly(Struct, kw_only=True):
     transports: list[Transport]
     deprecations: dict[str, str]
     """Requested name -> sentence about the end of its model's life."""
-    health_checks: HealthChecks
-    alert_watch: AlertWatch | None
-    """`None` where no alerts are configured."""
+    health_checks: "HealthChecks | None"
+    alert_watch: "AlertWatch | None"
+    """Both `None` where none are configured."""
 
     def start(self) -> None:
         """Begin the health checks and the alerts, in the running event loop."""
-        self.health_checks.start()
-        if self.alert_watch is not None:
-            self.alert_watch.start()
+        for task in (self.health_checks, self.alert_watch):
+            if task is not None:
+                task.start()
 
     async def aclose(self) -> None:
         """Stop what `start` began, and close all connections. Safe to call twice."""
-        await self.health_checks.aclose()
-        if self.alert_watch is not None:
-            await self.alert_watch.aclose()
+        for task in (self.health_checks, self.alert_watch):
+            if task is not None:
+                await task.aclose()
         while self.transports:
             await self.transports.pop().aclose()
 
@@ -100,7 +100,7 @@ def assemble(
         states=list(states.values()),
         transports=transports.made,
         deprecations=_deprecations(routes),
-        health_checks=HealthChecks(checked, observers=observers, clock=clock),
+        health_checks=_health_checks(checked, observers, clock) if checked else None,
         alert_watch=_alert_watch(configuration.monitoring.alerts, watched, transports, observers, clock),
     )
 
@@ -122,15 +122,28 @@ def _gateway(
     )
 
 
+def _health_checks(
+    checked: list[tuple[TargetState, HealthCheckBlock]], observers: Sequence[Observer], clock: Clock
+) -> "HealthChecks":
+    from caxton_llm.health_checks import HealthChecks  # noqa: PLC0415 - only what is configured is imported
+
+    return HealthChecks(checked, observers=observers, clock=clock)
+
+
 def _alert_watch(
     block: AlertsBlock | None,
     states: Sequence[TargetState],
     transports: "_Transports",
     observers: Sequence[Observer],
     clock: Clock,
-) -> AlertWatch | None:
+) -> "AlertWatch | None":
     if block is None or not block.enabled:
         return None
+    from caxton_llm.alerting import alert_policy, make_channels, needs_transport  # noqa: PLC0415 - only what is configured
+    from caxton_llm.alerts.rules import AlertRules  # noqa: PLC0415 - is imported
+    from caxton_llm.alerts.watch import AlertWatch  # noqa: PLC0415
+    from caxton_llm.target_status import sample_target  # noqa: PLC0415
+
     policy = alert_policy(block)
     return AlertWatch(
         AlertRules(policy),

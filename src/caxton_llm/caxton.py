@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import msgspec
 
@@ -15,14 +15,16 @@ from caxton_llm.errors import InvalidRequest, UnknownModel
 from caxton_llm.gateway import Gateway
 from caxton_llm.http_provider import HttpProvider
 from caxton_llm.model_info import ModelInfo
+from caxton_llm.observers.reading import TargetReading
 from caxton_llm.observers.record import Observer
-from caxton_llm.observers.target_gauges import TargetReading
 from caxton_llm.protocols import LlmProvider
-from caxton_llm.target_status import TargetStatus, describe_target, read_target
 from caxton_llm.tokens import estimate_prompt_tokens
 from caxton_llm.types import ChatRequest, ChatResponse, ChatStream, Json
 from caxton_llm.wire.openai_chat import client as openai_chat_client
 from caxton_llm.wire.written import written
+
+if TYPE_CHECKING:
+    from caxton_llm.target_status import TargetStatus
 
 __all__ = ["Caxton", "TokenCount"]
 
@@ -142,14 +144,18 @@ class Caxton:
         known = ", ".join(self.target_names())
         raise UnknownModel(f"no entry is called {name!r}; there is: {known}", param="name")
 
-    def provider_states(self) -> list[TargetStatus]:
+    def provider_states(self) -> "list[TargetStatus]":
         """How every configured entry has been doing since this object was made."""
         now, wall = time.monotonic(), time.time()
+        from caxton_llm.target_status import describe_target  # noqa: PLC0415 - a part of the package's import that few need
+
         return [describe_target(state, now, wall) for state in self._assembly.states]
 
     def readings(self) -> list[TargetReading]:
         """The same as figures, for `PrometheusObserver.watch`."""
         now = time.monotonic()
+        from caxton_llm.target_status import read_target  # noqa: PLC0415
+
         return [read_target(state, now) for state in self._assembly.states]
 
     async def start(self) -> None:

@@ -11,7 +11,7 @@ from msgspec import Struct
 from caxton_llm.alerts.notice import iso_time
 from caxton_llm.alerts.rules import Pace, TargetSample
 from caxton_llm.dispatch.target import TargetState
-from caxton_llm.observers.target_gauges import TargetReading
+from caxton_llm.observers.reading import TargetReading
 from caxton_llm.routing.latency import Latencies
 
 __all__ = [

@@ -1,18 +1,18 @@
 """A request made to fit the target that stands in for another: trimmed to its window, or not sent with the reason said."""
 
 import asyncio
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from caxton_llm.context.continuation import Joint
-from caxton_llm.context.features import missing_feature
-from caxton_llm.context.fit import DoesNotFit, fit, fits_surely
-from caxton_llm.context.source import with_output_limit
 from caxton_llm.dispatch.target import Candidate
 from caxton_llm.model_info import ModelInfo
 from caxton_llm.tokens import O200kCounter
 from caxton_llm.types import ChatRequest
+
+if TYPE_CHECKING:
+    from caxton_llm.context.continuation import Joint
 
 __all__ = ["Fitter", "Ready", "for_model"]
 
@@ -22,7 +22,7 @@ class Ready(Struct, frozen=True):
 
     request: ChatRequest
     notes: tuple[str, ...] = ()
-    joint: Joint | None = None
+    joint: "Joint | None" = None
     """How the answer joins what the reader has already, where it continues another's."""
 
 
@@ -34,6 +34,9 @@ class Fitter:
 
     async def fit(self, request: ChatRequest, candidate: Candidate, *, too_long: bool) -> Ready | str:
         """The request for a candidate, or the reason why the candidate cannot take it."""
+        from caxton_llm.context.features import missing_feature  # noqa: PLC0415 - most programs never fall back
+        from caxton_llm.context.fit import DoesNotFit, fit, fits_surely  # noqa: PLC0415
+
         sent = for_model(request, candidate.model)
         info = candidate.target.describe(candidate.model)
         lacking = missing_feature(sent, info)
@@ -56,6 +59,8 @@ def for_model(request: ChatRequest, model: str) -> ChatRequest:
 def _with_room_for_the_prompt(request: ChatRequest, info: ModelInfo) -> tuple[ChatRequest, tuple[str, ...]]:
     """Clients of large models allow answers that a smaller one cannot give, or that would fill its window: a quarter of the
     window is left for them then."""
+    from caxton_llm.context.source import with_output_limit  # noqa: PLC0415
+
     limit, window, most = request.output_limit, info.context_window, info.max_output_tokens
     if limit is None:
         return request, ()

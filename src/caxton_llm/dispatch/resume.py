@@ -6,10 +6,10 @@ caller is told in the stream's warnings, and the chunks come in the common model
 
 from collections.abc import Awaitable, Callable
 from copy import copy
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from caxton_llm.context.continuation import Joint, continuation
 from caxton_llm.dispatch.dispatcher import Dispatcher
 from caxton_llm.dispatch.fitting import Fitter, Ready
 from caxton_llm.dispatch.run import Answered, Run
@@ -25,6 +25,9 @@ from caxton_llm.errors import (
 )
 from caxton_llm.protocols import LlmProvider
 from caxton_llm.types import ChatChunk, ChatRequest, Delta
+
+if TYPE_CHECKING:
+    from caxton_llm.context.continuation import Joint
 
 __all__ = ["Resumption", "Written"]
 
@@ -51,7 +54,7 @@ class Written:
         """Plain text, and not at its end."""
         return self._plain and any(self._pieces)
 
-    def resume(self, joint: Joint | None) -> None:
+    def resume(self, joint: "Joint | None") -> None:
         """The chunks that follow are another provider's."""
         self._joint = joint
         self._before = len(self.text)
@@ -125,6 +128,8 @@ class _Continuing(Fitter):
         ready = await super().fit(request, candidate, too_long=too_long)
         if isinstance(ready, str):
             return ready
+        from caxton_llm.context.continuation import continuation  # noqa: PLC0415 - most programs never resume
+
         info = candidate.target.describe(candidate.model)
         rest = continuation(ready.request, self._text, info, candidate.target.kind)
         if rest is None:

@@ -9,8 +9,9 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from caxton_llm.observers.reading import TargetReading
 from caxton_llm.observers.record import Observer, RequestRecord
-from caxton_llm.observers.target_gauges import TargetGauges, TargetReading
+from caxton_llm.observers.target_gauges import TargetGauges
 
 __all__ = ["SHARED_FOLDER_VARIABLE", "PrometheusObserver"]
 
