@@ -26,112 +26,20 @@ _COMPARED = 2_000
 
 _WORD = re.compile(r"\d+(?:[.,:/-]\d+)*%?|[^\W\d_]+(?:'[^\W\d_]+)?\d*|[^\w\s]", re.UNICODE)
 _KEPT_SIGNS = frozenset("+-<>=$€£¥%#@&*^~|")
-_FILLING = frozenset(
-    [
-        "a",
-        "an",
-        "the",
-        "of",
-        "that",
-        "this",
-        "these",
-        "those",
-        "very",
-        "really",
-        "just",
-        "also",
-        "please",
-        "so",
-        "quite",
-        "then",
-        "there",
-    ]
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_FILLING = _words("a an the of that this these those very really just also please so quite then there")
+_NEGATIONS = _words(
+    """not no never none nobody nothing neither nor without cannot except only unless hardly barely rarely seldom few
+    nicht kein keine nie ohne non pas jamais sin nunca"""
 )
-_NEGATIONS = frozenset(
-    [
-        "not",
-        "no",
-        "never",
-        "none",
-        "nobody",
-        "nothing",
-        "neither",
-        "nor",
-        "without",
-        "cannot",
-        "except",
-        "only",
-        "unless",
-        "hardly",
-        "barely",
-        "rarely",
-        "seldom",
-        "few",
-        "nicht",
-        "kein",
-        "keine",
-        "nie",
-        "ohne",
-        "non",
-        "pas",
-        "jamais",
-        "sin",
-        "nunca",
-        "no",
-    ]
-)
-_NUMBERS = frozenset(
-    [
-        "zero",
-        "one",
-        "two",
-        "three",
-        "four",
-        "five",
-        "six",
-        "seven",
-        "eight",
-        "nine",
-        "ten",
-        "eleven",
-        "twelve",
-        "twenty",
-        "thirty",
-        "forty",
-        "fifty",
-        "hundred",
-        "thousand",
-        "million",
-        "half",
-        "twice",
-        "first",
-        "second",
-        "third",
-        "once",
-        "monday",
-        "tuesday",
-        "wednesday",
-        "thursday",
-        "friday",
-        "saturday",
-        "sunday",
-        "january",
-        "february",
-        "march",
-        "april",
-        "june",
-        "july",
-        "august",
-        "september",
-        "october",
-        "november",
-        "december",
-        "today",
-        "tomorrow",
-        "yesterday",
-        "am",
-        "pm",
-    ]
+_NUMBERS = _words(
+    """zero one two three four five six seven eight nine ten eleven twelve twenty thirty forty fifty hundred thousand million
+    half twice first second third once monday tuesday wednesday thursday friday saturday sunday january february march april
+    june july august september october november december today tomorrow yesterday am pm"""
 )
 _SHORT = {"won't": "will not", "can't": "can not", "cannot": "can not", "shan't": "shall not", "let's": "let us"}
 _ENDINGS = (("n't", " not"), ("'re", " are"), ("'ve", " have"), ("'ll", " will"), ("'m", " am"))
@@ -156,13 +64,13 @@ def statement(text: str) -> Statement:
         word = original.casefold()
         if word in _FILLING:
             continue
-        if word[0].isdigit() or word in _NUMBERS:
+        words.append(word)
+        if word in _NUMBERS or word[0].isdigit():
             numbers.append(word)
         elif word in _NEGATIONS:
             negations.append(word)
-        elif any(letter.isdigit() for letter in word) or original[0].isupper():
+        elif original[0].isupper() or word[-1].isdigit():
             names.append(word)
-        words.append(word)
     return Statement(tuple(words), tuple(numbers), tuple(negations), tuple(names))
 
 
@@ -190,22 +98,21 @@ def is_duplicate(one: str, other: str) -> bool:
 
 
 def _spelled_out(text: str) -> list[str]:
-    plain = unicodedata.normalize("NFKC", text).replace("\u2019", "'")
-    found: list[str] = []
-    for word in _WORD.findall(plain):
-        lower = word.casefold()
-        if not (word[0].isalnum() or word in _KEPT_SIGNS or ord(word[0]) > 0x2000):
-            continue
-        if lower in _SHORT:
-            found += _SHORT[lower].split()
-            continue
-        for ending, meaning in _ENDINGS:
-            if lower.endswith(ending):
-                found += [word[: -len(ending)], *meaning.split()]
-                break
-        else:
-            found.append(word.removesuffix("'s").removesuffix("'S"))
-    return [word for word in found if word]
+    plain = text if text.isascii() else unicodedata.normalize("NFKC", text).replace("\u2019", "'")
+    words = [
+        word for word in _WORD.findall(plain) if word[0].isalnum() or word in _KEPT_SIGNS or ord(word[0]) > 0x2000
+    ]
+    return [part for word in words for part in _without_apostrophe(word)] if "'" in plain else words
+
+
+def _without_apostrophe(word: str) -> list[str]:
+    lower = word.casefold()
+    if lower in _SHORT:
+        return _SHORT[lower].split()
+    for ending, meaning in _ENDINGS:
+        if lower.endswith(ending) and len(word) > len(ending):
+            return [word[: -len(ending)], *meaning.split()]
+    return [word.removesuffix("'s").removesuffix("'S")]
 
 
 def _nearly_same(one: tuple[str, ...], other: tuple[str, ...]) -> bool:

@@ -1,5 +1,6 @@
 """What becomes of an entity, a relation or a turn when another one with the same identity is written."""
 
+from functools import lru_cache
 from hashlib import blake2b
 
 from msgspec.structs import replace
@@ -7,10 +8,16 @@ from msgspec.structs import replace
 from caxton_llm.memory.duplicates import Statement, difference, duplicate_key, statement
 from caxton_llm.memory.model import Entity, Observation, Record, Relation, Turn, owner_of
 
-__all__ = ["fold", "identity_of", "merged"]
+__all__ = ["fold", "identity_of", "merged", "name_key"]
 
 _COMPARED = 50
 """Observations, the last ones, that a long new one is compared with word by word."""
+
+
+@lru_cache(4096)
+def name_key(name: str) -> bytes:
+    """16 bytes that are equal for the spellings of a name."""
+    return duplicate_key(name)
 
 
 def identity_of(record: Record) -> bytes:
@@ -18,7 +25,7 @@ def identity_of(record: Record) -> bytes:
     where = owner_of(record)
     parts = [where.tenant, where.scope, where.owner]
     if isinstance(record, Entity):
-        parts += ["entity", record.type.casefold(), duplicate_key(record.name).hex()]
+        parts += ["entity", record.type.casefold(), name_key(record.name).hex()]
     elif isinstance(record, Relation):
         parts += ["relation", record.source, record.type, record.target]
     else:
@@ -28,6 +35,8 @@ def identity_of(record: Record) -> bytes:
 
 def fold(entity: Entity) -> tuple[Entity, int]:
     """The entity without observations that repeat each other, and how many those were."""
+    if len(entity.observations) < 2:
+        return entity, 0
     return _joined(replace(entity, observations=()), entity.observations)
 
 

@@ -7,10 +7,12 @@ reading while a later one appends.
 
 import sqlite3
 import threading
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from caxton_llm.stores.sqlite_memory.rows import chunked, marks
 from caxton_llm.stores.sqlite_memory.vectors import from_bytes, quantised
 
 __all__ = ["Columns", "Mask"]
@@ -56,6 +58,7 @@ class Columns:
         self._alive: Mask = np.empty(0, np.bool_)
         self._small: NDArray[np.int8] = np.empty((0, self.dimensions), np.int8)
         self._reciprocals: NDArray[np.float32] = np.empty(0, np.float32)
+        self._record_ids: dict[int, str] = {}
 
     def refresh(self, db: sqlite3.Connection) -> "Snapshot":
         """Read what is new in the connection's transaction."""
@@ -132,8 +135,16 @@ class Snapshot:
         self.times: NDArray[np.float64] = arrays["times"][:count]  # type: ignore[assignment]
         self.valid_from: NDArray[np.float64] = arrays["valid_from"][:count]  # type: ignore[assignment]
         self.valid_until: NDArray[np.float64] = arrays["valid_until"][:count]  # type: ignore[assignment]
+        self._record_ids = columns._record_ids
         self.small = columns._small[:count]
         self.reciprocals = columns._reciprocals[:count]
+
+    def record_ids(self, db: sqlite3.Connection, records: Iterable[int]) -> dict[int, str]:
+        """Ids of records by their keys; they never change, so each is read once."""
+        known = self._record_ids
+        for chunk in chunked(record for record in records if record not in known):
+            known.update(db.execute(f"select key, id from records where key in ({marks(chunk)})", chunk))  # noqa: S608
+        return known
 
     def places(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """Where passages are; -1 for those that are not."""

@@ -7,9 +7,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from caxton_llm.errors import MemoryStoreError
-from caxton_llm.memory.duplicates import duplicate_key
 from caxton_llm.memory.filters import areas_of, time_of
-from caxton_llm.memory.merging import identity_of
+from caxton_llm.memory.merging import identity_of, name_key
 from caxton_llm.memory.model import Entity, Owner, Record, Relation, Turn, owner_of
 from caxton_llm.memory.versions import Change
 
@@ -171,7 +170,7 @@ class Rows:
 
     def _write_lookups(self, record: Record, key: int, tenant: int) -> None:
         if isinstance(record, Entity):
-            self.db.execute("insert into names values (?, ?, ?)", (key, tenant, duplicate_key(record.name)))
+            self.db.execute("insert into names values (?, ?, ?)", (key, tenant, name_key(record.name)))
         elif isinstance(record, Turn):
             self.db.execute("insert into turns values (?, ?, ?, ?)", (key, tenant, record.conversation, record.index))
         else:

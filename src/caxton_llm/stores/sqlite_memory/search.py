@@ -7,18 +7,19 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from caxton_llm.memory.filters import Filters, normal_area
+from caxton_llm.memory.filters import Filters
 from caxton_llm.memory.store import Candidate
 from caxton_llm.stores.sqlite_memory.analysis import terms_of
 from caxton_llm.stores.sqlite_memory.columns import Mask, Snapshot
 from caxton_llm.stores.sqlite_memory.dense import nearest
 from caxton_llm.stores.sqlite_memory.indexes import Indexes, Opened
-from caxton_llm.stores.sqlite_memory.lexical import Facets, Found, facets_of
-from caxton_llm.stores.sqlite_memory.rows import KINDS, chunked, marks
+from caxton_llm.stores.sqlite_memory.lexical import Found, facets_of
+from caxton_llm.stores.sqlite_memory.rows import chunked, marks
+from caxton_llm.stores.sqlite_memory.selection import mask_of, selection
 from caxton_llm.stores.sqlite_memory.tail import Tail
 from caxton_llm.stores.sqlite_memory.vectors import Floats, cosines, from_bytes
 
-__all__ = ["Query", "find_candidates", "selection"]
+__all__ = ["Query", "Search"]
 
 _WIDER = 4
 _SPARE = 16
@@ -28,221 +29,164 @@ _Places = NDArray[np.int64]
 
 
 class Query(NamedTuple):
-    """What is sought. `vector` has length 1."""
+    """What is sought. `vector` has length 1 and is of `space`."""
 
     text: str
     vector: Floats | None
+    space: int
     filters: Filters
     limit: int
 
 
-class Selection(NamedTuple):
-    """A filter in the numbers of the database."""
+class Search:
+    """One search in a connection's transaction, which must not be older than `opened`.
 
-    owners: tuple[int, ...] | None
-    types: tuple[int, ...] | None
-    records: frozenset[int] | None
-    """Records of the conversation or the focus areas; `None`: any."""
+    Passages are known by their places in `seen`, which has all that is committed.
+    """
 
+    def __init__(
+        self, db: sqlite3.Connection, indexes: Indexes, opened: Opened, tail: Tail, seen: Snapshot, *, query: Query
+    ) -> None:
+        self.db = db
+        self.indexes = indexes
+        self.opened = opened
+        self.tail = tail
+        self.seen = seen
+        self.query = query
+        self.chosen = selection(db, query.filters, tail.tenant)
+        self.mask: Mask = mask_of(seen, query.filters, self.chosen)
 
-def selection(db: sqlite3.Connection, filters: Filters, tenant: int) -> Selection:
-    """Look the filter's names up."""
-    owners = types = records = None
-    if filters.agent is not None or filters.workspace is not None or filters.scopes is not None:
-        rows = db.execute("select id, scope, owner from owners where tenant = ?", (tenant,))
-        owners = tuple(id for id, scope, owner in rows if _may_see(filters, scope, owner))
-    if filters.types is not None:
-        sql = f"select id from types where name in ({marks(filters.types)})"  # noqa: S608
-        types = tuple(row[0] for row in db.execute(sql, filters.types))
-    if filters.focus_areas is not None:
-        areas = [normal_area(area) for area in filters.focus_areas]
-        sql = f"select record from areas where tenant = ? and area in ({marks(areas)})"  # noqa: S608
-        records = frozenset(row[0] for row in db.execute(sql, (tenant, *areas)))
-    if filters.conversation is not None:
-        sql = "select record from turns where tenant = ? and conversation = ?"
-        said = frozenset(row[0] for row in db.execute(sql, (tenant, filters.conversation)))
-        records = said if records is None else records & said
-    return Selection(owners, types, records)
+    def candidates(self) -> list[Candidate]:
+        """At most `limit` records by words and as many by vectors, the nearest first."""
+        if not self.mask.any():
+            return []
+        scores = self._by_words()
+        near = self._by_vectors()
+        both = np.union1d(near, np.fromiter(scores, np.int64, len(scores)))
+        cosine = self._exact(both)
+        proposed = sorted((place for place in near.tolist() if place in cosine), key=cosine.__getitem__, reverse=True)
+        return self._joined(scores, cosine, self._first(proposed))
 
+    # -- the two sides --------------------------------------------------------------------------------------------------
 
-def _may_see(filters: Filters, scope: str, owner: str) -> bool:
-    if filters.scopes is not None and scope not in filters.scopes:
-        return False
-    if scope == "agent":
-        return filters.agent is None or owner == filters.agent
-    if scope == "workspace":
-        return filters.workspace is None or owner == filters.workspace
-    return True
+    def _by_words(self) -> dict[int, float]:
+        """BM25 by place, of the best records."""
+        terms = terms_of(self.query.text)
+        if not terms:
+            return {}
+        last = int(self.seen.ids[-1])
+        self.tail.refresh(self.db, self.opened.indexed, last)
+        lexical, found = self.opened.lexical, Found()
+        if lexical is not None:
+            try:
+                found = self._indexed(terms)
+            except (ValueError, OSError) as error:
+                self.indexes.lost(f"the lexical index failed: {error}")
+                lexical = None
+                self.tail.refresh(self.db, 0, last)
+        folder = self.opened.manifest.lexical
+        waiting = self.tail.search(
+            terms,
+            count=0 if lexical is None else lexical.count,
+            average=0.0 if folder is None else folder.average_length,
+            frequency=(lambda _: 0) if lexical is None else lexical.frequency,
+        )
+        scores = dict(waiting) | dict(found)
+        passages = np.fromiter(scores, np.int64, len(scores))
+        places = self._allowed(passages).tolist()
+        by_place = {
+            place: score for place, score in zip(places, scores.values(), strict=True) if place >= 0
+        }
+        ordered = sorted(by_place, key=by_place.__getitem__, reverse=True)
+        return {place: by_place[place] for place in self._first(ordered)}
 
+    def _indexed(self, terms: list[str]) -> Found:
+        lexical = self.opened.lexical
+        filters = facets_of(self.query.filters, self.tail.tenant, self.chosen.owners, self.chosen.types)
+        found = Found()
 
-def mask_of(seen: Snapshot, filters: Filters, chosen: Selection) -> Mask:
-    """Which passages may be found."""
-    mask = seen.alive
-    if chosen.owners is not None:
-        mask = mask & np.isin(seen.owners, chosen.owners)
-    if chosen.types is not None:
-        mask = mask & np.isin(seen.types, chosen.types) & (seen.kinds == KINDS["entity"])
-    if filters.kinds is not None:
-        mask = mask & np.isin(seen.kinds, [KINDS[kind] for kind in filters.kinds])
-    if filters.since is not None:
-        mask = mask & (seen.times >= filters.since)
-    if filters.until is not None:
-        mask = mask & (seen.times <= filters.until)
-    if filters.valid_at is not None:
-        mask = mask & (seen.valid_from <= filters.valid_at) & (seen.valid_until > filters.valid_at)
-    if chosen.records is not None:
-        mask = mask & np.isin(seen.records, np.fromiter(chosen.records, np.int64, len(chosen.records)))
-    return mask
+        def search(wanted: int) -> _Places:
+            nonlocal found
+            found = Found() if lexical is None else lexical.search(terms, filters, wanted)
+            return self._allowed(np.array([passage for passage, _ in found], np.int64))
 
+        self._enough(search)
+        return found
 
-def find_candidates(
-    db: sqlite3.Connection, indexes: Indexes, opened: Opened, tail: Tail, seen: Snapshot, query: Query, space: int
-) -> list[Candidate]:
-    """Search in the connection's transaction, which is not older than `opened`."""
-    chosen = selection(db, query.filters, tail.tenant)
-    mask = mask_of(seen, query.filters, chosen)
-    if not mask.any():
-        return []
-    facets = facets_of(query.filters, tail.tenant, chosen.owners, chosen.types)
-    terms = terms_of(query.text)
-    scores: dict[int, float] = {}
-    if terms:
-        tail.refresh(db, opened.indexed, int(seen.ids[-1]))
-        scores = _lexical(db, indexes, opened, tail, seen, mask, terms, facets, query.limit)
-    places = np.empty(0, np.int64)
-    if query.vector is not None:
-        graph = opened.graphs.get((tail.tenant, space))
-        vector = query.vector
+    def _by_vectors(self) -> _Places:
+        vector = self.query.vector
+        if vector is None:
+            return np.empty(0, np.int64)
+        graph = self.opened.graphs.get((self.tail.tenant, self.query.space))
+        return self._enough(lambda wanted: nearest(self.seen, self.mask, vector, wanted + _SPARE, graph))
 
-        def near(wanted: int) -> _Places:
-            return nearest(seen, mask, vector, wanted + _SPARE, graph)
+    def _allowed(self, passages: NDArray[np.int64]) -> _Places:
+        """The places of passages; -1 for those that may not be found."""
+        places = self.seen.places(passages)
+        return np.where((places >= 0) & self.mask[places], places, -1)
 
-        places = _enough(near, seen, query.limit)
-    both = np.union1d(places, np.fromiter(scores, np.int64, len(scores)))
-    cosine = _exact(db, seen, both, query.vector, space)
-    return _joined(db, seen, both, scores, cosine, set(_best(seen, places, cosine, query.limit)))
+    def _enough(self, search: Callable[[int], _Places]) -> _Places:
+        """Search for more passages until they are of enough records or there are no more. -1 is no passage."""
+        wanted = self.query.limit
+        while True:
+            places = search(wanted)
+            good = places[places >= 0]
+            if len(places) < wanted or wanted >= self.seen.count:
+                return good
+            if len(set(self.seen.records[good].tolist())) >= self.query.limit:
+                return good
+            wanted *= _WIDER
 
+    def _first(self, places: Iterable[int]) -> list[int]:
+        """Places, best first, of the first `limit` records."""
+        records: set[int] = set()
+        kept: list[int] = []
+        of_record = self.seen.records
+        for place in places:
+            record = int(of_record[place])
+            if record in records:
+                kept.append(place)
+            elif len(records) < self.query.limit:
+                records.add(record)
+                kept.append(place)
+        return kept
 
-def _lexical(
-    db: sqlite3.Connection,
-    indexes: Indexes,
-    opened: Opened,
-    tail: Tail,
-    seen: Snapshot,
-    mask: Mask,
-    terms: list[str],
-    facets: Facets,
-    limit: int,
-) -> dict[int, float]:
-    """Scores by place, of the best records."""
-    lexical, folder = opened.lexical, opened.manifest.lexical
+    # -- together -------------------------------------------------------------------------------------------------------
 
-    def allowed(passages: NDArray[np.int64]) -> Mask:
-        places = seen.places(passages)
-        return (places >= 0) & mask[places]
+    def _exact(self, places: _Places) -> dict[int, float]:
+        """Cosines by place, from the vectors in the database."""
+        vector = self.query.vector
+        if vector is None or not len(places):
+            return {}
+        blobs: dict[int, bytes] = {}
+        ids = self.seen.ids[places].tolist()
+        for chunk in chunked(ids):
+            sql = f"select passage, vector from vectors where space = ? and passage in ({marks(chunk)})"  # noqa: S608
+            blobs.update(self.db.execute(sql, (self.query.space, *chunk)).fetchall())
+        known = [place for place, passage in zip(places.tolist(), ids, strict=True) if passage in blobs]
+        if not known:
+            return {}
+        rows = [blobs[passage] for passage in ids if passage in blobs]
+        return dict(zip(known, cosines(from_bytes(rows, len(vector)), vector).tolist(), strict=True))
 
-    found: Found = []
-
-    def search(wanted: int) -> _Places:
-        nonlocal found
-        assert lexical is not None
-        found = lexical.search(terms, facets, wanted)
-        places = seen.places(np.array([passage for passage, _ in found], np.int64))
-        return np.where((places >= 0) & mask[places], places, -1)
-
-    if lexical is not None:
-        try:
-            _enough(search, seen, limit)
-        except (ValueError, OSError) as error:
-            indexes.lost(f"the lexical index failed: {error}")
-            found, lexical = [], None
-            tail.refresh(db, 0, int(seen.ids[-1]))
-    waiting = tail.search(
-        terms,
-        count=0 if lexical is None else lexical.count,
-        average=0.0 if folder is None else folder.average_length,
-        frequency=(lambda _: 0) if lexical is None else lexical.frequency,
-        allowed=allowed,
-    )
-    scores = dict(waiting) | dict(found)
-    passages = np.fromiter(scores, np.int64, len(scores))
-    places = seen.places(passages)
-    by_place = {
-        place: scores[passage]
-        for place, passage in zip(places.tolist(), passages.tolist(), strict=True)
-        if place >= 0 and mask[place]
-    }
-    ordered = sorted(by_place, key=by_place.__getitem__, reverse=True)
-    return {place: by_place[place] for place in _first(seen, ordered, limit)}
-
-
-def _enough(search: Callable[[int], _Places], seen: Snapshot, limit: int) -> _Places:
-    """Search for more passages until they are of enough records, or there are no more. -1 stands for what may not be found."""
-    wanted = limit
-    while True:
-        places = search(wanted)
-        good = places[places >= 0]
-        if len(places) < wanted or wanted >= seen.count or len(np.unique(seen.records[good])) >= limit:
-            return good
-        wanted *= _WIDER
-
-
-def _first(seen: Snapshot, places: Iterable[int], limit: int) -> list[int]:
-    """Places, best first, of the first `limit` records."""
-    records: set[int] = set()
-    kept: list[int] = []
-    for place in places:
-        record = int(seen.records[place])
-        if record not in records and len(records) == limit:
-            continue
-        records.add(record)
-        kept.append(place)
-    return kept
-
-
-def _best(seen: Snapshot, places: _Places, cosine: dict[int, float], limit: int) -> list[int]:
-    ordered = sorted((place for place in places.tolist() if place in cosine), key=lambda place: -cosine[place])
-    return _first(seen, ordered, limit)
-
-
-def _exact(
-    db: sqlite3.Connection, seen: Snapshot, places: _Places, vector: Floats | None, space: int
-) -> dict[int, float]:
-    """Cosines by place from the vectors in the database."""
-    if vector is None:
-        return {}
-    blobs: dict[int, bytes] = {}
-    for chunk in chunked(seen.ids[places].tolist()):
-        sql = f"select passage, vector from vectors where space = ? and passage in ({marks(chunk)})"  # noqa: S608
-        blobs.update(db.execute(sql, (space, *chunk)))
-    pairs = [
-        (place, blobs[id]) for place, id in zip(places.tolist(), seen.ids[places].tolist(), strict=True) if id in blobs
-    ]
-    if not pairs:
-        return {}
-    near = cosines(from_bytes([blob for _, blob in pairs], len(vector)), vector)
-    return {place: float(cosine) for (place, _), cosine in zip(pairs, near, strict=True)}
-
-
-def _joined(
-    db: sqlite3.Connection,
-    seen: Snapshot,
-    places: _Places,
-    scores: dict[int, float],
-    cosine: dict[int, float],
-    dense: set[int],
-) -> list[Candidate]:
-    """One candidate for each record: its best scores, and the passage that is nearest, or fits best."""
-    grouped: dict[int, list[int]] = {}
-    for place in places.tolist():
-        if place in scores or place in dense:
-            grouped.setdefault(int(seen.records[place]), []).append(place)
-    ids: dict[int, str] = {}
-    for chunk in chunked(grouped):
-        ids.update(db.execute(f"select key, id from records where key in ({marks(chunk)})", chunk))  # noqa: S608
-    found = []
-    for record, group in grouped.items():
-        best = max(group, key=lambda place: (cosine.get(place, -2.0), scores.get(place, 0.0)))
-        lexical = max((scores[place] for place in group if place in scores), default=None)
-        found.append(Candidate(ids[record], int(seen.ordinals[best]), lexical, cosine.get(best)))
-    return sorted(found, key=lambda one: (-(one.dense or 0.0), -(one.lexical or 0.0), one.id))
+    def _joined(self, scores: dict[int, float], cosine: dict[int, float], near: list[int]) -> list[Candidate]:
+        """One candidate for each record: its best scores, and the passage that is nearest, or fits best."""
+        best: dict[int, tuple[float, float, int]] = {}
+        lexical: dict[int, float] = {}
+        places = list(dict.fromkeys([*near, *scores]))
+        records = self.seen.records[places].tolist() if places else []
+        for place, record in zip(places, records, strict=True):
+            score = scores.get(place)
+            if score is not None and score > lexical.get(record, 0.0):
+                lexical[record] = score
+            one = (cosine.get(place, -2.0), score or 0.0, place)
+            if record not in best or one > best[record]:
+                best[record] = one
+        ids = self.seen.record_ids(self.db, best)
+        ordinals = self.seen.ordinals
+        found = [
+            Candidate(ids[record], int(ordinals[place]), lexical.get(record), cosine.get(place))
+            for record, (_, _, place) in best.items()
+        ]
+        found.sort(key=lambda one: (-2.0 if one.dense is None else one.dense, one.lexical or 0.0, one.id), reverse=True)
+        return found

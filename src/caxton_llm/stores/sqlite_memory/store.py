@@ -14,10 +14,10 @@ from typing import Self
 from msgspec.structs import replace
 
 from caxton_llm.errors import LlmError, MemoryStoreError
-from caxton_llm.memory.duplicates import duplicate_key
 from caxton_llm.memory.embedding import Embedder
 from caxton_llm.memory.filters import Filters, check_filters
 from caxton_llm.memory.limits import check_query
+from caxton_llm.memory.merging import name_key
 from caxton_llm.memory.model import Kind, Record, Relation, Turn
 from caxton_llm.memory.store import Candidate, Forgotten, Progress, Retention, StoreStats, Written
 from caxton_llm.memory.versions import Change, earlier
@@ -29,7 +29,8 @@ from caxton_llm.stores.sqlite_memory.indexes import Indexes
 from caxton_llm.stores.sqlite_memory.retention import expired
 from caxton_llm.stores.sqlite_memory.rows import KINDS, Rows, decode, marks
 from caxton_llm.stores.sqlite_memory.schema import connect, prepare, translated
-from caxton_llm.stores.sqlite_memory.search import Query, find_candidates, selection
+from caxton_llm.stores.sqlite_memory.search import Query, Search
+from caxton_llm.stores.sqlite_memory.selection import selection
 from caxton_llm.stores.sqlite_memory.spaces import Spaces
 from caxton_llm.stores.sqlite_memory.tail import Tail
 from caxton_llm.stores.sqlite_memory.vectors import Floats, checked_query
@@ -180,8 +181,8 @@ class SqliteMemory:
                     return []
                 columns, tail = self._held(tenant, space.number, space.embedder.dimensions)
                 seen = columns.refresh(db)
-                query = Query(text, sought, filters, limit)
-                return find_candidates(db, self._indexes, opened, tail, seen, query, space.number)
+                query = Query(text, sought, space.number, filters, limit)
+                return Search(db, self._indexes, opened, tail, seen, query=query).candidates()
 
     def get(self, ids: Iterable[str], *, tenant: str) -> dict[str, Record]:
         """Records by their ids; unknown ones are missing."""
@@ -202,7 +203,7 @@ class SqliteMemory:
                     where n.tenant = ? and n.name = ? order by r.key"""
                 ids = [
                     id
-                    for id, owner, type_code in db.execute(sql, (tenant, duplicate_key(name)))
+                    for id, owner, type_code in db.execute(sql, (tenant, name_key(name)))
                     if (chosen.owners is None or owner in chosen.owners)
                     and (chosen.types is None or type_code in chosen.types)
                 ]

@@ -6,9 +6,6 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
 
-import numpy as np
-from numpy.typing import NDArray
-
 from caxton_llm.stores.sqlite_memory.analysis import terms_of
 from caxton_llm.stores.sqlite_memory.lexical import Found, passage_texts
 
@@ -48,9 +45,8 @@ class Tail:
         count: int,
         average: float,
         frequency: Callable[[str], int],
-        allowed: Callable[[NDArray[np.int64]], NDArray[np.bool_]],
     ) -> Found:
-        """All allowed passages that have one of the terms. `count`, `average` and `frequency` are the index's."""
+        """All passages that have one of the terms, in any order. `count`, `average` and `frequency` are the index's."""
         with self.lock:
             total = count + len(self._lengths)
             if not self._lengths:
@@ -66,9 +62,7 @@ class Tail:
                 for passage, times in postings:
                     norm = _K1 * (1 - _B + _B * self._lengths[passage] / average)
                     scores[passage] = scores.get(passage, 0.0) + weight * times / (times + norm)
-        passages = np.fromiter(scores, np.int64, len(scores))
-        may = allowed(passages)
-        return [(passage, scores[passage]) for passage in passages[may].tolist()]
+        return list(scores.items())
 
     def _add(self, passage: int, terms: list[str]) -> None:
         self._lengths[passage] = len(terms)
