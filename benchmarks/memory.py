@@ -141,7 +141,9 @@ def search(store: SqliteMemory, data: Data, embedder: WordVectors, before: int, 
         store.candidates("w1", embedder.embed(["w1"])[0], Filters(tenant=tenant), FOUND)
     print(f"  search                      {percentiles(timed(one, len(data.queries)))}")
     wanted = nearest(data, embedder)
-    names = {tenant: store.get([id for ids in found.values() for id in ids], tenant=tenant) for tenant in set(data.tenants)}
+    names = {
+        tenant: store.get([id for ids in found.values() for id in ids], tenant=tenant) for tenant in set(data.tenants)
+    }
     hits = 0
     for number, (_, tenant) in enumerate(data.queries):
         ten = found[number][:10]
@@ -152,7 +154,9 @@ def search(store: SqliteMemory, data: Data, embedder: WordVectors, before: int, 
     stats = store.stats()
     print(f"  memory per entity           {(memory_bytes() - before) / size:8.0f} bytes")
     database, indexes = stats.database_bytes / size, stats.index_bytes / size
-    print(f"  disk per entity             {database + indexes:8.0f} bytes ({database:.0f} database, {indexes:.0f} indexes)")
+    print(
+        f"  disk per entity             {database + indexes:8.0f} bytes ({database:.0f} database, {indexes:.0f} indexes)"
+    )
 
 
 def single(store: SqliteMemory, embedder: WordVectors, data: Data) -> None:
@@ -168,7 +172,9 @@ def single(store: SqliteMemory, embedder: WordVectors, data: Data) -> None:
         seconds += timed(lambda _, number=number: one(number), 1)  # type: ignore[misc]
         text = f"w{number} w{number + 1} said once single {number}"
         found = store.candidates(text, embedder.embed([text])[0], Filters(tenant=tenant), 10)
-        names = [one.name for one in store.get([c.id for c in found], tenant=tenant).values() if isinstance(one, Entity)]
+        names = [
+            one.name for one in store.get([c.id for c in found], tenant=tenant).values() if isinstance(one, Entity)
+        ]
         missed += f"single {number}" not in names
     print(f"  one acknowledged write      {percentiles(seconds)}   not found at once: {missed}")
 

@@ -27,6 +27,7 @@ _COMPARED = 2_000
 _WORD = re.compile(r"\d+(?:[.,:/-]\d+)*%?|[^\W\d_]+(?:'[^\W\d_]+)?\d*|[^\w\s]", re.UNICODE)
 _KEPT_SIGNS = frozenset("+-<>=$€£¥%#@&*^~|")
 
+
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
@@ -99,9 +100,7 @@ def is_duplicate(one: str, other: str) -> bool:
 
 def _spelled_out(text: str) -> list[str]:
     plain = text if text.isascii() else unicodedata.normalize("NFKC", text).replace("\u2019", "'")
-    words = [
-        word for word in _WORD.findall(plain) if word[0].isalnum() or word in _KEPT_SIGNS or ord(word[0]) > 0x2000
-    ]
+    words = [word for word in _WORD.findall(plain) if word[0].isalnum() or word in _KEPT_SIGNS or ord(word[0]) > 0x2000]
     return [part for word in words for part in _without_apostrophe(word)] if "'" in plain else words
 
 

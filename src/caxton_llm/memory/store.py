@@ -45,7 +45,8 @@ class Written(Struct, frozen=True):
 class Candidate(Struct, frozen=True):
     """A record that may be what is sought, with its best passage. Scores of another store are not comparable.
 
-    `lexical` is BM25, `dense` the cosine with the query's vector; `None`: not found by that index, or no vector.
+    `lexical` is BM25, `dense` the cosine with the query's vector, exact for the best and right to 0.01 for the others;
+    `None`: none of the query's words, or no vector.
     """
 
     id: str
@@ -97,7 +98,8 @@ class MemoryStore(Protocol):
     """Keeps the records of a memory and finds candidates among them."""
 
     def put(self, records: Sequence[Record]) -> list[Written]:
-        """Write all or none. A record without an id is merged with the one that has its identity; one with an id replaces it."""
+        """Write all or none. A record without an id is merged with the one that has its identity, one with an id replaces
+        the one that has it."""
 
     def restore(self, records: Sequence[Record], changes: Sequence[Sequence[Change]] = ()) -> list[Written]:
         """Write records as an export has them: with their ids, times, version and earlier versions."""
@@ -110,7 +112,7 @@ class MemoryStore(Protocol):
     def candidates(self, text: str, vector: "NDArray[float32] | None", filters: Filters, limit: int) -> list[Candidate]:
         """The `limit` best of each index, at most twice as many in all; every committed record is considered."""
 
-    def turns_near(self, id: str, *, distance: int, tenant: str) -> list[Turn]:
+    def turns_near(self, turn: str, *, distance: int, tenant: str) -> list[Turn]:
         """The turns of the same conversation at most `distance` places away, in order, without the turn itself."""
 
     def relations_of(self, ids: Iterable[str], *, tenant: str) -> list[Relation]:
@@ -119,10 +121,10 @@ class MemoryStore(Protocol):
     def records(self, *, tenant: str | None = None, kinds: Sequence[Kind] | None = None) -> Iterator[Record]:
         """Everything, in a fixed order, as it is when its turn comes."""
 
-    def history(self, id: str, *, tenant: str) -> list[Record]:
+    def history(self, record: str, *, tenant: str) -> list[Record]:
         """The record's versions, the newest first."""
 
-    def changes(self, id: str, *, tenant: str) -> list[Change]: ...
+    def changes(self, record: str, *, tenant: str) -> list[Change]: ...
 
     def forget(self, ids: Iterable[str], *, tenant: str) -> Forgotten: ...
 

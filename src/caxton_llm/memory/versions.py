@@ -27,13 +27,10 @@ def change_between(old: Record, new: Record, *, at: float, action: str) -> Chang
     before = _plain(old)
     after = _plain(new)
     fields = {name: before.get(name) for name in {**before, **after} if before.get(name) != after.get(name)}
-    earlier_observations = before.get("observations") or []
-    if (
-        "observations" in fields
-        and (after.get("observations") or [])[: len(earlier_observations)] == earlier_observations
-    ):
+    kept = list(before.get("observations") or ())
+    if "observations" in fields and list(after.get("observations") or ())[: len(kept)] == kept:
         del fields["observations"]
-        fields[_KEPT] = len(earlier_observations)
+        fields[_KEPT] = len(kept)
     return Change(old.version, at, action, fields)
 
 

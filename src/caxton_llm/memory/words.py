@@ -1,6 +1,6 @@
 """How texts become words for the lexical index, where the index's own rule (runs of letters and digits) does not suffice.
 
-Scripts without spaces become overlapping pairs of characters, so that any part of two characters is found; emoji become words.
+Scripts without spaces become overlapping pairs of characters, so that any part of them is found; emoji become words.
 """
 
 import re

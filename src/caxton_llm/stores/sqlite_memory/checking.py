@@ -64,18 +64,18 @@ def _records(db: sqlite3.Connection, opened: Opened, progress: Progress | None) 
     found: list[str] = []
     total = int(db.execute("select count(*) from records").fetchone()[0])
     sql = "select key, id, payload from records order by key"
-    for done, (key, id, payload) in enumerate(db.execute(sql).fetchall(), 1):
+    for done, (key, name, payload) in enumerate(db.execute(sql).fetchall(), 1):
         try:
             record = decode(payload)
         except MemoryStoreError as error:
-            found.append(f"{id}: {error.message}")
+            found.append(f"{name}: {error.message}")
             continue
         passages = [row[0] for row in db.execute("select id from passages where record = ? order by ordinal", (key,))]
         if len(passages) != len(passages_of(record)):
-            found.append(f"{id} has {len(passages)} passages instead of {len(passages_of(record))}")
+            found.append(f"{name} has {len(passages)} passages instead of {len(passages_of(record))}")
         if opened.lexical is not None:
             absent = [one for one in passages if one <= opened.indexed and not opened.lexical.has(one)]
-            found += [f"passage {one} of {id} is missing in the lexical index: rebuild" for one in absent]
+            found += [f"passage {one} of {name} is missing in the lexical index: rebuild" for one in absent]
         if progress is not None and (done % _EVERY == 0 or done == total):
             progress(done, total)
     return found

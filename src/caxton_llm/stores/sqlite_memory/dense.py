@@ -15,7 +15,7 @@ from usearch.index import Index
 from caxton_llm.stores.sqlite_memory.columns import Mask, Snapshot
 from caxton_llm.stores.sqlite_memory.vectors import Floats, quantised
 
-__all__ = ["EXACT", "Graph", "nearest"]
+__all__ = ["EXACT", "Graph", "approximate", "nearest"]
 
 EXACT = 32_768
 """Vectors up to which all are compared: about 1 ms."""
@@ -87,3 +87,12 @@ def _exact(seen: Snapshot, places: NDArray[np.int64], query: NDArray[np.int8], l
         places, near = places[best], near[best]
     # A vector of zeros is no vector: nothing is near it.
     return places[seen.reciprocals[places] > 0]
+
+
+def approximate(seen: Snapshot, places: NDArray[np.int64], query: Floats) -> NDArray[np.float64]:
+    """Cosines from vectors as bytes, right to about 0.005; -2 where there is no vector."""
+    small, reciprocals = quantised(query.reshape(1, -1))
+    products = seen.small[places].astype(np.float32) @ small[0].astype(np.float32)
+    near: NDArray[np.float64] = (products * seen.reciprocals[places] * reciprocals[0]).astype(np.float64)
+    near[seen.reciprocals[places] == 0] = -2.0
+    return near

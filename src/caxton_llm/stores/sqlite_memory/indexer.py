@@ -164,7 +164,7 @@ class Indexer:
             where p.tenant = ? and p.id > ? order by p.id limit ?"""
         while rows := db.execute(sql, (self.space, tenant, last, _GRAPH_READ)).fetchall():
             small, _ = quantised(from_bytes([vector for _, vector in rows], self.indexes.dimensions))
-            graph.add(np.array([id for id, _ in rows], np.int64), small, threads)
+            graph.add(np.array([row[0] for row in rows], np.int64), small, threads)
             last = rows[-1][0]
         name = f"dense-{tenant}-{self.space}-{uuid.uuid4().hex}.usearch"
         graph.save(folder / name)

@@ -52,7 +52,7 @@ def passage_texts(db: sqlite3.Connection, where: str, values: Sequence[object], 
         from passages p join records r on r.key = p.record where {where} order by p.id limit ?"""  # noqa: S608
     found: list[PassageText] = []
     last: tuple[int, list[str], list[str]] = (-1, [], [])
-    for id, ordinal, key, payload, tenant, owner, type_code, kind, at in db.execute(sql, (*values, limit)):
+    for number, ordinal, key, payload, tenant, owner, type_code, kind, at in db.execute(sql, (*values, limit)):
         if last[0] != key:
             record = decode(payload)
             facets = [
@@ -65,7 +65,7 @@ def passage_texts(db: sqlite3.Connection, where: str, values: Sequence[object], 
             if isinstance(record, Turn):
                 facets.append(f"c{record.conversation}")
             last = (key, passages_of(record), facets)
-        found.append(PassageText(id, last[1][ordinal], last[2], int(at)))
+        found.append(PassageText(number, last[1][ordinal], last[2], int(at)))
     return found
 
 

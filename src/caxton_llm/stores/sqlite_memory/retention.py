@@ -14,7 +14,7 @@ def expired(db: sqlite3.Connection, retention: Retention, now: float) -> list[in
     if (retention.max_age_s or 0) < 0 or (retention.max_records or 0) < 0:
         raise InvalidRequest("an age or a number of records must not be negative", param="retention")
     kinds = [KINDS[kind] for kind in retention.kinds]
-    where = f"kind in ({marks(kinds)}) and (? is null or tenant = (select id from tenants where name = ?))"
+    where = f"kind in ({marks(kinds)}) and (? is null or tenant = (select id from tenants where name = ?))"  # noqa: S608
     values = (*kinds, retention.tenant, retention.tenant)
     keys: set[int] = set()
     if retention.max_age_s is not None:

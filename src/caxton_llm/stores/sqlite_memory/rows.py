@@ -89,8 +89,8 @@ class Rows:
         row = self.db.execute("select id from tenants where name = ?", (name,)).fetchone()
         return None if row is None else int(row[0])
 
-    def by_id(self, id: str) -> Row | None:
-        return self._one("select key, tenant, payload from records where id = ?", id)
+    def by_id(self, record: str) -> Row | None:
+        return self._one("select key, tenant, payload from records where id = ?", record)
 
     def by_identity(self, identity: bytes) -> Row | None:
         return self._one("select key, tenant, payload from records where identity = ?", identity)
@@ -103,8 +103,8 @@ class Rows:
         found: dict[str, Row] = {}
         for chunk in chunked(dict.fromkeys(ids)):
             sql = f"select id, key, payload from records where tenant = ? and id in ({marks(chunk)})"  # noqa: S608
-            for id, key, payload in self.db.execute(sql, (tenant, *chunk)):
-                found[id] = Row(key, tenant, decode(payload))
+            for name, key, payload in self.db.execute(sql, (tenant, *chunk)):
+                found[name] = Row(key, tenant, decode(payload))
         return found
 
     def by_keys(self, keys: Iterable[int]) -> dict[int, Record]:
@@ -141,8 +141,7 @@ class Rows:
         values = self._columns(record, owner, tenant)
         if key is None:
             sql = f"insert into records ({', '.join(values)}) values ({marks(list(values))})"  # noqa: S608
-            key = self.db.execute(sql, tuple(values.values())).lastrowid
-            assert key is not None
+            key = self.db.execute(sql, tuple(values.values())).lastrowid or 0
         else:
             changed = ", ".join(f"{name} = ?" for name in values)
             self.db.execute(f"update records set {changed} where key = ?", (*values.values(), key))  # noqa: S608
@@ -199,9 +198,11 @@ class Rows:
         ids = [row[0] for row in self.db.execute("select id from passages where record = ?", (key,))]
         if ids:
             for (space,) in self.db.execute("select id from spaces").fetchall():
-                self.db.executemany("delete from vectors where space = ? and passage = ?", [(space, id) for id in ids])
+                self.db.executemany(
+                    "delete from vectors where space = ? and passage = ?", [(space, one) for one in ids]
+                )
             self.db.execute("delete from passages where record = ?", (key,))
-            self.db.executemany("insert into removals (tenant, passage) values (?, ?)", [(tenant, id) for id in ids])
+            self.db.executemany("insert into removals (tenant, passage) values (?, ?)", [(tenant, one) for one in ids])
         return len(ids)
 
     def delete(self, key: int, tenant: int) -> tuple[int, int]:

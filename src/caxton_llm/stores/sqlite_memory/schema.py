@@ -81,7 +81,7 @@ def connect(path: Path) -> sqlite3.Connection:
             # An acknowledged write survives a loss of power too; what is deleted is overwritten.
             db.execute("pragma synchronous = full")
             db.execute("pragma secure_delete = on")
-            db.execute("pragma cache_size = -65536")
+            db.execute("pragma cache_size = -16384")
             db.execute("pragma mmap_size = 1073741824")
             db.execute("pragma journal_size_limit = 67108864")
         except BaseException:

@@ -11,7 +11,7 @@ from caxton_llm.memory.filters import Filters
 from caxton_llm.memory.store import Candidate
 from caxton_llm.stores.sqlite_memory.analysis import terms_of
 from caxton_llm.stores.sqlite_memory.columns import Mask, Snapshot
-from caxton_llm.stores.sqlite_memory.dense import nearest
+from caxton_llm.stores.sqlite_memory.dense import approximate, nearest
 from caxton_llm.stores.sqlite_memory.indexes import Indexes, Opened
 from caxton_llm.stores.sqlite_memory.lexical import Found, facets_of
 from caxton_llm.stores.sqlite_memory.rows import chunked, marks
@@ -22,6 +22,8 @@ from caxton_llm.stores.sqlite_memory.vectors import Floats, cosines, from_bytes
 __all__ = ["Query", "Search"]
 
 _WIDER = 4
+_NONE = -1.5
+"""Less than any cosine: there is no vector."""
 _SPARE = 16
 """Vectors more than asked for whose order is looked at exactly: bytes may swap near neighbours."""
 
@@ -63,7 +65,7 @@ class Search:
         scores = self._by_words()
         near = self._by_vectors()
         both = np.union1d(near, np.fromiter(scores, np.int64, len(scores)))
-        cosine = self._exact(both)
+        cosine = self._cosines(both)
         proposed = sorted((place for place in near.tolist() if place in cosine), key=cosine.__getitem__, reverse=True)
         return self._joined(scores, cosine, self._first(proposed))
 
@@ -94,9 +96,7 @@ class Search:
         scores = dict(waiting) | dict(found)
         passages = np.fromiter(scores, np.int64, len(scores))
         places = self._allowed(passages).tolist()
-        by_place = {
-            place: score for place, score in zip(places, scores.values(), strict=True) if place >= 0
-        }
+        by_place = {place: score for place, score in zip(places, scores.values(), strict=True) if place >= 0}
         ordered = sorted(by_place, key=by_place.__getitem__, reverse=True)
         return {place: by_place[place] for place in self._first(ordered)}
 
@@ -153,21 +153,25 @@ class Search:
 
     # -- together -------------------------------------------------------------------------------------------------------
 
-    def _exact(self, places: _Places) -> dict[int, float]:
-        """Cosines by place, from the vectors in the database."""
+    def _cosines(self, places: _Places) -> dict[int, float]:
+        """Cosines by place, the highest first: the best ones from the vectors in the database, the others from bytes."""
         vector = self.query.vector
         if vector is None or not len(places):
             return {}
+        near = approximate(self.seen, places, vector)
+        order = np.argsort(-near)
+        places, near = places[order], near[order]
+        best = places[: self.query.limit // 2 + _SPARE]
+        ids = self.seen.ids[best].tolist()
         blobs: dict[int, bytes] = {}
-        ids = self.seen.ids[places].tolist()
         for chunk in chunked(ids):
             sql = f"select passage, vector from vectors where space = ? and passage in ({marks(chunk)})"  # noqa: S608
             blobs.update(self.db.execute(sql, (self.query.space, *chunk)).fetchall())
-        known = [place for place, passage in zip(places.tolist(), ids, strict=True) if passage in blobs]
-        if not known:
-            return {}
-        rows = [blobs[passage] for passage in ids if passage in blobs]
-        return dict(zip(known, cosines(from_bytes(rows, len(vector)), vector).tolist(), strict=True))
+        there = [number for number, passage in enumerate(ids) if passage in blobs]
+        if there:
+            rows = from_bytes([blobs[ids[number]] for number in there], len(vector))
+            near[there] = cosines(rows, vector)
+        return {place: cosine for place, cosine in zip(places.tolist(), near.tolist(), strict=True) if cosine > _NONE}
 
     def _joined(self, scores: dict[int, float], cosine: dict[int, float], near: list[int]) -> list[Candidate]:
         """One candidate for each record: its best scores, and the passage that is nearest, or fits best."""

@@ -188,7 +188,7 @@ class SqliteMemory:
         """Records by their ids; unknown ones are missing."""
         with self._reading() as db:
             number = Rows(db).tenant(tenant)
-            return {} if number is None else {id: row.record for id, row in Rows(db).by_ids(ids, number).items()}
+            return {} if number is None else {name: row.record for name, row in Rows(db).by_ids(ids, number).items()}
 
     def find(self, names: Iterable[str], *, filters: Filters) -> dict[str, list[str]]:
         """See `MemoryStore.find`; of the filters, scopes and types count."""
@@ -202,8 +202,8 @@ class SqliteMemory:
                 sql = """select r.id, r.owner, r.type from names n join records r on r.key = n.record
                     where n.tenant = ? and n.name = ? order by r.key"""
                 ids = [
-                    id
-                    for id, owner, type_code in db.execute(sql, (tenant, name_key(name)))
+                    record
+                    for record, owner, type_code in db.execute(sql, (tenant, name_key(name)))
                     if (chosen.owners is None or owner in chosen.owners)
                     and (chosen.types is None or type_code in chosen.types)
                 ]
@@ -211,7 +211,7 @@ class SqliteMemory:
                     found[name] = ids
         return found
 
-    def turns_near(self, id: str, *, distance: int, tenant: str) -> list[Turn]:
+    def turns_near(self, turn: str, *, distance: int, tenant: str) -> list[Turn]:
         """See `MemoryStore.turns_near`."""
         sql = """select r.payload from turns mine join records me on me.key = mine.record
             join turns t on t.tenant = mine.tenant and t.conversation = mine.conversation
@@ -219,7 +219,7 @@ class SqliteMemory:
             join records r on r.key = t.record and r.owner = me.owner
             where me.id = ? and mine.tenant = (select id from tenants where name = ?) order by t.number"""
         with self._reading() as db:
-            records = (decode(payload) for (payload,) in db.execute(sql, (distance, distance, id, tenant)))
+            records = (decode(payload) for (payload,) in db.execute(sql, (distance, distance, turn, tenant)))
             return [record for record in records if isinstance(record, Turn)]
 
     def relations_of(self, ids: Iterable[str], *, tenant: str) -> list[Relation]:
@@ -247,21 +247,21 @@ class SqliteMemory:
             last = rows[-1][0]
             yield from (decode(payload) for _, payload in rows)
 
-    def history(self, id: str, *, tenant: str) -> list[Record]:
+    def history(self, record: str, *, tenant: str) -> list[Record]:
         """See `MemoryStore.history`; empty for an unknown id."""
-        record = self.get([id], tenant=tenant).get(id)
-        if record is None:
+        found = self.get([record], tenant=tenant).get(record)
+        if found is None:
             return []
-        versions = [record]
-        for change in self.changes(id, tenant=tenant):
+        versions = [found]
+        for change in self.changes(record, tenant=tenant):
             versions.append(earlier(versions[-1], change))
         return versions
 
-    def changes(self, id: str, *, tenant: str) -> list[Change]:
+    def changes(self, record: str, *, tenant: str) -> list[Change]:
         """What has changed, the last change first."""
         with self._reading() as db:
             number = Rows(db).tenant(tenant)
-            row = None if number is None else Rows(db).by_ids([id], number).get(id)
+            row = None if number is None else Rows(db).by_ids([record], number).get(record)
             return [] if row is None else Rows(db).changes(row.key)
 
     # -- care -----------------------------------------------------------------------------------------------------------

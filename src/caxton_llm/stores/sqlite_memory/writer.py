@@ -129,7 +129,7 @@ class Writer:
         outcome: list[_Draft] = []
         for number, record in enumerate(records):
             draft = self._draft(record, by_identity, by_id, f"records[{number}]", now, restoring=changes is not None)
-            if changes is not None and number < len(changes) and draft.action == "created":
+            if changes is not None and number < len(changes) and draft.action in ("created", "updated"):
                 draft.changes = list(changes[number])
             by_identity[identity_of(draft.record)] = by_id[draft.record.id] = draft
             outcome.append(draft)
@@ -173,11 +173,13 @@ class Writer:
         duplicates = 0
         if isinstance(record, Entity) and not restoring:
             record, duplicates = fold(record)
-        id = record.id or uuid.uuid4().hex
+        name = record.id or uuid.uuid4().hex
         if restoring:
             times = {"created": record.created or now, "updated": record.updated or now}
-            return _Draft(replace(record, id=id, version=max(1, record.version), **times), None, "created", duplicates)
-        return _Draft(replace(record, id=id, version=1, created=now, updated=now), None, "created", duplicates)
+            return _Draft(
+                replace(record, id=name, version=max(1, record.version), **times), None, "created", duplicates
+            )
+        return _Draft(replace(record, id=name, version=1, created=now, updated=now), None, "created", duplicates)
 
     def _replaced(self, row: Row, record: Record, now: float, *, restoring: bool) -> _Draft:
         """A record with an id takes the place of the one that has it."""
@@ -186,6 +188,8 @@ class Writer:
         if restoring and record.version <= row.record.version:
             # Imported once already, or changed here since: what is here stays.
             return _Draft(row.record, row, "unchanged")
+        if restoring:
+            return _Draft(replace(record, created=record.created or now, updated=record.updated or now), row, "updated")
         duplicates = 0
         if isinstance(record, Entity):
             record, duplicates = fold(record)
@@ -211,13 +215,13 @@ class Writer:
         return draft
 
     def _check_ends(self, relation: Relation, by_id: dict[str, _Draft]) -> None:
-        for name, id in (("from", relation.source), ("to", relation.target)):
-            draft = by_id.get(id)
-            row = None if draft is not None else self.rows.by_id(id)
+        for name, end_id in (("from", relation.source), ("to", relation.target)):
+            draft = by_id.get(end_id)
+            row = None if draft is not None else self.rows.by_id(end_id)
             end = draft.record if draft is not None else row.record if row is not None else None
             if not isinstance(end, Entity) or end.tenant != relation.tenant:
                 raise InvalidRequest(
-                    f"there is no entity with the id {id[:80]!r}; write it first", param=f"relation.{name}"
+                    f"there is no entity with the id {end_id[:80]!r}; write it first", param=f"relation.{name}"
                 )
 
     # -- writing --------------------------------------------------------------------------------------------------------
