@@ -29,7 +29,8 @@ class HashingEmbedder:
             for word in text.casefold().split():
                 rows[row] += self._direction(word.strip(".,:;!?()"))
         lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-        return np.divide(rows, lengths, out=rows, where=lengths > 0)
+        np.divide(rows, lengths, out=rows, where=lengths > 0)
+        return rows
 
     def _direction(self, word: str) -> NDArray[np.float32]:
         if word not in self._words:

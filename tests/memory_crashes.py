@@ -53,8 +53,10 @@ class Crashes:
         what, word, name = line
         if what == "put":
             self.there[word] = name
+        elif what == "about to forget":
+            # Killed before the acknowledgement it may be there or not.
+            self.there.pop(word)
         else:
-            self.there.pop(word, None)
             self.gone.add(word)
 
     def _look(self, number: int) -> None:
@@ -80,10 +82,16 @@ class Crashes:
                 self.problems.append(f"{when}: {word} was deleted and is found")
 
 
+def say(lines: list[list[str]]) -> None:
+    for line in lines:
+        sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
+    sys.stdout.buffer.flush()
+
+
 def write(folder: Path, seed: int) -> None:
     """Put, change and forget until somebody kills this process."""
     chance = random.Random(seed)
-    print("started", flush=True)
+    say([["started"]])
     with SqliteMemory(folder, HashingEmbedder(), background=True) as store:
         names: list[tuple[str, str]] = []
         number = 0
@@ -92,6 +100,7 @@ def write(folder: Path, seed: int) -> None:
             word = f"s{seed}w{number}x"
             if names and chance.random() < 0.1:
                 old, name = names.pop(chance.randrange(len(names)))
+                say([["about to forget", old, name]])
                 store.forget([name], tenant="")
                 lines = [["forget", old, name]]
             elif chance.random() < 0.1:
@@ -101,9 +110,7 @@ def write(folder: Path, seed: int) -> None:
             else:
                 lines = [["put", word, store.put([fact(word, f"{word} is a fact")])[0].id]]
                 names.append((word, lines[0][2]))
-            for line in lines:
-                sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
-            sys.stdout.buffer.flush()
+            say(lines)
             if chance.random() < 0.05:
                 store.catch_up()
             if chance.random() < 0.01:

@@ -1,6 +1,7 @@
 """Export and import."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -107,7 +108,7 @@ def test_a_line_that_is_no_line_of_an_export_is_named_by_its_number(tmp_path: Pa
             assert "line 2" in lenient.problems[0]
 
 
-def mcp_lines(*lines: dict[str, object]) -> list[bytes]:
+def mcp_lines(*lines: Mapping[str, object]) -> list[bytes]:
     return [json.dumps(line).encode() + b"\n" for line in lines]
 
 

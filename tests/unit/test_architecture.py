@@ -59,6 +59,10 @@ def test_importing_the_package_loads_neither_a_server_nor_a_second_http_client()
         "genai_prices",
         "tiktoken",
         "numpy",
+        "tantivy",
+        "usearch",
+        "numkong",
+        "sqlite3",
     )
     code = f"import sys, caxton_llm; print([name for name in {heavy!r} if name in sys.modules])"
     printed = subprocess.run(

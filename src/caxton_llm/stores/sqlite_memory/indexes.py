@@ -72,25 +72,22 @@ class Indexes:
 
     def _lexical(self, wanted: LexicalFolder, db: sqlite3.Connection) -> Lexical | None:
         path = self.folder / wanted.folder
-        open_one = self._opened.lexical
+        known = self._opened.lexical
         try:
-            if open_one is not None and open_one.folder == path:
-                open_one.reload()
-                return open_one
-            newest = db.execute("select seq from sqlite_sequence where name = 'passages'").fetchone()
-            if wanted.passage > (newest[0] if newest else 0):
-                return self._refused("the lexical index is newer than the database")
-            if not path.is_dir() or (wrong := manifests.differing(path, wanted.files)):
-                return self._refused(
-                    f"the lexical index is damaged: {', '.join(wrong) if path.is_dir() else 'missing'}"
-                )
-            lexical = Lexical(path)
-            alive = db.execute("select count(*) from passages where id <= ?", (wanted.passage,)).fetchone()[0]
-            if lexical.count < alive:
-                return self._refused(f"the lexical index has {lexical.count} of {alive} passages")
+            if known is not None and known.folder == path:
+                known.reload()
+                return known
+            problem = _problem_before(path, wanted, db)
+            if problem is None:
+                lexical = Lexical(path)
+                alive = db.execute("select count(*) from passages where id <= ?", (wanted.passage,)).fetchone()[0]
+                if lexical.count >= alive:
+                    return lexical
+                problem = f"has {lexical.count} of {alive} passages"
         except (ValueError, OSError) as error:
-            return self._refused(f"the lexical index cannot be opened: {error}")
-        return lexical
+            problem = f"cannot be opened: {error}"
+        self.problems.append(f"the lexical index {problem}")
+        return None
 
     def _graph(self, dense: DenseFile) -> Graph | None:
         path = self.folder / dense.file
@@ -103,5 +100,13 @@ class Indexes:
             self.problems.append(f"{dense.file} cannot be opened: {error}")
             return None
 
-    def _refused(self, problem: str) -> None:
-        self.problems.append(problem)
+
+def _problem_before(path: Path, wanted: LexicalFolder, db: sqlite3.Connection) -> str | None:
+    """What is wrong with a lexical index before it is opened."""
+    newest = db.execute("select seq from sqlite_sequence where name = 'passages'").fetchone()
+    if wanted.passage > (newest[0] if newest else 0):
+        return "is newer than the database"
+    if not path.is_dir():
+        return "is missing"
+    wrong = manifests.differing(path, wanted.files)
+    return f"is damaged: {', '.join(wrong)}" if wrong else None

@@ -26,7 +26,7 @@ KINDS = {"entity": 0, "relation": 1, "turn": 2}
 _MANY = 500
 """Values in one `in (...)`."""
 
-_record_decoder = msgspec.json.Decoder(Record)
+_record_decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
 _change_decoder = msgspec.json.Decoder(Change)
 _encode = msgspec.json.encode
 
@@ -151,7 +151,6 @@ class Rows:
 
     def _columns(self, record: Record, owner: Owner, tenant: int) -> dict[str, object]:
         written = record.updated or 0.0
-        is_entity = isinstance(record, Entity)
         return {
             "id": record.id,
             "identity": identity_of(record),
@@ -160,8 +159,8 @@ class Rows:
             "owner": self.code("owners", tenant=tenant, scope=owner.scope, owner=owner.owner),
             "type": self.code("types", name=record.role if isinstance(record, Turn) else record.type),
             "at": time_of(record, written),
-            "valid_from": record.valid_from if is_entity else None,
-            "valid_until": record.valid_until if is_entity else None,
+            "valid_from": record.valid_from if isinstance(record, Entity) else None,
+            "valid_until": record.valid_until if isinstance(record, Entity) else None,
             "updated": written,
             "version": record.version,
             "payload": _encode(record),
