@@ -77,6 +77,7 @@ RULES: dict[str, Rule] = {
     "unknown_model": _CALLER,
     "access_denied": _END,
     "content_blocked": _END,
+    "memory_store": _END,
     "configuration": _END,
 }
 """Every kind that an attempt can end with."""
