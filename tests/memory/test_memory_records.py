@@ -1,5 +1,8 @@
 """Passages, versions and words of records, without a store."""
 
+import subprocess
+import sys
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -93,3 +96,11 @@ def test_focus_areas_are_types_and_tags_however_they_are_written() -> None:
     entity = Entity(name="x", type="Report-Templates", metadata={"tags": ["user_preferences", 7]})
     assert areas_of(entity) == {"report templates", "user preferences"}
     assert normal_area(" User  preferences ") == "user preferences"
+
+
+def test_the_records_can_be_used_without_loading_what_a_store_needs() -> None:
+    code = "import sys, caxton_llm.memory; print([n for n in ('numpy', 'tantivy', 'usearch', 'sqlite3') if n in sys.modules])"
+    printed = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30
+    ).stdout
+    assert printed.strip() == "[]"

@@ -29,7 +29,7 @@ STEP = 20_000
 """Passages of one commit."""
 _SAMPLE = 20
 """Every so many passages are counted for the average length."""
-_GRAPH_LAG = 8_192
+GRAPH_LAG = 8_192
 """Vectors that may be missing in a graph, and a tenth of it: they are compared one by one."""
 _GRAPH_READ = 50_000
 _KEPT_REMOVALS = 100_000
@@ -42,6 +42,7 @@ class Indexer:
         self.indexes = indexes
         self.space = space
         self._lock = indexes.folder / "writer.lock"
+        self._looked: int | None = None
 
     def waiting(self, db: sqlite3.Connection) -> int:
         """Passages that the lexical index does not have."""
@@ -58,7 +59,8 @@ class Indexer:
                 done += count
                 if progress is not None:
                     progress(min(done, total), total)
-            self._dense_step(db)
+            if self._should_look(db):
+                self._dense_step(db)
             self._sweep(db)
             return True
 
@@ -134,6 +136,15 @@ class Indexer:
 
     # -- the graphs -----------------------------------------------------------------------------------------------------
 
+    def _should_look(self, db: sqlite3.Connection) -> bool:
+        """Counting passages takes its time, so it is done again only when there was much to index."""
+        folder = self.indexes.current(db).manifest.lexical
+        done = 0 if folder is None else folder.passage + folder.removal
+        if self._looked is not None and done - self._looked < GRAPH_LAG // 2:
+            return False
+        self._looked = done
+        return True
+
     def _dense_step(self, db: sqlite3.Connection) -> None:
         """Build or extend the graph of every tenant that has many vectors."""
         opened = self.indexes.current(db)
@@ -150,7 +161,7 @@ class Indexer:
             sql = "select count(*) from passages where tenant = ? and id > ?"
             missing = db.execute(sql, (tenant, last)).fetchone()[0]
             gone = len(graph) - (count - missing) if graph is not None else 0
-            if graph is None or missing > _GRAPH_LAG + count // 10 or gone > count // 5:
+            if graph is None or missing > GRAPH_LAG + count // 10 or gone > count // 5:
                 self._write_graph(db, tenant, dense if graph is not None and gone <= count // 5 else None)
 
     def _write_graph(self, db: sqlite3.Connection, tenant: int, old: DenseFile | None) -> None:

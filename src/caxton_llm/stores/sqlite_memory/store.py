@@ -42,7 +42,9 @@ _LONG_TAIL = 20_000
 """Passages without an index from which on opening a store waits until they have one."""
 _HELD_PASSAGES = 2_000_000
 """Passages that are held in memory, of the tenants that were searched last."""
-_PAUSE_S = 0.5
+_GATHER_S = 2.0
+"""Writes that are gathered for one commit of the index: it costs as much for one passage as for a thousand."""
+_LOOK_S = 10.0
 _MANY = 500
 _BATCH = 1_000
 
@@ -358,13 +360,13 @@ class SqliteMemory:
 
     def _index_on(self) -> None:
         """The thread that indexes. A failure is kept in `problems`; searching goes on without the index."""
-        while self._is_open:
-            self._wake.wait(10 * _PAUSE_S)
+        while not self._closing.is_set():
+            # Whatever was written by others is indexed too, if they do not.
+            self._wake.wait(_LOOK_S)
             self._wake.clear()
-            if not self._is_open:
+            if self._closing.wait(_GATHER_S):
                 return
             try:
                 self.catch_up()
             except (LlmError, ValueError, OSError, RuntimeError) as error:
                 self.problems.append(f"indexing failed: {error}")
-            self._closing.wait(_PAUSE_S)
