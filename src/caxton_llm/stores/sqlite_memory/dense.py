@@ -20,8 +20,8 @@ __all__ = ["EXACT", "Graph", "approximate", "nearest"]
 EXACT = 131_072
 """Vectors up to which all are compared: 0.2 ms for 10,000. A graph as good costs more than that up to here, and its making
 a hundred times as much."""
-_EXPANSION = 512
-_CONNECTIVITY = 16
+_EXPANSION = 256
+_CONNECTIVITY = 24
 _EXPANSION_ADD = 96
 
 

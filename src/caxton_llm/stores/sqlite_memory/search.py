@@ -1,7 +1,7 @@
 """Candidates for a query: what the lexical and the vector side propose, with exact cosines, one line for each record."""
 
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -137,13 +137,13 @@ class Search:
                 return good
             wanted *= _WIDER
 
-    def _first(self, places: Iterable[int]) -> list[int]:
+    def _first(self, places: list[int]) -> list[int]:
         """Places, best first, of the first `limit` records."""
+        if len(places) <= self.query.limit:
+            return places
         records: set[int] = set()
         kept: list[int] = []
-        of_record = self.seen.records
-        for place in places:
-            record = int(of_record[place])
+        for place, record in zip(places, self.seen.records[places].tolist(), strict=True):
             if record in records:
                 kept.append(place)
             elif len(records) < self.query.limit:
@@ -178,19 +178,19 @@ class Search:
         best: dict[int, tuple[float, float, int]] = {}
         lexical: dict[int, float] = {}
         places = list(dict.fromkeys([*near, *scores]))
-        records = self.seen.records[places].tolist() if places else []
-        for place, record in zip(places, records, strict=True):
-            score = scores.get(place)
-            if score is not None and score > lexical.get(record, 0.0):
+        if not places:
+            return []
+        for place, record in zip(places, self.seen.records[places].tolist(), strict=True):
+            score = scores.get(place, 0.0)
+            if score > lexical.get(record, 0.0):
                 lexical[record] = score
-            one = (cosine.get(place, -2.0), score or 0.0, place)
+            one = (cosine.get(place, _NONE), score, place)
             if record not in best or one > best[record]:
                 best[record] = one
         ids = self.seen.record_ids(self.db, best)
-        ordinals = self.seen.ordinals
-        found = [
-            Candidate(ids[record], int(ordinals[place]), lexical.get(record), cosine.get(place))
-            for record, (_, _, place) in best.items()
+        ordered = sorted(best, key=lambda record: (*best[record][:2], ids[record]), reverse=True)
+        ordinals = self.seen.ordinals[[best[record][2] for record in ordered]].tolist()
+        return [
+            Candidate(ids[record], ordinal, lexical.get(record), cosine.get(best[record][2]))
+            for record, ordinal in zip(ordered, ordinals, strict=True)
         ]
-        found.sort(key=lambda one: (-2.0 if one.dense is None else one.dense, one.lexical or 0.0, one.id), reverse=True)
-        return found
