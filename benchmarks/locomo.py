@@ -20,7 +20,7 @@ from msgspec import Struct, convert
 from msgspec.json import decode
 from msgspec.structs import replace
 
-from caxton_llm.memory.embedding import StaticEmbedder
+from caxton_llm.memory.embedding.static import StaticEmbedder
 from caxton_llm.memory.late_interaction import inverse_frequency, late_interaction
 from caxton_llm.memory.query_dates import from_then, periods_in
 from caxton_llm.memory.query_words import content_words, is_question, names_in

@@ -12,8 +12,8 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from caxton_llm.memory.embedding import StaticEmbedder
 from caxton_llm.memory.embedding.calibration import calibrate, calibration_pairs
+from caxton_llm.memory.embedding.static import StaticEmbedder
 
 TARGET = Path(__file__).parents[1] / "src/caxton_llm/memory/embedding/data/calibration.json"
 REPORTED = (0.2, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.9)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from caxton_llm.memory.embedding import StaticEmbedder
+from caxton_llm.memory.embedding.static import StaticEmbedder
 from caxton_llm.memory.late_interaction import MAX_QUERY_TOKENS, inverse_frequency, late_interaction
 from caxton_llm.memory.query_words import content_words, is_question, names_in
 from caxton_llm.memory.scoring import Candidates, Weights, score

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caxton_llm.memory.embedding import StaticEmbedder
 from caxton_llm.memory.embedding.calibration import calibrate, calibration_pairs, default_calibration
+from caxton_llm.memory.embedding.static import StaticEmbedder
 
 DEFAULT = default_calibration()
 

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from caxton_llm import ConfigurationError
-from caxton_llm.memory.embedding import Embedder, StaticEmbedder, TokenVectors
+from caxton_llm.memory.embedding import Embedder
+from caxton_llm.memory.embedding.embedder import TokenVectors
+from caxton_llm.memory.embedding.static import StaticEmbedder
 from caxton_llm.memory.embedding.tensors import UnreadableTensors, read_tensors
 from caxton_llm.memory.embedding.tokenizer import MAX_CHARACTERS, TextTokenizer
 

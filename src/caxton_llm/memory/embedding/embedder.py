@@ -1,29 +1,16 @@
 """What turns texts into vectors, as everything else in the memory sees it."""
 
-from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from caxton_llm.memory.embedding import Embedder
+
 __all__ = ["Embedder", "Floats", "TokenIds", "TokenVectors"]
 
 Floats = NDArray[np.float32]
 TokenIds = NDArray[np.int32]
-
-
-@runtime_checkable
-class Embedder(Protocol):
-    """Texts to vectors of length 1, a row each; a text without any known word is a row of zeros.
-
-    `name` identifies the vectors, version included: those of embedders with different names are never compared.
-    """
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def dimensions(self) -> int: ...
-    def embed(self, texts: Sequence[str]) -> Floats: ...
 
 
 @runtime_checkable

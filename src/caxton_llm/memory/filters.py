@@ -1,0 +1,73 @@
+"""Which records a search may find."""
+
+import re
+from typing import get_args
+
+from msgspec import Struct
+
+from caxton_llm.errors import InvalidRequest
+from caxton_llm.memory.model import Kind, Record, Relation, Scope, Turn
+
+__all__ = ["Filters", "areas_of", "check_filters", "normal_area", "time_of"]
+
+_SEPARATORS = re.compile(r"[\s_\-]+")
+
+
+class Filters(Struct, frozen=True, kw_only=True):
+    """Everything that is given must hold. The tenant always counts; `None` elsewhere means any.
+
+    With `agent` only what this agent may see is found: `global` records, those of `workspace`, and its own. Without it
+    everything in the tenant is found, which is for administration. Times are seconds since 1970.
+    """
+
+    tenant: str = ""
+    agent: str | None = None
+    workspace: str | None = None
+    scopes: tuple[Scope, ...] | None = None
+    kinds: tuple[Kind, ...] | None = None
+    types: tuple[str, ...] | None = None
+    """Types of entities, exactly as written."""
+    focus_areas: tuple[str, ...] | None = None
+    """Types or tags, however they are written: `user_preferences` is `User preferences`."""
+    conversation: str | None = None
+    since: float | None = None
+    until: float | None = None
+    """The time of a record is that of its newest observation, else of its last change; of a turn, when it was said."""
+    valid_at: float | None = None
+    """Leaves out entities that were not yet or no longer valid then."""
+
+
+def check_filters(filters: Filters) -> None:
+    """Raises `InvalidRequest` for a scope or a kind that does not exist."""
+    for scope in filters.scopes or ():
+        if scope not in get_args(Scope):
+            message = f"unknown scope {scope[:40]!r}; the scopes are {', '.join(get_args(Scope))}"
+            raise InvalidRequest(message, param="scopes")
+    for kind in filters.kinds or ():
+        if kind not in get_args(Kind):
+            raise InvalidRequest(
+                f"unknown kind {kind[:40]!r}; the kinds are {', '.join(get_args(Kind))}", param="kinds"
+            )
+
+
+def normal_area(area: str) -> str:
+    """A focus area, a type or a tag in the spelling in which they are compared."""
+    return _SEPARATORS.sub(" ", area.strip().casefold())
+
+
+def areas_of(record: Record) -> set[str]:
+    """What `focus_areas` are compared with: the type, and `tags` of the metadata."""
+    tags = record.metadata.get("tags")
+    areas = {normal_area(tag) for tag in tags if isinstance(tag, str)} if isinstance(tags, list) else set()
+    if not isinstance(record, Turn):
+        areas.add(normal_area(record.type))
+    return areas - {""}
+
+
+def time_of(record: Record, written: float) -> float:
+    """The time that `since` and `until` are compared with; `written` is when it was last changed."""
+    if isinstance(record, Turn):
+        return written if record.at is None else record.at
+    if isinstance(record, Relation):
+        return written
+    return max((seen.at for seen in record.observations if seen.at is not None), default=written)

@@ -1,0 +1,176 @@
+"""A whole memory as JSON Lines, and back: one record a line, each followed by what it was before.
+
+Import can be broken off and begun again: what is there in the same or a later version stays as it is. Besides this format
+it reads that of the reference MCP memory server.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from caxton_llm.errors import InvalidRequest
+from caxton_llm.memory import mcp_format
+from caxton_llm.memory.model import Record, Relation
+from caxton_llm.memory.store import MemoryStore, Progress, Written
+from caxton_llm.memory.versions import Change
+
+__all__ = ["Imported", "export_lines", "import_lines"]
+
+MAX_LINE = 64 * 1024 * 1024
+"""Bytes of a line."""
+_BATCH = 500
+_FORMAT = 1
+
+Format = Literal["caxton", "mcp"]
+
+
+class Imported(Struct, frozen=True):
+    """What an import has done. `problems` has lines that could not be used, the first hundred."""
+
+    lines: int
+    created: int
+    changed: int
+    unchanged: int
+    problems: tuple[str, ...] = ()
+
+
+class _Line(Struct, frozen=True):
+    """A line of an export: a record and its earlier versions, the last one first."""
+
+    record: Record
+    changes: tuple[Change, ...] = ()
+    format: int = _FORMAT
+
+
+_decoder = msgspec.json.Decoder(_Line)
+
+
+def export_lines(
+    store: MemoryStore, *, tenant: str | None = None, history: bool = True, progress: Progress | None = None
+) -> Iterator[bytes]:
+    """Everything in the store, or of one tenant; entities before relations, so that the lines can be read in order."""
+    stats = store.stats()
+    total = stats.entities + stats.relations + stats.turns if tenant is None else None
+    every = chain(
+        store.records(tenant=tenant, kinds=("entity", "turn")), store.records(tenant=tenant, kinds=("relation",))
+    )
+    done = 0
+    for done, record in enumerate(every, 1):
+        changes = tuple(store.changes(record.id, tenant=record.tenant)) if history and record.version > 1 else ()
+        yield msgspec.json.encode(_Line(record, changes)) + b"\n"
+        if progress is not None and done % _BATCH == 0:
+            progress(done, total)
+    if progress is not None:
+        progress(done, total)
+
+
+def import_lines(
+    store: MemoryStore,
+    lines: Iterable[bytes],
+    *,
+    format: Format = "caxton",  # noqa: A002 - the word that users say
+    tenant: str | None = None,
+    strict: bool = True,
+    progress: Progress | None = None,
+) -> Imported:
+    """Write what the lines say. `tenant`: everything becomes this tenant's.
+
+    With `strict` the first line that cannot be used ends it with `InvalidRequest`, what came before stays; else such lines
+    are counted and passed over.
+    """
+    reader = mcp_format.Reader(store, tenant or "") if format == "mcp" else None
+    counter = _Counter(strict=strict)
+    batch: list[tuple[int, _Line]] = []
+    number = 0
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            batch += ((number, one) for one in _read(line, reader, tenant))
+        except InvalidRequest as error:
+            counter.problem(number, error)
+        if len(batch) >= _BATCH:
+            _write(store, batch, counter)
+            batch.clear()
+            if progress is not None:
+                progress(number, None)
+    _write(store, batch, counter)
+    if reader is not None:
+        _write(store, [(number, _Line(relation)) for relation in reader.relations(counter.problem)], counter)
+    if progress is not None:
+        progress(number, number)
+    return Imported(number, counter.created, counter.changed, counter.unchanged, tuple(counter.problems))
+
+
+class _Counter:
+    def __init__(self, *, strict: bool) -> None:
+        self.strict = strict
+        self.created = self.changed = self.unchanged = 0
+        self.problems: list[str] = []
+        self.renamed: dict[str, str] = {}
+        """Ids of the file whose records were merged with others that were there."""
+
+    def adapted(self, record: Record) -> Record:
+        """A relation with the ids that its entities have here."""
+        if not isinstance(record, Relation):
+            return record
+        source = self.renamed.get(record.source, record.source)
+        return replace(record, source=source, target=self.renamed.get(record.target, record.target))
+
+    def problem(self, number: int, error: InvalidRequest) -> None:
+        message = f"line {number}: {error}"
+        if self.strict:
+            raise InvalidRequest(message) from error
+        if len(self.problems) < 100:
+            self.problems.append(message)
+
+
+def _read(line: bytes, reader: mcp_format.Reader | None, tenant: str | None) -> list[_Line]:
+    if len(line) > MAX_LINE:
+        raise InvalidRequest(f"{len(line)} bytes are more than the {MAX_LINE} that a line may have")
+    if reader is not None:
+        return [_Line(entity) for entity in reader.read(line)]
+    try:
+        decoded = _decoder.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidRequest(f"is not a line of an export: {error}") from None
+    if decoded.format != _FORMAT:
+        raise InvalidRequest(f"has the format {decoded.format}; this version reads {_FORMAT}")
+    if tenant is not None:
+        decoded = replace(decoded, record=replace(decoded.record, tenant=tenant))
+    return [decoded]
+
+
+def _write(store: MemoryStore, batch: Sequence[tuple[int, _Line]], counter: _Counter) -> None:
+    """A batch at once, or line by line to find out which one cannot be written."""
+    if not batch:
+        return
+    try:
+        _count(store, [line for _, line in batch], counter)
+    except InvalidRequest as error:
+        if len(batch) == 1:
+            counter.problem(batch[0][0], error)
+            return
+        for one in batch:
+            _write(store, [one], counter)
+
+
+def _count(store: MemoryStore, lines: Sequence[_Line], counter: _Counter) -> None:
+    # Records that have no version yet come from elsewhere, and are merged with what is there.
+    restored = [line for line in lines if line.record.version]
+    fresh = [counter.adapted(line.record) for line in lines if not line.record.version]
+    written: list[Written] = []
+    if restored:
+        records = [counter.adapted(line.record) for line in restored]
+        written += store.restore(records, [line.changes for line in restored])
+        counter.renamed.update((old.id, new.id) for old, new in zip(records, written, strict=True) if old.id != new.id)
+    if fresh:
+        written += store.put(fresh)
+    for one in written:
+        counter.created += one.action == "created"
+        counter.unchanged += one.action == "unchanged"
+        counter.changed += one.action in ("merged", "updated")

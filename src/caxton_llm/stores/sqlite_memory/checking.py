@@ -1,0 +1,81 @@
+"""Whether a store is whole: the database, its tables among each other, and the indexes against them."""
+
+import sqlite3
+
+from caxton_llm.errors import MemoryStoreError
+from caxton_llm.memory.passages import passages_of
+from caxton_llm.memory.store import Progress
+from caxton_llm.stores.sqlite_memory import manifest as manifests
+from caxton_llm.stores.sqlite_memory.indexes import Indexes, Opened
+from caxton_llm.stores.sqlite_memory.rows import decode
+
+__all__ = ["problems_of"]
+
+_EVERY = 1_000
+_SHOWN = 20
+_COUNTS = (
+    (
+        "passages of records that do not exist",
+        "select count(*) from passages where record not in (select key from records)",
+    ),
+    (
+        "vectors of passages that do not exist",
+        "select count(*) from vectors where passage not in (select id from passages)",
+    ),
+    (
+        "versions of records that do not exist",
+        "select count(*) from versions where record not in (select key from records)",
+    ),
+    (
+        "relations whose entities do not exist",
+        """select count(*) from records r left join relations l on l.record = r.key where r.kind = 1 and (l.record is null
+        or l.source not in (select key from records) or l.target not in (select key from records))""",
+    ),
+)
+
+
+def problems_of(db: sqlite3.Connection, indexes: Indexes, space: int, progress: Progress | None) -> list[str]:
+    """Everything that is wrong, in words."""
+    found = [row[0] for row in db.execute("pragma integrity_check") if row[0] != "ok"]
+    found += [f"{count} {what}" for what, sql in _COUNTS if (count := db.execute(sql).fetchone()[0])]
+    missing = "select count(*) from passages where id not in (select passage from vectors where space = ?)"
+    if count := db.execute(missing, (space,)).fetchone()[0]:
+        found.append(f"{count} passages without a vector: embed them")
+    opened = indexes.current(db)
+    found += _damaged(opened, indexes)
+    db.execute("begin")
+    try:
+        found += _records(db, opened, progress)
+    finally:
+        db.execute("commit")
+    return found[:_SHOWN]
+
+
+def _damaged(opened: Opened, indexes: Indexes) -> list[str]:
+    folder = opened.manifest.lexical
+    wrong = [] if folder is None else manifests.differing(indexes.folder / folder.folder, folder.files)
+    for dense in opened.manifest.dense:
+        wrong += manifests.differing(indexes.folder, dense.files)
+    return [f"the index file {name} is damaged: rebuild" for name in wrong]
+
+
+def _records(db: sqlite3.Connection, opened: Opened, progress: Progress | None) -> list[str]:
+    """Each record can be read, has its passages, and the index has those that it should."""
+    found: list[str] = []
+    total = int(db.execute("select count(*) from records").fetchone()[0])
+    sql = "select key, id, payload from records order by key"
+    for done, (key, name, payload) in enumerate(db.execute(sql).fetchall(), 1):
+        try:
+            record = decode(payload)
+        except MemoryStoreError as error:
+            found.append(f"{name}: {error.message}")
+            continue
+        passages = [row[0] for row in db.execute("select id from passages where record = ? order by ordinal", (key,))]
+        if len(passages) != len(passages_of(record)):
+            found.append(f"{name} has {len(passages)} passages instead of {len(passages_of(record))}")
+        if opened.lexical is not None:
+            absent = [one for one in passages if one <= opened.indexed and not opened.lexical.has(one)]
+            found += [f"passage {one} of {name} is missing in the lexical index: rebuild" for one in absent]
+        if progress is not None and (done % _EVERY == 0 or done == total):
+            progress(done, total)
+    return found

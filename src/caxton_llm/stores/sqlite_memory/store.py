@@ -1,0 +1,372 @@
+"""The embedded store as its users see it: opening and closing, connections of threads, the thread that indexes."""
+
+import contextlib
+import sqlite3
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from msgspec.structs import replace
+
+from caxton_llm.errors import LlmError, MemoryStoreError
+from caxton_llm.memory.embedding import Embedder
+from caxton_llm.memory.filters import Filters, check_filters
+from caxton_llm.memory.limits import check_query
+from caxton_llm.memory.merging import name_key
+from caxton_llm.memory.model import Kind, Record, Relation, Turn
+from caxton_llm.memory.store import Candidate, Forgotten, Progress, Retention, StoreStats, Written
+from caxton_llm.memory.versions import Change, earlier
+from caxton_llm.stores.sqlite_memory.checking import problems_of
+from caxton_llm.stores.sqlite_memory.columns import Columns
+from caxton_llm.stores.sqlite_memory.counting import count
+from caxton_llm.stores.sqlite_memory.indexer import Indexer
+from caxton_llm.stores.sqlite_memory.indexes import Indexes
+from caxton_llm.stores.sqlite_memory.retention import expired
+from caxton_llm.stores.sqlite_memory.rows import KINDS, Rows, decode, marks
+from caxton_llm.stores.sqlite_memory.schema import connect, prepare, translated
+from caxton_llm.stores.sqlite_memory.search import Query, Search
+from caxton_llm.stores.sqlite_memory.selection import selection
+from caxton_llm.stores.sqlite_memory.spaces import Spaces
+from caxton_llm.stores.sqlite_memory.tail import Tail
+from caxton_llm.stores.sqlite_memory.vectors import Floats, checked_query
+from caxton_llm.stores.sqlite_memory.writer import Writer
+
+__all__ = ["SqliteMemory"]
+
+_LONG_TAIL = 20_000
+"""Passages without an index from which on opening a store waits until they have one."""
+_HELD_PASSAGES = 2_000_000
+"""Passages that are held in memory, of the tenants that were searched last."""
+_GATHER_S = 2.0
+"""Writes that are gathered for one commit of the index: it costs as much for one passage as for a thousand."""
+_LOOK_S = 10.0
+_MANY = 500
+_BATCH = 1_000
+
+
+class SqliteMemory:
+    """A memory in a folder, for any thread and for several processes at once (the `MemoryStore` protocol).
+
+    `embedder` makes the vectors of what is written. If the store was filled by another one, pass that as `previous`: it
+    serves until `embed_missing` has gone through everything. `background` starts a thread that indexes; without it nothing
+    is indexed before `catch_up`. Raises `MemoryStoreError`.
+    """
+
+    def __init__(
+        self,
+        folder: Path | str,
+        embedder: Embedder,
+        *,
+        previous: Embedder | None = None,
+        background: bool = True,
+        progress: Progress | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.folder = Path(folder)
+        self.path = self.folder / "memory.db"
+        self._clock = clock
+        self._local = threading.local()
+        self._connections: list[sqlite3.Connection] = []
+        self._write_lock = threading.Lock()
+        self._held_lock = threading.Lock()
+        self._columns: OrderedDict[tuple[int, int], Columns] = OrderedDict()
+        self._tails: dict[int, Tail] = {}
+        self._is_open = True
+        self._wake = threading.Event()
+        self._closing = threading.Event()
+        self._thread: threading.Thread | None = None
+        with translated(self.path):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._open(embedder, previous, progress)
+        if background:
+            self._thread = threading.Thread(target=self._index_on, name="caxton-memory-index", daemon=True)
+            self._thread.start()
+
+    def _open(self, embedder: Embedder, previous: Embedder | None, progress: Progress | None) -> None:
+        writing = connect(self.path)
+        self._connections.append(writing)
+        try:
+            prepare(writing, self.path)
+            self._spaces = Spaces(writing, embedder, previous)
+            self._writer = Writer(writing, self._spaces.written)
+            store = writing.execute("select value from store where key = 'id'").fetchone()[0]
+            self._indexes = Indexes(self.folder / "index", store, self.embedder.dimensions)
+            self._indexer = Indexer(self._indexes, self._spaces.serving.number)
+            if self._indexer.waiting(writing) > _LONG_TAIL:
+                self._indexer.catch_up(writing, progress)
+        except BaseException:
+            writing.close()
+            raise
+
+    @property
+    def embedder(self) -> Embedder:
+        """The embedder that queries need: the previous one while vectors of the new one are missing."""
+        return self._spaces.serving.embedder
+
+    @property
+    def problems(self) -> list[str]:
+        """What was wrong with index files since the store was opened; they are made anew by themselves."""
+        return self._indexes.problems
+
+    # -- writing --------------------------------------------------------------------------------------------------------
+
+    def put(self, records: Sequence[Record]) -> list[Written]:
+        """See `MemoryStore.put`. More than 1,000 records are several transactions."""
+        return self._put(records, None)
+
+    def restore(self, records: Sequence[Record], changes: Sequence[Sequence[Change]] = ()) -> list[Written]:
+        """See `MemoryStore.restore`. What is there in the same or a later version stays."""
+        return self._put(records, changes)
+
+    def _put(self, records: Sequence[Record], changes: Sequence[Sequence[Change]] | None) -> list[Written]:
+        written: list[Written] = []
+        for start in range(0, len(records), _BATCH):
+            some = None if changes is None else changes[start : start + _BATCH]
+            with self._writing():
+                written += self._writer.put(records[start : start + _BATCH], self._clock(), some)
+        self._wake.set()
+        return written
+
+    def forget(self, ids: Iterable[str], *, tenant: str) -> Forgotten:
+        """Delete records, their versions and, of entities, their relations. Unknown ids are passed over."""
+        with self._writing():
+            number = self._writer.rows.tenant(tenant)
+            rows = {} if number is None else self._writer.rows.by_ids(ids, number)
+            return self._delete(row.key for row in rows.values())
+
+    def retain(self, retention: Retention, *, now: float) -> Forgotten:
+        """Delete what is too old or too much."""
+        with self._writing():
+            return self._delete(expired(self._writer.db, retention, now))
+
+    def _delete(self, keys: Iterable[int]) -> Forgotten:
+        forgotten, passages = self._writer.delete(keys)
+        if not forgotten.records:
+            return forgotten
+        with contextlib.suppress(sqlite3.OperationalError):  # a reader may hold the log; `purge` tries again
+            self._writer.db.execute("pragma wal_checkpoint(truncate)").fetchall()
+        traces = self._indexer.traces(self._writer.db, passages)
+        self._wake.set()
+        return replace(forgotten, indexes="purge needed") if traces else forgotten
+
+    def embed_missing(self, limit: int = 1_000) -> int:
+        """Make up to `limit` vectors of the new embedder; returns how many are still missing. At 0 it serves queries."""
+        with self._writing():
+            missing = self._spaces.fill(limit)
+            if not missing and self._spaces.is_changing:
+                self._spaces.switch()
+                self._indexes.dimensions = self.embedder.dimensions
+                self._indexer.space = self._spaces.serving.number
+                self._writer.spaces = self._spaces.written
+                with self._held_lock:
+                    self._columns.clear()
+            return missing
+
+    # -- reading --------------------------------------------------------------------------------------------------------
+
+    def candidates(self, text: str, vector: Floats | None, filters: Filters, limit: int) -> list[Candidate]:
+        """See `MemoryStore.candidates`."""
+        check_query(text, limit)
+        check_filters(filters)
+        space = self._spaces.serving
+        sought = None if vector is None else checked_query(vector, space.embedder.dimensions)
+        with translated(self.path):
+            opened = self._indexes.current(self._connection())
+            with self._reading() as db:
+                tenant = Rows(db).tenant(filters.tenant)
+                if tenant is None:
+                    return []
+                columns, tail = self._held(tenant, space.number, space.embedder.dimensions)
+                seen = columns.refresh(db)
+                query = Query(text, sought, space.number, filters, limit)
+                return Search(db, self._indexes, opened, tail, seen, query=query).candidates()
+
+    def get(self, ids: Iterable[str], *, tenant: str) -> dict[str, Record]:
+        """Records by their ids; unknown ones are missing."""
+        with self._reading() as db:
+            number = Rows(db).tenant(tenant)
+            return {} if number is None else {name: row.record for name, row in Rows(db).by_ids(ids, number).items()}
+
+    def find(self, names: Iterable[str], *, filters: Filters) -> dict[str, list[str]]:
+        """See `MemoryStore.find`; of the filters, scopes and types count."""
+        found: dict[str, list[str]] = {}
+        with self._reading() as db:
+            tenant = Rows(db).tenant(filters.tenant)
+            if tenant is None:
+                return {}
+            chosen = selection(db, filters, tenant)
+            for name in dict.fromkeys(names):
+                sql = """select r.id, r.owner, r.type from names n join records r on r.key = n.record
+                    where n.tenant = ? and n.name = ? order by r.key"""
+                ids = [
+                    record
+                    for record, owner, type_code in db.execute(sql, (tenant, name_key(name)))
+                    if (chosen.owners is None or owner in chosen.owners)
+                    and (chosen.types is None or type_code in chosen.types)
+                ]
+                if ids:
+                    found[name] = ids
+        return found
+
+    def turns_near(self, turn: str, *, distance: int, tenant: str) -> list[Turn]:
+        """See `MemoryStore.turns_near`."""
+        sql = """select r.payload from turns mine join records me on me.key = mine.record
+            join turns t on t.tenant = mine.tenant and t.conversation = mine.conversation
+              and t.number between mine.number - ? and mine.number + ? and t.record != mine.record
+            join records r on r.key = t.record and r.owner = me.owner
+            where me.id = ? and mine.tenant = (select id from tenants where name = ?) order by t.number"""
+        with self._reading() as db:
+            records = (decode(payload) for (payload,) in db.execute(sql, (distance, distance, turn, tenant)))
+            return [record for record in records if isinstance(record, Turn)]
+
+    def relations_of(self, ids: Iterable[str], *, tenant: str) -> list[Relation]:
+        """See `MemoryStore.relations_of`."""
+        with self._reading() as db:
+            number = Rows(db).tenant(tenant)
+            keys = [] if number is None else [row.key for row in Rows(db).by_ids(ids, number).values()]
+            found: dict[int, None] = {}
+            for key in keys:
+                sql = "select record from relations where source = ? or target = ?"
+                found.update((row[0], None) for row in db.execute(sql, (key, key)))
+            return [record for record in Rows(db).by_keys(found).values() if isinstance(record, Relation)]
+
+    def records(self, *, tenant: str | None = None, kinds: Sequence[Kind] | None = None) -> Iterator[Record]:
+        """See `MemoryStore.records`: in the order in which they were first written."""
+        numbers = [KINDS[kind] for kind in (kinds if kinds is not None else KINDS)]
+        last = 0
+        while True:
+            with self._reading() as db:
+                sql = f"""select key, payload from records where key > ? and kind in ({marks(numbers)})
+                    and (? is null or tenant = (select id from tenants where name = ?)) order by key limit ?"""  # noqa: S608
+                rows = db.execute(sql, (last, *numbers, tenant, tenant, _MANY)).fetchall()
+            if not rows:
+                return
+            last = rows[-1][0]
+            yield from (decode(payload) for _, payload in rows)
+
+    def history(self, record: str, *, tenant: str) -> list[Record]:
+        """See `MemoryStore.history`; empty for an unknown id."""
+        found = self.get([record], tenant=tenant).get(record)
+        if found is None:
+            return []
+        versions = [found]
+        for change in self.changes(record, tenant=tenant):
+            versions.append(earlier(versions[-1], change))
+        return versions
+
+    def changes(self, record: str, *, tenant: str) -> list[Change]:
+        """What has changed, the last change first."""
+        with self._reading() as db:
+            number = Rows(db).tenant(tenant)
+            row = None if number is None else Rows(db).by_ids([record], number).get(record)
+            return [] if row is None else Rows(db).changes(row.key)
+
+    # -- care -----------------------------------------------------------------------------------------------------------
+
+    def catch_up(self, progress: Progress | None = None) -> bool:
+        """Index what is committed; returns whether this process had the lock."""
+        with translated(self.path):
+            return self._indexer.catch_up(self._connection(), progress)
+
+    def purge(self, progress: Progress | None = None) -> None:
+        """See `MemoryStore.purge`."""
+        with self._writing():
+            self._writer.db.execute("pragma wal_checkpoint(truncate)").fetchall()
+        with translated(self.path):
+            if self._indexer.traces(self._connection()):
+                self._indexer.rebuild(self._connection(), progress)
+
+    def rebuild(self, progress: Progress | None = None) -> None:
+        """See `MemoryStore.rebuild`."""
+        with translated(self.path):
+            self._indexer.rebuild(self._connection(), progress)
+
+    def verify(self, progress: Progress | None = None) -> list[str]:
+        """See `MemoryStore.verify`."""
+        with translated(self.path):
+            db = self._connection()
+            return problems_of(db, self._indexes, self._spaces.serving.number, progress)
+
+    def stats(self) -> StoreStats:
+        """See `MemoryStore.stats`."""
+        with translated(self.path):
+            db = self._connection()
+            return count(db, self.folder, self._indexer.waiting(db), self._spaces.serving)
+
+    def close(self) -> None:
+        """Stop indexing and close the database; what is not indexed yet is searched as the tail next time."""
+        self._is_open = False
+        self._closing.set()
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join()
+        with self._write_lock, self._held_lock:
+            for connection in self._connections:
+                connection.close()
+            self._connections.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # -- connections and threads ----------------------------------------------------------------------------------------
+
+    def _connection(self) -> sqlite3.Connection:
+        """This thread's connection."""
+        if not self._is_open:
+            raise MemoryStoreError(f"the memory in {self.folder} is closed")
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = connect(self.path)
+            with self._held_lock:
+                self._connections.append(connection)
+        return connection
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """One state of the database, whatever is written meanwhile."""
+        with translated(self.path):
+            db = self._connection()
+            db.execute("begin")
+            try:
+                yield db
+            finally:
+                db.execute("commit")
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        with translated(self.path), self._write_lock:
+            if not self._is_open:
+                raise MemoryStoreError(f"the memory in {self.folder} is closed")
+            yield
+
+    def _held(self, tenant: int, space: int, dimensions: int) -> tuple[Columns, Tail]:
+        with self._held_lock:
+            columns = self._columns.pop((tenant, space), None) or Columns(tenant, space, dimensions)
+            self._columns[tenant, space] = columns
+            while len(self._columns) > 1 and sum(held.count for held in self._columns.values()) > _HELD_PASSAGES:
+                gone, _ = self._columns.popitem(last=False)[0]
+                self._tails.pop(gone, None)
+            return columns, self._tails.setdefault(tenant, Tail(tenant))
+
+    def _index_on(self) -> None:
+        """The thread that indexes. A failure is kept in `problems`; searching goes on without the index."""
+        while not self._closing.is_set():
+            # Whatever was written by others is indexed too, if they do not.
+            self._wake.wait(_LOOK_S)
+            self._wake.clear()
+            if self._closing.wait(_GATHER_S):
+                return
+            try:
+                self.catch_up()
+            except (LlmError, ValueError, OSError, RuntimeError) as error:
+                self.problems.append(f"indexing failed: {error}")

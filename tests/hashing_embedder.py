@@ -1,0 +1,61 @@
+"""An embedder without a model, and stores that use it: each word has a direction of its own, the same in every process."""
+
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from caxton_llm.memory.filters import Filters
+from caxton_llm.memory.model import Entity, Observation, Turn
+from caxton_llm.memory.store import Candidate
+from caxton_llm.stores.sqlite_memory import SqliteMemory
+
+
+class HashingEmbedder:
+    """The mean of the words' directions."""
+
+    def __init__(self, dimensions: int = 32, name: str = "hashing") -> None:
+        self.name = name
+        self.dimensions = dimensions
+        self.embedded = 0
+        self._words: dict[str, NDArray[np.float32]] = {}
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        self.embedded += len(texts)
+        rows = np.zeros((len(texts), self.dimensions), np.float32)
+        for row, text in enumerate(texts):
+            for word in text.casefold().split():
+                rows[row] += self._direction(word.strip(".,:;!?()"))
+        lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+        np.divide(rows, lengths, out=rows, where=lengths > 0)
+        return rows
+
+    def _direction(self, word: str) -> NDArray[np.float32]:
+        if word not in self._words:
+            random = np.random.default_rng(zlib.crc32(f"{self.name} {word}".encode()))
+            self._words[word] = random.standard_normal(self.dimensions).astype(np.float32)
+        return self._words[word]
+
+
+def opened(folder: Path, embedder: HashingEmbedder | None = None, *, background: bool = False) -> SqliteMemory:
+    """A store that indexes only when it is told to."""
+    return SqliteMemory(folder, embedder or HashingEmbedder(), background=background)
+
+
+def fact(name: str, *texts: str, **more: object) -> Entity:
+    return Entity(name=name, observations=tuple(map(Observation, texts)), **more)  # type: ignore[arg-type]
+
+
+def said(index: int, text: str, conversation: str = "talk", **more: object) -> Turn:
+    return Turn(conversation=conversation, index=index, text=text, **more)  # type: ignore[arg-type]
+
+
+def searched(store: SqliteMemory, text: str, filters: Filters | None = None, limit: int = 10) -> list[Candidate]:
+    return store.candidates(text, store.embedder.embed([text])[0], filters or Filters(), limit)
+
+
+def by_words(store: SqliteMemory, text: str, filters: Filters | None = None, limit: int = 10) -> set[str]:
+    """Ids of what has a word of the text."""
+    return {one.id for one in store.candidates(text, None, filters or Filters(), limit)}

@@ -1,0 +1,313 @@
+"""Bad input, and disks and files that fail: clear errors, and nothing that was acknowledged is lost."""
+
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from caxton_llm.errors import InvalidRequest, MemoryStoreError
+from caxton_llm.memory.filters import Filters
+from caxton_llm.memory.model import Entity, Observation, Relation, Turn
+from caxton_llm.stores.sqlite_memory import SqliteMemory
+from caxton_llm.stores.sqlite_memory.schema import SCHEMA
+from hashing_embedder import HashingEmbedder, by_words, fact, opened, said, searched
+
+HUGE = 10**7
+
+
+@pytest.mark.parametrize(
+    ("record", "field"),
+    [
+        (fact(""), "records[0].name"),
+        (fact("  "), "records[0].name"),
+        (fact("x" * 1001), "records[0].name"),
+        (fact("a", "x" * HUGE), "records[0].observations[0].text"),
+        (fact("a", "ok", " "), "records[0].observations[1].text"),
+        (fact("a", "half \ud800"), "records[0].observations[0].text"),
+        (fact("a\0b"), "records[0].name"),
+        (fact("a", scope="galaxy"), "records[0].scope"),
+        (fact("a", scope="agent"), "records[0].agent"),
+        (fact("a", valid_from=5.0, valid_until=4.0), "records[0].valid_until"),
+        (fact("a", metadata={"x": "y" * 17 * 2**20}), "records[0]"),
+        (fact("a", metadata={"x": "\udfff"}), "records[0]"),
+        (Entity(name="a", observations=(Observation("x", at=1.7e12),)), "records[0].observations[0].at"),
+        (Entity(name="a", observations=(Observation("x", at=float("nan")),)), "records[0].observations[0].at"),
+        (Entity(name="a", observations=(Observation("x", confidence=1.5),)), "records[0].observations[0].confidence"),
+        (Relation(source="a", target="b", type="knows", strength=float("nan")), "records[0].strength"),
+        (Relation(source="a", target="b", type="knows"), "relation.from"),
+        (Turn(conversation="c", index=-1, text="x"), "records[0].index"),
+        (Turn(conversation="c", index=2**40, text="x"), "records[0].index"),
+        (Turn(conversation="", index=0, text="x"), "records[0].conversation"),
+    ],
+)
+def test_a_record_that_cannot_be_is_refused_and_nothing_of_the_call_is_written(
+    tmp_path: Path, record: Entity | Relation | Turn, field: str
+) -> None:
+    with opened(tmp_path) as store:
+        with pytest.raises(InvalidRequest) as caught:
+            store.put([record, fact("innocent", "x")])
+        assert caught.value.param == field
+        assert store.stats().entities == 0
+        assert store.put([fact("innocent", "x")])[0].action == "created"
+
+
+def test_a_search_that_cannot_be_is_refused(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        for text, limit in (("x" * HUGE, 10), ("x", 0), ("x", -1), ("x", HUGE), ("\ud800", 10), ("a\0", 10)):
+            with pytest.raises(InvalidRequest):
+                store.candidates(text, None, Filters(), limit)
+        with pytest.raises(InvalidRequest, match="unknown scope"):
+            by_words(store, "x", Filters(scopes=("galaxy",)))  # type: ignore[arg-type]
+        with pytest.raises(InvalidRequest, match="unknown kind"):
+            by_words(store, "x", Filters(kinds=("planet",)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "query", ["the of and", "", "   ", "?!...", "AND OR NOT", '"', "text:*", "a" * 99_999, "x " * 40_000]
+)
+def test_a_query_without_words_or_with_odd_ones_is_answered(tmp_path: Path, query: str) -> None:
+    with opened(tmp_path) as store:
+        assert searched(store, query) == []
+        wanted = store.put([fact("a", "tea")])[0].id
+        for _ in range(2):
+            assert by_words(store, query) == set()
+            assert {one.id for one in searched(store, query)} <= {wanted}
+            store.catch_up()
+
+
+def test_a_query_of_stop_words_alone_is_answered_by_vectors(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        wanted = store.put([fact("a", "to be or not to be"), fact("b", "green tea")])[0].id
+        best = searched(store, "to be or not to be")[0]
+        assert (best.id, best.lexical) == (wanted, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "query"),
+    [
+        ("我昨天在北京吃了烤鸭", "烤鸭"),
+        ("party 🎉 tonight", "🎉"),
+        ("наш дом", "дом"),
+        ("Crème brûlée", "creme"),
+        ("日", "日"),
+    ],
+)
+def test_other_scripts_and_emoji_are_found(tmp_path: Path, text: str, query: str) -> None:
+    with opened(tmp_path) as store:
+        wanted = store.put([fact("x1", text), fact("x2", "nothing")])[0].id
+        assert by_words(store, query) == {wanted}
+        store.catch_up()
+        assert by_words(store, query) == {wanted}
+
+
+def test_an_observation_of_a_megabyte_is_kept_and_each_part_of_it_is_found(tmp_path: Path) -> None:
+    text = " ".join(f"word{n}" for n in range(110_000))
+    assert len(text) > 2**20
+    with opened(tmp_path) as store:
+        wanted = store.put([fact("long", text)])[0].id
+        for query in ("word0", "word55000", "word109999"):
+            assert by_words(store, query) == {wanted}
+        store.catch_up()
+        assert by_words(store, "word55000") == {wanted}
+        assert store.verify() == []
+
+
+def index_files(folder: Path) -> list[Path]:
+    return sorted(path for path in (folder / "index").rglob("*") if path.is_file() and path.name != "writer.lock")
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "deleted", "emptied"])
+def test_any_damaged_index_file_is_noticed_and_the_index_is_made_anew(tmp_path: Path, damage: str) -> None:
+    with opened(tmp_path / "good") as store:
+        ids = [one.id for one in store.put([fact(f"n{n}", f"word{n} tea") for n in range(50)])]
+        store.catch_up()
+    for number, file in enumerate(index_files(tmp_path / "good")):
+        folder = tmp_path / f"copy{number}"
+        shutil.copytree(tmp_path / "good", folder)
+        path = folder / file.relative_to(tmp_path / "good")
+        content = path.read_bytes()
+        if damage == "deleted":
+            path.unlink()
+        else:
+            middle = len(content) // 2
+            flipped = content[:middle] + bytes([content[middle] ^ 0xFF]) + content[middle + 1 :] if content else b"x"
+            path.write_bytes({"cut": content[:middle], "flipped": flipped, "emptied": b""}[damage])
+        with opened(folder) as store:
+            assert by_words(store, "tea", limit=100) == set(ids)
+            store.catch_up()
+            assert by_words(store, "word7") == {ids[7]}
+            assert store.verify() == []
+
+
+def test_an_index_of_another_database_or_newer_than_this_one_is_not_used(tmp_path: Path) -> None:
+    with opened(tmp_path / "one") as one:
+        one.put([fact("a", "tea")])
+        shutil.copytree(tmp_path / "one", tmp_path / "earlier")
+        one.put([fact(f"n{n}", "coffee") for n in range(5)])
+        one.catch_up()
+    shutil.rmtree(tmp_path / "earlier/index", ignore_errors=True)
+    shutil.copytree(tmp_path / "one/index", tmp_path / "earlier/index")
+    with opened(tmp_path / "other") as other:
+        wanted = other.put([fact("b", "tea")])[0].id
+    shutil.rmtree(tmp_path / "other/index")
+    shutil.copytree(tmp_path / "one/index", tmp_path / "other/index")
+    with opened(tmp_path / "other") as other:
+        assert by_words(other, "tea coffee") == {wanted}
+        assert other.catch_up()
+        assert by_words(other, "tea coffee") == {wanted}
+    with opened(tmp_path / "earlier") as earlier:
+        assert earlier.stats().waiting == 1
+        assert "newer" in earlier.problems[0]
+        assert by_words(earlier, "coffee") == set()
+
+
+def test_a_damaged_database_is_told_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "memory.db").write_bytes(b"this is no database" * 1000)
+    with pytest.raises(MemoryStoreError, match=r"damaged or no database.*backup"):
+        opened(tmp_path)
+    assert (tmp_path / "memory.db").read_bytes().startswith(b"this is no database")
+
+
+def test_a_database_of_something_else_is_told_and_left_alone(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "memory.db") as db:
+        db.execute("create table precious (x)")
+    db.close()
+    with pytest.raises(MemoryStoreError, match="something else"):
+        opened(tmp_path)
+
+
+def test_a_store_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    opened(tmp_path).close()
+    with sqlite3.connect(tmp_path / "memory.db") as db:
+        db.execute(f"pragma user_version = {SCHEMA + 1}")
+    db.close()
+    with pytest.raises(MemoryStoreError, match="newer version"):
+        opened(tmp_path)
+
+
+def test_a_store_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        wanted = store.put([fact("a", "tea", type="drink", metadata={"tags": ["Hot"]}), said(0, "tea")])[0].id
+    with sqlite3.connect(tmp_path / "memory.db") as db:
+        db.execute("drop table areas")
+        db.execute("pragma user_version = 1")
+    db.close()
+    with opened(tmp_path) as store:
+        assert store.stats().schema == SCHEMA
+        for area in ("hot", "drink"):
+            assert by_words(store, "tea", Filters(focus_areas=(area,))) == {wanted}
+        assert store.verify() == []
+
+
+def test_a_closed_store_says_so(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    store.close()
+    store.close()
+    for use in (lambda: store.put([fact("a")]), lambda: by_words(store, "x"), store.stats):
+        with pytest.raises(MemoryStoreError, match="closed"):
+            use()
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from caxton_llm.errors import MemoryStoreError
+from hashing_embedder import fact, opened, by_words
+store = opened(Path({folder!r}))
+resource.setrlimit(resource.RLIMIT_FSIZE, (3_000_000, resource.RLIM_INFINITY))
+kept = 0
+try:
+    for n in range(10_000):
+        store.put([fact(f"n{{n}}", f"word{{n}} " * 100)])
+        kept += 1
+except MemoryStoreError as error:
+    print("error:", error)
+print("readable:", len(by_words(store, f"word{{kept - 1}}")))
+try:
+    store.catch_up()
+except MemoryStoreError as error:
+    print("index:", error)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+store.put([fact("after", "wordafter")])
+print("after:", len(by_words(store, "wordafter")))
+print("kept:", kept)
+"""
+
+
+def test_a_full_disk_is_told_what_was_acknowledged_stays_and_it_goes_on_when_there_is_space(tmp_path: Path) -> None:
+    code = FULL_DISK.format(tests=str(Path(__file__).parents[1]), folder=str(tmp_path))
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    said = dict(line.split(": ", 1) for line in ran.stdout.splitlines())
+    assert ran.returncode == 0, ran.stderr
+    assert "space" in said["error"] or "full" in said["error"]
+    assert (said["readable"], said["after"]) == ("1", "1")
+    with opened(tmp_path) as store:
+        assert store.stats().entities == int(said["kept"]) + 1
+        store.catch_up()
+        assert store.verify() == []
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that other users may look into."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
+READ_ONLY = """
+import os, sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from caxton_llm.errors import MemoryStoreError
+from hashing_embedder import opened
+if os.geteuid() == 0:
+    os.setuid(65534)  # root may write everywhere
+try:
+    opened(Path({folder!r}))
+except MemoryStoreError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["a new store", "a store that is there"])
+def test_a_folder_that_must_not_be_written_is_told(open_folder: Path, there: bool) -> None:
+    folder = open_folder / "memory"
+    if there:
+        opened(folder).close()
+        for path in (folder, *folder.rglob("*")):
+            path.chmod(0o555 if path.is_dir() else 0o444)
+    open_folder.chmod(0o555)
+    code = READ_ONLY.format(tests=str(Path(__file__).parents[1]), folder=str(folder))
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    for path in (open_folder, folder, folder / "index"):
+        if path.exists():
+            path.chmod(0o755)
+    assert "writable for this user" in ran.stdout, ran.stderr
+
+
+class Broken(HashingEmbedder):
+    """Returns too few rows."""
+
+    def embed(self, texts):  # type: ignore[no-untyped-def]
+        return super().embed(texts)[:-1]
+
+
+def test_an_embedder_that_returns_something_else_is_named_and_nothing_is_written(tmp_path: Path) -> None:
+    with SqliteMemory(tmp_path, Broken(), background=False) as store:
+        with pytest.raises(MemoryStoreError, match="hashing"):
+            store.put([fact("a", "tea")])
+        assert store.stats().entities == 0
+
+
+def test_another_embedder_of_the_same_name_is_refused(tmp_path: Path) -> None:
+    opened(tmp_path, HashingEmbedder(32)).close()
+    with pytest.raises(MemoryStoreError, match="another name"):
+        opened(tmp_path, HashingEmbedder(16))
