@@ -14,6 +14,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
+from caxton_llm.background import end_tasks, of_this_loop
 from caxton_llm.config.schema import HealthCheckBlock
 from caxton_llm.dispatch.target import CheckResult, Target, TargetState
 from caxton_llm.errors import FirstByteTimeout, LlmError
@@ -72,14 +73,8 @@ class HealthChecks:
 
     async def aclose(self) -> None:
         """Stop; a check under way is cancelled. Safe to call twice."""
-        tasks, self._tasks = self._tasks, []
-        here = asyncio.get_running_loop()
-        tasks = [
-            task for task in tasks if task.get_loop() is here
-        ]  # another loop, which is closed, took its tasks along
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        tasks, self._tasks = of_this_loop(self._tasks), []
+        await end_tasks(tasks)
 
     async def check(self, state: TargetState, block: HealthCheckBlock) -> CheckResult:
         """One check now. Nothing is raised: a failure is a result."""

@@ -9,7 +9,7 @@ from typing import Literal
 from msgspec import Struct
 
 from caxton_llm.alerts.notice import iso_time
-from caxton_llm.alerts.rules import Pace, TargetSample
+from caxton_llm.alerts.rules import DOWN_AFTER_CHECKS, Pace, TargetSample
 from caxton_llm.dispatch.target import TargetState
 from caxton_llm.observers.reading import TargetReading
 from caxton_llm.routing.latency import Latencies
@@ -28,9 +28,6 @@ __all__ = [
     "read_target",
     "sample_target",
 ]
-
-_DOWN_FROM = 2
-"""Health checks that failed in a row."""
 
 
 class ErrorStatus(Struct, frozen=True):
@@ -194,7 +191,7 @@ def sample_target(state: TargetState, recent: int) -> TargetSample:
 
 def _word(state: TargetState, now: float) -> Literal["up", "recovering", "down", "unknown"]:
     breaker, check = state.breaker, state.check
-    if breaker.state == "open" or (check is not None and check.failed_in_a_row >= _DOWN_FROM):
+    if breaker.state == "open" or (check is not None and check.failed_in_a_row >= DOWN_AFTER_CHECKS):
         return "down"
     if breaker.state == "half_open" or breaker.share(now) < 1.0:
         return "recovering"

@@ -3,24 +3,14 @@
 The modules run on uvloop, as the gateway does in production, with one event loop per module.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-import pytest_asyncio
-import uvloop
 
 from chat_clients import ChatClient, clients_of
 from live_gateway import QUICK_RETRIES, FakeProviders, LiveGateway, entries_for, gateway_with
-
-module_scoped = pytest_asyncio.fixture(scope="module", loop_scope="module")
-
-
-def pytest_asyncio_loop_factories(
-    config: pytest.Config, item: pytest.Item
-) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    return {"uvloop": uvloop.new_event_loop}
+from module_loops import module_scoped, pytest_asyncio_loop_factories  # noqa: F401 - a hook that pytest looks for here
 
 
 @module_scoped

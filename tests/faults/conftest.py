@@ -3,25 +3,17 @@
 The modules run on uvloop, as the gateway does in production, with one event loop per module.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-import uvloop
 
 from fakes import FakeOpenAI
 from faults.fault_gateway import FaultGateway, fault_gateway
 from faults.laboratory import Laboratory
+from module_loops import module_scoped, pytest_asyncio_loop_factories  # noqa: F401 - a hook that pytest looks for here
 
-module_scoped = pytest_asyncio.fixture(scope="module", loop_scope="module")
 for_one_test = pytest_asyncio.fixture(loop_scope="module")  # what a gateway learns of its targets is forgotten
-
-
-def pytest_asyncio_loop_factories(
-    config: pytest.Config, item: pytest.Item
-) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    return {"uvloop": uvloop.new_event_loop}
 
 
 @module_scoped

@@ -18,6 +18,7 @@ from typing import Literal, get_args
 from msgspec import Struct
 
 __all__ = [
+    "DOWN_AFTER_CHECKS",
     "RULES",
     "Alert",
     "AlertPolicy",
@@ -35,7 +36,7 @@ AlertStatus = Literal["firing", "lasting", "recovered"]
 
 RULES: tuple[AlertRule, ...] = get_args(AlertRule)
 
-_CHECKS_IN_A_ROW = 2
+DOWN_AFTER_CHECKS = 2
 _USUAL_FROM = 3
 """Batches of answers before it is known what is usual."""
 _USUAL_OF = 50
@@ -78,7 +79,7 @@ class TargetSample(Struct, frozen=True, kw_only=True):
 
     @property
     def is_down(self) -> bool:
-        return self.breaker != "closed" or self.checks_failed_in_a_row >= _CHECKS_IN_A_ROW
+        return self.breaker != "closed" or self.checks_failed_in_a_row >= DOWN_AFTER_CHECKS
 
 
 class Alert(Struct, frozen=True, kw_only=True):

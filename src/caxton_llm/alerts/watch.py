@@ -15,6 +15,7 @@ from msgspec import Struct
 from caxton_llm.alerts.notice import Notice, notice_of
 from caxton_llm.alerts.rules import AlertRules, TargetSample
 from caxton_llm.alerts.sinks import AlertNotSent, AlertSink
+from caxton_llm.background import end_tasks, of_this_loop
 from caxton_llm.observers.record import Observer
 from caxton_llm.protocols import Clock
 
@@ -83,11 +84,7 @@ class AlertWatch:
 
     async def aclose(self) -> None:
         """Stop; what is on its way gets two seconds. Safe to call twice."""
-        tasks, self._tasks = self._tasks, []
-        here = asyncio.get_running_loop()
-        tasks = [
-            task for task in tasks if task.get_loop() is here
-        ]  # another loop, which is closed, took its tasks along
+        tasks, self._tasks = of_this_loop(self._tasks), []
         if not tasks:
             return
         watching, *_ = tasks
@@ -95,9 +92,7 @@ class AlertWatch:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LAST_S):
                 await asyncio.gather(*(queue.join() for queue in self._queues.values()))
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end_tasks(tasks)
 
     def _queue(self, channel: AlertChannel, notice: Notice) -> None:
         try:

@@ -15,6 +15,9 @@ __all__ = ["Hedger"]
 
 _Result = TypeVar("_Result")
 
+_ENOUGH_ANSWERS = 20
+"""So many latencies make a percentile."""
+
 
 class Hedger:
     """Dispatches runs, and hedges those that take too long, as long as the budget lasts.
@@ -65,7 +68,7 @@ class Hedger:
         if first is None:
             return None
         latencies = first.state.first_content if streamed else first.state.whole
-        return self._policy.wait_s(latencies.percentile(0.95, at_least=self._policy.enough_answers))
+        return latencies.percentile(0.95, at_least=_ENOUGH_ANSWERS)
 
     def _second(self, run: Run, send: "Send[_Result]") -> "asyncio.Task[Answered[_Result]] | None":
         """Ask another target, where one is left that is well, a send is left, and the budget allows it."""

@@ -1,10 +1,8 @@
-"""Whether and when a second target is asked as well. Pure."""
+"""Whether a second target may be asked as well. Pure."""
 
 from msgspec import Struct
 
 __all__ = ["HedgeBudget", "HedgePolicy"]
-
-_ENOUGH_ANSWERS = 20
 
 
 class HedgePolicy(Struct, frozen=True, kw_only=True):
@@ -14,17 +12,6 @@ class HedgePolicy(Struct, frozen=True, kw_only=True):
     enabled: bool = False
     after_s: float | None = None
     max_share: float = 0.05
-
-    def wait_s(self, p95_s: float | None) -> float | None:
-        """Seconds until the second target is asked; `None`: never."""
-        if not self.enabled:
-            return None
-        return self.after_s if self.after_s is not None else p95_s
-
-    @property
-    def enough_answers(self) -> int:
-        """So many latencies make a percentile."""
-        return _ENOUGH_ANSWERS
 
 
 class HedgeBudget:
