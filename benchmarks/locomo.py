@@ -1,39 +1,53 @@
 """Evidence recall on LoCoMo: how much of what answers a question is among the turns that the memory selects.
 
-    python benchmarks/locomo.py [--data ../shared/locomo/dev.json] [--candidates 200]
+    python benchmarks/locomo.py [--data ../shared/locomo/dev.json] [--candidates 100]
 
-Each row adds one ingredient to the row above. For every question the two indexes give `--candidates` turns each and these
-bring two neighbours on either side; they are ranked, and the share of the question's evidence among the first 5, 10, 25, 50
+Each row adds one ingredient to the row above. Everything goes through the embedded store and `MemorySearch`, as a user's
+search does. The turns are ranked, and the share of the question's evidence among the first 5, 10, 25, 50
 or within 500, 1,000, 2,000 tokens (characters / 4 + 4) is averaged over the questions of categories 1 to 4. The data is
 CC BY-NC 4.0: for measuring only. Without the file there is nothing to measure, and the program says so.
 """
 
 import argparse
 import re
+import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-import tantivy
 from msgspec import Struct, convert
 from msgspec.json import decode
 from msgspec.structs import replace
 
+from caxton_llm.memory.embedding.calibration import default_calibration
 from caxton_llm.memory.embedding.static import StaticEmbedder
-from caxton_llm.memory.late_interaction import inverse_frequency, late_interaction
-from caxton_llm.memory.query_dates import from_then, periods_in
-from caxton_llm.memory.query_words import content_words, is_question, names_in
-from caxton_llm.memory.scoring import Candidates, Weights, score
+from caxton_llm.memory.filters import Filters
+from caxton_llm.memory.model import Turn
+from caxton_llm.memory.scoring import Weights
+from caxton_llm.memory.search import MemorySearch
+from caxton_llm.stores.sqlite_memory import SqliteMemory
 from caxton_llm.types import Json
 
 DATA = Path(__file__).parents[1] / "../shared/locomo/dev.json"
 COUNTS = (5, 10, 25, 50)
 BUDGETS = (500, 1000, 2000)
+NOW_S = datetime(2024, 1, 1, tzinfo=UTC).timestamp()
+"""After the last conversation."""
 CATEGORIES = {1: "several", 2: "time", 3: "open", 4: "single"}
 
 NOTHING = Weights(
-    lexical=0, dense=0, late=0, neighbours=(), late_neighbours=(), named=0, dated=0, question=0, recency=0, confidence=0
+    lexical=0,
+    dense=0,
+    late=0,
+    neighbours=(),
+    late_neighbours=(),
+    relations=0,
+    named=0,
+    dated=0,
+    question=0,
+    recency=0,
+    confidence=0,
 )
 FULL = Weights()
 BOTH = replace(NOTHING, lexical=FULL.lexical, dense=FULL.dense)
@@ -56,7 +70,7 @@ ROWS = {
 }
 
 
-class Turn(Struct):
+class Said(Struct):
     speaker: str
     dia_id: str
     text: str
@@ -87,90 +101,46 @@ class Dialogue(Struct):
         written = self.conversation[f"session_{session}_date_time"]
         return datetime.strptime(written, "%I:%M %p on %d %B, %Y").replace(tzinfo=UTC).timestamp()
 
-    def sessions(self) -> list[tuple[int, Turn]]:
+    def sessions(self) -> list[tuple[int, Said]]:
         """All turns in order, each with the number of its session."""
         numbers = sorted(int(key[8:]) for key in self.conversation if re.fullmatch(r"session_\d+", key))
-        return [(n, turn) for n in numbers for turn in convert(self.conversation[f"session_{n}"], list[Turn])]
+        return [(n, turn) for n in numbers for turn in convert(self.conversation[f"session_{n}"], list[Said])]
 
 
 class Conversation:
-    """The turns of one conversation, indexed as a store would."""
+    """The turns of one conversation in a store of their own."""
 
-    def __init__(self, dialogue: Dialogue, embedder: StaticEmbedder) -> None:
+    def __init__(self, dialogue: Dialogue, folder: Path) -> None:
         turns = dialogue.sessions()
-        self.embedder = embedder
-        self.ids = [turn.dia_id for _, turn in turns]
-        self.texts = [f"{turn.speaker}: {turn.said}" for _, turn in turns]
-        self.costs = np.array([len(text) / 4 + 4 for text in self.texts])
-        self.session = np.array([number for number, _ in turns])
-        self.times_s = np.array([dialogue.time_s(number) for number, _ in turns])
-        self.position = np.arange(len(turns))
-        self.speaker = np.array([turn.speaker for _, turn in turns])
-        self.asks = np.array([is_question(turn.text) for _, turn in turns])
-        self.vectors = embedder.embed(self.texts)
-        self.tokens = [np.unique(embedder.tokens(text)) for text in self.texts]
-        holding = np.bincount(np.concatenate(self.tokens), minlength=embedder.vocabulary_size)
-        self.rarity = inverse_frequency(holding, len(turns))
-        self.lexicon = Lexicon(self.texts)
+        records = [
+            Turn(
+                id=said.dia_id,
+                conversation=f"session {number}",
+                index=int(said.dia_id.split(":")[1]),
+                speaker=said.speaker,
+                text=said.said,
+                at=dialogue.time_s(number),
+            )
+            for number, said in turns
+        ]
+        self.store = SqliteMemory(folder, StaticEmbedder.default(), background=False)
+        self.store.put(records)
+        self.store.catch_up()
+        self.costs = {record.id: len(f"{record.speaker}: {record.text}") / 4 + 4 for record in records}
 
-    def candidates(self, query: str, limit: int) -> tuple[np.ndarray, Candidates]:
-        """Indexes of the candidate turns, and their columns."""
-        lexical = self.lexicon.scores(query)
-        dense = self.vectors @ self.embedder.embed([query])[0]
-        named = names_in(query, set(self.speaker))
-        best = np.concatenate([np.argsort(-lexical)[:limit], np.argsort(-dense)[:limit]])
-        best = best[(lexical[best] > 0) | (np.arange(len(best)) >= limit)]
-        around = np.unique(best[:, None] + np.arange(-2, 3))
-        chosen = around[(around >= 0) & (around < len(self.ids))]
-        tokens = self.embedder.tokens(content_words(query))
-        return chosen, Candidates(
-            lexical=lexical[chosen],
-            dense=dense[chosen],
-            matches=late_interaction(tokens, self.rarity[tokens], [self.tokens[i] for i in chosen], self.embedder),
-            conversation=self.session[chosen],
-            position=self.position[chosen],
-            named=np.isin(self.speaker[chosen], list(named)) if len(named) == 1 else None,
-            dated=from_then(periods_in(query), self.times_s[chosen]),
-            asks=self.asks[chosen],
-        )
+    def __contains__(self, turn: str) -> bool:
+        return turn in self.costs
+
+    def ranked(self, question: str, weights: Weights, limit: int, now: float) -> list[str]:
+        """Ids of the turns, best first."""
+        search = MemorySearch(self.store, lambda _: default_calibration(), weights=weights, candidates=limit)
+        found = search.search(question, Filters(), max_results=limit, min_similarity=None, now=now)
+        return [hit.record.id for hit in found.hits]
 
 
-class Lexicon:
-    """BM25 of tantivy: English stems, stop words out."""
-
-    def __init__(self, texts: list[str]) -> None:
-        builder = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple()).filter(tantivy.Filter.lowercase())
-        builder = builder.filter(tantivy.Filter.stopword("english")).filter(tantivy.Filter.stemmer("english"))
-        self.analyzer = builder.build()
-        schema = tantivy.SchemaBuilder()
-        schema.add_text_field("text", tokenizer_name="memory")
-        schema.add_integer_field("row", stored=True)
-        self.schema = schema.build()
-        self.index = tantivy.Index(self.schema)
-        self.index.register_tokenizer("memory", self.analyzer)
-        writer = self.index.writer(num_threads=1)
-        for row, text in enumerate(texts):
-            writer.add_document(tantivy.Document(text=text, row=row))
-        writer.commit()
-        writer.wait_merging_threads()
-        self.index.reload()
-        self.count = len(texts)
-
-    def scores(self, query: str) -> np.ndarray:
-        terms = [tantivy.Query.term_query(self.schema, "text", term) for term in set(self.analyzer.analyze(query))]
-        result = np.zeros(self.count, np.float32)
-        if terms:
-            wanted = tantivy.Query.boolean_query([(tantivy.Occur.Should, term) for term in terms])
-            searcher = self.index.searcher()
-            for value, address in searcher.search(wanted, limit=self.count).hits:
-                result[searcher.doc(address)["row"][0]] = value
-        return result
-
-
-def recall(order: np.ndarray, conversation: Conversation, evidence: set[str]) -> list[float]:
+def recall(ids: list[str], conversation: Conversation, evidence: set[str]) -> list[float]:
     """The shares of the evidence, at each count and each budget."""
-    ids = [conversation.ids[index] for index in order]
-    spent = np.cumsum(conversation.costs[order])
+    spent = np.cumsum([conversation.costs[one] for one in ids])
     cuts = [*COUNTS, *(int((spent <= budget).sum()) for budget in BUDGETS)]
     return [len(evidence & set(ids[:cut])) / len(evidence) for cut in cuts]
 
@@ -178,41 +148,36 @@ def recall(order: np.ndarray, conversation: Conversation, evidence: set[str]) ->
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--candidates", type=int, default=200)
+    parser.add_argument("--candidates", type=int, default=100)
     options = parser.parse_args()
     if not options.data.is_file():
         print(f"{options.data} is not there: LoCoMo's licence keeps it out of the repository; nothing was measured")
         return
-    embedder = StaticEmbedder.default()
-    asked: list[tuple[Question, Conversation, np.ndarray, Candidates]] = []
-    started = time.perf_counter()
-    for dialogue in decode(options.data.read_bytes(), type=list[Dialogue]):
-        conversation = Conversation(dialogue, embedder)
-        asked.extend(
-            (question, conversation, *conversation.candidates(question.question, options.candidates))
-            for question in dialogue.qa
-            if question.category in CATEGORIES and question.turns() & set(conversation.ids)
-        )
-    print(f"{len(asked)} questions, {embedder.name}, {time.perf_counter() - started:.1f} s to index and to look up")
-    print_table(asked)
+    with tempfile.TemporaryDirectory() as folder:
+        asked: list[tuple[Question, Conversation]] = []
+        for number, dialogue in enumerate(decode(options.data.read_bytes(), type=list[Dialogue])):
+            conversation = Conversation(dialogue, Path(folder) / str(number))
+            for question in dialogue.qa:
+                evidence = {turn for turn in question.turns() if turn in conversation}
+                if question.category in CATEGORIES and evidence:
+                    asked.append((question, conversation))
+        print(f"{len(asked)} questions, {StaticEmbedder.default().name}, {options.candidates} candidates a side")
+        print_table(asked, options.candidates)
 
 
-def print_table(asked: list[tuple[Question, Conversation, np.ndarray, Candidates]]) -> None:
+def print_table(asked: list[tuple[Question, Conversation]], limit: int) -> None:
     heads = [*(f"R@{count}" for count in COUNTS), *(f"{budget} tok" for budget in BUDGETS), *CATEGORIES.values()]
     print(f"{'':36s}" + "".join(f"{head:>9s}" for head in heads) + "   (the last four: R@10 by category)")
+    kinds = np.array([question.category for question, _ in asked])
     for name, weights in ROWS.items():
+        rows = np.empty((len(asked), len(COUNTS) + len(BUDGETS)))
         started = time.perf_counter()
-        orders = [score(candidates, weights).order() for _, _, _, candidates in asked]
-        spent = (time.perf_counter() - started) / len(asked) * 1e6
-        rows = np.array(
-            [
-                recall(chosen[order], conversation, question.turns() & set(conversation.ids))
-                for (question, conversation, chosen, _), order in zip(asked, orders, strict=True)
-            ]
-        )
-        kinds = np.array([question.category for question, *_ in asked])
+        for row, (question, conversation) in enumerate(asked):
+            ids = conversation.ranked(question.question, weights, limit, NOW_S)
+            rows[row] = recall(ids, conversation, {turn for turn in question.turns() if turn in conversation})
+        spent = (time.perf_counter() - started) / len(asked) * 1e3
         by_kind = [rows[kinds == kind, COUNTS.index(10)].mean() for kind in CATEGORIES]
-        print(f"{name:36s}" + "".join(f"{value:9.3f}" for value in [*rows.mean(axis=0), *by_kind]) + f"{spent:8.0f} us")
+        print(f"{name:36s}" + "".join(f"{value:9.3f}" for value in [*rows.mean(axis=0), *by_kind]) + f"{spent:8.2f} ms")
 
 
 if __name__ == "__main__":

@@ -3,13 +3,14 @@
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from caxton_llm.memory.candidates import StoreQuery
 from caxton_llm.memory.filters import Filters
 from caxton_llm.memory.model import Entity, Observation, Turn
-from caxton_llm.memory.store import Candidate
 from caxton_llm.stores.sqlite_memory import SqliteMemory
 
 
@@ -52,10 +53,32 @@ def said(index: int, text: str, conversation: str = "talk", **more: object) -> T
     return Turn(conversation=conversation, index=index, text=text, **more)  # type: ignore[arg-type]
 
 
-def searched(store: SqliteMemory, text: str, filters: Filters | None = None, limit: int = 10) -> list[Candidate]:
-    return store.candidates(text, store.embedder.embed([text])[0], filters or Filters(), limit)
+class Proposed(NamedTuple):
+    """One candidate, with the record's id."""
+
+    id: str
+    passage: int
+    lexical: float | None
+    dense: float | None
+
+
+def proposed(
+    store: SqliteMemory, text: str, vector: NDArray[np.float32] | None, filters: Filters | None = None, limit: int = 10
+) -> list[Proposed]:
+    """What words and vectors propose, the nearest first."""
+    filters = filters or Filters()
+    found = store.candidates(StoreQuery(text=text, vector=vector, filters=filters, limit=limit))
+    records = store.load(found.keys.tolist(), tenant=filters.tenant)
+    lexical = [value or None for value in found.lexical.tolist()]
+    dense = [None if np.isnan(value) else value for value in found.dense.tolist()]
+    order = np.lexsort((found.lexical, np.nan_to_num(found.dense, nan=-2.0)))[::-1].tolist()
+    return [Proposed(records[int(found.keys[n])].id, int(found.ordinals[n]), lexical[n], dense[n]) for n in order]
+
+
+def searched(store: SqliteMemory, text: str, filters: Filters | None = None, limit: int = 10) -> list[Proposed]:
+    return proposed(store, text, store.embedder.embed([text])[0], filters, limit)
 
 
 def by_words(store: SqliteMemory, text: str, filters: Filters | None = None, limit: int = 10) -> set[str]:
     """Ids of what has a word of the text."""
-    return {one.id for one in store.candidates(text, None, filters or Filters(), limit)}
+    return {one.id for one in proposed(store, text, None, filters, limit)}

@@ -8,14 +8,17 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from caxton_llm.errors import InvalidRequest, MemoryStoreError
+from caxton_llm.memory.candidates import StoreQuery
 from caxton_llm.memory.filters import Filters
+from caxton_llm.memory.merging import name_key
 from caxton_llm.memory.model import Entity, Observation, Relation, Turn
 from caxton_llm.stores.sqlite_memory import SqliteMemory
 from caxton_llm.stores.sqlite_memory.schema import SCHEMA
-from hashing_embedder import HashingEmbedder, by_words, fact, opened, said, searched
+from hashing_embedder import HashingEmbedder, by_words, fact, opened, proposed, said, searched
 
 HUGE = 10**7
 
@@ -60,7 +63,7 @@ def test_a_search_that_cannot_be_is_refused(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
         for text, limit in (("x" * HUGE, 10), ("x", 0), ("x", -1), ("x", HUGE), ("\ud800", 10), ("a\0", 10)):
             with pytest.raises(InvalidRequest):
-                store.candidates(text, None, Filters(), limit)
+                proposed(store, text, None, Filters(), limit)
         with pytest.raises(InvalidRequest, match="unknown scope"):
             by_words(store, "x", Filters(scopes=("galaxy",)))  # type: ignore[arg-type]
         with pytest.raises(InvalidRequest, match="unknown kind"):
@@ -190,17 +193,42 @@ def test_a_store_of_a_newer_version_is_refused(tmp_path: Path) -> None:
         opened(tmp_path)
 
 
+ADDED_COLUMNS = {
+    "passages": ["tokens"],
+    "records": ["confidence"],
+    "relations": ["strength"],
+    "turns": ["speaker", "asks"],
+}
+
+
 def test_a_store_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
-        wanted = store.put([fact("a", "tea", type="drink", metadata={"tags": ["Hot"]}), said(0, "tea")])[0].id
+        tea = Entity(
+            name="a", type="drink", observations=(Observation("tea", confidence=0.25),), metadata={"tags": ["Hot"]}
+        )
+        one, other, turn = (one.id for one in store.put([tea, fact("b"), said(3, "tea?", speaker="Ann")]))
+        store.put([Relation(source=one, target=other, type="near", strength=0.5)])
     with sqlite3.connect(tmp_path / "memory.db") as db:
         db.execute("drop table areas")
+        for table, columns in ADDED_COLUMNS.items():
+            for column in columns:
+                db.execute(f"alter table {table} drop column {column}")
+        db.execute("delete from store where key = 'vocabulary'")
         db.execute("pragma user_version = 1")
     db.close()
     with opened(tmp_path) as store:
         assert store.stats().schema == SCHEMA
         for area in ("hot", "drink"):
-            assert by_words(store, "tea", Filters(focus_areas=(area,))) == {wanted}
+            assert by_words(store, "tea", Filters(focus_areas=(area,))) == {one}
+        found = store.candidates(StoreQuery(text="tea", names=(name_key("ann"),), relations=True))
+        ids = [record.id for record in store.load(found.keys.tolist(), tenant="").values()]
+        assert sorted(ids) == sorted([one, other, turn])
+        first, second, third = (int(place) for place in np.argsort(found.keys))
+        assert found.confidence[first] == 0.25
+        assert (found.asks[third], found.named[third], found.position[third]) == (True, True, 3)
+        assert found.related.tolist() == [[first, second], [second, first]]
+        assert found.strengths.tolist() == [0.5, 0.5]
+        assert found.lengths.all()
         assert store.verify() == []
 
 
@@ -267,7 +295,9 @@ import os, sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from caxton_llm.errors import MemoryStoreError
+from caxton_llm.memory.embedding.static import StaticEmbedder
 from hashing_embedder import opened
+StaticEmbedder.default()
 if os.geteuid() == 0:
     os.setuid(65534)  # root may write everywhere
 try:

@@ -9,7 +9,7 @@ from caxton_llm.memory.filters import Filters
 from caxton_llm.memory.model import Entity
 from caxton_llm.memory.passages import passages_of
 from caxton_llm.stores.sqlite_memory import SqliteMemory, dense, indexer
-from hashing_embedder import HashingEmbedder, fact, opened
+from hashing_embedder import HashingEmbedder, fact, opened, proposed
 
 MANY = 1500
 EMBEDDER = HashingEmbedder(64)
@@ -32,7 +32,7 @@ def entities(first: int, count: int) -> list[Entity]:
 
 def nearest(store: SqliteMemory, text: str, filters: Filters, limit: int = 10) -> list[str]:
     query = EMBEDDER.embed([text])[0]
-    found = store.candidates("", query, filters, limit)
+    found = proposed(store, "", query, filters, limit)
     return [one.id for one in found if one.dense is not None]
 
 

@@ -13,7 +13,7 @@ from caxton_llm.memory.filters import Filters
 from caxton_llm.memory.model import Entity, Relation, Turn
 from caxton_llm.memory.store import Retention
 from caxton_llm.stores.sqlite_memory import SqliteMemory
-from hashing_embedder import HashingEmbedder, by_words, fact, opened, said, searched
+from hashing_embedder import HashingEmbedder, by_words, fact, opened, proposed, said, searched
 
 
 @pytest.mark.parametrize("indexed", [False, True], ids=["from the tail", "from the index"])
@@ -38,7 +38,7 @@ def test_the_tail_scores_as_the_index_does(tmp_path: Path) -> None:
         other.catch_up()
         scores = []
         for store in (one, other):
-            found = store.candidates("word3 word1", None, Filters(), 60)
+            found = proposed(store, "word3 word1", None, Filters(), 60)
             names = store.get([c.id for c in found], tenant="")
             scores.append({names[c.id].name: c.lexical for c in found})  # type: ignore[union-attr]
     assert scores[0].keys() == scores[1].keys()
@@ -209,7 +209,7 @@ def test_vectors_of_another_embedder_are_refused(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
         store.put([fact("a", "tea")])
         with pytest.raises(InvalidRequest, match="vector"):
-            store.candidates("tea", np.zeros(7, np.float32), Filters(), 10)
+            proposed(store, "tea", np.zeros(7, np.float32))
 
 
 def test_two_stores_on_one_folder_see_each_other_and_only_one_indexes_at_a_time(tmp_path: Path) -> None:

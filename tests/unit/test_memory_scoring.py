@@ -8,15 +8,16 @@ from msgspec.structs import replace
 
 from caxton_llm.memory.embedding.static import StaticEmbedder
 from caxton_llm.memory.late_interaction import MAX_QUERY_TOKENS, inverse_frequency, late_interaction
-from caxton_llm.memory.query_words import content_words, is_question, names_in
-from caxton_llm.memory.scoring import Candidates, Weights, score
+from caxton_llm.memory.merging import name_key
+from caxton_llm.memory.query_words import content_words, is_question, name_keys_in
+from caxton_llm.memory.scoring import Features, Weights, score
 
 EMBEDDER = StaticEmbedder.default()
 NO_BOOSTS = Weights(named=0, dated=0, question=0, recency=0, confidence=0)
 
 
 @st.composite
-def candidates(draw: st.DrawFn) -> Candidates:
+def candidates(draw: st.DrawFn) -> Features:
     """Distinct turns of up to three conversations, and records that are no turns."""
     places = draw(st.lists(st.tuples(st.integers(-1, 2), st.integers(0, 9)), min_size=1, max_size=12, unique=True))
     count = len(places)
@@ -26,7 +27,7 @@ def candidates(draw: st.DrawFn) -> Candidates:
     def column(kind: st.SearchStrategy[float]) -> list[float]:
         return draw(st.lists(kind, min_size=count, max_size=count))
 
-    return Candidates(
+    return Features(
         lexical=np.array(column(number), np.float32),
         dense=np.array(column(st.floats(0, 1, width=32)), np.float32),
         matches=np.array([column(number) for _ in range(3)], np.float32).T,
@@ -40,14 +41,15 @@ def candidates(draw: st.DrawFn) -> Candidates:
     )
 
 
-def taken(columns: Candidates, indexes: np.ndarray) -> Candidates:
-    return Candidates(**{name: getattr(columns, name)[indexes] for name in Candidates.__struct_fields__})
+def taken(columns: Features, indexes: np.ndarray) -> Features:
+    names = [name for name in Features.__struct_fields__ if name not in ("related", "strengths")]
+    return Features(**{name: getattr(columns, name)[indexes] for name in names})
 
 
-def turns(*dense: float, matches: list[list[float]] | None = None) -> Candidates:
+def turns(*dense: float, matches: list[list[float]] | None = None) -> Features:
     """Turns of one conversation in order."""
     count = len(dense)
-    return Candidates(
+    return Features(
         lexical=np.zeros(count, np.float32),
         dense=np.array(dense, np.float32),
         matches=np.array(matches or [[0.0]] * count, np.float32),
@@ -57,20 +59,20 @@ def turns(*dense: float, matches: list[list[float]] | None = None) -> Candidates
 
 
 @given(candidates(), st.randoms(use_true_random=False))
-def test_the_order_of_the_candidates_does_not_matter(columns: Candidates, random: object) -> None:
+def test_the_order_of_the_candidates_does_not_matter(columns: Features, random: object) -> None:
     shuffled = np.array(random.sample(range(len(columns)), len(columns)))  # type: ignore[attr-defined]
     assert np.allclose(score(columns).total[shuffled], score(taken(columns, shuffled)).total, atol=1e-5)
 
 
 @given(candidates(), st.data())
-def test_a_duplicate_scores_alike(columns: Candidates, data: st.DataObject) -> None:
+def test_a_duplicate_scores_alike(columns: Features, data: st.DataObject) -> None:
     twin = data.draw(st.integers(0, len(columns) - 1))
     total = score(taken(columns, np.append(np.arange(len(columns)), twin))).total
     assert total[-1] == pytest.approx(total[twin], abs=1e-6)
 
 
 @given(candidates())
-def test_the_reasons_add_up_to_the_score(columns: Candidates) -> None:
+def test_the_reasons_add_up_to_the_score(columns: Features) -> None:
     for reason in score(columns):
         parts = (reason.lexical, reason.dense, reason.late, reason.neighbour)
         boosts = (reason.named, reason.dated, reason.question, reason.recency, reason.confidence)
@@ -78,21 +80,21 @@ def test_the_reasons_add_up_to_the_score(columns: Candidates) -> None:
 
 
 @given(candidates())
-def test_scores_are_numbers_and_the_order_is_falling(columns: Candidates) -> None:
+def test_scores_are_numbers_and_the_order_is_falling(columns: Features) -> None:
     scores = score(columns)
     assert np.isfinite(scores.total).all()
     assert np.all(np.diff(scores.total[scores.order()]) <= 0)
 
 
 @given(candidates(), st.floats(0.1, 100))
-def test_the_scale_of_a_column_does_not_matter(columns: Candidates, factor: float) -> None:
+def test_the_scale_of_a_column_does_not_matter(columns: Features, factor: float) -> None:
     scaled = replace(columns, lexical=columns.lexical * np.float32(factor))
     if columns.lexical.std() > 1e-2:
         assert np.allclose(score(columns).total, score(scaled).total, atol=1e-3)
 
 
 def test_no_candidates_have_no_scores() -> None:
-    empty = Candidates(
+    empty = Features(
         lexical=np.zeros(0, np.float32), dense=np.zeros(0, np.float32), matches=np.zeros((0, 2), np.float32)
     )
     assert len(score(empty).total) == 0
@@ -159,8 +161,13 @@ def test_a_time_in_the_future_counts_as_now() -> None:
 
 def matches(query: str, *texts: str) -> np.ndarray:
     tokens = EMBEDDER.tokens(query)
-    rarity = np.ones(len(tokens), np.float32)
-    return late_interaction(tokens, rarity, [EMBEDDER.tokens(text) for text in texts], EMBEDDER)
+    return compared(tokens, np.ones(len(tokens), np.float32), *texts)
+
+
+def compared(tokens: np.ndarray, rarity: np.ndarray, *texts: str) -> np.ndarray:
+    rows = [EMBEDDER.tokens(text) for text in texts]
+    flat = np.concatenate([np.empty(0, np.int32), *rows])
+    return late_interaction(tokens, rarity, flat, np.array([len(row) for row in rows], np.int64), EMBEDDER)
 
 
 def test_the_same_word_matches_wholly_a_related_one_partly_another_not() -> None:
@@ -181,7 +188,7 @@ def test_a_repeated_token_of_the_query_counts_once() -> None:
 
 def test_rarity_weights_a_match() -> None:
     tokens = EMBEDDER.tokens("train")
-    row = late_interaction(tokens, np.array([2.5], np.float32), [EMBEDDER.tokens("train")], EMBEDDER)
+    row = compared(tokens, np.array([2.5], np.float32), "train")
     assert row[0, 0] == pytest.approx(2.5, abs=1e-3)
 
 
@@ -205,7 +212,7 @@ def test_chinese_matches_by_character() -> None:
 def test_of_a_query_of_a_megabyte_the_rarest_tokens_count() -> None:
     tokens = EMBEDDER.tokens(" ".join(f"word{number} train" for number in range(60_000)))
     rarity = np.linspace(0, 1, len(tokens), dtype=np.float32)
-    assert late_interaction(tokens, rarity, [EMBEDDER.tokens("train")], EMBEDDER).shape == (1, MAX_QUERY_TOKENS)
+    assert compared(tokens, rarity, "train").shape == (1, MAX_QUERY_TOKENS)
 
 
 def test_the_rarer_a_token_the_more_it_counts() -> None:
@@ -229,9 +236,11 @@ def test_a_query_of_only_function_words_stays_as_it_is(query: str) -> None:
 
 
 def test_names_are_found_as_whole_words_in_any_case() -> None:
-    names = ["Ann", "Mary Jane", "Bo", ""]
-    assert names_in("did ann's dog meet MARY JANE?", names) == {"Ann", "Mary Jane"}
-    assert names_in("Annabel and Bob", names) == frozenset()
+    keys = set(name_keys_in("did ann's dog meet MARY JANE?"))
+    assert {name_key("Ann"), name_key("mary jane"), name_key("The dog")} <= keys
+    assert name_key("Annabel") not in keys
+    assert name_key("did") not in keys
+    assert name_keys_in("what is it?") == ()
 
 
 def test_a_text_that_ends_with_a_question_mark_asks() -> None:

@@ -7,11 +7,10 @@ This package decides and describes: the records, what a duplicate is, how versio
 from caxton_llm.memory.embedding import Embedder
 from caxton_llm.memory.filters import Filters
 from caxton_llm.memory.model import Entity, Observation, Record, Relation, Turn
-from caxton_llm.memory.store import Candidate, Forgotten, MemoryStore, Retention, StoreStats, Written
+from caxton_llm.memory.store import Forgotten, MemoryStore, Retention, StoreStats, Written
 from caxton_llm.memory.transfer import Imported, export_lines, import_lines
 
 __all__ = [
-    "Candidate",
     "Embedder",
     "Entity",
     "Filters",

@@ -14,7 +14,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-__all__ = ["Difference", "Statement", "difference", "duplicate_key", "is_duplicate", "statement"]
+__all__ = ["Difference", "Statement", "difference", "duplicate_key", "is_duplicate", "statement", "words_key"]
 
 Difference = Literal["number", "negation", "name", "words"]
 
@@ -77,7 +77,12 @@ def statement(text: str) -> Statement:
 
 def duplicate_key(text: str) -> bytes:
     """16 bytes that are equal for texts which differ in spelling only."""
-    return blake2b(" ".join(statement(text).words).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    return words_key(" ".join(statement(text).words))
+
+
+def words_key(words: str) -> bytes:
+    """The key of a text whose statement has these words."""
+    return blake2b(words.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def difference(one: Statement, other: Statement) -> Difference | None:

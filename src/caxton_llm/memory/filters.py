@@ -1,14 +1,15 @@
 """Which records a search may find."""
 
+import math
 import re
 from typing import get_args
 
 from msgspec import Struct
 
 from caxton_llm.errors import InvalidRequest
-from caxton_llm.memory.model import Kind, Record, Relation, Scope, Turn
+from caxton_llm.memory.model import Entity, Kind, Record, Relation, Scope, Turn
 
-__all__ = ["Filters", "areas_of", "check_filters", "normal_area", "time_of"]
+__all__ = ["Filters", "areas_of", "check_filters", "confidence_of", "normal_area", "time_of", "weight_of"]
 
 _SEPARATORS = re.compile(r"[\s_\-]+")
 
@@ -71,3 +72,16 @@ def time_of(record: Record, written: float) -> float:
     if isinstance(record, Relation):
         return written
     return max((seen.at for seen in record.observations if seen.at is not None), default=written)
+
+
+def confidence_of(record: Record) -> float | None:
+    """How certain an entity is: as its least doubtful observation; of others nothing is said."""
+    if not isinstance(record, Entity):
+        return None
+    return max((seen.confidence for seen in record.observations if seen.confidence is not None), default=None)
+
+
+def weight_of(relation: Relation) -> float:
+    """How much a relation counts, 0..1: its strength times its confidence, where not said 1."""
+    known = (value for value in (relation.strength, relation.confidence) if value is not None)
+    return math.prod(known)

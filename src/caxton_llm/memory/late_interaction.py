@@ -4,8 +4,6 @@ This finds what a text's one vector blurs (a single word in a long turn) and wha
 Token vectors are static, so each is compared once however many texts hold it.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,18 +24,18 @@ def inverse_frequency(documents_with_token: NDArray[np.integer], documents: int)
     return np.log1p((max(documents, 0) - np.minimum(holding, documents) + 0.5) / (holding + 0.5)).astype(np.float32)
 
 
-def late_interaction(query: TokenIds, rarity: Floats, texts: Sequence[TokenIds], vectors: TokenVectors) -> Floats:
+def late_interaction(
+    query: TokenIds, rarity: Floats, tokens: TokenIds, lengths: NDArray[np.int64], vectors: TokenVectors
+) -> Floats:
     """A row for each text, a column for each distinct token of `query`: rarity times the squared cosine of the best match.
 
-    `rarity[i]` belongs to `query[i]`. `texts` are token ids of `vectors`, in any order and with or without repetitions.
-    Squared, because two related words are worth less than half of the same word.
+    `rarity[i]` belongs to `query[i]`. `tokens` has the texts one after the other, `lengths[i]` ids of `vectors` of text i, in
+    any order, with or without repetitions. Squared, because two related words are worth less than half of the same word.
     """
     query, rarity = _rarest(query, rarity)
-    lengths = np.fromiter(map(len, texts), np.int64, len(texts))
-    result = np.zeros((len(texts), len(query)), np.float32)
-    if not len(query) or not lengths.sum():
+    result = np.zeros((len(lengths), len(query)), np.float32)
+    if not len(query) or not len(tokens):
         return result
-    tokens = np.concatenate(texts)
     place = np.full(vectors.vocabulary_size, -1, np.int32)
     place[tokens] = 0
     distinct = np.flatnonzero(place == 0).astype(np.int32)
@@ -46,7 +44,7 @@ def late_interaction(query: TokenIds, rarity: Floats, texts: Sequence[TokenIds],
     place[distinct] = np.where(related, np.cumsum(related) - 1, -1)
     similar = np.where(cosines[related] >= _RELATED, cosines[related], 0) ** 2 * rarity
     found = place[tokens]
-    text_of = np.repeat(np.arange(len(texts)), lengths)[found >= 0]
+    text_of = np.repeat(np.arange(len(lengths)), lengths)[found >= 0]
     if len(text_of):
         starts = np.flatnonzero(np.diff(text_of, prepend=-1))
         result[text_of[starts]] = np.maximum.reduceat(similar[found[found >= 0]], starts, axis=0)

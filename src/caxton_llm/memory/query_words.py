@@ -1,9 +1,14 @@
 """What a question is about: its words without those that only make it a sentence, and the names that it mentions. Pure."""
 
 import re
-from collections.abc import Iterable
 
-__all__ = ["FUNCTION_WORDS", "content_words", "is_question", "names_in"]
+from caxton_llm.memory.duplicates import statement, words_key
+
+__all__ = ["FUNCTION_WORDS", "content_words", "is_question", "name_keys_in"]
+
+_NAMING_WORDS = 64
+"""Words of a query, the first, among which names are looked for."""
+_LONGEST_NAME = 5
 
 _WORD = re.compile(r"\w+(?:['\u2019]\w+)*")
 _POSSESSIVE = re.compile(r"['\u2019]s?$", re.IGNORECASE)
@@ -34,12 +39,19 @@ def content_words(query: str) -> str:
     return " ".join(word for word in words if _plain(word) not in FUNCTION_WORDS) or query
 
 
-def names_in(query: str, names: Iterable[str]) -> frozenset[str]:
-    """Those of `names` that stand in `query` as whole words, however they are capitalised."""
-    padded = f" {' '.join(_POSSESSIVE.sub('', word) for word in _WORD.findall(query.casefold()))} "
-    return frozenset(
-        name for name in names if (bare := " ".join(_WORD.findall(name.casefold()))) and f" {bare} " in padded
-    )
+def name_keys_in(query: str) -> tuple[bytes, ...]:
+    """Keys (as of `name_key`) of all runs of up to five words of `query`: what it may call by its name.
+
+    Runs of function words alone are left out.
+    """
+    words = statement(query).words[:_NAMING_WORDS]
+    runs = {
+        " ".join(words[start : start + length])
+        for length in range(1, _LONGEST_NAME + 1)
+        for start in range(len(words) - length + 1)
+        if any(word not in FUNCTION_WORDS for word in words[start : start + length])
+    }
+    return tuple(sorted(words_key(run) for run in runs))
 
 
 def is_question(text: str) -> bool:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from caxton_llm.memory.embedding.embedder import Floats
 from caxton_llm.memory.neighbours import Neighbourhood
 
-__all__ = ["Candidates", "Reasons", "Scores", "Weights", "score"]
+__all__ = ["Features", "Reasons", "Scores", "Weights", "score"]
 
 _FLAT = 1e-6
 """A deviation below this is rounding: all candidates are alike."""
@@ -26,7 +26,8 @@ class Weights(Struct, frozen=True, kw_only=True):
     """What counts how much, in standard deviations of the candidates' scores.
 
     `neighbours` is the share of its neighbours' lexical and dense score that a turn gets at distance 1, 2, ...;
-    `late_neighbours` what a neighbour's matching token is worth in its place. `named` is added when the query names the
+    `late_neighbours` what a neighbour's matching token is worth in its place. `relations` is the share that an entity gets of
+    the best one that it stands in a relation of strength 1 to. `named` is added when the query names the
     speaker, `dated` when it names a time that the record is from; `question` is taken away from a turn that itself asks. A
     recent candidate gains up to `recency`, half of it at an age of `recency_half_life_s`; confidence 1 gains `confidence`,
     0 loses it.
@@ -37,6 +38,7 @@ class Weights(Struct, frozen=True, kw_only=True):
     late: float = 0.6
     neighbours: tuple[float, ...] = (0.4, 0.2)
     late_neighbours: tuple[float, ...] = (0.8, 0.5)
+    relations: float = 0.3
     named: float = 1.0
     dated: float = 1.0
     question: float = 0.5
@@ -45,13 +47,14 @@ class Weights(Struct, frozen=True, kw_only=True):
     confidence: float = 0.1
 
 
-class Candidates(Struct, frozen=True, kw_only=True):
+class Features(Struct, frozen=True, kw_only=True):
     """What is known of the candidates, a column each, all of one length.
 
     `lexical` is BM25 (0: no word shared), `dense` the cosine to the query, `matches` a row of `late_interaction`. Turns
     carry their conversation and position in it (numbers from 0 to 2**31 - 1); -1 is no turn. `named`: the query names the
     speaker or the entity; `dated`: it names a time that the record is from; `asks`: the text ends with a question. NaN in
-    `age_s` and `confidence` is unknown.
+    `age_s` and `confidence` is unknown. Row i of `related` names two candidates, `strengths[i]` (0..1) how strongly the
+    first is related to the second.
     """
 
     lexical: Floats
@@ -64,6 +67,8 @@ class Candidates(Struct, frozen=True, kw_only=True):
     asks: NDArray[np.bool_] | None = None
     age_s: NDArray[np.float64] | None = None
     confidence: NDArray[np.float64] | None = None
+    related: NDArray[np.int64] | None = None
+    strengths: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.lexical)
@@ -77,6 +82,7 @@ class Reasons(Struct, frozen=True, kw_only=True):
     dense: float
     late: float
     neighbour: float
+    relation: float
     named: float
     dated: float
     question: float
@@ -92,6 +98,7 @@ class Scores(Struct, frozen=True, kw_only=True):
     dense: NDArray[np.float64]
     late: NDArray[np.float64]
     neighbour: NDArray[np.float64]
+    relation: NDArray[np.float64]
     named: NDArray[np.float64]
     dated: NDArray[np.float64]
     question: NDArray[np.float64]
@@ -110,31 +117,32 @@ class Scores(Struct, frozen=True, kw_only=True):
         return (self.reasons(index) for index in range(len(self.total)))
 
 
-def score(candidates: Candidates, weights: Weights | None = None) -> Scores:
-    """Scores of `candidates` for the query that their columns were computed for."""
+def score(features: Features, weights: Weights | None = None) -> Scores:
+    """Scores of the candidates of `features` for the query that their columns were computed for."""
     weights = weights or Weights()
-    beside = _neighbourhood(candidates, max(len(weights.neighbours), len(weights.late_neighbours)))
-    lexical = weights.lexical * _normalised(candidates.lexical)
-    dense = weights.dense * _normalised(candidates.dense)
-    late, late_shared = _late(candidates.matches, beside, weights)
+    beside = _neighbourhood(features, max(len(weights.neighbours), len(weights.late_neighbours)))
+    lexical = weights.lexical * _normalised(features.lexical)
+    dense = weights.dense * _normalised(features.dense)
+    late, late_shared = _late(features.matches, beside, weights)
     parts = {
         "lexical": lexical,
         "dense": dense,
         "late": late,
         "neighbour": beside.shared(lexical + dense, weights.neighbours) + late_shared,
-        "named": _flagged(candidates.named, weights.named, len(candidates)),
-        "dated": _flagged(candidates.dated, weights.dated, len(candidates)),
-        "question": _flagged(candidates.asks, -weights.question, len(candidates)),
-        "recency": _recency(candidates, weights),
-        "confidence": _confidence(candidates, weights),
+        "relation": _related(features, lexical + dense + late, weights.relations),
+        "named": _flagged(features.named, weights.named, len(features)),
+        "dated": _flagged(features.dated, weights.dated, len(features)),
+        "question": _flagged(features.asks, -weights.question, len(features)),
+        "recency": _recency(features, weights),
+        "confidence": _confidence(features, weights),
     }
     return Scores(total=np.sum(list(parts.values()), axis=0), **parts)
 
 
-def _neighbourhood(candidates: Candidates, reach: int) -> Neighbourhood:
-    if candidates.conversation is None or candidates.position is None:
-        return Neighbourhood.nobody(len(candidates))
-    return Neighbourhood.of(candidates.conversation, candidates.position, reach)
+def _neighbourhood(features: Features, reach: int) -> Neighbourhood:
+    if features.conversation is None or features.position is None:
+        return Neighbourhood.nobody(len(features))
+    return Neighbourhood.of(features.conversation, features.position, reach)
 
 
 def _late(matches: Floats, beside: Neighbourhood, weights: Weights) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -147,6 +155,15 @@ def _late(matches: Floats, beside: Neighbourhood, weights: Weights) -> tuple[NDA
     return weights.late * (own - joined.mean()) / deviation, weights.late * (joined - own) / deviation
 
 
+def _related(features: Features, base: NDArray[np.float64], share: float) -> NDArray[np.float64]:
+    """What each candidate gets of the best one that it is related to; a poor one takes nothing away."""
+    found = np.zeros(len(features))
+    if features.related is not None and features.strengths is not None and len(features.related):
+        mine, other = features.related.T
+        np.maximum.at(found, mine, share * features.strengths * np.maximum(base[other], 0.0))
+    return found
+
+
 def _normalised(values: Floats) -> NDArray[np.float64]:
     exact = values.astype(np.float64)
     deviation = float(exact.std()) if len(exact) else 0.0
@@ -157,14 +174,14 @@ def _flagged(flags: NDArray[np.bool_] | None, weight: float, count: int) -> NDAr
     return np.zeros(count) if flags is None else weight * flags.astype(np.float64)
 
 
-def _recency(candidates: Candidates, weights: Weights) -> NDArray[np.float64]:
-    if candidates.age_s is None or not weights.recency:
-        return np.zeros(len(candidates))
-    halvings = np.maximum(candidates.age_s, 0.0) / weights.recency_half_life_s
+def _recency(features: Features, weights: Weights) -> NDArray[np.float64]:
+    if features.age_s is None or not weights.recency:
+        return np.zeros(len(features))
+    halvings = np.maximum(features.age_s, 0.0) / weights.recency_half_life_s
     return cast("NDArray[np.float64]", np.nan_to_num(weights.recency * np.exp2(-halvings), nan=0.0))
 
 
-def _confidence(candidates: Candidates, weights: Weights) -> NDArray[np.float64]:
-    if candidates.confidence is None or not weights.confidence:
-        return np.zeros(len(candidates))
-    return cast("NDArray[np.float64]", np.nan_to_num(weights.confidence * (2 * candidates.confidence - 1), nan=0.0))
+def _confidence(features: Features, weights: Weights) -> NDArray[np.float64]:
+    if features.confidence is None or not weights.confidence:
+        return np.zeros(len(features))
+    return cast("NDArray[np.float64]", np.nan_to_num(weights.confidence * (2 * features.confidence - 1), nan=0.0))

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from msgspec import Struct
 
+from caxton_llm.memory.candidates import Candidates, StoreQuery
+from caxton_llm.memory.embedding import Embedder
 from caxton_llm.memory.filters import Filters
 from caxton_llm.memory.model import Kind, Record, Relation, Turn
 from caxton_llm.memory.versions import Change
 
 if TYPE_CHECKING:
-    from numpy import float32
-    from numpy.typing import NDArray
+    from caxton_llm.memory.embedding.embedder import TokenVectors
 
 __all__ = [
     "Action",
-    "Candidate",
     "Forgotten",
     "MemoryStore",
     "Progress",
@@ -40,20 +40,6 @@ class Written(Struct, frozen=True):
     version: int
     action: Action
     duplicates: int = 0
-
-
-class Candidate(Struct, frozen=True):
-    """A record that may be what is sought, with its best passage. Scores of another store are not comparable.
-
-    `lexical` is BM25, `dense` the cosine with the query's vector, exact for the best and right to 0.01 for the others;
-    `None`: none of the query's words, or no vector.
-    """
-
-    id: str
-    passage: int
-    """Which of `passages_of(record)`."""
-    lexical: float | None
-    dense: float | None
 
 
 class Forgotten(Struct, frozen=True, kw_only=True):
@@ -109,8 +95,19 @@ class MemoryStore(Protocol):
     def find(self, names: Iterable[str], *, filters: Filters) -> dict[str, list[str]]:
         """Ids of the entities that have a name, however it is spelled."""
 
-    def candidates(self, text: str, vector: "NDArray[float32] | None", filters: Filters, limit: int) -> list[Candidate]:
-        """The `limit` best of each index, at most twice as many in all; every committed record is considered."""
+    @property
+    def embedder(self) -> Embedder:
+        """The embedder of the vectors that are searched; while the store changes it, that is the previous one."""
+
+    @property
+    def vocabulary(self) -> "TokenVectors":
+        """What the tokens of a query are taken from."""
+
+    def candidates(self, query: StoreQuery) -> Candidates:
+        """What may be sought; every committed record is considered."""
+
+    def load(self, keys: Iterable[int], *, tenant: str) -> dict[int, Record]:
+        """Records by the keys of candidates; those that were deleted since are missing."""
 
     def turns_near(self, turn: str, *, distance: int, tenant: str) -> list[Turn]:
         """The turns of the same conversation at most `distance` places away, in order, without the turn itself."""

@@ -90,8 +90,10 @@ def _exact(seen: Snapshot, places: NDArray[np.int64], query: NDArray[np.int8], l
     return places[seen.reciprocals[places] > 0]
 
 
-def approximate(seen: Snapshot, places: NDArray[np.int64], query: Floats) -> NDArray[np.float64]:
+def approximate(seen: Snapshot, places: NDArray[np.int64], query: Floats | None) -> NDArray[np.float64]:
     """Cosines from vectors as bytes, right to about 0.005; -2 where there is no vector."""
+    if query is None:
+        return np.full(len(places), -2.0)
     small, reciprocals = quantised(query.reshape(1, -1))
     products = seen.small[places].astype(np.float32) @ small[0].astype(np.float32)
     near: NDArray[np.float64] = (products * seen.reciprocals[places] * reciprocals[0]).astype(np.float64)

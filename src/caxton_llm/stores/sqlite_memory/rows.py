@@ -7,13 +7,15 @@ from typing import Any, NamedTuple
 import msgspec
 
 from caxton_llm.errors import MemoryStoreError
-from caxton_llm.memory.filters import areas_of, time_of
+from caxton_llm.memory.filters import areas_of, confidence_of, time_of, weight_of
 from caxton_llm.memory.merging import identity_of, name_key
 from caxton_llm.memory.model import Entity, Owner, Record, Relation, Turn, owner_of
+from caxton_llm.memory.query_words import is_question
 from caxton_llm.memory.versions import Change
 
 __all__ = [
     "KINDS",
+    "PassageRow",
     "Row",
     "Rows",
     "chunked",
@@ -37,6 +39,13 @@ class Row(NamedTuple):
     key: int
     tenant: int
     record: Record
+
+
+class PassageRow(NamedTuple):
+    """What is written of a passage: its tokens, and its vectors with their spaces' numbers."""
+
+    tokens: bytes
+    vectors: Sequence[tuple[int, bytes]]
 
 
 def decode(payload: bytes) -> Record:
@@ -163,6 +172,7 @@ class Rows:
             "valid_until": record.valid_until if isinstance(record, Entity) else None,
             "updated": written,
             "version": record.version,
+            "confidence": confidence_of(record),
             "payload": _encode(record),
         }
 
@@ -170,10 +180,14 @@ class Rows:
         if isinstance(record, Entity):
             self.db.execute("insert into names values (?, ?, ?)", (key, tenant, name_key(record.name)))
         elif isinstance(record, Turn):
-            self.db.execute("insert into turns values (?, ?, ?, ?)", (key, tenant, record.conversation, record.index))
+            speaker = name_key(record.speaker) if record.speaker else None
+            values = (key, tenant, record.conversation, record.index, speaker, is_question(record.text))
+            self.db.execute("insert into turns values (?, ?, ?, ?, ?, ?)", values)
         else:
-            sql = "insert into relations select ?, s.key, t.key from records s, records t where s.id = ? and t.id = ?"
-            self.db.execute(sql, (key, record.source, record.target))
+            sql = (
+                "insert into relations select ?, s.key, t.key, ? from records s, records t where s.id = ? and t.id = ?"
+            )
+            self.db.execute(sql, (key, weight_of(record), record.source, record.target))
         for area in areas_of(record):
             self.db.execute("insert into areas values (?, ?, ?)", (tenant, area, key))
 
@@ -184,12 +198,12 @@ class Rows:
     def write_change(self, key: int, change: Change) -> None:
         self.db.execute("insert or replace into versions values (?, ?, ?)", (key, change.version, _encode(change)))
 
-    def write_passages(self, key: int, tenant: int, vectors: Sequence[Sequence[tuple[int, bytes]]]) -> None:
-        """Insert passages; each has a list of its vectors: the space's number and the bytes."""
-        for ordinal, of_spaces in enumerate(vectors):
-            sql = "insert into passages (tenant, record, ordinal) values (?, ?, ?)"
-            passage = self.db.execute(sql, (tenant, key, ordinal)).lastrowid
-            for space, vector in of_spaces:
+    def write_passages(self, key: int, tenant: int, passages: Sequence["PassageRow"]) -> None:
+        """Insert the passages of a record in their order."""
+        for ordinal, row in enumerate(passages):
+            sql = "insert into passages (tenant, record, ordinal, tokens) values (?, ?, ?, ?)"
+            passage = self.db.execute(sql, (tenant, key, ordinal, row.tokens)).lastrowid
+            for space, vector in row.vectors:
                 self.db.execute("insert into vectors values (?, ?, ?)", (space, passage, vector))
 
     def delete_passages(self, key: int, tenant: int) -> int:

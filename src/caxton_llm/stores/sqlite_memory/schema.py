@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
+
 from caxton_llm.errors import MemoryStoreError
 
 __all__ = ["SCHEMA", "connect", "prepare", "translated"]
@@ -48,6 +50,15 @@ create index areas_by_record on areas (record);
 """
 
 
+_FACTS = """
+alter table passages add column tokens blob;
+alter table records add column confidence real;
+alter table relations add column strength real not null default 1;
+alter table turns add column speaker blob;
+alter table turns add column asks integer not null default 0;
+"""
+
+
 def _make_tables(db: sqlite3.Connection) -> None:
     _run(db, _TABLES)
     db.execute("insert into store values ('id', ?)", (secrets.token_hex(16),))
@@ -67,7 +78,28 @@ def _add_areas(db: sqlite3.Connection) -> None:
         db.executemany("insert into areas values (?, ?, ?)", [(tenant, area, key) for area in sorted(areas - {""})])
 
 
-_STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (_make_tables, _add_areas)
+def _add_facts(db: sqlite3.Connection) -> None:
+    """Version 3: what a search compares without reading the records. Tokens come when the store is opened."""
+    from caxton_llm.memory.filters import confidence_of, weight_of  # noqa: PLC0415 - as above
+    from caxton_llm.memory.merging import name_key  # noqa: PLC0415
+    from caxton_llm.memory.model import Record, Relation, Turn  # noqa: PLC0415
+    from caxton_llm.memory.query_words import is_question  # noqa: PLC0415
+
+    _run(db, _FACTS)
+    decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
+    for key, payload in db.execute("select key, payload from records").fetchall():
+        record = decoder.decode(payload)
+        if isinstance(record, Turn):
+            speaker = name_key(record.speaker) if record.speaker else None
+            values = (speaker, is_question(record.text), key)
+            db.execute("update turns set speaker = ?, asks = ? where record = ?", values)
+        elif isinstance(record, Relation):
+            db.execute("update relations set strength = ? where record = ?", (weight_of(record), key))
+        else:
+            db.execute("update records set confidence = ? where key = ?", (confidence_of(record), key))
+
+
+_STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (_make_tables, _add_areas, _add_facts)
 SCHEMA = len(_STEPS)
 """The version of the tables."""
 

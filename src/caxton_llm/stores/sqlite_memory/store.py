@@ -14,12 +14,15 @@ from typing import Self
 from msgspec.structs import replace
 
 from caxton_llm.errors import LlmError, MemoryStoreError
+from caxton_llm.memory.candidates import Candidates, StoreQuery
 from caxton_llm.memory.embedding import Embedder
+from caxton_llm.memory.embedding.embedder import TokenVectors
+from caxton_llm.memory.embedding.static import StaticEmbedder
 from caxton_llm.memory.filters import Filters, check_filters
 from caxton_llm.memory.limits import check_query
 from caxton_llm.memory.merging import name_key
 from caxton_llm.memory.model import Kind, Record, Relation, Turn
-from caxton_llm.memory.store import Candidate, Forgotten, Progress, Retention, StoreStats, Written
+from caxton_llm.memory.store import Forgotten, Progress, Retention, StoreStats, Written
 from caxton_llm.memory.versions import Change, earlier
 from caxton_llm.stores.sqlite_memory.checking import problems_of
 from caxton_llm.stores.sqlite_memory.columns import Columns
@@ -29,11 +32,12 @@ from caxton_llm.stores.sqlite_memory.indexes import Indexes
 from caxton_llm.stores.sqlite_memory.retention import expired
 from caxton_llm.stores.sqlite_memory.rows import KINDS, Rows, decode, marks
 from caxton_llm.stores.sqlite_memory.schema import connect, prepare, translated
-from caxton_llm.stores.sqlite_memory.search import Query, Search
+from caxton_llm.stores.sqlite_memory.search import Search, no_candidates
 from caxton_llm.stores.sqlite_memory.selection import selection
 from caxton_llm.stores.sqlite_memory.spaces import Spaces
 from caxton_llm.stores.sqlite_memory.tail import Tail
-from caxton_llm.stores.sqlite_memory.vectors import Floats, checked_query
+from caxton_llm.stores.sqlite_memory.tokens import Tokens
+from caxton_llm.stores.sqlite_memory.vectors import checked_query
 from caxton_llm.stores.sqlite_memory.writer import Writer
 
 __all__ = ["SqliteMemory"]
@@ -69,6 +73,7 @@ class SqliteMemory:
     ) -> None:
         self.folder = Path(folder)
         self.path = self.folder / "memory.db"
+        self.vocabulary: TokenVectors = StaticEmbedder.default()
         self._clock = clock
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
@@ -93,7 +98,9 @@ class SqliteMemory:
         try:
             prepare(writing, self.path)
             self._spaces = Spaces(writing, embedder, previous)
-            self._writer = Writer(writing, self._spaces.written)
+            tokens = Tokens(writing, self.vocabulary)
+            tokens.complete(progress)
+            self._writer = Writer(writing, self._spaces.written, tokens)
             store = writing.execute("select value from store where key = 'id'").fetchone()[0]
             self._indexes = Indexes(self.folder / "index", store, self.embedder.dimensions)
             self._indexer = Indexer(self._indexes, self._spaces.serving.number)
@@ -169,22 +176,28 @@ class SqliteMemory:
 
     # -- reading --------------------------------------------------------------------------------------------------------
 
-    def candidates(self, text: str, vector: Floats | None, filters: Filters, limit: int) -> list[Candidate]:
+    def candidates(self, query: StoreQuery) -> Candidates:
         """See `MemoryStore.candidates`."""
-        check_query(text, limit)
-        check_filters(filters)
+        check_query(query.text, query.limit)
+        check_filters(query.filters)
         space = self._spaces.serving
-        sought = None if vector is None else checked_query(vector, space.embedder.dimensions)
+        if query.vector is not None:
+            query = replace(query, vector=checked_query(query.vector, space.embedder.dimensions))
         with translated(self.path):
             opened = self._indexes.current(self._connection())
             with self._reading() as db:
-                tenant = Rows(db).tenant(filters.tenant)
+                tenant = Rows(db).tenant(query.filters.tenant)
                 if tenant is None:
-                    return []
+                    return no_candidates(query)
                 columns, tail = self._held(tenant, space.number, space.embedder.dimensions)
                 seen = columns.refresh(db)
-                query = Query(text, sought, space.number, filters, limit)
                 return Search(db, self._indexes, opened, tail, seen, query=query).candidates()
+
+    def load(self, keys: Iterable[int], *, tenant: str) -> dict[int, Record]:
+        """See `MemoryStore.load`."""
+        with self._reading() as db:
+            found = Rows(db).by_keys(keys)
+            return {key: record for key, record in found.items() if record.tenant == tenant}
 
     def get(self, ids: Iterable[str], *, tenant: str) -> dict[str, Record]:
         """Records by their ids; unknown ones are missing."""
@@ -351,7 +364,7 @@ class SqliteMemory:
 
     def _held(self, tenant: int, space: int, dimensions: int) -> tuple[Columns, Tail]:
         with self._held_lock:
-            columns = self._columns.pop((tenant, space), None) or Columns(tenant, space, dimensions)
+            columns = self._columns.pop((tenant, space), None) or Columns(tenant, space, dimensions, self.vocabulary)
             self._columns[tenant, space] = columns
             while len(self._columns) > 1 and sum(held.count for held in self._columns.values()) > _HELD_PASSAGES:
                 gone, _ = self._columns.popitem(last=False)[0]

@@ -19,11 +19,14 @@ from caxton_llm.memory.model import Entity, Record, Relation
 from caxton_llm.memory.passages import passages_of
 from caxton_llm.memory.store import Action, Forgotten, Written
 from caxton_llm.memory.versions import Change, change_between
-from caxton_llm.stores.sqlite_memory.rows import Row, Rows
+from caxton_llm.stores.sqlite_memory.rows import PassageRow, Row, Rows
+from caxton_llm.stores.sqlite_memory.tokens import Tokens
 from caxton_llm.stores.sqlite_memory.vectors import as_bytes, checked_rows
 
 __all__ = ["Space", "Writer"]
 
+TOKENS = 0
+"""In place of a space's number: not vectors but the distinct tokens."""
 _Vectors = dict[tuple[int, str], bytes]
 
 
@@ -51,8 +54,9 @@ class _Draft:
 class Writer:
     """Writes records over one connection; its owner lets one thread in at a time."""
 
-    def __init__(self, db: sqlite3.Connection, spaces: Sequence[Space]) -> None:
+    def __init__(self, db: sqlite3.Connection, spaces: Sequence[Space], tokens: Tokens) -> None:
         self.db = db
+        self.tokens = tokens
         self.rows = Rows(db)
         self.spaces = spaces
 
@@ -227,7 +231,9 @@ class Writer:
     # -- writing --------------------------------------------------------------------------------------------------------
 
     def _embed(self, drafts: Iterable[_Draft], vectors: _Vectors) -> None:
-        """Add the vectors that are not there yet."""
+        """Add the vectors and tokens that are not there yet."""
+        for text in {text for draft in drafts for text in draft.texts if (TOKENS, text) not in vectors}:
+            vectors[TOKENS, text] = self.tokens.of(text)
         for space in self.spaces:
             texts = list(
                 dict.fromkeys(text for draft in drafts for text in draft.texts if (space.number, text) not in vectors)
@@ -248,6 +254,8 @@ class Writer:
         if draft.old is not None:
             self.rows.delete_passages(key, tenant)
         spaces = [space.number for space in self.spaces]
-        self.rows.write_passages(
-            key, tenant, [[(space, vectors[space, text]) for space in spaces] for text in draft.texts]
-        )
+        passages = [
+            PassageRow(vectors[TOKENS, text], [(space, vectors[space, text]) for space in spaces])
+            for text in draft.texts
+        ]
+        self.rows.write_passages(key, tenant, passages)

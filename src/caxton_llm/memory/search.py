@@ -1,0 +1,155 @@
+"""A search from the question to the answer: the store proposes, the candidates are compared, the best are read.
+
+Every hit says how it was found and what its score is made of.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from msgspec import Struct
+
+from caxton_llm.discreet import Discreet
+from caxton_llm.errors import InvalidRequest
+from caxton_llm.memory.candidates import ORIGINS, Candidates, StoreQuery
+from caxton_llm.memory.embedding.calibration import Calibration
+from caxton_llm.memory.embedding.embedder import Embedder
+from caxton_llm.memory.filters import Filters
+from caxton_llm.memory.late_interaction import inverse_frequency, late_interaction
+from caxton_llm.memory.limits import check_query
+from caxton_llm.memory.model import Record
+from caxton_llm.memory.passages import passages_of
+from caxton_llm.memory.query_dates import from_then, periods_in
+from caxton_llm.memory.query_words import content_words, name_keys_in
+from caxton_llm.memory.scoring import Features, Reasons, Scores, Weights, score
+from caxton_llm.memory.store import MemoryStore
+
+__all__ = ["Found", "Hit", "MemorySearch"]
+
+
+class Hit(Discreet, Struct, frozen=True, kw_only=True):
+    """A record that a search has found.
+
+    `similarity` is the calibrated one of its best passage (0..1; `None`: it has no vector, or nothing to compare). `score`
+    is relative to the other candidates of this search: it orders them and means nothing beyond. `found_by` says what
+    proposed it: `lexical`, `dense`, `name` (the query calls it by its name), `neighbour` (a turn beside another candidate),
+    `relation` (an entity related to one); `reasons` are the parts of its score.
+    """
+
+    record: Record
+    passage: str
+    similarity: float | None
+    score: float
+    found_by: tuple[str, ...]
+    reasons: Reasons
+
+
+class Found(Discreet, Struct, frozen=True, kw_only=True):
+    """What a search has found, best first.
+
+    `searched` records were left by the filters; of the `candidates` that were compared, `above_threshold` reached
+    `min_similarity` (all, where none was asked for).
+    """
+
+    hits: tuple[Hit, ...]
+    searched: int
+    candidates: int
+    above_threshold: int
+
+
+class MemorySearch:
+    """Searches one store. Blocking; any thread may use it.
+
+    `calibration_of` gives the calibration of the embedder whose vectors are searched. `candidates` records are compared from
+    each side, words and vectors; more find more and take longer.
+    """
+
+    def __init__(
+        self,
+        store: MemoryStore,
+        calibration_of: Callable[[Embedder], Calibration],
+        *,
+        weights: Weights | None = None,
+        candidates: int = 100,
+    ) -> None:
+        self.store = store
+        self.weights = weights or Weights()
+        self.limit = candidates
+        self._calibration_of = calibration_of
+
+    def search(
+        self, query: str, filters: Filters, *, max_results: int, min_similarity: float | None, now: float
+    ) -> Found:
+        """The best records for `query`. `now` is what ages are counted from. Raises `InvalidRequest`."""
+        check_query(query, max_results)
+        if min_similarity is not None and not 0.0 <= min_similarity <= 1.0:
+            raise InvalidRequest(f"{min_similarity!r} is not between 0 and 1", param="min_similarity")
+        proposed = self.store.candidates(self._asked(query, filters, max(self.limit, max_results)))
+        scores = score(self._features(query, proposed, now), self.weights)
+        similarity = self._calibration_of(self.store.embedder).similarity(proposed.dense)
+        order = scores.order()
+        if min_similarity is not None:
+            order = order[similarity[order] >= min_similarity]
+        best = order[:max_results].tolist()
+        return Found(
+            hits=self._hits(best, proposed, similarity.tolist(), scores, filters.tenant),
+            searched=proposed.searched,
+            candidates=len(proposed),
+            above_threshold=len(order),
+        )
+
+    def _asked(self, query: str, filters: Filters, limit: int) -> StoreQuery:
+        return StoreQuery(
+            text=query,
+            vector=self.store.embedder.embed([query])[0],
+            tokens=np.unique(self.store.vocabulary.tokens(content_words(query))),
+            names=name_keys_in(query),
+            filters=filters,
+            limit=limit,
+            reach=max(len(self.weights.neighbours), len(self.weights.late_neighbours)),
+            relations=self.weights.relations > 0,
+        )
+
+    def _features(self, query: str, proposed: Candidates, now: float) -> Features:
+        tokens = np.unique(self.store.vocabulary.tokens(content_words(query)))
+        rarity = inverse_frequency(proposed.holding, proposed.documents)
+        periods = periods_in(query)
+        return Features(
+            lexical=proposed.lexical,
+            dense=np.nan_to_num(proposed.dense, nan=0.0),
+            matches=late_interaction(tokens, rarity, proposed.tokens, proposed.lengths, self.store.vocabulary),
+            conversation=proposed.conversation,
+            position=proposed.position,
+            named=proposed.named,
+            dated=from_then(periods, proposed.times_s) if periods else None,
+            asks=proposed.asks,
+            age_s=now - proposed.times_s,
+            confidence=proposed.confidence,
+            related=proposed.related,
+            strengths=proposed.strengths,
+        )
+
+    def _hits(
+        self, best: Sequence[int], proposed: Candidates, similarity: Sequence[float], scores: Scores, tenant: str
+    ) -> tuple[Hit, ...]:
+        keys = proposed.keys[best].tolist()
+        records = self.store.load(keys, tenant=tenant)
+        hits = []
+        for place, key in zip(best, keys, strict=True):
+            # What was deleted or rewritten meanwhile is no longer what was compared.
+            record = records.get(key)
+            passages = passages_of(record) if record is not None else []
+            ordinal = int(proposed.ordinals[place])
+            if record is None or ordinal >= len(passages):
+                continue
+            near = similarity[place]
+            hits.append(
+                Hit(
+                    record=record,
+                    passage=passages[ordinal],
+                    similarity=None if np.isnan(near) else near,
+                    score=float(scores.total[place]),
+                    found_by=tuple(name for bit, name in ORIGINS.items() if proposed.origins[place] & bit),
+                    reasons=scores.reasons(place),
+                )
+            )
+        return tuple(hits)

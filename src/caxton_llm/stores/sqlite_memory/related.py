@@ -1,0 +1,71 @@
+"""Records that a search reaches by names and relations: looked up in the database, few and exact."""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from caxton_llm.stores.sqlite_memory.rows import chunked, marks
+
+__all__ = ["Edges", "edges_of", "named_records", "passages_of_records"]
+
+_RELATIONS = 16
+"""Relations of one entity that are followed, the strongest."""
+
+
+class Edges(NamedTuple):
+    """Relations by the keys of the entities at their ends, and how strong each is: strength times confidence."""
+
+    ends: NDArray[np.int64]
+    strengths: NDArray[np.float32]
+
+    @classmethod
+    def none(cls) -> Self:
+        return cls(np.empty((0, 2), np.int64), np.empty(0, np.float32))
+
+    @property
+    def records(self) -> list[int]:
+        """All entities at their ends."""
+        return [int(key) for key in np.unique(self.ends)]
+
+    def among(self, keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Both ways, as places in `keys` (sorted); without those that have an end elsewhere."""
+        if not len(self.ends) or not len(keys):
+            return np.empty((0, 2), np.int64), np.empty(0, np.float32)
+        places = np.minimum(np.searchsorted(keys, self.ends), len(keys) - 1)
+        inside = (keys[places] == self.ends).all(axis=1)
+        places, strengths = places[inside], self.strengths[inside]
+        return np.concatenate([places, places[:, ::-1]]), np.concatenate([strengths, strengths])
+
+
+def edges_of(db: sqlite3.Connection, records: Sequence[int]) -> Edges:
+    """The strongest relations from and to each of these entities."""
+    ends: dict[tuple[int, int], float] = {}
+    for record in records:
+        sql = """select source, target, strength from relations where source = ?1
+            union all select source, target, strength from relations where target = ?1 order by strength desc limit ?2"""
+        for source, target, strength in db.execute(sql, (record, _RELATIONS)):
+            ends[source, target] = max(strength, ends.get((source, target), 0.0))
+    if not ends:
+        return Edges.none()
+    return Edges(np.array(list(ends), np.int64), np.fromiter(ends.values(), np.float32, len(ends)))
+
+
+def named_records(db: sqlite3.Connection, tenant: int, names: Iterable[bytes], limit: int) -> list[int]:
+    """Entities that have one of the names, at most `limit` of each."""
+    found: list[int] = []
+    for name in names:
+        sql = "select record from names where tenant = ? and name = ? limit ?"
+        found += [row[0] for row in db.execute(sql, (tenant, name, limit))]
+    return found
+
+
+def passages_of_records(db: sqlite3.Connection, records: Iterable[int]) -> NDArray[np.int64]:
+    """The numbers of their passages."""
+    found: list[int] = []
+    for chunk in chunked(records):
+        sql = f"select id from passages where record in ({marks(chunk)})"  # noqa: S608
+        found += [row[0] for row in db.execute(sql, chunk)]
+    return np.array(found, np.int64)

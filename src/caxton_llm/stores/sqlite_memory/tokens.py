@@ -1,0 +1,49 @@
+"""The tokens of passages in the database: what late interaction compares, computed once when a passage is written."""
+
+import sqlite3
+from collections import defaultdict
+
+from caxton_llm.memory.embedding.embedder import TokenVectors
+from caxton_llm.memory.passages import passages_of
+from caxton_llm.memory.store import Progress
+from caxton_llm.stores.sqlite_memory.rows import decode
+from caxton_llm.stores.sqlite_memory.token_rows import token_bytes
+
+__all__ = ["Tokens"]
+
+_MANY = 5_000
+
+
+class Tokens:
+    """Tokens of one vocabulary; those that another one has left are computed anew by `complete`."""
+
+    def __init__(self, db: sqlite3.Connection, vocabulary: TokenVectors) -> None:
+        self._db = db
+        self._vocabulary = vocabulary
+
+    def of(self, text: str) -> bytes:
+        """The distinct tokens of a passage, as they are kept."""
+        return token_bytes(self._vocabulary.tokens(text), self._vocabulary.vocabulary_size)
+
+    def complete(self, progress: Progress | None = None) -> None:
+        """Give every passage its tokens, after a store of an older version or another vocabulary was opened."""
+        db, name = self._db, self._vocabulary.name
+        known = db.execute("select value from store where key = 'vocabulary'").fetchone()
+        if known is not None and known[0] == name:
+            return
+        total = int(db.execute("select count(*) from passages").fetchone()[0])
+        last = done = 0
+        sql = """select p.id, p.ordinal, r.key, r.payload from passages p join records r on r.key = p.record
+            where p.id > ? order by p.id limit ?"""
+        while rows := db.execute(sql, (last, _MANY)).fetchall():
+            texts: dict[int, list[str]] = defaultdict(list)
+            for _, _, key, payload in rows:
+                texts[key] = texts[key] or passages_of(decode(payload))
+            found = [(self.of(texts[key][ordinal]), passage) for passage, ordinal, key, _ in rows]
+            db.execute("begin immediate")
+            db.executemany("update passages set tokens = ? where id = ?", found)
+            db.execute("commit")
+            last, done = rows[-1][0], done + len(rows)
+            if progress is not None:
+                progress(done, total)
+        db.execute("insert or replace into store values ('vocabulary', ?)", (name,))
