@@ -33,7 +33,7 @@ def entities(first: int, count: int) -> list[Entity]:
 def nearest(store: SqliteMemory, text: str, filters: Filters, limit: int = 10) -> list[str]:
     query = EMBEDDER.embed([text])[0]
     found = proposed(store, "", query, filters, limit)
-    return [one.id for one in found if one.dense is not None]
+    return [one.id for one in found if one.dense is not None][:limit]
 
 
 def exactly(store: SqliteMemory, text: str, filters: Filters, limit: int = 10) -> list[str]:

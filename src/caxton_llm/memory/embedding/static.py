@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import cast
 
 import msgspec
+import numkong
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
@@ -97,10 +98,12 @@ class StaticEmbedder:
 
     def token_cosines(self, ids: TokenIds, others: TokenIds) -> Floats:
         """The cosine of each token of `ids` (a row) to each of `others` (a column); 0 where a token means nothing."""
-        other = self._rows[others].astype(np.float32) / self._lengths[others, None]
-        cosines = self._rows[ids].astype(np.float32) @ other.T
-        cosines /= self._lengths[ids, None]
-        return cosines
+        if self._rows.dtype == np.int8:
+            products = numkong.cdist(self._rows[ids], self._rows[others], metric="dot", threads=1)
+            cosines = np.asarray(products, np.float32).reshape(len(ids), len(others))
+        else:
+            cosines = self._rows[ids].astype(np.float32) @ self._rows[others].astype(np.float32).T
+        return cast("Floats", cosines / self._lengths[ids, None] / self._lengths[others])
 
 
 def _load(folder: Traversable | Path, where: str) -> StaticEmbedder:

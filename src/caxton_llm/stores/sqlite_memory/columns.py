@@ -28,6 +28,8 @@ from passages p join records r on r.key = p.record left join turns t on t.record
 left join vectors v on v.space = ? and v.passage = p.id
 where p.tenant = ? and p.id > ? order by p.id
 """
+# Each alone is the end of an index; both in one would read all.
+_REMOVALS = "select (select min(seq) from removals), (select max(seq) from removals)"
 _READ = 20_000
 """Rows that are read at a time."""
 _NUMBERS = (
@@ -78,7 +80,7 @@ class Columns:
     def refresh(self, db: sqlite3.Connection) -> "Snapshot":
         """Read what is new in the connection's transaction."""
         with self.lock:
-            oldest, newest = db.execute("select min(seq), max(seq) from removals").fetchone()
+            oldest, newest = db.execute(_REMOVALS).fetchone()
             known = self._removal
             if known is not None and (
                 (oldest is not None and oldest > known + 1) or self.gone > 1000 + self.count // 4

@@ -5,7 +5,7 @@ whoever asks sorts by the exact cosines.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numkong
 import numpy as np
@@ -15,7 +15,7 @@ from usearch.index import Index
 from caxton_llm.stores.sqlite_memory.columns import Mask, Snapshot
 from caxton_llm.stores.sqlite_memory.vectors import Floats, quantised
 
-__all__ = ["EXACT", "Graph", "approximate", "nearest"]
+__all__ = ["EXACT", "Graph", "SmallQuery", "approximate", "nearest"]
 
 EXACT = 131_072
 """Vectors up to which all are compared: 0.2 ms for 10,000. A graph as good costs more than that up to here, and its making
@@ -56,46 +56,62 @@ class Graph:
         return keys.astype(np.int64)
 
 
-def nearest(seen: Snapshot, mask: Mask, query: Floats, limit: int, graph: Graph | None) -> NDArray[np.int64]:
-    """Places of the passages that are nearest by their vectors as bytes, among those of the mask."""
-    small, reciprocals = quantised(query.reshape(1, -1))
-    if not reciprocals[0]:
+class SmallQuery(NamedTuple):
+    """A query's vector as bytes, a row, and the reciprocal of its length; 0 for a vector of zeros."""
+
+    row: NDArray[np.int8]
+    reciprocal: float
+
+    @classmethod
+    def of(cls, query: Floats | None) -> "SmallQuery | None":
+        if query is None:
+            return None
+        row, reciprocals = quantised(query.reshape(1, -1))
+        return cls(row, float(reciprocals[0]))
+
+
+def nearest(seen: Snapshot, mask: Mask, query: SmallQuery, limit: int, graph: Graph | None) -> NDArray[np.int64]:
+    """Places of the passages that are nearest by their vectors as bytes, among those of the mask, in any order."""
+    if not query.reciprocal:
         return np.empty(0, np.int64)
     allowed = np.flatnonzero(mask)
     if graph is None or not len(graph) or len(allowed) <= EXACT:
-        return _exact(seen, allowed, small, limit)
+        return _exact(seen, allowed, query, limit)
     # As many more as the filter and what is gone will take away, and then some.
     wanted = int(1.2 * limit * seen.count / len(allowed)) + 32
     if wanted > len(graph) // 8:
-        return _exact(seen, allowed, small, limit)
-    places = seen.places(graph.search(small[0], wanted))
+        return _exact(seen, allowed, query, limit)
+    places = seen.places(graph.search(query.row[0], wanted))
     places = places[places >= 0]
     places = places[mask[places]]
     if len(places) < min(limit, len(allowed)):
-        return _exact(seen, allowed, small, limit)
+        return _exact(seen, allowed, query, limit)
     tail = allowed[np.searchsorted(seen.ids[allowed], graph.passage, side="right") :]
-    return np.union1d(places, _exact(seen, tail, small, limit)) if len(tail) else places
+    return _exact(seen, np.union1d(places, tail), query, limit)
 
 
-def _exact(seen: Snapshot, places: NDArray[np.int64], query: NDArray[np.int8], limit: int) -> NDArray[np.int64]:
+def _exact(seen: Snapshot, places: NDArray[np.int64], query: SmallQuery, limit: int) -> NDArray[np.int64]:
     if not len(places):
         return places
-    rows = seen.small if len(places) == seen.count else seen.small[places]
-    products = np.asarray(numkong.cdist(query, rows, metric="dot", threads=1), np.float32)[0]
-    near = products * seen.reciprocals[places]
+    near = _products(seen, places, query)
     if len(near) > limit:
-        best = np.argpartition(-near, limit)[:limit]
-        places, near = places[best], near[best]
+        places = places[np.argpartition(-near, limit)[:limit]]
     # A vector of zeros is no vector: nothing is near it.
     return places[seen.reciprocals[places] > 0]
 
 
-def approximate(seen: Snapshot, places: NDArray[np.int64], query: Floats | None) -> NDArray[np.float64]:
+def _products(seen: Snapshot, places: NDArray[np.int64], query: SmallQuery) -> Floats:
+    """Cosines times the length of the query as bytes."""
+    rows = seen.small if len(places) == seen.count else seen.small[places]
+    products = np.asarray(numkong.cdist(query.row, rows, metric="dot", threads=1), np.float32)[0]
+    near: Floats = products * seen.reciprocals[places]
+    return near
+
+
+def approximate(seen: Snapshot, places: NDArray[np.int64], query: SmallQuery | None) -> NDArray[np.float64]:
     """Cosines from vectors as bytes, right to about 0.005; -2 where there is no vector."""
-    if query is None:
+    if query is None or not len(places):
         return np.full(len(places), -2.0)
-    small, reciprocals = quantised(query.reshape(1, -1))
-    products = seen.small[places].astype(np.float32) @ small[0].astype(np.float32)
-    near: NDArray[np.float64] = (products * seen.reciprocals[places] * reciprocals[0]).astype(np.float64)
+    near = _products(seen, places, query).astype(np.float64) * query.reciprocal
     near[seen.reciprocals[places] == 0] = -2.0
     return near

@@ -11,8 +11,8 @@ from caxton_llm.stores.sqlite_memory.rows import chunked, marks
 
 __all__ = ["Edges", "edges_of", "named_records", "passages_of_records"]
 
-_RELATIONS = 16
-"""Relations of one entity that are followed, the strongest."""
+_RELATIONS = 200
+"""Relations that are followed, the strongest."""
 
 
 class Edges(NamedTuple):
@@ -41,25 +41,24 @@ class Edges(NamedTuple):
 
 
 def edges_of(db: sqlite3.Connection, records: Sequence[int]) -> Edges:
-    """The strongest relations from and to each of these entities."""
-    ends: dict[tuple[int, int], float] = {}
-    for record in records:
-        sql = """select source, target, strength from relations where source = ?1
-            union all select source, target, strength from relations where target = ?1 order by strength desc limit ?2"""
-        for source, target, strength in db.execute(sql, (record, _RELATIONS)):
-            ends[source, target] = max(strength, ends.get((source, target), 0.0))
-    if not ends:
+    """The strongest relations from and to these entities."""
+    if not records:
         return Edges.none()
-    return Edges(np.array(list(ends), np.int64), np.fromiter(ends.values(), np.float32, len(ends)))
+    sql = f"""select source, target, strength from relations where source in ({marks(records)})
+        union select source, target, strength from relations where target in ({marks(records)})
+        order by strength desc limit ?"""  # noqa: S608
+    rows = db.execute(sql, (*records, *records, _RELATIONS)).fetchall()
+    if not rows:
+        return Edges.none()
+    return Edges(np.array([row[:2] for row in rows], np.int64), np.array([row[2] for row in rows], np.float32))
 
 
-def named_records(db: sqlite3.Connection, tenant: int, names: Iterable[bytes], limit: int) -> list[int]:
-    """Entities that have one of the names, at most `limit` of each."""
-    found: list[int] = []
-    for name in names:
-        sql = "select record from names where tenant = ? and name = ? limit ?"
-        found += [row[0] for row in db.execute(sql, (tenant, name, limit))]
-    return found
+def named_records(db: sqlite3.Connection, tenant: int, names: Sequence[bytes], limit: int) -> list[int]:
+    """Entities that have one of the names, at most `limit`."""
+    if not names:
+        return []
+    sql = f"select record from names where tenant = ? and name in ({marks(names)}) limit ?"  # noqa: S608
+    return [row[0] for row in db.execute(sql, (tenant, *names, limit))]
 
 
 def passages_of_records(db: sqlite3.Connection, records: Iterable[int]) -> NDArray[np.int64]:

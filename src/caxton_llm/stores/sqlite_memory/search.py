@@ -14,11 +14,11 @@ from caxton_llm.memory.candidates import Candidates, StoreQuery
 from caxton_llm.memory.embedding.embedder import TokenIds
 from caxton_llm.stores.sqlite_memory.analysis import terms_of
 from caxton_llm.stores.sqlite_memory.columns import Mask, Snapshot
-from caxton_llm.stores.sqlite_memory.dense import approximate, nearest
+from caxton_llm.stores.sqlite_memory.dense import SmallQuery, approximate, nearest
 from caxton_llm.stores.sqlite_memory.indexes import Indexes, Opened
 from caxton_llm.stores.sqlite_memory.lexical import Found, facets_of
 from caxton_llm.stores.sqlite_memory.related import Edges, edges_of, named_records, passages_of_records
-from caxton_llm.stores.sqlite_memory.rows import chunked, marks
+from caxton_llm.stores.sqlite_memory.rows import marks
 from caxton_llm.stores.sqlite_memory.selection import mask_of, selection
 from caxton_llm.stores.sqlite_memory.tail import Tail
 from caxton_llm.stores.sqlite_memory.vectors import cosines, from_bytes
@@ -29,12 +29,14 @@ _WIDER = 4
 _NONE = -1.5
 """Less than any cosine: there is no vector."""
 _SPARE = 16
-"""Vectors more than asked for whose order is looked at exactly: bytes may swap near neighbours."""
+_EXACT = 32
+"""Vectors, the nearest, that are compared as they are in the database."""
 _SEEDS = 32
 """Candidates, the nearest, whose relations are followed."""
+_ORDER = (origins.LEXICAL, origins.DENSE, origins.NAMED, origins.NEIGHBOUR, origins.RELATED)
 
 _Places = NDArray[np.int64]
-_Cosines = NDArray[np.float64]
+_Scores = NDArray[np.float64]
 
 
 class Search:
@@ -50,43 +52,33 @@ class Search:
         self.seen = seen
         self.query = query
         self.chosen = selection(db, query.filters, tail.tenant)
+        self.small = SmallQuery.of(query.vector)
         self.mask: Mask = mask_of(seen, query.filters, self.chosen)
-        self.lexical: dict[int, float] = {}
-        self.origins: dict[int, int] = {}
 
     def candidates(self) -> Candidates:
-        """At most `limit` records by words and as many by vectors, and what comes with them."""
+        """About `limit` records by words and as many by vectors, those with one of the names, and what comes with them."""
         if not self.mask.any():
             return no_candidates(self.query)
-        self.lexical = self._by_words()
-        near = self._by_vectors()
-        named = self._by_names()
-        proposed = [near, np.fromiter(self.lexical, np.int64, len(self.lexical)), named]
-        places = np.unique(np.concatenate(proposed))
-        cosine = self._cosines(places)
-        by_vector = self._first(near[np.argsort(-cosine[np.searchsorted(places, near)], kind="stable")])
-        places, cosine = self._without(near, by_vector, places, cosine)
-        for origin, found in zip(
-            (origins.DENSE, origins.LEXICAL, origins.NAMED), (by_vector, *proposed[1:]), strict=True
-        ):
-            self._mark(found, origin)
-        edges = self._edges(places, cosine)
-        beside = self._beside(places)
-        self._mark(beside, origins.NEIGHBOUR)
-        related = self._allowed(passages_of_records(self.db, edges.records)) if len(edges.records) else places[:0]
-        related = related[related >= 0]
-        self._mark(related, origins.RELATED)
-        more = np.setdiff1d(np.concatenate([beside, related]), places)
-        cosine = np.concatenate([cosine, approximate(self.seen, more, self.query.vector)])
-        return self._columns(np.concatenate([places, more]), cosine, edges)
+        words, scores = self._by_words()
+        near, named = self._by_vectors(), self._by_names()
+        proposed = _distinct(words, near, named)
+        cosine = self._cosines(proposed)
+        edges = self._edges(proposed, cosine)
+        beside, related = self._beside(proposed), self._passages(edges.records)
+        more = np.setdiff1d(_distinct(beside, related), proposed, assume_unique=True)
+        found = _Gathered(np.concatenate([proposed, more]), np.concatenate([cosine, self._approximate(more)]))
+        found.lexical[found.at(words)] = scores
+        for origin, places in zip(_ORDER, (words, near, named, beside, related), strict=True):
+            found.origins[found.at(places)] |= origin
+        return self._columns(found, edges)
 
     # -- what proposes --------------------------------------------------------------------------------------------------
 
-    def _by_words(self) -> dict[int, float]:
-        """BM25 by place, of the best records."""
+    def _by_words(self) -> tuple[_Places, _Scores]:
+        """The best passages by BM25, of `limit` records, and their scores."""
         terms = terms_of(self.query.text)
         if not terms:
-            return {}
+            return np.empty(0, np.int64), np.empty(0, np.float64)
         last = int(self.seen.ids[-1])
         self.tail.refresh(self.db, self.opened.indexed, last)
         lexical, found = self.opened.lexical, Found()
@@ -104,12 +96,13 @@ class Search:
             average=0.0 if folder is None else folder.average_length,
             frequency=(lambda _: 0) if lexical is None else lexical.frequency,
         )
-        scores = dict(waiting) | dict(found)
-        passages = np.fromiter(scores, np.int64, len(scores))
-        places = self._allowed(passages).tolist()
-        by_place = {place: score for place, score in zip(places, scores.values(), strict=True) if place >= 0}
-        ordered = sorted(by_place, key=by_place.__getitem__, reverse=True)
-        return {place: by_place[place] for place in self._first(np.array(ordered, np.int64)).tolist()}
+        scored = dict(waiting) | dict(found)
+        places = self._allowed(np.fromiter(scored, np.int64, len(scored)))
+        scores = np.fromiter(scored.values(), np.float64, len(scored))
+        best = np.flatnonzero(places >= 0)
+        best = best[np.argsort(-scores[best], kind="stable")]
+        best = best[self._of_first_records(places[best])]
+        return places[best], scores[best]
 
     def _indexed(self, terms: list[str]) -> Found:
         lexical = self.opened.lexical
@@ -125,17 +118,21 @@ class Search:
         return found
 
     def _by_vectors(self) -> _Places:
-        vector = self.query.vector
-        if vector is None:
+        """The nearest passages, of `limit` records and a few more: bytes may swap near neighbours."""
+        small = self.small
+        if small is None:
             return np.empty(0, np.int64)
         graph = self.opened.graphs.get((self.tail.tenant, self.seen.space))
-        return self._enough(lambda wanted: nearest(self.seen, self.mask, vector, wanted + _SPARE, graph))
+        return self._enough(lambda wanted: nearest(self.seen, self.mask, small, wanted + _SPARE, graph))
 
     def _by_names(self) -> _Places:
-        if not self.query.names:
+        return self._passages(named_records(self.db, self.tail.tenant, self.query.names, self.query.limit))
+
+    def _passages(self, records: list[int]) -> _Places:
+        """Places of what may be found of these records."""
+        if not records:
             return np.empty(0, np.int64)
-        records = named_records(self.db, self.tail.tenant, self.query.names, self.query.limit)
-        places = self._allowed(passages_of_records(self.db, records)) if records else np.empty(0, np.int64)
+        places = self._allowed(passages_of_records(self.db, records))
         return places[places >= 0]
 
     def _allowed(self, passages: NDArray[np.int64]) -> _Places:
@@ -155,22 +152,15 @@ class Search:
                 return good
             wanted *= _WIDER
 
-    def _first(self, places: _Places) -> _Places:
-        """Places, best first, of the first `limit` records."""
+    def _of_first_records(self, places: _Places) -> Mask:
+        """Which of the places, best first, are of the first `limit` records."""
         if len(places) <= self.query.limit:
-            return places
+            return np.ones(len(places), np.bool_)
         _, first, record = np.unique(self.seen.records[places], return_index=True, return_inverse=True)
         rank = np.empty(len(first), np.int64)
         rank[np.argsort(first)] = np.arange(len(first))
-        return places[rank[record] < self.query.limit]
-
-    def _without(self, near: _Places, kept: _Places, places: _Places, cosine: _Cosines) -> tuple[_Places, _Cosines]:
-        """Leave out what only the vectors proposed, and too far down."""
-        if len(kept) == len(near):
-            return places, cosine
-        stays = np.isin(places, kept) | ~np.isin(places, near)
-        stays |= np.isin(places, np.fromiter(self.lexical, np.int64, len(self.lexical)))
-        return places[stays], cosine[stays]
+        kept: Mask = rank[record] < self.query.limit
+        return kept
 
     # -- what comes with it ---------------------------------------------------------------------------------------------
 
@@ -181,78 +171,99 @@ class Search:
         found = self.seen.beside(places, self.query.reach)
         return found[self.mask[found]]
 
-    def _edges(self, places: _Places, cosine: _Cosines) -> Edges:
+    def _edges(self, places: _Places, cosine: _Scores) -> Edges:
         """Relations of the nearest candidates."""
         if not self.query.relations:
             return Edges.none()
-        records = self.seen.records[places[np.argsort(-cosine, kind="stable")]]
-        seeds = list(dict.fromkeys(records.tolist()))[:_SEEDS]
-        return edges_of(self.db, seeds)
-
-    def _mark(self, places: _Places, origin: int) -> None:
-        for record in np.unique(self.seen.records[places]).tolist():
-            self.origins[record] = self.origins.get(record, 0) | origin
+        nearest_first = self.seen.records[places[np.argsort(-cosine, kind="stable")[: 2 * _SEEDS]]]
+        return edges_of(self.db, list(dict.fromkeys(nearest_first.tolist()))[:_SEEDS])
 
     # -- together -------------------------------------------------------------------------------------------------------
 
-    def _cosines(self, places: _Places) -> _Cosines:
+    def _approximate(self, places: _Places) -> _Scores:
+        return approximate(self.seen, places, self.small)
+
+    def _cosines(self, places: _Places) -> _Scores:
         """The best from the vectors in the database, the others from bytes; below `_NONE` where there is none."""
         vector = self.query.vector
-        near = approximate(self.seen, places, vector)
+        near = self._approximate(places)
         if vector is None or not len(places):
             return near
-        best = np.argsort(-near)[: self.query.limit // 2 + _SPARE]
+        best = np.argsort(-near)[:_EXACT]
         ids = self.seen.ids[places[best]].tolist()
-        blobs: dict[int, bytes] = {}
-        for chunk in chunked(ids):
-            sql = f"select passage, vector from vectors where space = ? and passage in ({marks(chunk)})"  # noqa: S608
-            blobs.update(self.db.execute(sql, (self.seen.space, *chunk)).fetchall())
+        sql = f"select passage, vector from vectors where space = ? and passage in ({marks(ids)})"  # noqa: S608
+        blobs = dict(self.db.execute(sql, (self.seen.space, *ids)).fetchall())
         there = [number for number, passage in enumerate(ids) if passage in blobs]
         if there:
             near[best[there]] = cosines(from_bytes([blobs[ids[number]] for number in there], len(vector)), vector)
         return near
 
-    def _columns(self, places: _Places, cosine: _Cosines, edges: Edges) -> Candidates:
+    def _columns(self, found: "_Gathered", edges: Edges) -> Candidates:
         """One candidate for each record: its best scores, and the passage that is nearest, or fits best."""
         seen = self.seen
-        words = np.fromiter((self.lexical.get(place, 0.0) for place in places.tolist()), np.float64, len(places))
-        # Last comes the best: of equal cosines the better one by words, then the first passage.
-        order = np.lexsort((-places, words, cosine))[::-1]
-        keys, first, record = np.unique(seen.records[places[order]], return_index=True, return_inverse=True)
-        lexical = np.zeros(len(keys))
-        np.maximum.at(lexical, record, words[order])
-        best = places[order[first]]
-        near = cosine[order[first]]
-        tokens, lengths = seen.tokens.of(best)
+        best, lexical, origins_of = found.by_record(seen.records)
+        near = found.cosine[best]
+        places = found.places[best]
+        keys = seen.records[places]
+        tokens, lengths = seen.tokens.of(places)
         related, strengths = edges.among(keys)
         wanted = np.empty(0, np.int32) if self.query.tokens is None else self.query.tokens
+        confidence = seen.confidence[places].astype(np.float64)
         return Candidates(
             keys=keys,
-            ordinals=seen.ordinals[best],
-            origins=np.fromiter((self.origins.get(key, 0) for key in keys.tolist()), np.uint8, len(keys)),
+            ordinals=seen.ordinals[places],
+            origins=origins_of,
             lexical=lexical.astype(np.float32),
             dense=np.where(near > _NONE, near, np.nan).astype(np.float32),
             tokens=tokens,
             lengths=lengths,
-            conversation=seen.conversations[best].astype(np.int64),
-            position=seen.positions[best].astype(np.int64),
-            named=self._named(best),
-            asks=seen.asks[best],
-            times_s=seen.times[best],
-            confidence=np.where(seen.confidence[best] >= 0, seen.confidence[best], np.nan).astype(np.float64),
+            conversation=seen.conversations[places].astype(np.int64),
+            position=seen.positions[places].astype(np.int64),
+            named=(origins_of & origins.NAMED > 0) | self._by_named_speakers(places),
+            asks=seen.asks[places],
+            times_s=seen.times[places],
+            confidence=np.where(confidence >= 0, confidence, np.nan),
             related=related,
             strengths=strengths,
             holding=seen.tokens.holding[wanted].astype(np.int64),
             documents=seen.count - seen.gone,
-            searched=int((self.mask & (seen.ordinals == 0)).sum()),
+            searched=int(np.count_nonzero(self.mask & (seen.ordinals == 0))),
         )
 
-    def _named(self, places: _Places) -> Mask:
-        """Which records the query calls by their name; turns, by their speaker's."""
-        codes = [code for name in self.query.names if (code := self.seen.speaker_codes.get(name)) is not None]
-        records = [record for record, origin in self.origins.items() if origin & origins.NAMED]
-        named: Mask = np.isin(self.seen.speakers[places], codes) | np.isin(self.seen.records[places], records)
-        return named
+    def _by_named_speakers(self, places: _Places) -> Mask:
+        """Which turns are of somebody whom the query calls by his name."""
+        known = self.seen.speaker_codes
+        codes = [known[name] for name in self.query.names if name in known]
+        return np.isin(self.seen.speakers[places], codes) if codes else np.zeros(len(places), np.bool_)
+
+
+class _Gathered:
+    """The passages of all candidates, each once, with what is found out about them."""
+
+    def __init__(self, places: _Places, cosine: _Scores) -> None:
+        order = np.argsort(places)
+        self.places = places[order]
+        self.cosine = cosine[order]
+        self.lexical = np.zeros(len(places))
+        self.origins = np.zeros(len(places), np.uint8)
+
+    def at(self, places: _Places) -> NDArray[np.int64]:
+        """Where passages are in the columns."""
+        return np.searchsorted(self.places, places)
+
+    def by_record(self, records: _Places) -> tuple[NDArray[np.int64], _Scores, NDArray[np.uint8]]:
+        """By ascending records: the best passage of each, the best score by words, and all origins."""
+        of = records[self.places]
+        # First comes the best of a record: the nearest, then the better one by words, then the first passage.
+        order = np.lexsort((self.places, -self.lexical, -self.cosine, of))
+        starts = np.flatnonzero(np.diff(of[order], prepend=-1))
+        lexical: _Scores = np.maximum.reduceat(self.lexical[order], starts)
+        bits: NDArray[np.uint8] = np.bitwise_or.reduceat(self.origins[order], starts)
+        return order[starts], lexical, bits
+
+
+def _distinct(*places: _Places) -> _Places:
+    return np.unique(np.concatenate(places))
 
 
 def no_candidates(query: StoreQuery) -> Candidates:
