@@ -2,7 +2,7 @@
 
     python benchmarks/memory.py [--sizes 10000 100000] [--tenants 10] [--queries 300]
 
-Texts are made up of the default embedder's words; a query is made of some words of one text and some others. A search is
+Texts and queries are made up of the default embedder's words, see `Data`. A search is
 what a user's search is: embedding, both indexes, comparing, reading ten records; with a tenant filter, on one core. Recall is
 that of the ten nearest vectors against an exact search in float32. The others only look up numbers of rows. Compare rows of
 one run only.
@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,11 @@ from caxton_llm.memory_system import Memory
 from caxton_llm.stores.sqlite_memory import SqliteMemory
 
 Floats = NDArray[np.float32]
+Shares = NDArray[np.float64]
+
+TOPICS = 2_000
+TOPIC_WORDS = 300
+TOPICAL = 2 / 3
 
 RECALL_QUERIES = 100
 FOUND = 100
@@ -43,29 +49,37 @@ FOUND = 100
 class Data:
     """`size` entities of `tenants` tenants, and queries with the tenant each is for.
 
-    The embedder's own words by Zipf's law: its vocabulary is ordered by how frequent they are in English, so function words
-    come first, as in real texts.
+    A text is about one of many topics: two of three words are the topic's, the others are of the language, all by Zipf's law
+    and from the embedder's own vocabulary, which is ordered by how frequent words are in English: function words come first,
+    as in real texts. A query is made of five words of one text and three others.
     """
 
     def __init__(self, size: int, tenants: int, queries: int) -> None:
         random = np.random.default_rng(11)
         vocabulary = np.array(words_of())
-        shares = 1 / np.arange(1, len(vocabulary) + 1)
-        shares /= shares.sum()
+        topics = random.integers(100, len(vocabulary), (TOPICS, TOPIC_WORDS))
         lengths = random.integers(8, 30, size)
-        words = vocabulary[random.choice(len(vocabulary), size=int(lengths.sum()), p=shares)]
         ends = np.cumsum(lengths)
+        topic = np.repeat(random.integers(0, TOPICS, size), lengths)
+        own = topics[topic, random.choice(TOPIC_WORDS, len(topic), p=zipf(TOPIC_WORDS))]
+        common = random.choice(len(vocabulary), len(topic), p=zipf(len(vocabulary)))
+        words = vocabulary[np.where(random.random(len(topic)) < TOPICAL, own, common)]
         self.texts = [" ".join(words[end - length : end].tolist()) for end, length in zip(ends, lengths, strict=True)]
         self.tenants = [f"tenant-{number % tenants}" for number in range(size)]
         self.queries = []
         for number in random.integers(0, size, queries).tolist():
-            own = random.choice(words[ends[number] - lengths[number] : ends[number]], 5)
-            others = vocabulary[random.choice(len(vocabulary), 3, p=shares)]
-            self.queries.append((" ".join((*own, *others)), self.tenants[number]))
+            said = random.choice(words[ends[number] - lengths[number] : ends[number]], 5)
+            others = vocabulary[random.choice(len(vocabulary), 3, p=zipf(len(vocabulary)))]
+            self.queries.append((" ".join((*said, *others)), self.tenants[number]))
 
     def entity(self, number: int) -> Entity:
         text = Observation(self.texts[number])
         return Entity(name=f"entity {number}", type="note", observations=(text,), tenant=self.tenants[number])
+
+
+def zipf(count: int) -> Shares:
+    shares = 1 / np.arange(1, count + 1)
+    return cast("Shares", shares / shares.sum())
 
 
 def words_of() -> list[str]:
@@ -104,8 +118,9 @@ def measure(size: int, tenants: int, queries: int, folder: Path) -> None:
     print(f"\n{size} entities, {tenants} tenants, {StaticEmbedder.default().name}")
     data = Data(size, tenants, queries)
     before = memory_bytes()
-    with Memory(SqliteMemory(folder / "memory", StaticEmbedder.default(), background=False)) as memory:
-        write(memory.store, data, size)
+    store = SqliteMemory(folder / "memory", StaticEmbedder.default(), background=False)
+    with Memory(store) as memory:
+        write(store, data, size)
         search(memory, data, before, size)
         single(memory, data)
     exact(data)
@@ -113,7 +128,7 @@ def measure(size: int, tenants: int, queries: int, folder: Path) -> None:
     sqlite_vec(data, folder / "vec.db")
 
 
-def write(store: MemoryStore, data: Data, size: int) -> None:
+def write(store: SqliteMemory, data: Data, size: int) -> None:
     start = time.perf_counter()
     for first in range(0, size, 1000):
         store.put([data.entity(number) for number in range(first, min(size, first + 1000))])
@@ -170,17 +185,17 @@ def single(memory: Memory, data: Data) -> None:
         observation = Observation(f"zebra{number} crossing said once")
         memory.add([Entity(name=f"single {number}", observations=(observation,), tenant=tenant)])
 
+    def look(number: int) -> None:
+        nonlocal missed
+        hits = memory.search(f"zebra{number} crossing", Filters(tenant=tenant)).hits
+        names = [hit.record.name for hit in hits if isinstance(hit.record, Entity)]
+        missed += f"single {number}" not in names
+
     seconds: list[Timing] = []
     after: list[Timing] = []
     for number in range(100):
         seconds += timed(one, 1, number)
-        found: list[Found] = []
-        query = f"zebra{number} crossing"
-        after += timed(
-            lambda _, query=query, found=found: found.append(memory.search(query, Filters(tenant=tenant))), 1
-        )
-        names = [hit.record.name for hit in found[0].hits if isinstance(hit.record, Entity)]
-        missed += f"single {number}" not in names
+        after += timed(look, 1, number)
     print(f"  one acknowledged write      {percentiles(seconds)}   not found at once: {missed}")
     print(f"  search right after a write  {percentiles(after)}")
 

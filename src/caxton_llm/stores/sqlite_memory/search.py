@@ -68,7 +68,8 @@ class Search:
         more = np.setdiff1d(_distinct(beside, related), proposed, assume_unique=True)
         found = _Gathered(np.concatenate([proposed, more]), np.concatenate([cosine, self._approximate(more)]))
         found.lexical[found.at(words)] = scores
-        for origin, places in zip(_ORDER, (words, near, named, beside, related), strict=True):
+        came_along = (np.intersect1d(places, more, assume_unique=True) for places in (beside, related))
+        for origin, places in zip(_ORDER, (words, near, named, *came_along), strict=True):
             found.origins[found.at(places)] |= origin
         return self._columns(found, edges)
 
