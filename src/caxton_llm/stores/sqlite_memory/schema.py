@@ -67,7 +67,22 @@ def _add_areas(db: sqlite3.Connection) -> None:
         db.executemany("insert into areas values (?, ?, ?)", [(tenant, area, key) for area in sorted(areas - {""})])
 
 
-_STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (_make_tables, _add_areas)
+_SPACES = """
+create table known_spaces (id integer primary key autoincrement, name text not null unique, dimensions integer not null,
+  settings text, calibration text);
+insert into known_spaces (id, name, dimensions) select id, name, dimensions from spaces;
+drop table spaces;
+alter table known_spaces rename to spaces;
+"""
+
+
+def _remember_embedders(db: sqlite3.Connection) -> None:
+    """Version 3: an embedder can be opened again by what is known of it. Numbers of spaces are never used twice, because
+    another process may still hold vectors under one."""
+    _run(db, _SPACES)
+
+
+_STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (_make_tables, _add_areas, _remember_embedders)
 SCHEMA = len(_STEPS)
 """The version of the tables."""
 

@@ -13,7 +13,7 @@ from typing import Self
 
 from msgspec.structs import replace
 
-from caxton_llm.errors import LlmError, MemoryStoreError
+from caxton_llm.errors import InvalidRequest, LlmError, MemoryStoreError
 from caxton_llm.memory.embedding import Embedder
 from caxton_llm.memory.filters import Filters, check_filters
 from caxton_llm.memory.limits import check_query
@@ -26,12 +26,13 @@ from caxton_llm.stores.sqlite_memory.columns import Columns
 from caxton_llm.stores.sqlite_memory.counting import count
 from caxton_llm.stores.sqlite_memory.indexer import Indexer
 from caxton_llm.stores.sqlite_memory.indexes import Indexes
+from caxton_llm.stores.sqlite_memory.locks import writer_lock
 from caxton_llm.stores.sqlite_memory.retention import expired
 from caxton_llm.stores.sqlite_memory.rows import KINDS, Rows, decode, marks
 from caxton_llm.stores.sqlite_memory.schema import connect, prepare, translated
 from caxton_llm.stores.sqlite_memory.search import Query, Search
 from caxton_llm.stores.sqlite_memory.selection import selection
-from caxton_llm.stores.sqlite_memory.spaces import Spaces
+from caxton_llm.stores.sqlite_memory.spaces import Spaces, vectors_for
 from caxton_llm.stores.sqlite_memory.tail import Tail
 from caxton_llm.stores.sqlite_memory.vectors import Floats, checked_query
 from caxton_llm.stores.sqlite_memory.writer import Writer
@@ -45,6 +46,8 @@ _HELD_PASSAGES = 2_000_000
 _GATHER_S = 2.0
 """Writes that are gathered for one commit of the index: it costs as much for one passage as for a thousand."""
 _LOOK_S = 10.0
+_LAST = 64
+"""Missing vectors that are made while nothing else is written."""
 _MANY = 500
 _BATCH = 1_000
 
@@ -53,8 +56,9 @@ class SqliteMemory:
     """A memory in a folder, for any thread and for several processes at once (the `MemoryStore` protocol).
 
     `embedder` makes the vectors of what is written. If the store was filled by another one, pass that as `previous`: it
-    serves until `embed_missing` has gone through everything. `background` starts a thread that indexes; without it nothing
-    is indexed before `catch_up`. Raises `MemoryStoreError`.
+    serves until `embed_missing` has gone through everything. `claims: false` leaves the store with the embedder that it is
+    being changed to, whatever this one is. `background` starts a thread that indexes; without it nothing is indexed before
+    `catch_up`. Raises `MemoryStoreError`.
     """
 
     def __init__(
@@ -63,6 +67,7 @@ class SqliteMemory:
         embedder: Embedder,
         *,
         previous: Embedder | None = None,
+        claims: bool = True,
         background: bool = True,
         progress: Progress | None = None,
         clock: Callable[[], float] = time.time,
@@ -82,17 +87,17 @@ class SqliteMemory:
         self._thread: threading.Thread | None = None
         with translated(self.path):
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._open(embedder, previous, progress)
+            self._open(embedder, previous, progress, claims=claims)
         if background:
             self._thread = threading.Thread(target=self._index_on, name="caxton-memory-index", daemon=True)
             self._thread.start()
 
-    def _open(self, embedder: Embedder, previous: Embedder | None, progress: Progress | None) -> None:
+    def _open(self, embedder: Embedder, previous: Embedder | None, progress: Progress | None, *, claims: bool) -> None:
         writing = connect(self.path)
         self._connections.append(writing)
         try:
             prepare(writing, self.path)
-            self._spaces = Spaces(writing, embedder, previous)
+            self._spaces = Spaces(writing, embedder, previous, claims=claims)
             self._writer = Writer(writing, self._spaces.written)
             store = writing.execute("select value from store where key = 'id'").fetchone()[0]
             self._indexes = Indexes(self.folder / "index", store, self.embedder.dimensions)
@@ -154,26 +159,103 @@ class SqliteMemory:
         self._wake.set()
         return replace(forgotten, indexes="purge needed") if traces else forgotten
 
-    def embed_missing(self, limit: int = 1_000) -> int:
-        """Make up to `limit` vectors of the new embedder; returns how many are still missing. At 0 it serves queries."""
+    # -- embedders ------------------------------------------------------------------------------------------------------
+
+    @property
+    def is_changing(self) -> bool:
+        """Whether a previous embedder serves while vectors of another one are being made."""
+        return self._spaces.is_changing
+
+    @property
+    def owes_vectors(self) -> bool:
+        """Whether something was written here without a vector, because the embedder failed: `embed_missing` makes them."""
+        return self._writer.owes
+
+    def change_embedder(self, embedder: Embedder) -> None:
+        """From now on the store is to have the vectors of `embedder`; what serves goes on until `embed_missing` is done."""
+        dimensions = embedder.dimensions  # may ask a server, which no write shall wait for
         with self._writing():
-            missing = self._spaces.fill(limit)
-            if not missing and self._spaces.is_changing:
-                self._spaces.switch()
-                self._indexes.dimensions = self.embedder.dimensions
-                self._indexer.space = self._spaces.serving.number
-                self._writer.spaces = self._spaces.written
-                with self._held_lock:
-                    self._columns.clear()
-            return missing
+            self._spaces.change(embedder, dimensions)
+
+    def follow(self, embedder: Embedder) -> bool:
+        """Search the vectors that another process has changed the store to. False: the store has none of `embedder`."""
+        with self._writing():
+            followed = self._spaces.serve(embedder)
+            self._serve()
+            return followed
+
+    def successor(self) -> str | None:
+        """The name of the embedder that another process has changed the store to, so that the vectors of the one that serves
+        here are gone: until `follow`, searches here are by words alone. `None`: nothing has happened."""
+        with self._reading() as db:
+            return self._spaces.successor(db)
+
+    def remember_embedder(self, name: str, *, settings: str | None = None, calibration: str | None = None) -> None:
+        """Keep, with the vectors of an embedder, how to open it again and its scale. Never a secret."""
+        with self._writing():
+            for key, value in (("settings", settings), ("calibration", calibration)):
+                if value is not None:
+                    self._spaces.remember(name, key, value)
+
+    def embed_missing(self, limit: int = 1_000) -> int:
+        """Make up to `limit` vectors of the new embedder, or of the only one where some are missing; returns how many still
+        are. At 0 the new one serves queries. One process at a time does it; writes and searches go on meanwhile. Raises what
+        the embedder raises; what was made is kept."""
+        with translated(self.path), writer_lock(self.folder / "embedding.lock", wait=False) as held:
+            done = self._embed_some(limit) if held else 0
+            with self._writing():
+                if not self._spaces.may_fill():
+                    return 0
+                last = min(limit, _LAST)
+                left = self._spaces.left(last) if done == limit else self._spaces.missing()
+                if held and 0 < left <= last:
+                    # With no write in between, or a busy store would never be complete.
+                    lacking = self._spaces.lacking(self._writer.db, last)
+                    self._spaces.fill(lacking, vectors_for(lacking, self._spaces.wanted.embedder))
+                    left = self._spaces.missing()
+                if left or (self._spaces.is_changing and not self._spaces.switch()):
+                    return max(left, 1)
+                self._writer.owes = False
+                self._serve()
+            while self._sweep():
+                pass
+        return 0
+
+    def _embed_some(self, limit: int) -> int:
+        """Returns how many vectors were made, without keeping writes waiting for the embedder."""
+        with self._reading() as db:
+            lacking = self._spaces.lacking(db, limit)
+        if lacking:
+            vectors = vectors_for(lacking, self._spaces.wanted.embedder)
+            with self._writing():
+                self._spaces.fill(lacking, vectors)
+        return len(lacking)
+
+    def _sweep(self) -> bool:
+        with self._writing():
+            return self._spaces.sweep()
+
+    def _serve(self) -> None:
+        """The indexes and what is held in memory follow the space that serves."""
+        space = self._spaces.serving
+        if self._indexer.space != space.number:
+            self._indexes.dimensions = space.embedder.dimensions
+            self._indexer.space = space.number
+            with self._held_lock:
+                self._columns.clear()
 
     # -- reading --------------------------------------------------------------------------------------------------------
 
-    def candidates(self, text: str, vector: Floats | None, filters: Filters, limit: int) -> list[Candidate]:
-        """See `MemoryStore.candidates`."""
+    def candidates(
+        self, text: str, vector: Floats | None, filters: Filters, limit: int, *, embedder: str | None = None
+    ) -> list[Candidate]:
+        """See `MemoryStore.candidates`. `embedder` names what has made the vector: if another one serves meanwhile, that is
+        an `InvalidRequest` with the code `embedder_changed`, and the text needs a vector of the one that serves now."""
         check_query(text, limit)
         check_filters(filters)
         space = self._spaces.serving
+        if vector is not None and embedder is not None and embedder != space.embedder.name:
+            raise _changed(space.embedder.name)
         sought = None if vector is None else checked_query(vector, space.embedder.dimensions)
         with translated(self.path):
             opened = self._indexes.current(self._connection())
@@ -181,6 +263,10 @@ class SqliteMemory:
                 tenant = Rows(db).tenant(filters.tenant)
                 if tenant is None:
                     return []
+                if sought is not None and not self._spaces.is_there(db, space):
+                    if self._spaces.serving is not space:
+                        raise _changed(self._spaces.serving.embedder.name)
+                    sought = None  # another process has changed the embedder: see `successor`
                 columns, tail = self._held(tenant, space.number, space.embedder.dimensions)
                 seen = columns.refresh(db)
                 query = Query(text, sought, space.number, filters, limit)
@@ -269,8 +355,10 @@ class SqliteMemory:
     # -- care -----------------------------------------------------------------------------------------------------------
 
     def catch_up(self, progress: Progress | None = None) -> bool:
-        """Index what is committed; returns whether this process had the lock."""
+        """Index what is committed; returns whether this process had the lock. Whoever's vectors are gone indexes nothing."""
         with translated(self.path):
+            if not self._spaces.is_there(self._connection(), self._spaces.serving):
+                return False
             return self._indexer.catch_up(self._connection(), progress)
 
     def purge(self, progress: Progress | None = None) -> None:
@@ -370,3 +458,8 @@ class SqliteMemory:
                 self.catch_up()
             except (LlmError, ValueError, OSError, RuntimeError) as error:
                 self.problems.append(f"indexing failed: {error}")
+
+
+def _changed(name: str) -> InvalidRequest:
+    message = f"the memory's embedder has changed to {name} since the vector was made; embed the text again"
+    return InvalidRequest(message, param="vector", code="embedder_changed")
