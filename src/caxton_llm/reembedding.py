@@ -59,8 +59,8 @@ def open_memory(
     """The memory in `folder` with the embedder of `settings`; secrets are in place there and in `entries`, which are those
     under `llm`. `background`: threads embed and index; without it nothing is done before `step`.
 
-    Raises `MemoryStoreError`; `ConfigurationError` for an embedder that cannot be; and what an embedder over HTTP raises whose
-    server does not answer when there is neither a kept vector of it nor a previous embedder that could serve instead.
+    Raises `MemoryStoreError`; `ConfigurationError` for an embedder that cannot be; and what an embedder over HTTP raises
+    whose server does not answer, when the store has nothing of it and no previous embedder could serve instead.
     """
     return EmbeddedMemory(
         Path(folder), settings, entries=entries, opener=opener, background=background, progress=progress
@@ -93,6 +93,7 @@ class EmbeddedMemory:
         self._wanted: Embedder | None = None
         """What the store is still to be changed to; `None`: that is done, or another process has decided otherwise."""
         self._has_looked = False
+        self._done = threading.Event()
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
         try:
@@ -127,6 +128,10 @@ class EmbeddedMemory:
     def problems(self) -> list[str]:
         """What the operator should know: of embedders, and of the store's index files."""
         return [problem for problem in (self._note, self._problem) if problem] + self.store.problems
+
+    def wait(self, timeout_s: float) -> bool:
+        """Whether every vector of the configured embedder is there; waits for it, at most so long."""
+        return self._done.wait(timeout_s)
 
     def close(self) -> None:
         """End the threads, close embedders and store. What is not embedded yet goes on next time."""
@@ -195,6 +200,7 @@ class EmbeddedMemory:
         settings = EmbedderSettings() if old.settings is None else recalled(old.settings, self._settings, self._entries)
         embedder = self._with(settings, {old.name: old.dimensions})
         if embedder.name != old.name:
+            self._opened.remove(embedder)
             raise ConfigurationError(
                 "the store does not remember how it was opened"
                 if old.settings is None
@@ -261,10 +267,15 @@ class EmbeddedMemory:
         self._has_looked = True
         if self.embedder is wanted:
             self._wanted, self._note = None, ""
+        if self._wanted is None:
+            self._done.set()
         return _LOOK_S
 
     def _follow(self, name: str) -> None:
         """Another process has changed the memory's embedder: whoever was configured last decides."""
+        if self._wanted is not None and self._wanted.name == name:
+            self.store.follow(self._wanted)
+            return
         self._wanted = None
         kept = next((one for one in kept_embedders(self._path)[0] if one.name == name), None)
         try:

@@ -62,7 +62,9 @@ class FakeEmbeddings(FakeOpenAI):
         texts = self._texts(body["input"])
         for text in texts:
             if len(text) > self.longest:
-                message = f"This model's maximum context length is 8192 tokens, however you requested {len(text)} tokens"
+                message = (
+                    f"This model's maximum context length is 8192 tokens, however you requested {len(text)} tokens"
+                )
                 raise self.refusal(400, message)
         data = [
             {"object": "embedding", "index": index, "embedding": _encoded(vector, body)}

@@ -28,7 +28,8 @@ _SWEEP = 5_000
 
 
 class KeptEmbedder(NamedTuple):
-    """What a store remembers of an embedder. `settings` and `calibration` are as whoever opened it has written them."""
+    """What a store remembers of an embedder. `settings` and `calibration` are as whoever opened it has written them;
+    `vectors` counts those of one among several, and says 0 or 1 of an only one."""
 
     name: str
     dimensions: int
@@ -53,8 +54,10 @@ def kept_embedders(path: Path) -> tuple[list[KeptEmbedder], int]:
     try:
         prepare(db, path)
         with translated(path):
-            sql = """select name, dimensions, settings, calibration,
-                (select count(*) from vectors v where v.space = s.id) from spaces s order by 5 desc, id"""
+            several = db.execute("select count(*) from spaces").fetchone()[0] > 1
+            some = "exists (select 1" if not several else "(select count(*)"  # counting reads every vector
+            sql = f"""select name, dimensions, settings, calibration,
+                {some} from vectors v where v.space = s.id) from spaces s order by 5 desc, id"""  # noqa: S608
             kept = [KeptEmbedder(*row) for row in db.execute(sql)]
             return kept, int(db.execute("select count(*) from passages").fetchone()[0])
     finally:
@@ -212,6 +215,9 @@ class Spaces:
 
     def _space(self, embedder: Embedder, dimensions: int, *, claims: bool) -> Space:
         """The embedder's space, made if need be; `claims`: the store is to have it in the end."""
+        space = self._known(embedder)
+        if space is not None and (not claims or self._wanted_number(self._db) == space.number):
+            return space  # nothing to write, so nobody is waited for
         with self._transaction():
             space = self._known(embedder)
             if space is None:
