@@ -67,7 +67,7 @@ class Rig:
         made = HttpEmbedder(
             EmbeddingEndpoint(**fields | settings),
             make_transport(),
-            secrets={self.server.api_key},
+            secrets=lambda: {self.server.api_key},
             sleep=self.waits,
             jitter=lambda: 1.0,
             **more,

@@ -1,6 +1,8 @@
 """A memory whose embedder changes: search goes on, nothing is lost, whatever stops in between."""
 
 import asyncio
+import sqlite3
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from caxton_llm.memory.filters import Filters
 from caxton_llm.reembedding import EmbeddedMemory, open_memory
 from caxton_llm.stores.sqlite_memory import SqliteMemory
 from caxton_llm.stores.sqlite_memory.spaces import kept_embedders
+from embedder_changes import changed_to, command
 from fakes import FakeEmbeddings
 from hashing_embedder import HashingEmbedder, by_words, fact, searched
 
@@ -188,7 +191,6 @@ def test_a_write_does_not_wait_for_an_embedder_that_fails_and_gets_its_vector_la
         assert not memory.store.owes_vectors
         assert (dense_of(memory, wanted) or 0) > 0.5
         embedder.error = ProviderFailure("the key is wrong", should_retry=False)
-        memory.store._writer._asks_after = float("-inf")
         with pytest.raises(ProviderFailure, match="the key is wrong"):
             memory.store.put([fact("b", "not written")])
         assert memory.store.stats().entities == 1
@@ -202,6 +204,36 @@ def test_a_vector_of_the_embedder_from_before_a_change_is_never_compared(tmp_pat
         with pytest.raises(InvalidRequest, match="embed the text again") as caught:
             memory.store.candidates("green tea", vector, Filters(), 10, embedder=name)
         assert caught.value.code == "embedder_changed"
+
+
+def test_a_store_of_the_version_before_is_brought_up_to_date_with_its_vectors(tmp_path: Path, folders: Folders) -> None:
+    wanted = filled(folders, tmp_path)
+    with sqlite3.connect(tmp_path / "memory.db") as db:
+        db.execute("create table old (id integer primary key, name text not null unique, dimensions integer not null)")
+        db.execute("insert into old select id, name, dimensions from spaces")
+        db.execute("drop table spaces")
+        db.execute("alter table old rename to spaces")
+        db.execute("delete from store where key = 'wanted space'")
+        db.execute("pragma user_version = 2")
+    db.close()
+    made = folders.made["one"].embedded
+    with folders.opened(tmp_path, ONE) as memory:
+        assert (dense_of(memory, wanted) or 0) > 0.5
+        done(memory)
+        assert memory.problems == []
+        assert folders.made["one"].embedded == made + 200 + 1  # the scale, and the query
+    assert kept_embedders(tmp_path / "memory.db")[0][0].settings == '{"type":"model2vec","path":"/one"}'
+
+
+def test_the_number_of_a_space_is_never_used_again(tmp_path: Path, folders: Folders) -> None:
+    filled(folders, tmp_path)
+    for settings in (OTHER, ONE, THIRD):
+        with folders.opened(tmp_path, settings) as memory:
+            if settings is not OTHER:
+                done(memory)
+    with sqlite3.connect(tmp_path / "memory.db") as db:
+        assert db.execute("select id, name from spaces").fetchall() == [(3, "third")]
+    db.close()
 
 
 # -- several processes ------------------------------------------------------------------------------------------------------
@@ -270,6 +302,26 @@ def test_whoever_was_configured_last_decides(tmp_path: Path, folders: Folders) -
         done(first)
         assert (first.status.serving, second.status.serving) == ("third", "third")
     assert names(tmp_path) == ["third"]
+
+
+def test_processes_that_change_a_store_at_once_and_are_killed_leave_it_whole(tmp_path: Path) -> None:
+    with changed_to(tmp_path, "one") as old:
+        done(old)
+        old.store.put([fact(f"n{n}", f"word{n}") for n in range(2_000)])
+        with subprocess.Popen(command(tmp_path, "other"), stdout=subprocess.PIPE, text=True) as killed:
+            assert killed.stdout is not None
+            assert killed.stdout.readline() == "open\n"
+            killed.kill()
+        running = [subprocess.Popen(command(tmp_path, "other"), stdout=subprocess.PIPE, text=True) for _ in range(2)]
+        for number in range(20):
+            old.store.put([fact(f"late{number}", f"late{number}")])
+        assert [process.communicate(timeout=120)[0] for process in running] == ["open\nother\n"] * 2
+        assert [process.returncode for process in running] == [0, 0]
+        done(old)
+        assert old.status.serving == "other"
+        assert old.store.verify() == []
+        assert old.store.stats().without_vector == 0
+    assert names(tmp_path) == ["other"]
 
 
 # -- what is remembered -----------------------------------------------------------------------------------------------------

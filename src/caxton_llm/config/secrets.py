@@ -121,12 +121,14 @@ class _Fetching:
     def memory(self, memory: MemoryConfiguration, entries: Sequence[Entry]) -> MemoryConfiguration:
         """An embedder that names an entry gets its settings, whose secrets are in place already."""
         memory = replace_memory_secrets(memory, self.secret)
-        server = memory.embedder.server
+        server, provider = memory.embedder.server, memory.embedder.provider
         if server is None:
             return memory
-        of_entry = next((entry.settings for entry in entries if entry.name == memory.embedder.provider), None)
-        signed = of_entry or self._with_key(server, EMBEDDER_PATH)
-        return replace(memory, embedder=replace(memory.embedder, server=signed))
+        if provider is None:
+            server = self._with_key(server, EMBEDDER_PATH)
+        else:
+            server = next((entry.settings for entry in entries if entry.name == provider), server)
+        return replace(memory, embedder=replace(memory.embedder, server=server))
 
     def _with_key(self, settings: ProviderEntry, path: str) -> ProviderEntry:
         return replace(settings, api_key=self._key(settings, path)) if settings.api_key is None else settings

@@ -64,7 +64,8 @@ class HttpEmbedder:
 
     `known_dimensions` are those of vectors that are kept under this name; without them and without `endpoint.dimensions`,
     the first use embeds one word to learn them. 429, 5xx and failed connections are repeated as `retry` says, within
-    `timeouts.deadline_s` for each batch. Raises what `HttpProvider` raises; no error shows a text or one of `secrets`.
+    `timeouts.deadline_s` for each batch. Raises what `HttpProvider` raises; no error shows a text or one of
+    `secrets`, which are asked for when there is an error.
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class HttpEmbedder:
         batch_size: int = 64,
         timeouts: Timeouts | None = None,
         retry: RetryPolicy | None = None,
-        secrets: Set[str] = frozenset(),
+        secrets: Callable[[], Set[str]] = frozenset,
         clock: Clock = time.monotonic,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
@@ -230,7 +231,7 @@ class HttpEmbedder:
         error.locate(
             provider=f"{self._endpoint.dialect} embedder at {self._endpoint.origin}", model=self._endpoint.model
         )
-        forms = {form for secret in self._secrets if len(secret) >= _SHORTEST_SECRET for form in secret_forms(secret)}
+        forms = {form for secret in self._secrets() if len(secret) >= _SHORTEST_SECRET for form in secret_forms(secret)}
         for form in sorted(forms, key=len, reverse=True):
             error.hide(form)
         asked = ChatRequest(messages=[Message(role="user", content=text) for text in batch])

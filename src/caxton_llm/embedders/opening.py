@@ -1,6 +1,7 @@
 """From the settings of an embedder to the embedder, to its scale of similarity, and to what a store remembers of it."""
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -75,7 +76,7 @@ def _over_http(settings: EmbedderSettings, known_dimensions: Mapping[str, int]) 
             idle_s=settings.timeout_s,
             deadline_s=max(default.deadline_s, settings.timeout_s),
         ),
-        secrets=secret_values(server),
+        secrets=partial(secret_values, server),
     )
 
 

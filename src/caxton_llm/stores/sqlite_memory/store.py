@@ -98,7 +98,7 @@ class SqliteMemory:
         try:
             prepare(writing, self.path)
             self._spaces = Spaces(writing, embedder, previous, claims=claims)
-            self._writer = Writer(writing, self._spaces.written)
+            self._writer = Writer(writing, self._spaces.written, self._clock)
             store = writing.execute("select value from store where key = 'id'").fetchone()[0]
             self._indexes = Indexes(self.folder / "index", store, self.embedder.dimensions)
             self._indexer = Indexer(self._indexes, self._spaces.serving.number)
@@ -215,7 +215,7 @@ class SqliteMemory:
                     left = self._spaces.missing()
                 if left or (self._spaces.is_changing and not self._spaces.switch()):
                     return max(left, 1)
-                self._writer.owes = False
+                self._writer.caught_up()
                 self._serve()
             while self._sweep():
                 pass

@@ -25,8 +25,8 @@ from caxton_llm.stores.sqlite_memory.vectors import as_bytes, checked_rows
 
 __all__ = ["Space", "Writer"]
 
-_PAUSE_S = 15.0
-"""How long an embedder that has failed is not asked by writes: each would wait until it fails again."""
+_PAUSE_S = 60.0
+"""How long an embedder that has failed is not asked by writes, for each would wait until it fails again."""
 
 _Vectors = dict[tuple[int, str], bytes]
 
@@ -56,11 +56,14 @@ class Writer:
     """Writes records over one connection; its owner lets one thread in at a time. `written` tells in which spaces a passage
     needs a vector."""
 
-    def __init__(self, db: sqlite3.Connection, written: Callable[[], Sequence[Space]]) -> None:
+    def __init__(
+        self, db: sqlite3.Connection, written: Callable[[], Sequence[Space]], clock: Callable[[], float]
+    ) -> None:
         self.db = db
         self.rows = Rows(db)
         self._written = written
-        self._asks_after = float("-inf")
+        self._clock = clock
+        self._failed_at: float | None = None
         self.owes = False
         """Whether a passage was written without a vector."""
 
@@ -72,13 +75,13 @@ class Writer:
         outcome = self._plan(records, now, changes)
         spaces = self._written()
         vectors: _Vectors = {}
-        self._embed(outcome, vectors, spaces, now)
+        self._embed(outcome, vectors, spaces)
         self.db.execute("begin immediate")
         try:
             if self._data_version() != seen:
                 outcome = self._plan(records, now, changes)
                 spaces = self._written()
-                self._embed(outcome, vectors, spaces, now)
+                self._embed(outcome, vectors, spaces)
             for draft in {id(draft): draft for draft in outcome}.values():
                 self._write(draft, vectors, spaces)
             self.db.execute("commit")
@@ -236,13 +239,21 @@ class Writer:
 
     # -- writing --------------------------------------------------------------------------------------------------------
 
-    def _embed(self, drafts: Iterable[_Draft], vectors: _Vectors, spaces: Sequence[Space], now: float) -> None:
+    def caught_up(self) -> None:
+        """Every passage has its vector, and the embedder does its work."""
+        self.owes = False
+        self._failed_at = None
+
+    def _may_ask(self) -> bool:
+        return self._failed_at is None or not 0 <= self._clock() - self._failed_at < _PAUSE_S
+
+    def _embed(self, drafts: Iterable[_Draft], vectors: _Vectors, spaces: Sequence[Space]) -> None:
         """Add the vectors that are not there yet, unless the embedder fails in a way that passes."""
         for space in spaces:
             texts = list(
                 dict.fromkeys(text for draft in drafts for text in draft.texts if (space.number, text) not in vectors)
             )
-            if not texts or self._asks_after - _PAUSE_S <= now < self._asks_after:
+            if not texts or not self._may_ask():
                 continue
             embedder = space.embedder
             try:
@@ -250,7 +261,7 @@ class Writer:
             except LlmError as error:
                 if not error.should_retry:
                     raise
-                self._asks_after = now + _PAUSE_S
+                self._failed_at = self._clock()
                 continue
             keys = ((space.number, text) for text in texts)
             vectors.update(zip(keys, as_bytes(rows), strict=True))
