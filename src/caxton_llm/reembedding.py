@@ -257,13 +257,19 @@ class EmbeddedMemory:
                 self.store.change_embedder(wanted)
                 self.store.remember_embedder(wanted.name, settings=described(self._settings))
             self._calibrate(self.store, wanted)
+        if not self._has_looked or self.store.is_changing or self.store.owes_vectors:
+            wait = self._embed_some(wanted)
+        else:
+            wait = _LOOK_S
         self._calibrate(self.store, self.embedder)
-        if self._has_looked and not self.store.is_changing and not self.store.owes_vectors:
-            return _LOOK_S
-        before, self._missing = self._missing, self.store.embed_missing(_BATCH)
+        return wait
+
+    def _embed_some(self, wanted: Embedder | None) -> float:
+        made = self.store.vectors_made
+        self._missing = self.store.embed_missing(_BATCH)
         if self._missing:
-            # No progress: another process is embedding.
-            return _LOOK_S if before is not None and self._missing >= before else 0.0
+            is_elsewhere = self.store.vectors_made == made  # another process embeds
+            return _LOOK_S if is_elsewhere else 0.0
         self._has_looked = True
         if self.embedder is wanted:
             self._wanted, self._note = None, ""

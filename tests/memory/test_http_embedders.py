@@ -3,6 +3,8 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Sequence
+from importlib.resources import as_file, files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,7 @@ from caxton_llm.errors import (
     RateLimited,
 )
 from caxton_llm.memory.embedding import Embedder
+from caxton_llm.memory.embedding.static import StaticEmbedder
 from caxton_llm.protocols import Origin
 from caxton_llm.routing.retry import RetryPolicy
 from caxton_llm.routing.timeouts import Timeouts
@@ -317,6 +320,17 @@ def test_the_vendors_own_addresses_are_the_defaults_and_known_dimensions_spare_t
     local = EmbedderSettings(type="ollama", server=ProviderEntry(provider="ollama"), model="m")
     assert open_embedder(local).name == "m@ollama:localhost:11434"
     assert open_embedder(local, {"m@ollama:localhost:11434": 7}).dimensions == 7
+
+
+def test_folders_are_opened_at_once_and_what_is_wrong_with_them_is_told_with_its_place(tmp_path: Path) -> None:
+    default = open_embedder(EmbedderSettings())
+    assert default is StaticEmbedder.default()
+    with as_file(files("caxton_llm.memory.embedding") / "data") as folder:
+        assert open_embedder(EmbedderSettings(type="model2vec", path=str(folder))).name == default.name
+    for kind in ("model2vec", "sentence_transformers"):
+        with pytest.raises(ConfigurationError, match=r"memory\.embedder: .*holds") as caught:
+            open_embedder(EmbedderSettings(type=kind, path=str(tmp_path)))  # type: ignore[arg-type]
+        assert str(tmp_path) in str(caught.value)
 
 
 async def test_any_embedder_can_be_calibrated(fake_embeddings: FakeEmbeddings) -> None:

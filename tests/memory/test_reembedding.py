@@ -196,6 +196,32 @@ def test_a_write_does_not_wait_for_an_embedder_that_fails_and_gets_its_vector_la
         assert memory.store.stats().entities == 1
 
 
+@pytest.mark.parametrize("indexed", [False, True], ids=["from the tail", "from the index"])
+def test_a_vector_that_comes_late_is_found_by_who_has_searched_before(
+    tmp_path: Path, folders: Folders, indexed: bool
+) -> None:
+    def found(memory: EmbeddedMemory) -> list[str]:
+        """By its vector alone."""
+        vector = folders.made["one"].embed(["green tea"])[0]
+        return [one.id for one in memory.store.candidates("", vector, Filters(), 5)]
+
+    with folders.opened(tmp_path, ONE) as memory, folders.opened(tmp_path, ONE) as other:
+        done(memory)
+        memory.store.put([fact(f"n{n}", f"word{n}") for n in range(300)])
+        folders.made["one"].error = ProviderFailure("out of order")
+        wanted = memory.store.put([fact("tea", "green tea"), fact("again", "word1 and more")])[0].id
+        if indexed:
+            memory.store.catch_up()
+        folders.made["one"].error = None
+        assert wanted not in found(memory) + found(other)
+        done(memory)
+        for _ in range(2):
+            assert found(memory)[0] == found(other)[0] == wanted
+            assert by_words(other.store, "green tea") == {wanted}
+            memory.store.catch_up()
+        assert memory.store.verify() == []
+
+
 def test_a_vector_of_the_embedder_from_before_a_change_is_never_compared(tmp_path: Path, folders: Folders) -> None:
     filled(folders, tmp_path)
     with folders.opened(tmp_path, OTHER) as memory:

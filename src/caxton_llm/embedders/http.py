@@ -224,7 +224,8 @@ class HttpEmbedder:
         largest = np.abs(rows).max(axis=1, keepdims=True)
         scaled = np.divide(rows, largest, out=np.zeros_like(rows), where=largest > 0)
         lengths = np.linalg.norm(scaled, axis=1, keepdims=True)
-        return np.divide(scaled, lengths, out=scaled, where=lengths > 0)
+        np.divide(scaled, lengths, out=scaled, where=lengths > 0)
+        return scaled
 
     def _tell(self, error: LlmError, batch: list[str]) -> None:
         """Say where it happened, without the texts and the secrets that a server may repeat."""

@@ -3,6 +3,9 @@
 A space is an embedder's vectors. The store says which space it shall have in the end (`wanted`): that of the embedder that
 was configured last, by whichever process. When every passage has its vector there, the other spaces are deleted, the row
 last: a process that still searches in one of them notices by the missing row.
+
+Searchers read a passage once, with the vector that it has then. So once anybody searches a space (`served`), a vector that
+comes late makes its passage a new one, which all of them see.
 """
 
 import sqlite3
@@ -22,7 +25,7 @@ from caxton_llm.stores.sqlite_memory.writer import Space
 
 __all__ = ["KeptEmbedder", "Lacking", "Spaces", "kept_embedders", "vectors_for"]
 
-_WANTED = "wanted space"
+_WANTED, _SERVED = "wanted space", "served space"
 _SWEEP = 5_000
 """Vectors that are deleted in one transaction: whoever writes waits for it."""
 
@@ -87,6 +90,10 @@ class Spaces:
         if previous is not None and previous.name != embedder.name and self.missing():
             old = self._known(previous)
             self.serving = self.serving if old is None else old
+        is_named = self._number(db, _SERVED) == self._wanted.number
+        if not self.is_changing and not is_named and self.may_fill():
+            with self._transaction():
+                self._name(_SERVED, self._wanted)
 
     def change(self, embedder: Embedder, dimensions: int) -> None:
         """From now on the store is to have the vectors of `embedder`; what serves goes on serving."""
@@ -123,7 +130,7 @@ class Spaces:
         """The name of the embedder that another process has changed the store to; `None`: what serves here is still there."""
         if self.is_there(db, self.serving):
             return None
-        row = db.execute("select name from spaces where id = ?", (self._wanted_number(db),)).fetchone()
+        row = db.execute("select name from spaces where id = ?", (self._number(db, _WANTED),)).fetchone()
         return "" if row is None else str(row[0])
 
     def remember(self, name: str, key: str, value: str) -> None:
@@ -145,7 +152,7 @@ class Spaces:
 
     def may_fill(self) -> bool:
         """Whether no other process has changed the store to another embedder since."""
-        return self._wanted_number(self._db) == self._wanted.number
+        return self._number(self._db, _WANTED) == self._wanted.number
 
     def lacking(self, db: sqlite3.Connection, limit: int) -> list[Lacking]:
         """Up to `limit` passages without a vector of the wanted embedder."""
@@ -164,19 +171,39 @@ class Spaces:
 
     def fill(self, lacking: Sequence[Lacking], vectors: Sequence[bytes]) -> None:
         """Write vectors of the wanted embedder, unless its space or a passage has gone meanwhile."""
-        pairs = [(self._wanted.number, one.passage, vector) for one, vector in zip(lacking, vectors, strict=True)]
-        alive = """insert or ignore into vectors select ?1, ?2, ?3 from passages
-            where id = ?2 and exists (select 1 from spaces where id = ?1)"""
+        alive = "insert or ignore into vectors select ?1, id, ?3 from passages where id = ?2"
         with self._transaction():
-            self._db.executemany(alive, pairs)
+            if not self.is_there(self._db, self._wanted):
+                return
+            is_served = self._number(self._db, _SERVED) == self._wanted.number
+            for one, vector in zip(lacking, vectors, strict=True):
+                passage = self._made_new(one.passage) if is_served else one.passage
+                self._db.execute(alive, (self._wanted.number, passage, vector))
         self._filled_to = lacking[-1].passage
         if self._left is not None:
-            self._left -= len(pairs)
+            self._left -= len(lacking)
+
+    def _made_new(self, passage: int) -> int | None:
+        """The passage under a new number, with the vectors that it has in other spaces. `None`: it has gone."""
+        copied = (
+            "insert into passages (tenant, record, ordinal) select tenant, record, ordinal from passages where id = ?"
+        )
+        made = self._db.execute(f"{copied} returning id, tenant", (passage,)).fetchone()
+        if made is None:
+            return None
+        for (space,) in self._db.execute("select id from spaces").fetchall():
+            moved = "update or ignore vectors set passage = ? where space = ? and passage = ?"
+            self._db.execute(moved, (made[0], space, passage))
+        self._db.execute("delete from passages where id = ?", (passage,))
+        self._db.execute("insert into removals (tenant, passage) values (?, ?)", (made[1], passage))
+        return int(made[0])
 
     def switch(self) -> bool:
         """Let the wanted embedder serve if it has everything."""
         with self._transaction():
             complete = self.may_fill() and not self.missing()
+            if complete:
+                self._name(_SERVED, self._wanted)
         if complete:
             self.serving = self._wanted
         return complete
@@ -199,9 +226,12 @@ class Spaces:
 
     # -- rows -----------------------------------------------------------------------------------------------------------
 
-    def _wanted_number(self, db: sqlite3.Connection) -> int | None:
-        row = db.execute("select value from store where key = ?", (_WANTED,)).fetchone()
+    def _number(self, db: sqlite3.Connection, key: str) -> int | None:
+        row = db.execute("select value from store where key = ?", (key,)).fetchone()
         return None if row is None else int(row[0])
+
+    def _name(self, key: str, space: Space) -> None:
+        self._db.execute("insert or replace into store values (?, ?)", (key, str(space.number)))
 
     def _known(self, embedder: Embedder) -> Space | None:
         """The embedder's space, if the store has it. Raises `MemoryStoreError` for vectors of another length."""
@@ -216,14 +246,14 @@ class Spaces:
     def _space(self, embedder: Embedder, dimensions: int, *, claims: bool) -> Space:
         """The embedder's space, made if need be; `claims`: the store is to have it in the end."""
         space = self._known(embedder)
-        if space is not None and (not claims or self._wanted_number(self._db) == space.number):
+        if space is not None and (not claims or self._number(self._db, _WANTED) == space.number):
             return space  # nothing to write, so nobody is waited for
         with self._transaction():
             space = self._known(embedder)
             if space is None:
                 space = Space(Rows(self._db).code("spaces", name=embedder.name, dimensions=dimensions), embedder)
-            if claims or self._wanted_number(self._db) is None:
-                self._db.execute("insert or replace into store values (?, ?)", (_WANTED, str(space.number)))
+            if claims or self._number(self._db, _WANTED) is None:
+                self._name(_WANTED, space)
         return space
 
     @contextmanager

@@ -84,6 +84,8 @@ class SqliteMemory:
         self._is_open = True
         self._wake = threading.Event()
         self._closing = threading.Event()
+        self.vectors_made = 0
+        """How many vectors `embed_missing` has made here, and no other process."""
         self._thread: threading.Thread | None = None
         with translated(self.path):
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -202,13 +204,15 @@ class SqliteMemory:
         are. At 0 the new one serves queries. One process at a time does it; writes and searches go on meanwhile. Raises what
         the embedder raises; what was made is kept."""
         with translated(self.path), writer_lock(self.folder / "embedding.lock", wait=False) as held:
-            done = self._embed_some(limit) if held else 0
+            with self._writing():
+                may = held and self._spaces.may_fill()
+            done = self._embed_some(limit) if may else 0
             with self._writing():
                 if not self._spaces.may_fill():
                     return 0
                 last = min(limit, _LAST)
                 left = self._spaces.left(last) if done == limit else self._spaces.missing()
-                if held and 0 < left <= last:
+                if may and 0 < left <= last:
                     # With no write in between, or a busy store would never be complete.
                     lacking = self._spaces.lacking(self._writer.db, last)
                     self._spaces.fill(lacking, vectors_for(lacking, self._spaces.wanted.embedder))
@@ -229,6 +233,7 @@ class SqliteMemory:
             vectors = vectors_for(lacking, self._spaces.wanted.embedder)
             with self._writing():
                 self._spaces.fill(lacking, vectors)
+                self.vectors_made += len(lacking)
         return len(lacking)
 
     def _sweep(self) -> bool:
