@@ -329,7 +329,7 @@ def test_folders_are_opened_at_once_and_what_is_wrong_with_them_is_told_with_its
         assert open_embedder(EmbedderSettings(type="model2vec", path=str(folder))).name == default.name
     for kind in ("model2vec", "sentence_transformers"):
         with pytest.raises(ConfigurationError, match=r"memory\.embedder: .*holds") as caught:
-            open_embedder(EmbedderSettings(type=kind, path=str(tmp_path)))  # type: ignore[arg-type]
+            open_embedder(EmbedderSettings(type=kind, path=str(tmp_path)))
         assert str(tmp_path) in str(caught.value)
 
 

@@ -222,7 +222,8 @@ class HttpEmbedder:
         self._dimensions = found
         # Scaled first, so that no square of a very large or a very small number is lost.
         largest = np.abs(rows).max(axis=1, keepdims=True)
-        scaled = np.divide(rows, largest, out=np.zeros_like(rows), where=largest > 0)
+        scaled = np.zeros_like(rows)
+        np.divide(rows, largest, out=scaled, where=largest > 0)
         lengths = np.linalg.norm(scaled, axis=1, keepdims=True)
         np.divide(scaled, lengths, out=scaled, where=lengths > 0)
         return scaled

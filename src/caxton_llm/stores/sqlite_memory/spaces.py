@@ -107,6 +107,7 @@ class Spaces:
         if space is None:
             return False
         self._wanted = self.serving = space
+        self._filled_to, self._left = 0, None
         return True
 
     @property
@@ -136,7 +137,7 @@ class Spaces:
     def remember(self, name: str, key: str, value: str) -> None:
         """Keep settings or calibration with the embedder of that name."""
         column = {"settings": "settings", "calibration": "calibration"}[key]
-        self._db.execute(f"update spaces set {column} = ? where name = ?", (value, name))  # noqa: S608
+        self._db.execute(f"update spaces set {column} = ?1 where name = ?2 and {column} is not ?1", (value, name))  # noqa: S608
 
     # -- filling --------------------------------------------------------------------------------------------------------
 
@@ -210,19 +211,19 @@ class Spaces:
 
     def sweep(self) -> bool:
         """Delete some vectors of embedders that serve no more, and at last what is known of them. True: more are left."""
-        if not self.may_fill():
+        others = "select id from spaces where id != ? order by id limit 1"
+        if self._db.execute(others, (self._wanted.number,)).fetchone() is None:
             return False
-        sql = "select id from spaces where id != ? order by id"
-        for (number,) in self._db.execute(sql, (self._wanted.number,)).fetchall():
+        with self._transaction():
+            # Looked up again: another process may have just begun with an embedder of its own.
+            other = self._db.execute(others, (self._wanted.number,)).fetchone()
+            if other is None or not self.may_fill():
+                return False
             some = """delete from vectors where space = ?1
                 and passage in (select passage from vectors where space = ?1 order by passage limit ?2)"""
-            with self._transaction():
-                gone = self._db.execute(some, (number, _SWEEP)).rowcount
-                if gone < _SWEEP:
-                    self._db.execute("delete from spaces where id = ?", (number,))
-            if gone == _SWEEP:
-                return True
-        return False
+            if self._db.execute(some, (other[0], _SWEEP)).rowcount < _SWEEP:
+                self._db.execute("delete from spaces where id = ?", other)
+        return True
 
     # -- rows -----------------------------------------------------------------------------------------------------------
 
