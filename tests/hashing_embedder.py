@@ -63,11 +63,16 @@ class Proposed(NamedTuple):
 
 
 def proposed(
-    store: SqliteMemory, text: str, vector: NDArray[np.float32] | None, filters: Filters | None = None, limit: int = 10
+    store: SqliteMemory,
+    text: str,
+    vector: NDArray[np.float32] | None,
+    filters: Filters | None = None,
+    limit: int = 10,
+    embedder: str | None = None,
 ) -> list[Proposed]:
     """What words and vectors propose, the nearest first."""
     filters = filters or Filters()
-    found = store.candidates(StoreQuery(text=text, vector=vector, filters=filters, limit=limit))
+    found = store.candidates(StoreQuery(text=text, vector=vector, filters=filters, limit=limit, embedder=embedder))
     records = store.load(found.keys.tolist(), tenant=filters.tenant)
     lexical = [value or None for value in found.lexical.tolist()]
     dense = [None if np.isnan(value) else value for value in found.dense.tolist()]

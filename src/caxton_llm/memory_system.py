@@ -6,16 +6,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from msgspec.structs import replace
+
+from caxton_llm.config.memory_configuration import MemoryConfiguration
+from caxton_llm.config.schema import ProviderEntry
+from caxton_llm.embedders.opening import calibration_of
 from caxton_llm.memory.embedding import Embedder
-from caxton_llm.memory.embedding.calibration import Calibration, calibrate, default_calibration
-from caxton_llm.memory.embedding.static import StaticEmbedder
+from caxton_llm.memory.embedding.calibration import Calibration
 from caxton_llm.memory.filters import Filters
 from caxton_llm.memory.model import Record, Relation
 from caxton_llm.memory.scoring import Weights
 from caxton_llm.memory.search import Found, MemorySearch
 from caxton_llm.memory.store import Forgotten, MemoryStore, Progress, Retention, StoreStats, Written
 from caxton_llm.memory.transfer import Format, Imported, export_lines, import_lines
-from caxton_llm.stores.sqlite_memory import SqliteMemory
+from caxton_llm.reembedding import EmbeddedMemory, EmbeddingStatus, open_memory
 
 __all__ = ["Memory"]
 
@@ -31,27 +35,69 @@ class Memory:
         self,
         store: MemoryStore,
         *,
+        embedded: EmbeddedMemory | None = None,
         weights: Weights | None = None,
         candidates: int = 100,
+        max_results: int = 10,
+        min_similarity: float | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        """`max_results` and `min_similarity` hold for searches that do not say otherwise. `embedded` looks after the
+        embedder of `store`."""
         self.store = store
+        self.max_results = max_results
+        self.min_similarity = min_similarity
+        self._embedded = embedded
         self._clock = clock
         self._calibrations: dict[str, Calibration] = {}
         self._search = MemorySearch(store, self._calibration_of, weights=weights, candidates=candidates)
 
     @classmethod
-    def open(cls, folder: Path | str, embedder: Embedder | None = None) -> Self:
-        """The embedded store in `folder`, made if need be; without `embedder`, the package's own."""
-        return cls(SqliteMemory(folder, embedder or StaticEmbedder.default()))
+    def open(cls, folder: Path | str) -> Self:
+        """The embedded store in `folder`, made if need be, with the package's own embedder."""
+        return cls.from_configuration(MemoryConfiguration(store="sqlite", folder=str(folder)))
 
-    def _calibration_of(self, embedder: Embedder) -> Calibration:
+    @classmethod
+    def from_configuration(
+        cls,
+        configuration: MemoryConfiguration,
+        entries: Sequence[ProviderEntry] = (),
+        *,
+        background: bool = True,
+        progress: Progress | None = None,
+    ) -> Self:
+        """As the `memory` block says; secrets are in place there and in `entries`, which are those under `llm`.
+
+        Without `background` nothing is indexed or embedded anew. Raises `ConfigurationError` for an embedder that cannot be.
+        """
+        embedded = open_memory(
+            configuration.folder, configuration.embedder, entries=entries, background=background, progress=progress
+        )
+        return cls(
+            embedded.store,
+            embedded=embedded,
+            weights=replace(Weights(), **configuration.weights),
+            candidates=configuration.candidates,
+            max_results=configuration.max_results,
+            min_similarity=configuration.min_similarity,
+        )
+
+    @property
+    def problems(self) -> list[str]:
+        """What the operator should know: indexes that were made anew, an embedder that does not answer."""
+        return [] if self._embedded is None else self._embedded.problems
+
+    @property
+    def embedding(self) -> EmbeddingStatus | None:
+        """Which embedder serves, and how far a change to another one is."""
+        return None if self._embedded is None else self._embedded.status
+
+    def _calibration_of(self, embedder: Embedder) -> Calibration | None:
+        if self._embedded is not None:
+            return self._embedded.calibration
         known = self._calibrations.get(embedder.name)
         if known is None:
-            known = default_calibration()
-            if known.embedder != embedder.name:
-                known = calibrate(embedder)
-            self._calibrations[embedder.name] = known
+            known = self._calibrations[embedder.name] = calibration_of(embedder)
         return known
 
     # -- writing --------------------------------------------------------------------------------------------------------
@@ -75,11 +121,20 @@ class Memory:
     # -- reading --------------------------------------------------------------------------------------------------------
 
     def search(
-        self, query: str, filters: Filters | None = None, *, max_results: int = 10, min_similarity: float | None = None
+        self,
+        query: str,
+        filters: Filters | None = None,
+        *,
+        max_results: int | None = None,
+        min_similarity: float | None = None,
     ) -> Found:
         """The records that answer `query` best, each with the reasons. `min_similarity` is on the calibrated scale (0..1)."""
         return self._search.search(
-            query, filters or Filters(), max_results=max_results, min_similarity=min_similarity, now=self._clock()
+            query,
+            filters or Filters(),
+            max_results=self.max_results if max_results is None else max_results,
+            min_similarity=self.min_similarity if min_similarity is None else min_similarity,
+            now=self._clock(),
         )
 
     def get(self, ids: Iterable[str], *, tenant: str = "") -> dict[str, Record]:
@@ -132,7 +187,7 @@ class Memory:
 
     def close(self) -> None:
         """Close the store; what was acknowledged is kept."""
-        self.store.close()
+        (self._embedded or self.store).close()
 
     def __enter__(self) -> Self:
         return self

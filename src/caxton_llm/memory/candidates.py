@@ -10,16 +10,32 @@ if TYPE_CHECKING:
     from numpy import bool_, float32, float64, int32, int64, uint8
     from numpy.typing import NDArray
 
-__all__ = ["DENSE", "LEXICAL", "NAMED", "NEIGHBOUR", "ORIGINS", "RELATED", "Candidates", "StoreQuery"]
+__all__ = [
+    "DENSE",
+    "EMBEDDER_CHANGED",
+    "LEXICAL",
+    "NAMED",
+    "NEIGHBOUR",
+    "ORIGINS",
+    "RELATED",
+    "Candidates",
+    "StoreQuery",
+]
 
 LEXICAL, DENSE, NAMED, NEIGHBOUR, RELATED = 1, 2, 4, 8, 16
 ORIGINS = {LEXICAL: "lexical", DENSE: "dense", NAMED: "name", NEIGHBOUR: "neighbour", RELATED: "relation"}
 """Bits of `Candidates.origins`, and what they are called."""
 
 
+EMBEDDER_CHANGED = "embedder_changed"
+"""The code of the error for a query whose vector is of another embedder."""
+
+
 class StoreQuery(Struct, frozen=True, kw_only=True):
     """A query, ready for a store: `vector` is of the store's embedder, `tokens` of its vocabulary.
 
+    `embedder` names what has made the vector: if another one serves meanwhile, that is an `InvalidRequest` with the code
+    `embedder_changed`, and the query needs a vector of the one that serves now.
     `limit` records are proposed by words and as many by vectors. `names` are keys (`name_key`) of what the query may call by
     its name; entities that have one are proposed too. Turns at most `reach` places beside a proposed one and, with
     `relations`, entities that are related to one, come with it.
@@ -27,6 +43,7 @@ class StoreQuery(Struct, frozen=True, kw_only=True):
 
     text: str
     vector: "NDArray[float32] | None" = None
+    embedder: str | None = None
     tokens: "NDArray[int32] | None" = None
     names: tuple[bytes, ...] = ()
     filters: Filters = Filters()

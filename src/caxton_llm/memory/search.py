@@ -7,10 +7,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
+from numpy.typing import NDArray
 
 from caxton_llm.discreet import Discreet
-from caxton_llm.errors import InvalidRequest
-from caxton_llm.memory.candidates import ORIGINS, Candidates, StoreQuery
+from caxton_llm.errors import InvalidRequest, LlmError
+from caxton_llm.memory.candidates import EMBEDDER_CHANGED, ORIGINS, Candidates, StoreQuery
 from caxton_llm.memory.embedding.calibration import Calibration
 from caxton_llm.memory.embedding.embedder import Embedder
 from caxton_llm.memory.filters import Filters
@@ -24,6 +26,9 @@ from caxton_llm.memory.scoring import Features, Reasons, Scores, Weights, score
 from caxton_llm.memory.store import MemoryStore
 
 __all__ = ["Found", "Hit", "MemorySearch"]
+
+_CHANGES = 3
+"""Times that a query is embedded anew because the store's embedder has changed meanwhile."""
 
 
 class Hit(Discreet, Struct, frozen=True, kw_only=True):
@@ -47,26 +52,28 @@ class Found(Discreet, Struct, frozen=True, kw_only=True):
     """What a search has found, best first.
 
     `searched` records were left by the filters; of the `candidates` that were compared, `above_threshold` reached
-    `min_similarity` (all, where none was asked for).
+    `min_similarity` (all, where none was asked for). `problem` says why the search went by words alone, without similarities
+    and a threshold: the embedder failed.
     """
 
     hits: tuple[Hit, ...]
     searched: int
     candidates: int
     above_threshold: int
+    problem: str | None = None
 
 
 class MemorySearch:
     """Searches one store. Blocking; any thread may use it.
 
-    `calibration_of` gives the calibration of the embedder whose vectors are searched. `candidates` records are compared from
-    each side, words and vectors; more find more and take longer.
+    `calibration_of` gives the calibration of the embedder whose vectors are searched, `None` while it is not known.
+    `candidates` records are compared from each side, words and vectors; more find more and take longer.
     """
 
     def __init__(
         self,
         store: MemoryStore,
-        calibration_of: Callable[[Embedder], Calibration],
+        calibration_of: Callable[[Embedder], Calibration | None],
         *,
         weights: Weights | None = None,
         candidates: int = 100,
@@ -83,24 +90,25 @@ class MemorySearch:
         check_query(query, max_results)
         if min_similarity is not None and not 0.0 <= min_similarity <= 1.0:
             raise InvalidRequest(f"{min_similarity!r} is not between 0 and 1", param="min_similarity")
-        proposed = self.store.candidates(self._asked(query, filters, max(self.limit, max_results)))
-        scores = score(self._features(query, proposed, now), self.weights)
-        similarity = self._calibration_of(self.store.embedder).similarity(proposed.dense)
+        asked, proposed, problem = self._proposed(query, filters, max(self.limit, max_results))
+        scores = score(self._features(asked, proposed, now), self.weights)
+        similarity = self._similarities(proposed)
         order = scores.order()
-        if min_similarity is not None:
+        if min_similarity is not None and problem is None:
             order = order[similarity[order] >= min_similarity]
         best = order[:max_results].tolist()
         return Found(
-            hits=self._hits(best, proposed, similarity.tolist(), scores, filters.tenant),
+            hits=self._hits(best, proposed, similarity, scores, filters.tenant),
             searched=proposed.searched,
             candidates=len(proposed),
             above_threshold=len(order),
+            problem=problem,
         )
 
-    def _asked(self, query: str, filters: Filters, limit: int) -> StoreQuery:
-        return StoreQuery(
+    def _proposed(self, query: str, filters: Filters, limit: int) -> tuple[StoreQuery, Candidates, str | None]:
+        """What the store proposes; by words alone if the embedder fails, and then why."""
+        asked = StoreQuery(
             text=query,
-            vector=self.store.embedder.embed([query])[0],
             tokens=np.unique(self.store.vocabulary.tokens(content_words(query))),
             names=name_keys_in(query),
             filters=filters,
@@ -108,11 +116,28 @@ class MemorySearch:
             reach=max(len(self.weights.neighbours), len(self.weights.late_neighbours)),
             relations=self.weights.relations > 0,
         )
+        for _ in range(_CHANGES):
+            embedder = self.store.embedder
+            try:
+                vector = embedder.embed([query])[0]
+            except LlmError as error:
+                return asked, self.store.candidates(asked), f"the embedder {embedder.name} failed: {error}"
+            try:
+                return asked, self.store.candidates(replace(asked, vector=vector, embedder=embedder.name)), None
+            except InvalidRequest as error:
+                if error.code != EMBEDDER_CHANGED:
+                    raise
+        return asked, self.store.candidates(asked), "the embedder changes while it is searched"
 
-    def _features(self, query: str, proposed: Candidates, now: float) -> Features:
-        tokens = np.unique(self.store.vocabulary.tokens(content_words(query)))
+    def _similarities(self, proposed: Candidates) -> NDArray[np.float64]:
+        """NaN where there is none."""
+        calibration = self._calibration_of(self.store.embedder)
+        return np.full(len(proposed), np.nan) if calibration is None else calibration.similarity(proposed.dense)
+
+    def _features(self, asked: StoreQuery, proposed: Candidates, now: float) -> Features:
+        tokens = np.empty(0, np.int32) if asked.tokens is None else asked.tokens
         rarity = inverse_frequency(proposed.holding, proposed.documents)
-        periods = periods_in(query)
+        periods = periods_in(asked.text)
         return Features(
             lexical=proposed.lexical,
             dense=np.nan_to_num(proposed.dense, nan=0.0),
@@ -129,7 +154,12 @@ class MemorySearch:
         )
 
     def _hits(
-        self, best: Sequence[int], proposed: Candidates, similarity: Sequence[float], scores: Scores, tenant: str
+        self,
+        best: Sequence[int],
+        proposed: Candidates,
+        similarity: NDArray[np.float64],
+        scores: Scores,
+        tenant: str,
     ) -> tuple[Hit, ...]:
         keys = proposed.keys[best].tolist()
         records = self.store.load(keys, tenant=tenant)
@@ -141,7 +171,7 @@ class MemorySearch:
             ordinal = int(proposed.ordinals[place])
             if record is None or ordinal >= len(passages):
                 continue
-            near = similarity[place]
+            near = float(similarity[place])
             hits.append(
                 Hit(
                     record=record,

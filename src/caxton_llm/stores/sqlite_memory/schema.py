@@ -99,7 +99,27 @@ def _add_facts(db: sqlite3.Connection) -> None:
             db.execute("update records set confidence = ? where key = ?", (confidence_of(record), key))
 
 
-_STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (_make_tables, _add_areas, _add_facts)
+_SPACES = """
+create table known_spaces (id integer primary key autoincrement, name text not null unique, dimensions integer not null,
+  settings text, calibration text);
+insert into known_spaces (id, name, dimensions) select id, name, dimensions from spaces;
+drop table spaces;
+alter table known_spaces rename to spaces;
+"""
+
+
+def _remember_embedders(db: sqlite3.Connection) -> None:
+    """Version 4: an embedder can be opened again by what is known of it. Numbers of spaces are never used twice, because
+    another process may still hold vectors under one."""
+    _run(db, _SPACES)
+
+
+_STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (
+    _make_tables,
+    _add_areas,
+    _add_facts,
+    _remember_embedders,
+)
 SCHEMA = len(_STEPS)
 """The version of the tables."""
 

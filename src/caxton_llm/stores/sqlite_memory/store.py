@@ -13,8 +13,8 @@ from typing import Self
 
 from msgspec.structs import replace
 
-from caxton_llm.errors import LlmError, MemoryStoreError
-from caxton_llm.memory.candidates import Candidates, StoreQuery
+from caxton_llm.errors import InvalidRequest, LlmError, MemoryStoreError
+from caxton_llm.memory.candidates import EMBEDDER_CHANGED, Candidates, StoreQuery
 from caxton_llm.memory.embedding import Embedder
 from caxton_llm.memory.embedding.embedder import TokenVectors
 from caxton_llm.memory.embedding.static import StaticEmbedder
@@ -29,12 +29,13 @@ from caxton_llm.stores.sqlite_memory.columns import Columns
 from caxton_llm.stores.sqlite_memory.counting import count
 from caxton_llm.stores.sqlite_memory.indexer import Indexer
 from caxton_llm.stores.sqlite_memory.indexes import Indexes
+from caxton_llm.stores.sqlite_memory.locks import writer_lock
 from caxton_llm.stores.sqlite_memory.retention import expired
 from caxton_llm.stores.sqlite_memory.rows import KINDS, Rows, decode, marks
 from caxton_llm.stores.sqlite_memory.schema import connect, prepare, translated
 from caxton_llm.stores.sqlite_memory.search import Search, no_candidates
 from caxton_llm.stores.sqlite_memory.selection import selection
-from caxton_llm.stores.sqlite_memory.spaces import Spaces
+from caxton_llm.stores.sqlite_memory.spaces import Spaces, vectors_for
 from caxton_llm.stores.sqlite_memory.tail import Tail
 from caxton_llm.stores.sqlite_memory.tokens import Tokens
 from caxton_llm.stores.sqlite_memory.vectors import checked_query
@@ -49,6 +50,8 @@ _HELD_PASSAGES = 2_000_000
 _GATHER_S = 2.0
 """Writes that are gathered for one commit of the index: it costs as much for one passage as for a thousand."""
 _LOOK_S = 10.0
+_LAST = 64
+"""Missing vectors that are made while nothing else is written."""
 _MANY = 500
 _BATCH = 1_000
 
@@ -57,8 +60,9 @@ class SqliteMemory:
     """A memory in a folder, for any thread and for several processes at once (the `MemoryStore` protocol).
 
     `embedder` makes the vectors of what is written. If the store was filled by another one, pass that as `previous`: it
-    serves until `embed_missing` has gone through everything. `background` starts a thread that indexes; without it nothing
-    is indexed before `catch_up`. Raises `MemoryStoreError`.
+    serves until `embed_missing` has gone through everything. `claims: false` leaves the store with the embedder that it is
+    being changed to, whatever this one is. `background` starts a thread that indexes; without it nothing is indexed before
+    `catch_up`. Raises `MemoryStoreError`.
     """
 
     def __init__(
@@ -67,6 +71,7 @@ class SqliteMemory:
         embedder: Embedder,
         *,
         previous: Embedder | None = None,
+        claims: bool = True,
         background: bool = True,
         progress: Progress | None = None,
         clock: Callable[[], float] = time.time,
@@ -84,23 +89,25 @@ class SqliteMemory:
         self._is_open = True
         self._wake = threading.Event()
         self._closing = threading.Event()
+        self.vectors_made = 0
+        """How many vectors `embed_missing` has made here, and no other process."""
         self._thread: threading.Thread | None = None
         with translated(self.path):
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._open(embedder, previous, progress)
+            self._open(embedder, previous, progress, claims=claims)
         if background:
             self._thread = threading.Thread(target=self._index_on, name="caxton-memory-index", daemon=True)
             self._thread.start()
 
-    def _open(self, embedder: Embedder, previous: Embedder | None, progress: Progress | None) -> None:
+    def _open(self, embedder: Embedder, previous: Embedder | None, progress: Progress | None, *, claims: bool) -> None:
         writing = connect(self.path)
         self._connections.append(writing)
         try:
             prepare(writing, self.path)
-            self._spaces = Spaces(writing, embedder, previous)
+            self._spaces = Spaces(writing, embedder, previous, claims=claims)
             tokens = Tokens(writing, self.vocabulary)
             tokens.complete(progress)
-            self._writer = Writer(writing, self._spaces.written, tokens)
+            self._writer = Writer(writing, self._spaces.written, tokens, self._clock)
             store = writing.execute("select value from store where key = 'id'").fetchone()[0]
             self._indexes = Indexes(self.folder / "index", store, self.embedder.dimensions)
             self._indexer = Indexer(self._indexes, self._spaces.serving.number)
@@ -161,18 +168,93 @@ class SqliteMemory:
         self._wake.set()
         return replace(forgotten, indexes="purge needed") if traces else forgotten
 
-    def embed_missing(self, limit: int = 1_000) -> int:
-        """Make up to `limit` vectors of the new embedder; returns how many are still missing. At 0 it serves queries."""
+    # -- embedders ------------------------------------------------------------------------------------------------------
+
+    @property
+    def is_changing(self) -> bool:
+        """Whether a previous embedder serves while vectors of another one are being made."""
+        return self._spaces.is_changing
+
+    @property
+    def owes_vectors(self) -> bool:
+        """Whether something was written here without a vector, because the embedder failed: `embed_missing` makes them."""
+        return self._writer.owes
+
+    def change_embedder(self, embedder: Embedder) -> None:
+        """From now on the store is to have the vectors of `embedder`; what serves goes on until `embed_missing` is done."""
+        dimensions = embedder.dimensions  # may ask a server, which no write shall wait for
         with self._writing():
-            missing = self._spaces.fill(limit)
-            if not missing and self._spaces.is_changing:
-                self._spaces.switch()
-                self._indexes.dimensions = self.embedder.dimensions
-                self._indexer.space = self._spaces.serving.number
-                self._writer.spaces = self._spaces.written
-                with self._held_lock:
-                    self._columns.clear()
-            return missing
+            self._spaces.change(embedder, dimensions)
+
+    def follow(self, embedder: Embedder) -> bool:
+        """Search the vectors that another process has changed the store to. False: the store has none of `embedder`."""
+        with self._writing():
+            followed = self._spaces.serve(embedder)
+            self._serve()
+            return followed
+
+    def successor(self) -> str | None:
+        """The name of the embedder that another process has changed the store to, so that the vectors of the one that serves
+        here are gone: until `follow`, searches here are by words alone. `None`: nothing has happened."""
+        with self._reading() as db:
+            return self._spaces.successor(db)
+
+    def remember_embedder(self, name: str, *, settings: str | None = None, calibration: str | None = None) -> None:
+        """Keep, with the vectors of an embedder, how to open it again and its scale. Never a secret."""
+        with self._writing():
+            for key, value in (("settings", settings), ("calibration", calibration)):
+                if value is not None:
+                    self._spaces.remember(name, key, value)
+
+    def embed_missing(self, limit: int = 1_000) -> int:
+        """Make up to `limit` vectors of the new embedder, or of the only one where some are missing; returns how many still
+        are. At 0 the new one serves queries. One process at a time does it; writes and searches go on meanwhile. Raises what
+        the embedder raises; what was made is kept."""
+        with translated(self.path), writer_lock(self.folder / "embedding.lock", wait=False) as held:
+            with self._writing():
+                may = held and self._spaces.may_fill()
+            done = self._embed_some(limit) if may else 0
+            with self._writing():
+                if not self._spaces.may_fill():
+                    return 0
+                last = min(limit, _LAST)
+                left = self._spaces.left(last) if done == limit else self._spaces.missing()
+                if may and 0 < left <= last:
+                    # With no write in between, or a busy store would never be complete.
+                    lacking = self._spaces.lacking(self._writer.db, last)
+                    self._spaces.fill(lacking, vectors_for(lacking, self._spaces.wanted.embedder))
+                    left = self._spaces.missing()
+                if left or (self._spaces.is_changing and not self._spaces.switch()):
+                    return max(left, 1)
+                self._writer.caught_up()
+                self._serve()
+            while self._sweep():
+                pass
+        return 0
+
+    def _embed_some(self, limit: int) -> int:
+        """Returns how many vectors were made, without keeping writes waiting for the embedder."""
+        with self._reading() as db:
+            lacking = self._spaces.lacking(db, limit)
+        if lacking:
+            vectors = vectors_for(lacking, self._spaces.wanted.embedder)
+            with self._writing():
+                self._spaces.fill(lacking, vectors)
+                self.vectors_made += len(lacking)
+        return len(lacking)
+
+    def _sweep(self) -> bool:
+        with self._writing():
+            return self._spaces.sweep()
+
+    def _serve(self) -> None:
+        """The indexes and what is held in memory follow the space that serves."""
+        space = self._spaces.serving
+        if self._indexer.space != space.number:
+            self._indexes.dimensions = space.embedder.dimensions
+            self._indexer.space = space.number
+            with self._held_lock:
+                self._columns.clear()
 
     # -- reading --------------------------------------------------------------------------------------------------------
 
@@ -182,6 +264,8 @@ class SqliteMemory:
         check_filters(query.filters)
         space = self._spaces.serving
         if query.vector is not None:
+            if query.embedder is not None and query.embedder != space.embedder.name:
+                raise _changed(space.embedder.name)
             query = replace(query, vector=checked_query(query.vector, space.embedder.dimensions))
         with translated(self.path):
             opened = self._indexes.current(self._connection())
@@ -189,6 +273,10 @@ class SqliteMemory:
                 tenant = Rows(db).tenant(query.filters.tenant)
                 if tenant is None:
                     return no_candidates(query)
+                if query.vector is not None and not self._spaces.is_there(db, space):
+                    if self._spaces.serving is not space:
+                        raise _changed(self._spaces.serving.embedder.name)
+                    query = replace(query, vector=None)  # another process has changed the embedder: see `successor`
                 columns, tail = self._held(tenant, space.number, space.embedder.dimensions)
                 seen = columns.refresh(db)
                 return Search(db, self._indexes, opened, tail, seen, query=query).candidates()
@@ -282,8 +370,10 @@ class SqliteMemory:
     # -- care -----------------------------------------------------------------------------------------------------------
 
     def catch_up(self, progress: Progress | None = None) -> bool:
-        """Index what is committed; returns whether this process had the lock."""
+        """Index what is committed; returns whether this process had the lock. Whoever's vectors are gone indexes nothing."""
         with translated(self.path):
+            if not self._spaces.is_there(self._connection(), self._spaces.serving):
+                return False
             return self._indexer.catch_up(self._connection(), progress)
 
     def purge(self, progress: Progress | None = None) -> None:
@@ -383,3 +473,8 @@ class SqliteMemory:
                 self.catch_up()
             except (LlmError, ValueError, OSError, RuntimeError) as error:
                 self.problems.append(f"indexing failed: {error}")
+
+
+def _changed(name: str) -> InvalidRequest:
+    message = f"the memory's embedder has changed to {name} since the vector was made; embed the text again"
+    return InvalidRequest(message, param="vector", code=EMBEDDER_CHANGED)

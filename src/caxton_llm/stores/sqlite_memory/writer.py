@@ -1,17 +1,18 @@
 """Writing: what becomes of each record, its passages and their vectors, in one transaction.
 
 Embedding may be slow, so it comes before the transaction. If somebody has written in between, everything is decided again
-inside, and only what is new then is embedded while others wait.
+inside, and only what is new then is embedded while others wait. An embedder that fails for a while keeps nothing from being
+written: what has no vector is found by its words until `embed_missing` has made it.
 """
 
 import sqlite3
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
-from caxton_llm.errors import InvalidRequest
+from caxton_llm.errors import InvalidRequest, LlmError
 from caxton_llm.memory.embedding import Embedder
 from caxton_llm.memory.limits import check_record
 from caxton_llm.memory.merging import fold, identity_of, merged
@@ -27,6 +28,10 @@ __all__ = ["Space", "Writer"]
 
 TOKENS = 0
 """In place of a space's number: not vectors but the distinct tokens."""
+
+_PAUSE_S = 60.0
+"""How long an embedder that has failed is not asked by writes, for each would wait until it fails again."""
+
 _Vectors = dict[tuple[int, str], bytes]
 
 
@@ -52,13 +57,24 @@ class _Draft:
 
 
 class Writer:
-    """Writes records over one connection; its owner lets one thread in at a time."""
+    """Writes records over one connection; its owner lets one thread in at a time. `written` tells in which spaces a passage
+    needs a vector."""
 
-    def __init__(self, db: sqlite3.Connection, spaces: Sequence[Space], tokens: Tokens) -> None:
+    def __init__(
+        self,
+        db: sqlite3.Connection,
+        written: Callable[[], Sequence[Space]],
+        tokens: Tokens,
+        clock: Callable[[], float],
+    ) -> None:
         self.db = db
         self.tokens = tokens
         self.rows = Rows(db)
-        self.spaces = spaces
+        self._written = written
+        self._clock = clock
+        self._failed_at: float | None = None
+        self.owes = False
+        """Whether a passage was written without a vector."""
 
     def put(self, records: Sequence[Record], now: float, changes: Sequence[Sequence[Change]] | None) -> list[Written]:
         """Write all or none. `changes` are those of an export, whose versions and times are kept; `None`: of now."""
@@ -66,15 +82,17 @@ class Writer:
             check_record(record, f"records[{number}]")
         seen = self._data_version()
         outcome = self._plan(records, now, changes)
+        spaces = self._written()
         vectors: _Vectors = {}
-        self._embed(outcome, vectors)
+        self._embed(outcome, vectors, spaces)
         self.db.execute("begin immediate")
         try:
             if self._data_version() != seen:
                 outcome = self._plan(records, now, changes)
-                self._embed(outcome, vectors)
+                spaces = self._written()
+                self._embed(outcome, vectors, spaces)
             for draft in {id(draft): draft for draft in outcome}.values():
-                self._write(draft, vectors)
+                self._write(draft, vectors, spaces)
             self.db.execute("commit")
         except BaseException:
             self._undo()
@@ -230,22 +248,36 @@ class Writer:
 
     # -- writing --------------------------------------------------------------------------------------------------------
 
-    def _embed(self, drafts: Iterable[_Draft], vectors: _Vectors) -> None:
-        """Add the vectors and tokens that are not there yet."""
+    def caught_up(self) -> None:
+        """Every passage has its vector, and the embedder does its work."""
+        self.owes = False
+        self._failed_at = None
+
+    def _may_ask(self) -> bool:
+        return self._failed_at is None or not 0 <= self._clock() - self._failed_at < _PAUSE_S
+
+    def _embed(self, drafts: Iterable[_Draft], vectors: _Vectors, spaces: Sequence[Space]) -> None:
+        """Add tokens and vectors that are not there yet; no vectors while the embedder fails in a way that passes."""
         for text in {text for draft in drafts for text in draft.texts if (TOKENS, text) not in vectors}:
             vectors[TOKENS, text] = self.tokens.of(text)
-        for space in self.spaces:
+        for space in spaces:
             texts = list(
                 dict.fromkeys(text for draft in drafts for text in draft.texts if (space.number, text) not in vectors)
             )
-            if not texts:
+            if not texts or not self._may_ask():
                 continue
             embedder = space.embedder
-            rows = checked_rows(embedder.embed(texts), len(texts), embedder.dimensions, embedder.name)
+            try:
+                rows = checked_rows(embedder.embed(texts), len(texts), embedder.dimensions, embedder.name)
+            except LlmError as error:
+                if not error.should_retry:
+                    raise
+                self._failed_at = self._clock()
+                continue
             keys = ((space.number, text) for text in texts)
             vectors.update(zip(keys, as_bytes(rows), strict=True))
 
-    def _write(self, draft: _Draft, vectors: _Vectors) -> None:
+    def _write(self, draft: _Draft, vectors: _Vectors, spaces: Sequence[Space]) -> None:
         if draft.action == "unchanged":
             return
         key, tenant = self.rows.write(draft.record, None if draft.old is None else draft.old.key)
@@ -253,9 +285,10 @@ class Writer:
             self.rows.write_change(key, change)
         if draft.old is not None:
             self.rows.delete_passages(key, tenant)
-        spaces = [space.number for space in self.spaces]
-        passages = [
-            PassageRow(vectors[TOKENS, text], [(space, vectors[space, text]) for space in spaces])
-            for text in draft.texts
-        ]
-        self.rows.write_passages(key, tenant, passages)
+        rows = [PassageRow(vectors[TOKENS, text], self._vectors_of(text, vectors, spaces)) for text in draft.texts]
+        self.owes = self.owes or not all(row.vectors for row in rows)
+        self.rows.write_passages(key, tenant, rows)
+
+    def _vectors_of(self, text: str, vectors: _Vectors, spaces: Sequence[Space]) -> list[tuple[int, bytes]]:
+        keys = [(space.number, text) for space in spaces]
+        return [(key[0], vectors[key]) for key in keys if key in vectors]
