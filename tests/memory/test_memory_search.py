@@ -1,11 +1,13 @@
 """A search as a user sees it: what is found, why, and what is left out."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from caxton_llm.errors import InvalidRequest
+from caxton_llm.errors import InvalidRequest, ProviderFailure
 from caxton_llm.memory.candidates import NEIGHBOUR, RELATED, StoreQuery
 from caxton_llm.memory.filters import Filters
 from caxton_llm.memory.model import Entity, Observation, Record, Relation, Turn
@@ -224,6 +226,34 @@ def test_what_is_forgotten_is_not_found_again(memory: Memory) -> None:
     cat = only(memory.search("cat"), "Office cat").record.id
     assert memory.forget([cat]).records == 1
     assert "Office cat" not in names(memory.search("cat sleeps on the printer"))
+
+
+class Fragile(HashingEmbedder):
+    """Fails while it is told to."""
+
+    fails = False
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        if self.fails:
+            raise ProviderFailure("the server is down")
+        return super().embed(texts)
+
+
+def test_while_the_embedder_fails_words_alone_find_and_the_answer_says_so(tmp_path: Path) -> None:
+    embedder = Fragile()
+    with opened(tmp_path, embedder) as store:
+        memory = Memory(store)
+        memory.add([fact("a", "green tea"), fact("b", "black coffee")])
+        assert memory.search("tea").problem is None
+        embedder.fails = True
+        found = memory.search("green tea", min_similarity=0.7)
+        assert names(found) == ["a"]
+        assert found.hits[0].similarity is None
+        assert found.hits[0].found_by == ("lexical",)
+        assert found.problem is not None
+        assert "the server is down" in found.problem
+        embedder.fails = False
+        assert memory.search("tea").hits[0].similarity is not None
 
 
 def test_nothing_of_a_query_or_a_record_stands_in_a_repr(memory: Memory) -> None:
