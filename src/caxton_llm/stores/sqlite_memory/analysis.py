@@ -1,32 +1,5 @@
-"""Texts -> the terms of the lexical index: the same for the index, for what it does not have yet, and for queries."""
+"""The analysis of the lexical index is the memory's: every store finds the same words."""
 
-from functools import lru_cache
-
-import tantivy
-
-from caxton_llm.memory.words import indexable
+from caxton_llm.memory.analysis import ANALYZER, analyzer, terms_of
 
 __all__ = ["ANALYZER", "analyzer", "terms_of"]
-
-ANALYZER = "caxton_memory_1"
-"""The analyzer's name inside the index; another rule needs another name and another format of the manifest."""
-_LONGEST = 64
-
-
-@lru_cache(1)
-def analyzer() -> tantivy.TextAnalyzer:
-    """Runs of letters and digits, small, without accents and English stop words, stemmed."""
-    return (
-        tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple())
-        .filter(tantivy.Filter.remove_long(_LONGEST))
-        .filter(tantivy.Filter.lowercase())
-        .filter(tantivy.Filter.ascii_fold())
-        .filter(tantivy.Filter.stopword("english"))
-        .filter(tantivy.Filter.stemmer("english"))
-        .build()
-    )
-
-
-def terms_of(text: str) -> list[str]:
-    """The terms of a text, in order, with repetitions."""
-    return list(analyzer().analyze(indexable(text)))
