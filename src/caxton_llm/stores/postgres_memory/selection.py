@@ -68,7 +68,7 @@ def _conditions(filters: Filters, known: dict[bytes, int]) -> Iterator[tuple[str
     types = _each(filters.types, lambda name: known.get(type_key(tenant, name), _NOTHING))
     yield f"(t.kind = {KINDS['entity']} and t.type = any(?))", types
     yield (
-        "t.areas && ?",
+        "t.areas && ?::integer[]",
         _each(filters.focus_areas, lambda area: known.get(area_key(tenant, normal_area(area)), _NOTHING)),
     )
     conversation = None if filters.conversation is None else conversation_key(tenant, filters.conversation)

@@ -56,6 +56,7 @@ class Sessions:
             min_size=1,
             max_size=size,
             timeout=timeout_s,
+            num_workers=1,
             configure=lambda db: set_up(db, path),
             check=ConnectionPool.check_connection,
             open=True,
