@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 from caxton_llm.memory.candidates import StoreQuery
 from caxton_llm.memory.filters import Filters
 from caxton_llm.memory.model import Entity, Observation, Turn
+from caxton_llm.memory.store import MemoryStore
 from caxton_llm.stores.sqlite_memory import SqliteMemory
+
+_DIRECTIONS: dict[tuple[str, int], dict[str, NDArray[np.float32]]] = {}
 
 
 class HashingEmbedder:
@@ -21,7 +24,8 @@ class HashingEmbedder:
         self.name = name
         self.dimensions = dimensions
         self.embedded = 0
-        self._words: dict[str, NDArray[np.float32]] = {}
+        # Making a direction costs more than everything else here.
+        self._words = _DIRECTIONS.setdefault((name, dimensions), {})
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         self.embedded += len(texts)
@@ -63,7 +67,7 @@ class Proposed(NamedTuple):
 
 
 def proposed(
-    store: SqliteMemory,
+    store: MemoryStore,
     text: str,
     vector: NDArray[np.float32] | None,
     filters: Filters | None = None,
@@ -80,10 +84,10 @@ def proposed(
     return [Proposed(records[int(found.keys[n])].id, int(found.ordinals[n]), lexical[n], dense[n]) for n in order]
 
 
-def searched(store: SqliteMemory, text: str, filters: Filters | None = None, limit: int = 10) -> list[Proposed]:
+def searched(store: MemoryStore, text: str, filters: Filters | None = None, limit: int = 10) -> list[Proposed]:
     return proposed(store, text, store.embedder.embed([text])[0], filters, limit)
 
 
-def by_words(store: SqliteMemory, text: str, filters: Filters | None = None, limit: int = 10) -> set[str]:
+def by_words(store: MemoryStore, text: str, filters: Filters | None = None, limit: int = 10) -> set[str]:
     """Ids of what has a word of the text."""
     return {one.id for one in proposed(store, text, None, filters, limit)}

@@ -11,113 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from caxton_llm.errors import InvalidRequest, MemoryStoreError
+from caxton_llm.errors import MemoryStoreError
 from caxton_llm.memory.candidates import StoreQuery
 from caxton_llm.memory.filters import Filters
 from caxton_llm.memory.merging import name_key
-from caxton_llm.memory.model import Entity, Observation, Relation, Turn
-from caxton_llm.stores.sqlite_memory import SqliteMemory
+from caxton_llm.memory.model import Entity, Observation, Relation
 from caxton_llm.stores.sqlite_memory.schema import SCHEMA
-from hashing_embedder import HashingEmbedder, by_words, fact, opened, proposed, said, searched
+from hashing_embedder import by_words, fact, opened, said
 
 HUGE = 10**7
-
-
-@pytest.mark.parametrize(
-    ("record", "field"),
-    [
-        (fact(""), "records[0].name"),
-        (fact("  "), "records[0].name"),
-        (fact("x" * 1001), "records[0].name"),
-        (fact("a", "x" * HUGE), "records[0].observations[0].text"),
-        (fact("a", "ok", " "), "records[0].observations[1].text"),
-        (fact("a", "half \ud800"), "records[0].observations[0].text"),
-        (fact("a\0b"), "records[0].name"),
-        (fact("a", scope="galaxy"), "records[0].scope"),
-        (fact("a", scope="agent"), "records[0].agent"),
-        (fact("a", valid_from=5.0, valid_until=4.0), "records[0].valid_until"),
-        (fact("a", metadata={"x": "y" * 17 * 2**20}), "records[0]"),
-        (fact("a", metadata={"x": "\udfff"}), "records[0]"),
-        (Entity(name="a", observations=(Observation("x", at=1.7e12),)), "records[0].observations[0].at"),
-        (Entity(name="a", observations=(Observation("x", at=float("nan")),)), "records[0].observations[0].at"),
-        (Entity(name="a", observations=(Observation("x", confidence=1.5),)), "records[0].observations[0].confidence"),
-        (Relation(source="a", target="b", type="knows", strength=float("nan")), "records[0].strength"),
-        (Relation(source="a", target="b", type="knows"), "relation.from"),
-        (Turn(conversation="c", index=-1, text="x"), "records[0].index"),
-        (Turn(conversation="c", index=2**40, text="x"), "records[0].index"),
-        (Turn(conversation="", index=0, text="x"), "records[0].conversation"),
-    ],
-)
-def test_a_record_that_cannot_be_is_refused_and_nothing_of_the_call_is_written(
-    tmp_path: Path, record: Entity | Relation | Turn, field: str
-) -> None:
-    with opened(tmp_path) as store:
-        with pytest.raises(InvalidRequest) as caught:
-            store.put([record, fact("innocent", "x")])
-        assert caught.value.param == field
-        assert store.stats().entities == 0
-        assert store.put([fact("innocent", "x")])[0].action == "created"
-
-
-def test_a_search_that_cannot_be_is_refused(tmp_path: Path) -> None:
-    with opened(tmp_path) as store:
-        for text, limit in (("x" * HUGE, 10), ("x", 0), ("x", -1), ("x", HUGE), ("\ud800", 10), ("a\0", 10)):
-            with pytest.raises(InvalidRequest):
-                proposed(store, text, None, Filters(), limit)
-        with pytest.raises(InvalidRequest, match="unknown scope"):
-            by_words(store, "x", Filters(scopes=("galaxy",)))  # type: ignore[arg-type]
-        with pytest.raises(InvalidRequest, match="unknown kind"):
-            by_words(store, "x", Filters(kinds=("planet",)))  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    "query", ["the of and", "", "   ", "?!...", "AND OR NOT", '"', "text:*", "a" * 99_999, "x " * 40_000]
-)
-def test_a_query_without_words_or_with_odd_ones_is_answered(tmp_path: Path, query: str) -> None:
-    with opened(tmp_path) as store:
-        assert searched(store, query) == []
-        wanted = store.put([fact("a", "tea")])[0].id
-        for _ in range(2):
-            assert by_words(store, query) == set()
-            assert {one.id for one in searched(store, query)} <= {wanted}
-            store.catch_up()
-
-
-def test_a_query_of_stop_words_alone_is_answered_by_vectors(tmp_path: Path) -> None:
-    with opened(tmp_path) as store:
-        wanted = store.put([fact("a", "to be or not to be"), fact("b", "green tea")])[0].id
-        best = searched(store, "to be or not to be")[0]
-        assert (best.id, best.lexical) == (wanted, None)
-
-
-@pytest.mark.parametrize(
-    ("text", "query"),
-    [
-        ("我昨天在北京吃了烤鸭", "烤鸭"),
-        ("party 🎉 tonight", "🎉"),
-        ("наш дом", "дом"),
-        ("Crème brûlée", "creme"),
-        ("日", "日"),
-    ],
-)
-def test_other_scripts_and_emoji_are_found(tmp_path: Path, text: str, query: str) -> None:
-    with opened(tmp_path) as store:
-        wanted = store.put([fact("x1", text), fact("x2", "nothing")])[0].id
-        assert by_words(store, query) == {wanted}
-        store.catch_up()
-        assert by_words(store, query) == {wanted}
-
-
-def test_an_observation_of_a_megabyte_is_kept_and_each_part_of_it_is_found(tmp_path: Path) -> None:
-    text = " ".join(f"word{n}" for n in range(110_000))
-    assert len(text) > 2**20
-    with opened(tmp_path) as store:
-        wanted = store.put([fact("long", text)])[0].id
-        for query in ("word0", "word55000", "word109999"):
-            assert by_words(store, query) == {wanted}
-        store.catch_up()
-        assert by_words(store, "word55000") == {wanted}
-        assert store.verify() == []
 
 
 def index_files(folder: Path) -> list[Path]:
@@ -232,15 +134,6 @@ def test_a_store_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> N
         assert store.verify() == []
 
 
-def test_a_closed_store_says_so(tmp_path: Path) -> None:
-    store = opened(tmp_path)
-    store.close()
-    store.close()
-    for use in (lambda: store.put([fact("a")]), lambda: by_words(store, "x"), store.stats):
-        with pytest.raises(MemoryStoreError, match="closed"):
-            use()
-
-
 FULL_DISK = """
 import resource, sys
 from pathlib import Path
@@ -321,23 +214,3 @@ def test_a_folder_that_must_not_be_written_is_told(open_folder: Path, there: boo
         if path.exists():
             path.chmod(0o755)
     assert "writable for this user" in ran.stdout, ran.stderr
-
-
-class Broken(HashingEmbedder):
-    """Returns too few rows."""
-
-    def embed(self, texts):  # type: ignore[no-untyped-def]
-        return super().embed(texts)[:-1]
-
-
-def test_an_embedder_that_returns_something_else_is_named_and_nothing_is_written(tmp_path: Path) -> None:
-    with SqliteMemory(tmp_path, Broken(), background=False) as store:
-        with pytest.raises(MemoryStoreError, match="hashing"):
-            store.put([fact("a", "tea")])
-        assert store.stats().entities == 0
-
-
-def test_another_embedder_of_the_same_name_is_refused(tmp_path: Path) -> None:
-    opened(tmp_path, HashingEmbedder(32)).close()
-    with pytest.raises(MemoryStoreError, match="another name"):
-        opened(tmp_path, HashingEmbedder(16))

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 
 import pytest
 
@@ -10,11 +9,11 @@ from caxton_llm.errors import InvalidRequest
 from caxton_llm.memory.filters import Filters
 from caxton_llm.memory.model import Entity, Observation, Record, Relation
 from caxton_llm.memory.transfer import export_lines, import_lines
-from caxton_llm.stores.sqlite_memory import SqliteMemory
-from hashing_embedder import by_words, fact, opened, said
+from hashing_embedder import by_words, fact, said
+from memory_places import Place, Store
 
 
-def filled(store: SqliteMemory) -> None:
+def filled(store: Store) -> None:
     observations = (Observation("drinks tea ☕", 5.5, "talk", 0.25), Observation("住在北京"))
     a = Entity(name="Alice", type="person", observations=observations, metadata={"tags": ["x"], "n": [1, {"a": None}]})
     ids = [one.id for one in store.put([a, fact("Bob", "likes chess", tenant="t2"), fact("Carol", scope="global")])]
@@ -23,12 +22,12 @@ def filled(store: SqliteMemory) -> None:
     store.put([Relation(source=ids[0], target=ids[2], type="knows", strength=0.75)])
 
 
-def everything(store: SqliteMemory) -> dict[str, tuple[Record, list[Record]]]:
+def everything(store: Store) -> dict[str, tuple[Record, list[Record]]]:
     return {one.id: (one, store.history(one.id, tenant=one.tenant)) for one in store.records()}
 
 
-def test_a_round_trip_loses_nothing_not_even_earlier_versions(tmp_path: Path) -> None:
-    with opened(tmp_path / "one") as one, opened(tmp_path / "other") as other:
+def test_a_round_trip_loses_nothing_not_even_earlier_versions(place: Place) -> None:
+    with (place / "one").open() as one, (place / "other").open() as other:
         filled(one)
         lines = list(export_lines(one))
         imported = import_lines(other, lines)
@@ -38,8 +37,8 @@ def test_a_round_trip_loses_nothing_not_even_earlier_versions(tmp_path: Path) ->
         assert by_words(other, "北京") == by_words(one, "北京") != set()
 
 
-def test_an_import_that_broke_off_is_begun_again_and_does_nothing_twice(tmp_path: Path) -> None:
-    with opened(tmp_path / "one") as one, opened(tmp_path / "other") as other:
+def test_an_import_that_broke_off_is_begun_again_and_does_nothing_twice(place: Place) -> None:
+    with (place / "one").open() as one, (place / "other").open() as other:
         filled(one)
         lines = list(export_lines(one))
         import_lines(other, lines[:3])
@@ -48,8 +47,8 @@ def test_an_import_that_broke_off_is_begun_again_and_does_nothing_twice(tmp_path
         assert everything(other) == everything(one)
 
 
-def test_a_later_export_brings_an_earlier_import_up_to_date(tmp_path: Path) -> None:
-    with opened(tmp_path / "one") as one, opened(tmp_path / "other") as other:
+def test_a_later_export_brings_an_earlier_import_up_to_date(place: Place) -> None:
+    with (place / "one").open() as one, (place / "other").open() as other:
         filled(one)
         import_lines(other, export_lines(one))
         one.put([fact("alice", "moved to Rome", type="person")])
@@ -57,16 +56,16 @@ def test_a_later_export_brings_an_earlier_import_up_to_date(tmp_path: Path) -> N
         assert everything(other) == everything(one)
 
 
-def test_relations_follow_entities_that_are_there_under_another_id(tmp_path: Path) -> None:
-    with opened(tmp_path / "one") as one, opened(tmp_path / "other") as other:
+def test_relations_follow_entities_that_are_there_under_another_id(place: Place) -> None:
+    with (place / "one").open() as one, (place / "other").open() as other:
         filled(one)
         there = other.put([fact("ALICE", "is tall", type="person")])[0].id
         import_lines(other, export_lines(one))
         assert len(other.relations_of([there], tenant="")) == 1
 
 
-def test_one_tenant_can_be_exported_and_become_another(tmp_path: Path) -> None:
-    with opened(tmp_path / "one") as one, opened(tmp_path / "other") as other:
+def test_one_tenant_can_be_exported_and_become_another(place: Place) -> None:
+    with (place / "one").open() as one, (place / "other").open() as other:
         filled(one)
         lines = list(export_lines(one, tenant="t2"))
         assert len(lines) == 1
@@ -74,9 +73,9 @@ def test_one_tenant_can_be_exported_and_become_another(tmp_path: Path) -> None:
         assert len(by_words(other, "chess", Filters(tenant="t3"))) == 1
 
 
-def test_progress_is_told(tmp_path: Path) -> None:
+def test_progress_is_told(place: Place) -> None:
     heard: list[tuple[int, int | None]] = []
-    with opened(tmp_path) as store:
+    with place.open() as store:
         store.put([fact(f"n{n}", "x") for n in range(3)])
         list(export_lines(store, progress=lambda done, total: heard.append((done, total))))
         assert heard == [(3, 3)]
@@ -96,11 +95,11 @@ def test_progress_is_told(tmp_path: Path) -> None:
     ],
     ids=["no JSON", "empty", "no name", "deep", "no UTF-8", "unknown kind"],
 )
-def test_a_line_that_is_no_line_of_an_export_is_named_by_its_number(tmp_path: Path, line: bytes) -> None:
-    with opened(tmp_path) as store:
+def test_a_line_that_is_no_line_of_an_export_is_named_by_its_number(place: Place, line: bytes) -> None:
+    with place.open() as store:
         filled(store)
         good = next(iter(export_lines(store)))
-        with opened(tmp_path / "other") as other:
+        with (place / "other").open() as other:
             with pytest.raises(InvalidRequest, match="line 2"):
                 import_lines(other, [good, line])
             lenient = import_lines(other, [good, line, b"\n"], strict=False)
@@ -117,8 +116,8 @@ BOB = {"type": "entity", "name": "Bob", "entityType": "person", "observations": 
 KNOWS = {"type": "relation", "from": "Alice", "to": "Bob", "relationType": "knows"}
 
 
-def test_the_file_of_the_reference_mcp_server_is_read_in_any_order_and_more_than_once(tmp_path: Path) -> None:
-    with opened(tmp_path) as store:
+def test_the_file_of_the_reference_mcp_server_is_read_in_any_order_and_more_than_once(place: Place) -> None:
+    with place.open() as store:
         first = import_lines(store, mcp_lines(KNOWS, ALICE, BOB), format="mcp")
         assert (first.created, first.problems) == (3, ())
         again = import_lines(store, mcp_lines(ALICE, BOB, KNOWS), format="mcp")
@@ -130,8 +129,8 @@ def test_the_file_of_the_reference_mcp_server_is_read_in_any_order_and_more_than
         assert [link.type for link in store.relations_of([alice], tenant="")] == ["knows"]
 
 
-def test_a_relation_of_the_mcp_file_whose_entity_is_missing_is_told(tmp_path: Path) -> None:
-    with opened(tmp_path) as store:
+def test_a_relation_of_the_mcp_file_whose_entity_is_missing_is_told(place: Place) -> None:
+    with place.open() as store:
         imported = import_lines(store, mcp_lines(ALICE, KNOWS), format="mcp", strict=False)
         assert "'Bob'" in imported.problems[0]
         with pytest.raises(InvalidRequest, match="'Bob'"):

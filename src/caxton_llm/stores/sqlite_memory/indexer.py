@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from msgspec.structs import replace
 
+from caxton_llm.memory.analysis import terms_of
 from caxton_llm.memory.store import Progress
 from caxton_llm.stores.sqlite_memory import manifest as manifests
-from caxton_llm.stores.sqlite_memory.analysis import terms_of
 from caxton_llm.stores.sqlite_memory.dense import EXACT, Graph
 from caxton_llm.stores.sqlite_memory.indexes import Indexes
 from caxton_llm.stores.sqlite_memory.lexical import Lexical, PassageText, passage_texts

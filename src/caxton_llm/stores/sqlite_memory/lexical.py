@@ -12,11 +12,11 @@ from typing import NamedTuple
 import tantivy
 from tantivy import Occur, Query
 
+from caxton_llm.memory.analysis import ANALYZER, analyzer
 from caxton_llm.memory.filters import Filters, areas_of, normal_area
 from caxton_llm.memory.model import Turn
 from caxton_llm.memory.passages import passages_of
 from caxton_llm.memory.words import indexable
-from caxton_llm.stores.sqlite_memory.analysis import ANALYZER, analyzer
 from caxton_llm.stores.sqlite_memory.rows import KINDS, decode
 
 __all__ = ["Facets", "Found", "Lexical", "PassageText", "passage_texts"]

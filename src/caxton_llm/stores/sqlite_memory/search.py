@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caxton_llm.memory import candidates as origins
+from caxton_llm.memory.analysis import terms_of
 from caxton_llm.memory.candidates import Candidates, StoreQuery
 from caxton_llm.memory.embedding.embedder import TokenIds
-from caxton_llm.stores.sqlite_memory.analysis import terms_of
 from caxton_llm.stores.sqlite_memory.columns import Mask, Snapshot
 from caxton_llm.stores.sqlite_memory.dense import SmallQuery, approximate, nearest
 from caxton_llm.stores.sqlite_memory.indexes import Indexes, Opened

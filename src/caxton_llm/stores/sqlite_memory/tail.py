@@ -6,7 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
 
-from caxton_llm.stores.sqlite_memory.analysis import terms_of
+from caxton_llm.memory.analysis import terms_of
 from caxton_llm.stores.sqlite_memory.lexical import Found, passage_texts
 
 __all__ = ["Tail"]

@@ -1,4 +1,4 @@
-"""Writing: what becomes of each record, its passages and their vectors, in one transaction.
+"""Writing: records, their passages and their vectors, in one transaction.
 
 Embedding may be slow, so it comes before the transaction. If somebody has written in between, everything is decided again
 inside, and only what is new then is embedded while others wait. An embedder that fails for a while keeps nothing from being
@@ -6,21 +6,17 @@ written: what has no vector is found by its words until `embed_missing` has made
 """
 
 import sqlite3
-import uuid
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from msgspec.structs import replace
-
-from caxton_llm.errors import InvalidRequest, LlmError
+from caxton_llm.errors import LlmError
+from caxton_llm.memory.drafts import Draft, plan
 from caxton_llm.memory.embedding import Embedder
 from caxton_llm.memory.limits import check_record
-from caxton_llm.memory.merging import fold, identity_of, merged
-from caxton_llm.memory.model import Entity, Record, Relation
-from caxton_llm.memory.passages import passages_of
-from caxton_llm.memory.store import Action, Forgotten, Written
-from caxton_llm.memory.versions import Change, change_between
-from caxton_llm.stores.sqlite_memory.rows import PassageRow, Row, Rows
+from caxton_llm.memory.model import Record
+from caxton_llm.memory.store import Forgotten, Written
+from caxton_llm.memory.versions import Change
+from caxton_llm.stores.sqlite_memory.rows import PassageRow, Rows
 from caxton_llm.stores.sqlite_memory.tokens import Tokens
 from caxton_llm.stores.sqlite_memory.vectors import as_bytes, checked_rows
 
@@ -41,19 +37,6 @@ class Space:
 
     number: int
     embedder: Embedder
-
-
-@dataclass(slots=True)
-class _Draft:
-    """What is going to be written of one record."""
-
-    record: Record
-    old: Row | None
-    action: Action
-    duplicates: int = 0
-    changes: list[Change] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)
-    """Passages to embed; empty when the old ones stay as they are."""
 
 
 class Writer:
@@ -81,14 +64,14 @@ class Writer:
         for number, record in enumerate(records):
             check_record(record, f"records[{number}]")
         seen = self._data_version()
-        outcome = self._plan(records, now, changes)
+        outcome = plan(records, now, changes, self.rows)
         spaces = self._written()
         vectors: _Vectors = {}
         self._embed(outcome, vectors, spaces)
         self.db.execute("begin immediate")
         try:
             if self._data_version() != seen:
-                outcome = self._plan(records, now, changes)
+                outcome = plan(records, now, changes, self.rows)
                 spaces = self._written()
                 self._embed(outcome, vectors, spaces)
             for draft in {id(draft): draft for draft in outcome}.values():
@@ -142,110 +125,6 @@ class Writer:
         """Changes when another connection has committed."""
         return int(self.db.execute("pragma data_version").fetchone()[0])
 
-    # -- deciding -------------------------------------------------------------------------------------------------------
-
-    def _plan(self, records: Sequence[Record], now: float, changes: Sequence[Sequence[Change]] | None) -> list[_Draft]:
-        """One draft for each record; records that are the same thing share one."""
-        by_identity: dict[bytes, _Draft] = {}
-        by_id: dict[str, _Draft] = {}
-        outcome: list[_Draft] = []
-        for number, record in enumerate(records):
-            draft = self._draft(record, by_identity, by_id, f"records[{number}]", now, restoring=changes is not None)
-            if changes is not None and number < len(changes) and draft.action in ("created", "updated"):
-                draft.changes = list(changes[number])
-            by_identity[identity_of(draft.record)] = by_id[draft.record.id] = draft
-            outcome.append(draft)
-        for draft in by_id.values():
-            if isinstance(draft.record, Relation):
-                self._check_ends(draft.record, by_id)
-            if draft.action != "unchanged":
-                draft.texts = passages_of(draft.record)
-        return outcome
-
-    def _draft(
-        self,
-        record: Record,
-        by_identity: dict[bytes, _Draft],
-        by_id: dict[str, _Draft],
-        path: str,
-        now: float,
-        *,
-        restoring: bool,
-    ) -> _Draft:
-        identity = identity_of(record)
-        known = by_id.get(record.id) if record.id else None
-        known = known or by_identity.get(identity)
-        if known is not None:
-            return self._again(known, record, now)
-        row = self.rows.by_id(record.id) if record.id else None
-        if row is not None and row.record.tenant != record.tenant:
-            raise InvalidRequest("the id is taken", param=f"{path}.id")
-        same = self.rows.by_identity(identity)
-        if row is not None and same is not None and same.key != row.key:
-            message = f"another record, {same.record.id}, has this name already; forget one of them"
-            raise InvalidRequest(message, param=path)
-        if row is not None:
-            return self._replaced(row, record, now, restoring=restoring)
-        if same is not None:
-            joined, duplicates = merged(same.record, record)
-            return self._changed(same, joined, duplicates, "merged", now)
-        return self._created(record, now, restoring=restoring)
-
-    def _created(self, record: Record, now: float, *, restoring: bool) -> _Draft:
-        duplicates = 0
-        if isinstance(record, Entity) and not restoring:
-            record, duplicates = fold(record)
-        name = record.id or uuid.uuid4().hex
-        if restoring:
-            times = {"created": record.created or now, "updated": record.updated or now}
-            return _Draft(
-                replace(record, id=name, version=max(1, record.version), **times), None, "created", duplicates
-            )
-        return _Draft(replace(record, id=name, version=1, created=now, updated=now), None, "created", duplicates)
-
-    def _replaced(self, row: Row, record: Record, now: float, *, restoring: bool) -> _Draft:
-        """A record with an id takes the place of the one that has it."""
-        if type(row.record) is not type(record):
-            raise InvalidRequest(f"the id {record.id} is of a record of another kind", param="id")
-        if restoring and record.version <= row.record.version:
-            # Imported once already, or changed here since: what is here stays.
-            return _Draft(row.record, row, "unchanged")
-        if restoring:
-            return _Draft(replace(record, created=record.created or now, updated=record.updated or now), row, "updated")
-        duplicates = 0
-        if isinstance(record, Entity):
-            record, duplicates = fold(record)
-        return self._changed(row, record, duplicates, "updated", now)
-
-    def _changed(self, row: Row, record: Record, duplicates: int, action: Action, now: float) -> _Draft:
-        old = row.record
-        same = replace(record, version=old.version, created=old.created, updated=old.updated)
-        if same == old:
-            return _Draft(old, row, "unchanged", duplicates)
-        new = replace(record, version=old.version + 1, created=old.created, updated=now)
-        return _Draft(new, row, action, duplicates, [change_between(old, new, at=now, action=action)])
-
-    def _again(self, draft: _Draft, record: Record, now: float) -> _Draft:
-        """The same thing twice in one call: one row, one new version."""
-        joined, duplicates = merged(draft.record, replace(record, id=draft.record.id))
-        draft.duplicates += duplicates
-        if draft.old is None:
-            draft.record = joined
-            return draft
-        again = self._changed(draft.old, joined, draft.duplicates, "merged", now)
-        draft.record, draft.action, draft.changes = again.record, again.action, again.changes
-        return draft
-
-    def _check_ends(self, relation: Relation, by_id: dict[str, _Draft]) -> None:
-        for name, end_id in (("from", relation.source), ("to", relation.target)):
-            draft = by_id.get(end_id)
-            row = None if draft is not None else self.rows.by_id(end_id)
-            end = draft.record if draft is not None else row.record if row is not None else None
-            if not isinstance(end, Entity) or end.tenant != relation.tenant:
-                raise InvalidRequest(
-                    f"there is no entity with the id {end_id[:80]!r}; write it first", param=f"relation.{name}"
-                )
-
     # -- writing --------------------------------------------------------------------------------------------------------
 
     def caught_up(self) -> None:
@@ -256,7 +135,7 @@ class Writer:
     def _may_ask(self) -> bool:
         return self._failed_at is None or not 0 <= self._clock() - self._failed_at < _PAUSE_S
 
-    def _embed(self, drafts: Iterable[_Draft], vectors: _Vectors, spaces: Sequence[Space]) -> None:
+    def _embed(self, drafts: Iterable[Draft], vectors: _Vectors, spaces: Sequence[Space]) -> None:
         """Add tokens and vectors that are not there yet; no vectors while the embedder fails in a way that passes."""
         for text in {text for draft in drafts for text in draft.texts if (TOKENS, text) not in vectors}:
             vectors[TOKENS, text] = self.tokens.of(text)
@@ -277,7 +156,7 @@ class Writer:
             keys = ((space.number, text) for text in texts)
             vectors.update(zip(keys, as_bytes(rows), strict=True))
 
-    def _write(self, draft: _Draft, vectors: _Vectors, spaces: Sequence[Space]) -> None:
+    def _write(self, draft: Draft, vectors: _Vectors, spaces: Sequence[Space]) -> None:
         if draft.action == "unchanged":
             return
         key, tenant = self.rows.write(draft.record, None if draft.old is None else draft.old.key)

@@ -1,4 +1,4 @@
-"""Texts -> the terms of the lexical index: the same for the index, for what it does not have yet, and for queries."""
+"""Texts -> the terms by which passages are found: the same for every store, for what is indexed and for queries."""
 
 from functools import lru_cache
 

@@ -1,0 +1,200 @@
+"""Records as rows: what is written of one, and how those that are there are read again."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, Self
+
+import msgspec
+
+from caxton_llm.errors import MemoryStoreError
+from caxton_llm.memory.analysis import terms_of
+from caxton_llm.memory.filters import areas_of, confidence_of, time_of
+from caxton_llm.memory.merging import identity_of, name_key
+from caxton_llm.memory.model import Entity, Record, Relation, Turn, owner_of
+from caxton_llm.memory.query_words import is_question
+from caxton_llm.memory.versions import Change
+from caxton_llm.stores.postgres_memory.codes import (
+    area_key,
+    conversation_key,
+    owner_key,
+    tenant_key,
+    text_key,
+    type_key,
+)
+from caxton_llm.stores.postgres_memory.sessions import Connection
+
+__all__ = [
+    "KINDS",
+    "PASSAGE_COLUMNS",
+    "RECORD_COLUMNS",
+    "SCOPES",
+    "Known",
+    "Row",
+    "decode",
+    "decode_change",
+    "encode",
+    "filtered_values",
+    "lexeme",
+    "passage_values",
+    "record_values",
+    "words_of",
+]
+
+KINDS = {"entity": 0, "relation": 1, "turn": 2}
+SCOPES = {"agent": 0, "workspace": 1, "global": 2}
+"""How kinds and scopes are written in the tables."""
+RECORD_COLUMNS = (
+    *("id", "id_key", "identity", "kind", "tenant", "scope", "owner", "type"),
+    *("name", "conversation", "position", "updated", "version", "payload"),
+)
+PASSAGE_COLUMNS = ("position", "speaker", "asks", "confidence")
+"""Of passages, beside those that filters ask for."""
+
+_MOST_POSITIONS = 255
+"""Of one word in one passage; PostgreSQL keeps no more."""
+
+_record_decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
+_change_decoder = msgspec.json.Decoder(Change)
+
+
+class Row(NamedTuple):
+    """A record as it is stored."""
+
+    key: int
+    record: Record
+
+
+def encode(value: Record | Change) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def decode(payload: str) -> Record:
+    """Raises `MemoryStoreError` for a payload that is no record."""
+    try:
+        return _record_decoder.decode(payload)
+    except msgspec.MsgspecError as error:
+        raise MemoryStoreError(
+            f"a record of the memory cannot be read ({error}); restore the database from a backup"
+        ) from error
+
+
+def decode_change(payload: str) -> Change:
+    return _change_decoder.decode(payload)
+
+
+# -- writing ------------------------------------------------------------------------------------------------------------
+
+
+def record_values(record: Record, codes: Mapping[bytes, int]) -> tuple[object, ...]:
+    """The values of `RECORD_COLUMNS`."""
+    tenant, kind, scope, owner, type_code, conversation = _placed(record, codes)
+    return (
+        record.id,
+        text_key(record.id),
+        identity_of(record),
+        kind,
+        tenant,
+        scope,
+        owner,
+        type_code,
+        name_key(record.name) if isinstance(record, Entity) else None,
+        conversation,
+        record.index if isinstance(record, Turn) else None,
+        record.updated or 0.0,
+        record.version,
+        encode(record),
+    )
+
+
+def filtered_values(record: Record, codes: Mapping[bytes, int]) -> tuple[object, ...]:
+    """The values of `FILTERED`, alike for all passages of a record."""
+    is_entity = isinstance(record, Entity)
+    return (
+        *_placed(record, codes),
+        time_of(record, record.updated or 0.0),
+        record.valid_from if is_entity else None,
+        record.valid_until if is_entity else None,
+        sorted(codes[area_key(record.tenant, area)] for area in areas_of(record)),
+    )
+
+
+def passage_values(record: Record) -> tuple[object, ...]:
+    """The values of `PASSAGE_COLUMNS`."""
+    if isinstance(record, Turn):
+        speaker = name_key(record.speaker) if record.speaker else None
+        return record.index, speaker, is_question(record.text), None
+    return None, None, False, confidence_of(record)
+
+
+def _placed(record: Record, codes: Mapping[bytes, int]) -> tuple[int, int, int, int, int, int | None]:
+    owner = owner_of(record)
+    is_turn = isinstance(record, Turn)
+    kind = 0 if isinstance(record, Entity) else 1 if isinstance(record, Relation) else 2
+    return (
+        codes[tenant_key(record.tenant)],
+        kind,
+        SCOPES[owner.scope],
+        codes[owner_key(record.tenant, owner.scope, owner.owner)],
+        codes[type_key(record.tenant, record.role if is_turn else record.type)],
+        codes[conversation_key(record.tenant, record.conversation)] if is_turn else None,
+    )
+
+
+def lexeme(tenant: int, term: str) -> str:
+    """A tenant's term in the index: each tenant's words are its own, so that one is never slowed down by another."""
+    return f"{tenant:x}.{term}"
+
+
+def words_of(tenant: int, text: str) -> tuple[int, str]:
+    """How many terms a passage has, and its `tsvector`: each term as often as it stands there."""
+    terms = terms_of(text)
+    return len(terms), " ".join(
+        f"{quoted(lexeme(tenant, term))}:{','.join(map(str, range(1, min(count, _MOST_POSITIONS) + 1)))}"
+        for term, count in Counter(terms).items()
+    )
+
+
+def quoted(text: str) -> str:
+    """A lexeme inside a `tsvector` or a `tsquery`."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+# -- reading ------------------------------------------------------------------------------------------------------------
+
+
+class Known:
+    """What the store has of some records, and of the entities that relations among them join."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[str, Row] = {}
+        self._by_identity: dict[bytes, Row] = {}
+        self.state: frozenset[tuple[int, int, bytes]] = frozenset()
+        """Equal when nothing that matters has changed."""
+
+    @classmethod
+    def read(cls, db: Connection, records: Sequence[Record], *, lock: bool) -> Self:
+        """With `lock` nobody else changes them before the transaction ends."""
+        known = cls()
+        ids = {record.id for record in records if record.id}
+        identities = [identity_of(record) for record in records]
+        # Always in one order, so that two writers do not wait for each other.
+        query = "select key, version, id, identity, payload from records where id_key = any(%s) or identity = any(%s)"
+        query += " order by key for no key update" if lock else ""
+        rows = db.execute(query, ([text_key(one) for one in ids], identities)).fetchall()
+        known.state = frozenset((key, version, identity) for key, version, _, identity, _ in rows)
+        known._add((key, name, identity, payload) for key, _, name, identity, payload in rows)
+        ends = {end for record in records if isinstance(record, Relation) for end in (record.source, record.target)}
+        if ends := ends - known._by_id.keys():
+            query = "select key, id, identity, payload from records where id_key = any(%s)"
+            known._add(db.execute(query, ([text_key(one) for one in ends],)).fetchall())
+        return known
+
+    def _add(self, rows: Iterable[tuple[int, str, bytes, str]]) -> None:
+        for key, name, identity, payload in rows:
+            self._by_id[name] = self._by_identity[identity] = Row(key, decode(payload))
+
+    def by_id(self, record: str, /) -> Row | None:
+        return self._by_id.get(record)
+
+    def by_identity(self, identity: bytes, /) -> Row | None:
+        return self._by_identity.get(identity)

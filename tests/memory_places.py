@@ -1,0 +1,92 @@
+"""Where a test's memory may be: a folder, or a schema of a PostgreSQL server. Each can be opened more than once."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, Self
+
+from caxton_llm.memory.embedding import Embedder
+from caxton_llm.memory.store import MemoryStore
+from caxton_llm.stores.sqlite_memory import SqliteMemory
+from hashing_embedder import HashingEmbedder
+
+__all__ = ["Folder", "Place", "Schema", "Store"]
+
+
+class Store(MemoryStore, Protocol):
+    """A store of this package: it indexes, and changes its embedder."""
+
+    problems: list[str]
+
+    def catch_up(self) -> bool: ...
+    def embed_missing(self, limit: int = 1_000) -> int: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_: object) -> None: ...
+
+
+class Place(Protocol):
+    """`place / "other"` is another one."""
+
+    def __truediv__(self, name: str) -> Self: ...
+
+    def open(
+        self,
+        embedder: Embedder | None = None,
+        *,
+        previous: Embedder | None = None,
+        background: bool = False,
+        clock: Callable[[], float] = time.time,
+    ) -> Store: ...
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Of the embedded store."""
+
+    path: Path
+
+    def __truediv__(self, name: str) -> "Folder":
+        return Folder(self.path / name)
+
+    def open(
+        self,
+        embedder: Embedder | None = None,
+        *,
+        previous: Embedder | None = None,
+        background: bool = False,
+        clock: Callable[[], float] = time.time,
+    ) -> Store:
+        return SqliteMemory(  # type: ignore[return-value]
+            self.path, embedder or HashingEmbedder(), previous=previous, background=background, clock=clock
+        )
+
+
+@dataclass(frozen=True)
+class Schema:
+    """Of a server."""
+
+    url: str
+    name: str
+
+    def __truediv__(self, name: str) -> "Schema":
+        return Schema(self.url, f"{self.name}_{name}")
+
+    def open(
+        self,
+        embedder: Embedder | None = None,
+        *,
+        previous: Embedder | None = None,
+        background: bool = False,
+        clock: Callable[[], float] = time.time,
+    ) -> Store:
+        from caxton_llm.stores.postgres_memory import PostgresMemory
+
+        return PostgresMemory(  # type: ignore[return-value]
+            self.url,
+            embedder or HashingEmbedder(),
+            previous=previous,
+            background=background,
+            schema=self.name,
+            clock=clock,
+        )
