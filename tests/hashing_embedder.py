@@ -14,7 +14,6 @@ from caxton_llm.memory.model import Entity, Observation, Turn
 from caxton_llm.memory.store import MemoryStore
 from caxton_llm.stores.sqlite_memory import SqliteMemory
 
-
 _DIRECTIONS: dict[tuple[str, int], dict[str, NDArray[np.float32]]] = {}
 
 

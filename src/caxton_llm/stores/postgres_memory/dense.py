@@ -64,7 +64,9 @@ def _nearest(
         if wanted * (row[0] if row else 0) <= _SCANNED * count.passages:
             query = f"""select v.passage, v.record from {space.table} v where {chosen.of("v")}
                 order by v.vector <=> %(vector)s::halfvec limit %(wanted)s"""  # noqa: S608
+            _let_scan(db, "off")
             found = [Near(*row) for row in db.execute(query, values)]
+            _let_scan(db, "on")
             if len(found) == wanted:
                 return found
     # What is no plain distance cannot be answered by the graph. A vector of zeros is no vector: nothing is near it.
@@ -73,3 +75,10 @@ def _nearest(
           from passages p join {space.table} v on v.passage = p.id where {chosen.of("p")} offset 0
         ) every where distance <> 'NaN' order by distance, passage limit %(wanted)s"""  # noqa: S608
     return [Near(*row) for row in db.execute(query, values)]
+
+
+def _let_scan(db: Connection, value: str) -> None:
+    """The planner takes the graph for dearer than it is, above all before the first statistics."""
+    db.execute(
+        "select set_config('enable_seqscan', %s, true), set_config('enable_bitmapscan', %s, true)", (value, value)
+    )
