@@ -12,9 +12,13 @@ from pathlib import Path
 
 import psycopg
 
-__all__ = ["NOBODY", "PostgresServer", "binaries"]
+__all__ = ["GUARDED", "HAVE_WHEELS", "PostgresServer", "binaries"]
 
 NOBODY = 65534
+GUARDED = "guarded"
+"""The one user who needs a password, once a test has made it."""
+HAVE_WHEELS = {("linux", "x86_64"), ("linux", "aarch64"), ("darwin", "x86_64"), ("darwin", "arm64")}
+"""Systems and machines for which the package brings a server, as in pyproject.toml."""
 _START_S = 60.0
 
 
@@ -29,13 +33,15 @@ def binaries() -> Path | None:
 class PostgresServer:
     """A server with its data in `folder`, which has to be one that other users may look into.
 
-    It refuses to run as root, so there it runs as nobody, from a copy if nobody may not read the package.
+    It refuses to run as root, so there it runs as nobody, from a copy if nobody may not read the package. It
+    loses its last writes when it is killed, unless it is `durable`.
     """
 
-    def __init__(self, folder: Path, programs: Path) -> None:
+    def __init__(self, folder: Path, programs: Path, *, durable: bool = False) -> None:
         self._user = NOBODY if sys.platform != "win32" and os.geteuid() == 0 else None
         self._programs = self._readable(programs, folder)
         self._data = folder / "data"
+        self._durable = durable
         self._process: subprocess.Popen[bytes] | None = None
         self._port = _free_port()
         if self._user is not None:
@@ -45,6 +51,8 @@ class PostgresServer:
         )
         if made.returncode:
             raise RuntimeError(f"initdb failed: {made.stderr.decode()}")
+        rules = self._data / "pg_hba.conf"
+        rules.write_text(f"host all {GUARDED} 127.0.0.1/32 scram-sha-256\n{rules.read_text()}")
 
     def url(self, database: str = "postgres", user: str = "postgres") -> str:
         return f"postgresql://{user}@127.0.0.1:{self._port}/{database}"
@@ -84,9 +92,16 @@ class PostgresServer:
                 time.sleep(0.05)
 
     def stop(self) -> None:
-        """As if the machine had died: it recovers when it starts."""
+        """End all connections and keep everything."""
+        self._end(signal.SIGINT)
+
+    def kill(self) -> None:
+        """End at once; what was written last may be lost."""
+        self._end(signal.SIGQUIT)
+
+    def _end(self, how: signal.Signals) -> None:
         if self._process is not None:
-            self._process.send_signal(signal.SIGQUIT)
+            self._process.send_signal(how)
             self._process.wait(_START_S)
             self._process = None
 

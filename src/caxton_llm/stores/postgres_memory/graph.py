@@ -32,20 +32,24 @@ def index_vectors(db: Connection, space: Space) -> bool:
         if held and is_waiting(db, space):
             with _much_memory(db):
                 _make_graph(db, space)
+            db.execute(f"analyze passages, {space.table}")
         return held
 
 
 def remake_indexes(db: Connection, space: Space) -> None:
     """Make every index anew; the old ones serve until the new ones are there."""
     with _alone(db, wait=True), _much_memory(db):
-        valid = _validity(db)
-        for name, definition in INDEXES.items():
-            if name not in valid:
-                db.execute(f"create index concurrently {name} {definition}")
-        for name in _validity(db):
-            if valid.get(name, False) and name != _graph(space):
+        for name, whole in _validity(db).items():
+            if name == _graph(space):
+                continue
+            if whole:
                 db.execute(f"reindex index concurrently {name}")
-        if valid.get(_graph(space)) or is_waiting(db, space):
+            else:
+                # Left by an attempt that was cut off.
+                db.execute(f"drop index concurrently {name}")
+        for name, definition in INDEXES.items():
+            db.execute(f"create index concurrently if not exists {name} {definition}")
+        if _graph(space) in _validity(db) or is_waiting(db, space):
             _make_graph(db, space)
 
 

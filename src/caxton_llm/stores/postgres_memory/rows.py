@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple, Self
 
 import msgspec
@@ -142,20 +143,25 @@ def _placed(record: Record, codes: Mapping[bytes, int]) -> tuple[int, int, int, 
 
 def lexeme(tenant: int, term: str) -> str:
     """A tenant's term in the index: each tenant's words are its own, so that one is never slowed down by another."""
-    return f"{tenant:x}.{term}"
+    return f"{tenant:x}x{term}"
 
 
 def words_of(tenant: int, text: str) -> tuple[int, str]:
     """How many terms a passage has, and its `tsvector`: each term as often as it stands there."""
     terms = terms_of(text)
-    return len(terms), " ".join(
-        f"{quoted(lexeme(tenant, term))}:{','.join(map(str, range(1, min(count, _MOST_POSITIONS) + 1)))}"
-        for term, count in Counter(terms).items()
-    )
+    counted = Counter(terms).items()
+    return len(terms), " ".join([f"{quoted(lexeme(tenant, term))}:{_positions(count)}" for term, count in counted])
+
+
+@lru_cache(_MOST_POSITIONS)
+def _positions(count: int) -> str:
+    return ",".join(map(str, range(1, min(count, _MOST_POSITIONS) + 1)))
 
 
 def quoted(text: str) -> str:
     """A lexeme inside a `tsvector` or a `tsquery`."""
+    if text.isalnum():
+        return f"'{text}'"
     return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
 
 

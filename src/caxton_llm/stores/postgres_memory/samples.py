@@ -28,10 +28,12 @@ class Sample:
         self.documents, self._last = db.execute(query, (tenant,)).fetchone() or (0, 0)
         every = max(1, -(-self.documents // _MOST))
         where = f"tenant = {tenant:d} and id % {every:d} = 0"
-        query = f"select count(*), coalesce(avg(length), 1)::float8 from passages where {where}"  # noqa: S608
-        counted, average = db.execute(query).fetchone() or (0, 1.0)
+        query = f"""select count(*), coalesce(avg(length), 1)::float8, count(*) filter (where ordinal = 0)
+            from passages where {where}"""  # noqa: S608
+        counted, average, records = db.execute(query).fetchone() or (0, 1.0, 0)
         self.average_length = max(float(average), 1.0)
         self._scale = self.documents / max(1, counted)
+        self.records = round(records * self._scale)
         # What stands in one passage only is as good as unknown: that halves what has to be remembered.
         query = "select word, ndoc from ts_stat(%s) where ndoc > 1"
         self._words: dict[str, int] = dict(

@@ -11,14 +11,16 @@ from typing import Any, Literal
 from psycopg import errors, sql
 
 from caxton_llm.errors import MemoryStoreError
-from caxton_llm.stores.postgres_memory.sessions import Connection, set_up
+from caxton_llm.stores.postgres_memory.halves import read_type
+from caxton_llm.stores.postgres_memory.sessions import Connection, Setup
 
-__all__ = ["FILTERED", "INDEXES", "SCHEMA", "advisory_key", "prepare", "vectors_table"]
+__all__ = ["FILTERED", "FILTERED_TYPES", "INDEXES", "SCHEMA", "advisory_key", "prepare", "vectors_table"]
 
 _FILTERED = """tenant integer not null, kind smallint not null, scope smallint not null, owner integer not null,
   type integer not null, conversation integer, at float8 not null, valid_from float8, valid_until float8,
   areas integer[] not null"""
 FILTERED = ("tenant", "kind", "scope", "owner", "type", "conversation", "at", "valid_from", "valid_until", "areas")
+FILTERED_TYPES = (*("int4", "int2", "int2", "int4", "int4", "int4"), *("float8", "float8", "float8"), "int4[]")
 """Columns that filters ask for. Vectors have them too: the graph is filtered while it is searched."""
 
 _TABLES = f"""
@@ -76,18 +78,19 @@ SCHEMA = len(_STEPS)
 """The version of the tables."""
 
 
-def prepare(db: Connection, schema: str, place: str) -> tuple[str, ...]:
-    """Make the tables or bring them up to date, and set the connection up. Returns its search path.
+def prepare(db: Connection, schema: str, place: str) -> Setup:
+    """Make the tables or bring them up to date, and set the connection up as those that follow have to be.
 
     Raises `MemoryStoreError` for a store of a newer version, for tables of something else, and without pgvector.
     """
     encoding = _one(db, "select getdatabaseencoding()")
     if encoding != "UTF8":
         raise MemoryStoreError(f"{place} has the encoding {encoding}; create it with encoding 'UTF8'")
-    path = (schema, _extension(db, place))
-    set_up(db, path)
+    extension = _extension(db, place)
+    setup = Setup((schema, extension), read_type(db, extension, place))
+    setup.apply(db)
     if _version(db, schema, place) == SCHEMA:
-        return path
+        return setup
     with db.transaction():
         db.execute("select pg_advisory_xact_lock(%s, hashtext(%s))", (advisory_key("schema"), schema))
         version = _version(db, schema, place)
@@ -104,7 +107,7 @@ def prepare(db: Connection, schema: str, place: str) -> tuple[str, ...]:
             "insert into store values ('schema', %s) on conflict (key) do update set value = excluded.value",
             (str(SCHEMA),),
         )
-    return path
+    return setup
 
 
 def advisory_key(what: Literal["schema", "index"]) -> int:

@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from caxton_llm.memory import candidates as origins
 from caxton_llm.memory.candidates import Candidates, StoreQuery
 from caxton_llm.stores.postgres_memory.dense import Near, counted, nearest
+from caxton_llm.stores.postgres_memory.halves import halves_of
 from caxton_llm.stores.postgres_memory.lexical import Scored, by_words
 from caxton_llm.stores.postgres_memory.related import Edges, beside, edges_of, named, passages_of_records
 from caxton_llm.stores.postgres_memory.samples import Sample
 from caxton_llm.stores.postgres_memory.selection import Selection
 from caxton_llm.stores.postgres_memory.sessions import Connection
-from caxton_llm.stores.postgres_memory.spaces import Space, vector_text
+from caxton_llm.stores.postgres_memory.spaces import Space
 from caxton_llm.stores.postgres_memory.tokens import Tokens
 
 __all__ = ["Search", "candidates_of"]
@@ -57,13 +58,13 @@ class Search:
         self._sample = sample
         self._tokens = tokens
         vector = query.vector
-        self._vector = None if vector is None or not vector.any() else vector_text(vector)
+        self._vector = None if vector is None or not vector.any() else halves_of(vector.reshape(1, -1))[0]
         self._scores: dict[int, float] = {}
         self._origins: dict[int, int] = defaultdict(int)
 
     def candidates(self) -> Candidates:
         """At most `limit` records by words and as many by vectors, and what comes with them."""
-        count = counted(self._db, self._chosen)
+        count = counted(self._db, self._chosen, self._sample)
         if not count.passages:
             return candidates_of([], self._query, self._tokens)
         scored = self._first(by_words(self._db, self._query.text, self._chosen, self._sample, self._query.limit))
@@ -116,7 +117,7 @@ class Search:
     def _read(self, ids: Iterable[int]) -> list[_Passage]:
         cosine = "case when v.passage is null then null else 0 end::float8"
         if self._vector is not None:
-            cosine = "nullif(1 - (v.vector <=> %(vector)s::halfvec), 'NaN')"
+            cosine = "nullif(1 - (v.vector <=> %(vector)s), 'NaN')"
         query = f"""select p.id, p.record, p.ordinal, p.owner, p.conversation, p.position, p.speaker, p.asks, p.at,
               p.confidence, p.tokens, {cosine}
             from passages p left join {self._space.table} v on v.passage = p.id where p.id = any(%(ids)s)"""  # noqa: S608

@@ -2,16 +2,18 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 from psycopg import IsolationLevel, sql
+from psycopg.types import TypeInfo
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from caxton_llm.errors import MemoryStoreError
 from caxton_llm.stores.postgres_memory.failures import explained, translated
+from caxton_llm.stores.postgres_memory.halves import register
 
-__all__ = ["Connection", "Sessions", "connect", "set_up"]
+__all__ = ["Connection", "Sessions", "Setup", "connect"]
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -33,18 +35,25 @@ def connect(url: str) -> Connection:
     return psycopg.connect(url, autocommit=True, connect_timeout=_CONNECT_S, application_name="caxton-memory")
 
 
-def set_up(db: Connection, path: tuple[str, ...]) -> None:
-    """Give a connection its settings; `path` are the schemas in which tables and pgvector's types are found."""
-    search_path = sql.SQL(", ").join(map(sql.Identifier, path)).as_string(db)
-    settings = {"search_path": search_path, **_SETTINGS}
-    calls = ", ".join(["set_config(%s, %s, false)"] * len(settings))
-    db.execute(f"select {calls}", [text for pair in settings.items() for text in pair])
+class Setup(NamedTuple):
+    """How connections are set up. `path` are the schemas in which tables and pgvector's types are found."""
+
+    path: tuple[str, ...]
+    halfvec: TypeInfo
+
+    def apply(self, db: Connection) -> None:
+        """Give a connection its settings."""
+        path = sql.SQL(", ").join(map(sql.Identifier, self.path)).as_string(db)
+        settings = {"search_path": path, **_SETTINGS}
+        calls = ", ".join(["set_config(%s, %s, false)"] * len(settings))
+        db.execute(f"select {calls}", [text for pair in settings.items() for text in pair])
+        register(db, self.halfvec)
 
 
 class Sessions:
     """At most `size` connections. Those that a restart of the server has broken are replaced before they are lent."""
 
-    def __init__(self, url: str, place: str, path: tuple[str, ...], *, size: int, timeout_s: float) -> None:
+    def __init__(self, url: str, place: str, setup: Setup, *, size: int, timeout_s: float) -> None:
         self.place = place
         self._url = url
         self._size = size
@@ -57,7 +66,7 @@ class Sessions:
             max_size=size,
             timeout=timeout_s,
             num_workers=1,
-            configure=lambda db: set_up(db, path),
+            configure=setup.apply,
             check=ConnectionPool.check_connection,
             open=True,
         )

@@ -4,17 +4,16 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
-
 from caxton_llm.errors import MemoryStoreError
 from caxton_llm.memory.embedding import Embedder
 from caxton_llm.memory.passages import passages_of
-from caxton_llm.memory.vectors import Floats, checked_rows
+from caxton_llm.memory.vectors import checked_rows
+from caxton_llm.stores.postgres_memory.halves import Halves, halves_of
 from caxton_llm.stores.postgres_memory.rows import decode
 from caxton_llm.stores.postgres_memory.schema import FILTERED, vectors_table
 from caxton_llm.stores.postgres_memory.sessions import Connection, Sessions
 
-__all__ = ["Space", "Spaces", "embedded", "vector_text"]
+__all__ = ["Space", "Spaces", "embedded"]
 
 
 class Space(NamedTuple):
@@ -77,7 +76,7 @@ class Spaces:
         vectors = embedded(self._wanted.embedder, [texts[key][ordinal] for _, ordinal, key, _ in rows])
         columns = ", ".join(("record", "ordinal", *FILTERED))
         # A passage may have gone while its text was embedded, or got its vector from another process.
-        insert = f"""insert into {table} (passage, {columns}, vector) select id, {columns}, %s::halfvec from passages
+        insert = f"""insert into {table} (passage, {columns}, vector) select id, {columns}, %s from passages
             where id = %s for key share on conflict do nothing"""  # noqa: S608
         with sessions.writing() as db:
             db.cursor().executemany(insert, [(vector, row[0]) for row, vector in zip(rows, vectors, strict=True)])
@@ -92,20 +91,11 @@ class Spaces:
                 db.execute(f"drop table if exists vectors_{number}")
 
 
-def embedded(embedder: Embedder, texts: Sequence[str]) -> list[str]:
-    """Vectors of texts as the server reads them. Raises `MemoryStoreError` when the embedder returns something else."""
+def embedded(embedder: Embedder, texts: Sequence[str]) -> list[Halves]:
+    """Vectors of texts. Raises `MemoryStoreError` when the embedder returns something else."""
     if not texts:
         return []
-    rows = checked_rows(embedder.embed(texts), len(texts), embedder.dimensions, embedder.name)
-    # Only the direction counts, and of length 1 no number is too large for half precision.
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    halves = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0).astype(np.float16)
-    return [f"[{','.join(map(str, row))}]" for row in halves.tolist()]
-
-
-def vector_text(vector: Floats) -> str:
-    """A query's vector as the server reads it."""
-    return f"[{','.join(map(str, vector.tolist()))}]"
+    return halves_of(checked_rows(embedder.embed(texts), len(texts), embedder.dimensions, embedder.name))
 
 
 def _space(db: Connection, embedder: Embedder) -> Space:

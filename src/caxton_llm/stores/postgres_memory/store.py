@@ -76,10 +76,10 @@ class PostgresMemory:
         self._thread: threading.Thread | None = None
         tokens = Tokens(self.vocabulary)
         with translated(self.place), connect(url) as db:
-            path = prepare(db, schema, self.place)
+            setup = prepare(db, schema, self.place)
             self._spaces = Spaces(db, embedder, previous)
             tokens.complete(db, progress)
-        self._sessions = Sessions(url, self.place, path, size=connections, timeout_s=timeout_s)
+        self._sessions = Sessions(url, self.place, setup, size=connections, timeout_s=timeout_s)
         self._codes = Codes()
         self._tokens = tokens
         self._samples = Samples(tokens)

@@ -20,6 +20,7 @@ from caxton_llm.memory.model import Record, Relation
 from caxton_llm.memory.store import Forgotten, Written
 from caxton_llm.memory.versions import Change
 from caxton_llm.stores.postgres_memory.codes import Codes, code_keys, tenant_key
+from caxton_llm.stores.postgres_memory.halves import Halves
 from caxton_llm.stores.postgres_memory.rows import (
     PASSAGE_COLUMNS,
     RECORD_COLUMNS,
@@ -30,7 +31,7 @@ from caxton_llm.stores.postgres_memory.rows import (
     record_values,
     words_of,
 )
-from caxton_llm.stores.postgres_memory.schema import FILTERED
+from caxton_llm.stores.postgres_memory.schema import FILTERED, FILTERED_TYPES
 from caxton_llm.stores.postgres_memory.sessions import Connection, Sessions
 from caxton_llm.stores.postgres_memory.spaces import Space, Spaces, embedded
 from caxton_llm.stores.postgres_memory.tokens import Tokens
@@ -48,7 +49,8 @@ _CONFLICTS = (
 )
 """Somebody else was faster; the last: another process has ended the change of the embedder."""
 
-_Vectors = dict[tuple[int, str], str]
+_VECTOR_TYPES = ("int8", "int8", "int4", *FILTERED_TYPES, "halfvec")
+_Vectors = dict[tuple[int, str], Halves]
 
 
 class Writer:
@@ -204,18 +206,24 @@ class _Batch:
         self._copy("passages", ("id", *columns, *PASSAGE_COLUMNS, "length", "words", "tokens"), rows)
         for space in spaces:
             values = ((*place, vectors[space.number, text]) for place, text in placed)
-            self._copy(space.table, ("passage", *columns, "vector"), values)
+            self._copy(space.table, ("passage", *columns, "vector"), values, types=_VECTOR_TYPES)
 
     def _numbers(self, table: str, column: str, count: int) -> Iterator[int]:
         """New numbers of a table's rows, ascending."""
         query = "select nextval(pg_get_serial_sequence(%s, %s)) from generate_series(1, %s)"
         return iter(sorted(row[0] for row in self._db.execute(query, (table, column, count)))) if count else iter(())
 
-    def _copy(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    def _copy(
+        self, table: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, types: Sequence[str] = ()
+    ) -> None:
+        """With `types` in binary."""
         first = next(rows := iter(rows), None)
         if first is None:
             return
-        with self._db.cursor().copy(f"copy {table} ({', '.join(columns)}) from stdin") as copy:
+        form = "(format binary)" if types else ""
+        with self._db.cursor().copy(f"copy {table} ({', '.join(columns)}) from stdin {form}") as copy:
+            if types:
+                copy.set_types(types)
             copy.write_row(first)
             for row in rows:
                 copy.write_row(row)

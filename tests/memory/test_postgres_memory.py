@@ -1,0 +1,330 @@
+"""What is a server's own: schemas, permissions, restarts, writers in other processes, the graph and its filters."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import errors
+
+from caxton_llm.errors import ConfigurationError, MemoryStoreError
+from caxton_llm.memory.candidates import StoreQuery
+from caxton_llm.memory.filters import Filters
+from caxton_llm.memory.model import Entity, Relation
+from caxton_llm.stores.postgres_memory import PostgresMemory
+from caxton_llm.stores.postgres_memory.failures import explained
+from caxton_llm.stores.postgres_memory.schema import SCHEMA
+from hashing_embedder import HashingEmbedder, by_words, fact, said, searched
+from memory_places import Schema
+from postgres_server import GUARDED, PostgresServer
+
+_databases = count()
+
+
+def connected(url: str) -> psycopg.Connection[tuple[Any, ...]]:
+    return psycopg.connect(url, autocommit=True)
+
+
+def opened(place: Schema, **more: Any) -> PostgresMemory:
+    return PostgresMemory(place.url, HashingEmbedder(), background=False, schema=place.name, **more)
+
+
+@pytest.fixture
+def database(postgres: PostgresServer) -> Iterator[str]:
+    """A database of its own, without pgvector."""
+    name = f"own_{next(_databases)}"
+    with connected(postgres.url()) as db:
+        db.execute(f"create database {name}")
+        yield name
+        db.execute(f"drop database {name} with (force)")
+
+
+# -- without the extra --------------------------------------------------------------------------------------------------
+
+WITHOUT = """
+import sys
+sys.modules[{module!r}] = None
+from caxton_llm.errors import ConfigurationError
+try:
+    import caxton_llm.stores.postgres_memory
+except ConfigurationError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("module", ["psycopg", "psycopg_pool"])
+def test_a_missing_driver_says_what_to_install(module: str) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", WITHOUT.format(module=module)], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert "pip install 'caxton-llm[postgres]'" in ran.stdout
+
+
+def test_nothing_else_loads_the_driver() -> None:
+    code = (
+        "import sys, caxton_llm, caxton_llm.memory_system; print([n for n in sys.modules if n.startswith('psycopg')])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert ran.stdout.strip() == "[]"
+
+
+# -- what goes wrong ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("url", ["postgresql://u:hunter2@[host/db", "http://u:hunter2@host", "u:hunter2"])
+def test_a_url_that_is_none_is_told_without_its_password(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="it looks like postgresql://") as caught:
+        PostgresMemory(url, HashingEmbedder())
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_server_that_is_away_is_told_without_its_password() -> None:
+    with pytest.raises(MemoryStoreError, match=r"the database d on 127.0.0.1:1 cannot be reached") as caught:
+        PostgresMemory("postgresql://u:hunter2@127.0.0.1:1/d", HashingEmbedder())
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_wrong_password_and_a_missing_database_are_told(postgres: PostgresServer) -> None:
+    with connected(postgres.url()) as db:
+        db.execute(f"create role {GUARDED} login password 'right'")
+    with pytest.raises(MemoryStoreError, match="refuses the user or the password") as caught:
+        PostgresMemory(postgres.url(user=f"{GUARDED}:hunter2"), HashingEmbedder())
+    assert "hunter2" not in str(caught.value)
+    with pytest.raises(MemoryStoreError, match="create it, or correct the URL"):
+        PostgresMemory(postgres.url("nowhere"), HashingEmbedder())
+
+
+def test_a_user_who_must_not_install_pgvector_is_told_who_may_and_after_that_it_works(
+    postgres: PostgresServer, database: str
+) -> None:
+    user = f"user_{database}"
+    url = postgres.url(database, user)
+    with connected(postgres.url(database)) as db:
+        db.execute(f"create role {user} login")
+        with pytest.raises(MemoryStoreError, match=r"a superuser run `create extension vector`"):
+            PostgresMemory(url, HashingEmbedder())
+        db.execute("create extension vector")
+        with pytest.raises(MemoryStoreError, match="must not do this"):
+            PostgresMemory(url, HashingEmbedder())
+        db.execute(f"create schema caxton_memory authorization {user}")
+    with PostgresMemory(url, HashingEmbedder(), background=False) as store:
+        assert store.put([fact("a", "tea")])[0].action == "created"
+
+
+def test_the_extension_may_lie_in_any_schema(postgres: PostgresServer, database: str) -> None:
+    with connected(postgres.url(database)) as db:
+        db.execute('create schema "Extra things"')
+        db.execute('create extension vector schema "Extra things"')
+    with PostgresMemory(postgres.url(database), HashingEmbedder(), background=False) as store:
+        wanted = store.put([fact("a", "green tea")])[0].id
+        assert searched(store, "green tea")[0].id == wanted
+
+
+def test_a_schema_of_something_else_is_told_and_left_alone(schema: Schema) -> None:
+    with connected(schema.url) as db:
+        db.execute(f"create schema {schema.name} create table store (precious text)")
+        with pytest.raises(MemoryStoreError, match="something else"):
+            schema.open()
+        assert db.execute(f"select count(*) from {schema.name}.store").fetchone() == (0,)
+
+
+def test_a_store_of_a_newer_version_is_refused(schema: Schema) -> None:
+    schema.open().close()
+    with connected(schema.url) as db:
+        db.execute(f"update {schema.name}.store set value = '{SCHEMA + 1}' where key = 'schema'")
+    with pytest.raises(MemoryStoreError, match="newer version"):
+        schema.open()
+
+
+def test_a_database_in_another_encoding_is_refused(postgres: PostgresServer) -> None:
+    with connected(postgres.url()) as db:
+        db.execute("create database latin encoding 'LATIN1' template template0")
+    with pytest.raises(MemoryStoreError, match=r"LATIN1.*UTF8"):
+        PostgresMemory(postgres.url("latin"), HashingEmbedder())
+
+
+def test_a_database_that_is_read_only_is_told(postgres: PostgresServer, database: str) -> None:
+    PostgresMemory(postgres.url(database), HashingEmbedder(), background=False).close()
+    with connected(postgres.url()) as db:
+        db.execute(f"alter database {database} set default_transaction_read_only = on")
+        with pytest.raises(MemoryStoreError, match="read-only"):
+            PostgresMemory(postgres.url(database), HashingEmbedder(), background=False)
+
+
+def test_a_full_disk_is_told() -> None:
+    assert "no space is left for here; nothing of this write was kept" in explained(errors.DiskFull(), "here")
+
+
+def test_more_users_than_connections_are_told_so(schema: Schema) -> None:
+    with opened(schema, connections=1, timeout_s=0.2) as store:
+        store.put([fact("a", "tea")])
+
+        def at_once(_done: int, _total: int | None) -> None:
+            store.stats()
+
+        with pytest.raises(MemoryStoreError, match=r"all 1 connections .* were in use"):
+            store.verify(at_once)
+        assert store.stats().entities == 1
+
+
+# -- a server that restarts ---------------------------------------------------------------------------------------------
+
+
+def test_after_a_restart_of_the_server_the_next_call_works(postgres: PostgresServer, schema: Schema) -> None:
+    with opened(schema, timeout_s=0.5) as store:
+        first = store.put([fact("a", "tea")])[0].id
+        postgres.stop()
+        try:
+            with pytest.raises(MemoryStoreError, match="cannot be reached"):
+                store.put([fact("b", "tea")])
+        finally:
+            postgres.start()
+        assert by_words(store, "tea") == {first}
+        assert store.put([fact("b", "tea")])[0].action == "created"
+
+
+def test_connections_that_were_ended_are_replaced(schema: Schema) -> None:
+    with opened(schema) as store, connected(schema.url) as db:
+        store.put([fact("a", "tea")])
+        for _ in range(2):
+            db.execute(
+                """select pg_terminate_backend(pid, 5000) from pg_stat_activity
+                where pid <> pg_backend_pid() and datname is not null"""
+            )
+            assert store.put([fact("a", "tea")])[0].action == "unchanged"
+
+
+# -- several processes --------------------------------------------------------------------------------------------------
+
+WRITES = """
+import sys
+sys.path.insert(0, {tests!r})
+from caxton_llm.memory.model import Relation
+from hashing_embedder import fact
+from memory_places import Schema
+with Schema({url!r}, {name!r}).open() as store:
+    print("ready", flush=True)
+    sys.stdin.readline()
+    hub = store.put([fact("hub", "centre")])[0].id
+    for n in range(40):
+        one = store.put([fact(f"n{{n}}", f"seen by {who}"), fact("shared", f"number {{n}} of {who}")])[0]
+        store.put([Relation(source=hub, target=one.id, type="has")])
+"""
+
+
+def test_two_processes_that_write_the_same_things_at_once_lose_nothing_and_make_nothing_twice(schema: Schema) -> None:
+    schema.open().close()
+    writers = []
+    for who in ("Ann", "Bob"):
+        code = WRITES.format(tests=str(Path(__file__).parents[1]), url=schema.url, name=schema.name, who=who)
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        writers.append(subprocess.Popen([sys.executable, "-c", code], text=True, **pipes))  # type: ignore[call-overload]
+    for writer in writers:
+        assert writer.stdout.readline() == "ready\n"
+    for writer in writers:
+        writer.stdin.write("go\n")
+        writer.stdin.flush()
+    for writer in writers:
+        _, failed = writer.communicate(timeout=60)
+        assert writer.returncode == 0, failed
+    with schema.open() as store:
+        entities = {one.name: one for one in store.records(kinds=("entity",)) if isinstance(one, Entity)}
+        assert len(entities) == 42
+        assert {seen.text for seen in entities["n7"].observations} == {"seen by Ann", "seen by Bob"}
+        shared = entities["shared"]
+        assert len(shared.observations) == 80
+        versions = store.history(shared.id, tenant="")
+        assert [one.version for one in versions] == list(range(80, 0, -1))
+        assert store.stats().relations == 40
+        assert store.verify() == []
+
+
+def test_a_change_of_the_embedder_that_another_process_has_ended_is_noticed(schema: Schema) -> None:
+    old, new = HashingEmbedder(32, "old"), HashingEmbedder(16, "new")
+    with schema.open(old) as store:
+        wanted = store.put([fact("tea", "green tea"), fact("b", "other")])[0].id
+    with schema.open(new, previous=old) as one, schema.open(new, previous=old) as other:
+        assert other.embedder is old
+        assert one.embed_missing() == 0
+        asked = StoreQuery(text="green tea", vector=old.embed(["green tea"])[0])
+        assert wanted in {record.id for record in other.load(other.candidates(asked).keys.tolist(), tenant="").values()}
+        assert other.embedder is new
+    with schema.open(new, previous=old) as other:
+        assert other.embedder is new
+        assert other.put([fact("c", "more")])[0].action == "created"
+
+
+def test_a_writer_goes_on_when_another_process_has_ended_the_change_of_the_embedder(schema: Schema) -> None:
+    old, new = HashingEmbedder(32, "old"), HashingEmbedder(16, "new")
+    with schema.open(old) as store:
+        store.put([fact("tea", "green tea")])
+    with schema.open(new, previous=old) as one, schema.open(new, previous=old) as other:
+        one.embed_missing()
+        wanted = other.put([fact("c", "plum jam")])[0].id
+        assert searched(other, "plum jam")[0].id == wanted
+        assert other.verify() == []
+
+
+# -- care ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        ("delete from vectors_1", "without a vector: embed them"),
+        ("update passages set words = ''", "not found by all of its words: rebuild"),
+        ("drop index passages_by_word", "passages_by_word is missing: rebuild"),
+        (
+            "update pg_index set indisvalid = false where indexrelid = 'passages_by_time'::regclass",
+            "is not whole: rebuild",
+        ),
+        ("delete from passages", "has 0 passages instead of 1"),
+        ("update records set payload = '{}'", "cannot be read"),
+        ("delete from relations", "relations whose entities do not exist"),
+    ],
+)
+def test_verifying_tells_what_is_wrong(schema: Schema, damage: str, told: str) -> None:
+    with schema.open() as store:
+        one, other = (one.id for one in store.put([fact("a", "tea"), fact("b", "coffee")]))
+        store.put([Relation(source=one, target=other, type="near")])
+        assert store.verify() == []
+        with connected(schema.url) as db:
+            db.execute(f"set search_path = {schema.name}, public")
+            db.execute(damage)
+        assert any(told in problem for problem in store.verify())
+        if "embed" in told or "rebuild" in told:
+            store.embed_missing()
+            store.rebuild()
+            assert store.verify() == []
+            assert by_words(store, "tea") == {one}
+
+
+def test_a_store_of_another_vocabulary_gets_its_tokens_anew(schema: Schema) -> None:
+    with schema.open() as store:
+        store.put([fact("a", "green tea"), said(0, "hello")])
+        asked = StoreQuery(text="tea")
+        before = store.candidates(asked).tokens.tolist()
+    with connected(schema.url) as db:
+        db.execute(f"update {schema.name}.passages set tokens = ''")
+        db.execute(f"update {schema.name}.store set value = 'another' where key = 'vocabulary'")
+    with schema.open() as store:
+        assert store.candidates(asked).tokens.tolist() == before != []
+
+
+def test_filters_that_name_what_nobody_has_written_find_nothing(schema: Schema) -> None:
+    with schema.open() as store:
+        store.put([fact("a", "tea")])
+        for filters in (
+            Filters(types=("x",)),
+            Filters(focus_areas=("x",)),
+            Filters(conversation="x"),
+            Filters(kinds=()),
+            Filters(scopes=()),
+            Filters(types=()),
+            Filters(agent="x", scopes=("agent",)),
+        ):
+            assert by_words(store, "tea", filters) == set()
