@@ -9,7 +9,7 @@ from typing import Self
 from caxton_llm.memory.embedding import Embedder
 from caxton_llm.memory.embedding.calibration import Calibration, calibrate, default_calibration
 from caxton_llm.memory.embedding.static import StaticEmbedder
-from caxton_llm.memory.filters import Filters
+from caxton_llm.memory.filters import Filters, admits, check_filters
 from caxton_llm.memory.model import Record, Relation
 from caxton_llm.memory.scoring import Weights
 from caxton_llm.memory.search import Found, MemorySearch
@@ -86,6 +86,13 @@ class Memory:
         """Records by their ids; unknown ones are missing."""
         return self.store.get(ids, tenant=tenant)
 
+    def records(self, filters: Filters | None = None) -> Iterator[Record]:
+        """What a filter lets through, in the order in which it was first written."""
+        filters = filters or Filters()
+        check_filters(filters)
+        every = self.store.records(tenant=filters.tenant, kinds=filters.kinds)
+        return (record for record in every if admits(filters, record))
+
     def find(self, names: Iterable[str], filters: Filters | None = None) -> dict[str, list[str]]:
         """Ids of the entities that have a name, however it is spelled."""
         return self.store.find(names, filters=filters or Filters())
@@ -115,7 +122,11 @@ class Memory:
         strict: bool = True,
         progress: Progress | None = None,
     ) -> Imported:
-        """Import JSON Lines, of an export or of the reference MCP memory server (`mcp`). May be repeated."""
+        """Import JSON Lines, of an export or of the reference MCP memory server (`mcp`; `auto` looks). May be repeated.
+
+        Raises `InvalidRequest` with the number of the first line that cannot be used; lines before it may be imported. Not
+        `strict`, it goes on, and tells of such lines in `problems`.
+        """
         return import_lines(self.store, lines, format=format, tenant=tenant, strict=strict, progress=progress)
 
     def rebuild(self, progress: Progress | None = None) -> None:
@@ -125,6 +136,11 @@ class Memory:
     def verify(self, progress: Progress | None = None) -> list[str]:
         """What is wrong with the store, in words; empty: nothing."""
         return self.store.verify(progress)
+
+    @property
+    def problems(self) -> list[str]:
+        """What was wrong with index files since the memory was opened. `rebuild` makes them anew at once."""
+        return self.store.problems
 
     def stats(self) -> StoreStats:
         """How much there is."""
