@@ -1,7 +1,7 @@
 """The memory as programs use it: one object over a store and its embedder, blocking, for any thread."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -109,7 +109,7 @@ class Memory:
 
     def export(
         self, *, tenant: str | None = None, history: bool = True, progress: Progress | None = None
-    ) -> Iterator[bytes]:
+    ) -> Generator[bytes, None, None]:
         """Everything, or what one tenant has, as JSON Lines."""
         return export_lines(self.store, tenant=tenant, history=history, progress=progress)
 

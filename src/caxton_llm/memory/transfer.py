@@ -4,7 +4,7 @@ Import can be broken off and begun again: what is there in the same or a later v
 it reads that of the reference MCP memory server.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Literal
 
@@ -52,7 +52,7 @@ _decoder = msgspec.json.Decoder(_Line)
 
 def export_lines(
     store: MemoryStore, *, tenant: str | None = None, history: bool = True, progress: Progress | None = None
-) -> Iterator[bytes]:
+) -> Generator[bytes, None, None]:
     """Everything in the store, or of one tenant; entities before relations, so that the lines can be read in order."""
     stats = store.stats()
     total = stats.entities + stats.relations + stats.turns if tenant is None else None

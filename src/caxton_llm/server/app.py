@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from caxton_llm.caxton import Caxton
 from caxton_llm.errors import InvalidRequest, UnknownModel
@@ -88,6 +88,11 @@ class GatewayApp:
             ],
             exception_handlers={404: _no_such_path, 405: _no_such_method},
         )
+
+    @property
+    def routes(self) -> list[BaseRoute]:
+        """What is answered beside chat."""
+        return self._rest.routes
 
     def _administration(self, failures: FailureLog, max_body_bytes: int) -> list[Route]:
         operations = [*admin_operations(self.caxton), *memory_operations(self._memory_work, failures)]

@@ -96,7 +96,8 @@ class RecordEndpoints:
             if query.name is None:
                 return memory.records(filters)
             ids = memory.find([query.name], filters).get(query.name, [])
-            return (one for one in memory.get(ids, tenant=query.tenant).values() if admits(filters, one))
+            known = memory.get(ids, tenant=query.tenant)
+            return (known[one] for one in ids if one in known and admits(filters, known[one]))
 
         return EntityPage(*await self._work.run(lambda memory: _page(sought(memory), query, Entity)))
 

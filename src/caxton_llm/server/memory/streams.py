@@ -3,13 +3,14 @@
 import asyncio
 import concurrent.futures
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 
 from caxton_llm.errors import InvalidRequest, LlmError
 from caxton_llm.memory.transfer import Imported, lines_of
+from caxton_llm.server.exchange import Receive, Scope, Send
 from caxton_llm.server.failures import FailureLog
 from caxton_llm.server.memory.shapes import ExportQuery, ImportQuery
 from caxton_llm.server.memory.work import MemoryWork
@@ -40,7 +41,7 @@ class StreamEndpoints:
         lines, first = await self._work.run(
             lambda memory: _begun(memory.export(tenant=query.tenant, history=query.history))
         )
-        return StreamingResponse(self._pieces(first, lines), media_type=LINES)
+        return _Export(self._pieces(first, lines), lines)
 
     async def _pieces(self, first: bytes, lines: Iterator[bytes]) -> AsyncIterator[bytes]:
         piece = first
@@ -69,7 +70,22 @@ class StreamEndpoints:
             sent.stop()
 
 
-def _begun(lines: Iterator[bytes]) -> tuple[Iterator[bytes], bytes]:
+class _Export(StreamingResponse):
+    """Lets go of the memory when the client has everything, or has left."""
+
+    def __init__(self, pieces: AsyncIterator[bytes], lines: Generator[bytes, None, None]) -> None:
+        super().__init__(pieces, media_type=LINES)
+        self._lines = lines
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            with contextlib.suppress(ValueError):  # a thread is at it, and lets go when it has its piece
+                self._lines.close()
+
+
+def _begun(lines: Generator[bytes, None, None]) -> tuple[Generator[bytes, None, None], bytes]:
     return lines, _piece(lines)
 
 
