@@ -45,6 +45,11 @@ class Memory:
         """The embedded store in `folder`, made if need be; without `embedder`, the package's own."""
         return cls(SqliteMemory(folder, embedder or StaticEmbedder.default()))
 
+    @staticmethod
+    def is_in(folder: Path | str) -> bool:
+        """Whether a folder has a memory already."""
+        return (Path(folder) / "memory.db").is_file()
+
     def _calibration_of(self, embedder: Embedder) -> Calibration:
         known = self._calibrations.get(embedder.name)
         if known is None:

@@ -1,28 +1,25 @@
 """`/api/v1/memory`: the memory over HTTP. This module lists its operations."""
 
+from caxton_llm.memory.bodies import EntityBody, ObservationBody, RelationBody, TurnBody
 from caxton_llm.memory.model import Kind
 from caxton_llm.memory.store import Forgotten, Written
 from caxton_llm.memory.transfer import Imported
 from caxton_llm.server.failures import FailureLog
 from caxton_llm.server.memory.records import RecordEndpoints
 from caxton_llm.server.memory.shapes import (
-    EntityBody,
     EntityPage,
     EntityPageQuery,
     ExportQuery,
     ImportQuery,
-    ObservationBody,
     OneRecord,
     Purged,
     RecordQuery,
-    RelationBody,
     RelationPage,
     RelationPageQuery,
     SearchAnswer,
     SearchBody,
     StatsAnswer,
     TenantQuery,
-    TurnBody,
     TurnPage,
     TurnPageQuery,
     WrittenList,

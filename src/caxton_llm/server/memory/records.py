@@ -7,23 +7,20 @@ from typing import TYPE_CHECKING, TypeVar
 from msgspec.structs import replace
 
 from caxton_llm.errors import InvalidRequest
+from caxton_llm.memory.bodies import EntityBody, ObservationBody, RelationBody, TurnBody, observation_of, record_of
 from caxton_llm.memory.filters import Filters, admits, kind_of
-from caxton_llm.memory.model import Entity, Kind, Observation, Record, Relation, Turn
+from caxton_llm.memory.model import Entity, Kind, Record, Relation, Turn
 from caxton_llm.memory.store import Forgotten, Written
 from caxton_llm.server.memory.shapes import (
     MAX_RECORDS,
-    EntityBody,
     EntityPage,
     EntityPageQuery,
-    ObservationBody,
     OneRecord,
     PageQuery,
     RecordQuery,
-    RelationBody,
     RelationPage,
     RelationPageQuery,
     TenantQuery,
-    TurnBody,
     TurnPage,
     TurnPageQuery,
     WrittenList,
@@ -37,7 +34,6 @@ if TYPE_CHECKING:
 __all__ = ["RecordEndpoints"]
 
 _R = TypeVar("_R", Entity, Relation, Turn)
-_Body = EntityBody | RelationBody | TurnBody
 
 
 class RecordEndpoints:
@@ -49,13 +45,13 @@ class RecordEndpoints:
     # -- writing --------------------------------------------------------------------------------------------------------
 
     async def write_entities(self, call: Call[NoQuery, EntityBody]) -> WrittenList:
-        return await self._write([_record(body) for body in call.bodies])
+        return await self._write([record_of(body) for body in call.bodies])
 
     async def write_relations(self, call: Call[NoQuery, RelationBody]) -> WrittenList:
-        return await self._write([_record(body) for body in call.bodies])
+        return await self._write([record_of(body) for body in call.bodies])
 
     async def write_turns(self, call: Call[NoQuery, TurnBody]) -> WrittenList:
-        return await self._write([_record(body) for body in call.bodies])
+        return await self._write([record_of(body) for body in call.bodies])
 
     async def _write(self, records: Sequence[Record]) -> WrittenList:
         if len(records) > MAX_RECORDS:
@@ -65,7 +61,7 @@ class RecordEndpoints:
 
     async def replace_entity(self, call: Call[NoQuery, EntityBody]) -> Written:
         """A new version takes the place of the present one, which stays in the history."""
-        record, name = _record(call.body), call.id
+        record, name = record_of(call.body), call.id
         if record.id not in ("", name):
             raise InvalidRequest("the id is not the one of the address", param="id")
 
@@ -77,7 +73,7 @@ class RecordEndpoints:
 
     async def add_observations(self, call: Call[TenantQuery, ObservationBody]) -> Written:
         """To what is known already; what says the same is a duplicate."""
-        added = tuple(_observation(body) for body in call.bodies)
+        added = tuple(observation_of(body) for body in call.bodies)
 
         def joined(memory: "Memory") -> Written:
             known = _existing(memory, call.id, call.query.tenant, "entity")
@@ -147,23 +143,6 @@ def _existing(memory: "Memory", name: str, tenant: str, kind: Kind) -> Record:
         message = f"the memory has no {kind} with this id; a record of a tenant is asked for with ?tenant="
         raise NotThere(message, param="id", code="record_not_found")
     return record
-
-
-def _record(body: _Body) -> Record:
-    """The value that the library takes."""
-    values = {name: getattr(body, name) for name in body.__struct_fields__}
-    if isinstance(body, RelationBody):
-        return Relation(**values)
-    if isinstance(body, TurnBody):
-        return Turn(**values)
-    values["observations"] = tuple(_observation(one) for one in body.observations)
-    return Entity(**values)
-
-
-def _observation(body: str | Observation) -> Observation:
-    if isinstance(body, str):
-        return Observation(body)
-    return Observation(body.text, body.at, body.source, body.confidence)
 
 
 def _filters(

@@ -6,7 +6,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from caxton_llm.memory.filters import Filters
 from caxton_llm.memory.limits import MAX_RESULTS
-from caxton_llm.memory.model import Entity, Observation, Record, Relation, Scope, Turn
+from caxton_llm.memory.model import Entity, Record, Relation, Scope, Turn
 from caxton_llm.memory.search import Hit
 from caxton_llm.memory.store import StoreStats, Written
 from caxton_llm.memory.transfer import Format
@@ -16,24 +16,6 @@ MAX_RECORDS = 1_000
 """Records of one call, which are written all or none."""
 
 Limit = Annotated[int, Meta(ge=1, le=MAX_PAGE)]
-
-
-class ObservationBody(Observation, frozen=True, forbid_unknown_fields=True):
-    """One thing that is known of an entity."""
-
-
-class EntityBody(Entity, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="entity"):
-    """An entity to write. `version`, `created` and `updated` are the store's and change nothing."""
-
-    observations: tuple[str | ObservationBody, ...] = ()  # type: ignore[assignment]
-
-
-class RelationBody(Relation, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="relation"):
-    """A relation to write, from one entity to another by their ids."""
-
-
-class TurnBody(Turn, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="turn"):
-    """A turn of a conversation to write."""
 
 
 class SearchBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
