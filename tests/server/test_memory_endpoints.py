@@ -9,7 +9,9 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from caxton_llm.memory.store import StoreStats
 from caxton_llm.memory_system import Memory
+from caxton_llm.stores.sqlite_memory import SqliteMemory
 from caxton_llm.types import Json
 from hashing_embedder import HashingEmbedder
 from live_gateway import gateway_with
@@ -288,6 +290,34 @@ async def test_a_gateway_without_a_memory_says_how_to_get_one() -> None:
         ):
             assert "`memory` block" in refused(response, 501)[1]
             assert response.json()["error"]["code"] == "no_memory"
+
+
+async def test_a_store_that_fails_is_a_500_that_says_why(tmp_path: Path) -> None:
+    memory = Memory.open(tmp_path, HashingEmbedder())
+    async with gateway_with(BUILTIN, memory) as gateway, httpx.AsyncClient(base_url=gateway.url) as http:
+        await asyncio.to_thread(memory.close)
+        for response in (await http.get(f"{API}/stats"), await http.get(f"{API}/export")):
+            assert "closed" in refused(response, 500)[1]
+            assert response.json()["error"]["kind"] == "memory_store"
+
+
+class Mistaken(SqliteMemory):
+    """Has a mistake in its code."""
+
+    def stats(self) -> StoreStats:
+        raise RuntimeError("drinks tea")
+
+
+async def test_an_internal_error_tells_nobody_what_a_caller_wrote(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    memory = Memory(Mistaken(tmp_path, HashingEmbedder()))
+    async with gateway_with(BUILTIN, memory) as gateway, httpx.AsyncClient(base_url=gateway.url) as http:
+        response = await http.get(f"{API}/stats")
+    assert (response.status_code, response.json()["error"]["kind"]) == (500, "internal")
+    assert response.headers["x-caxton-request-id"] in caplog.text
+    assert "RuntimeError" in caplog.text
+    assert "tea" not in response.text + caplog.text
 
 
 async def test_many_requests_at_once_are_all_answered_and_chat_goes_on(http: httpx.AsyncClient) -> None:

@@ -5,15 +5,17 @@ import json
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
+from itertools import islice
 from pathlib import Path
 
 import httpx
 import pytest
 
-from caxton_llm.errors import MemoryStoreError
+from caxton_llm.errors import LimitExceeded, MemoryStoreError
 from caxton_llm.memory.filters import Filters
 from caxton_llm.memory.model import Kind, Record
 from caxton_llm.memory_system import Memory
+from caxton_llm.server.memory.work import MemoryWork, NoMemory
 from caxton_llm.stores.sqlite_memory import SqliteMemory
 from caxton_llm.types import Json
 from hashing_embedder import HashingEmbedder, fact, said
@@ -48,7 +50,7 @@ def opened(folder: Path) -> Memory:
 
 async def test_an_export_that_is_imported_elsewhere_is_exported_there_again_line_by_line(tmp_path: Path) -> None:
     one = opened(tmp_path / "one")
-    one.add([fact(f"n{n}", f"word{n} ☕ 茶 " * 50) for n in range(1500)])
+    one.add([fact(f"n{n}", f"word{n} ☕ 茶 " * 5) for n in range(1500)])
     one.add([fact("n7", "is lucky"), said(0, "hello"), fact("elsewhere", "x", tenant="t")])
     async with serving(one) as http, serving(opened(tmp_path / "other")) as other:
         exported = await http.get(f"{API}/export")
@@ -195,6 +197,35 @@ async def test_a_client_that_does_not_read_makes_its_export_wait(tmp_path: Path)
                 for _ in range(20):
                     assert (await http.get(f"{API}/stats")).status_code == 200
         assert seen * 1000 < 64 * 2**20
+
+
+class Failing(Endless):
+    """Fails in the middle."""
+
+    def records(self, *, tenant: str | None = None, kinds: Sequence[Kind] | None = None) -> Iterator[Record]:
+        yield from islice(super().records(tenant=tenant, kinds=kinds), 1000)
+        raise MemoryStoreError("the disk is gone")
+
+
+async def test_an_export_that_fails_in_the_middle_does_not_look_whole(tmp_path: Path) -> None:
+    async with serving(Memory(Failing(tmp_path))) as http:
+        with pytest.raises(httpx.RemoteProtocolError):
+            await http.get(f"{API}/export")
+
+
+async def test_more_requests_than_can_wait_are_refused_with_the_time_to_wait(tmp_path: Path) -> None:
+    work = MemoryWork(opened(tmp_path))
+    go_on = threading.Event()
+    waiting = [asyncio.create_task(work.run(lambda _memory: go_on.wait(WAIT_S))) for _ in range(204)]
+    await asyncio.sleep(0)
+    with pytest.raises(LimitExceeded) as refused:
+        await work.run(lambda memory: memory.stats())
+    assert refused.value.retry_after_s == 1.0
+    go_on.set()
+    assert all(await asyncio.gather(*waiting))
+    await asyncio.to_thread(work.close)
+    with pytest.raises(NoMemory):
+        await MemoryWork(None).run(lambda memory: memory.stats())
 
 
 async def test_a_memory_is_searched_after_an_import_through_the_library(tmp_path: Path) -> None:

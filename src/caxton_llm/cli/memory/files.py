@@ -65,7 +65,7 @@ def _writing(output: Path) -> Iterator[BinaryIO]:
 def load(place: Place, options: ImportOptions, screen: Screen) -> None:
     """Import a file, or standard input. Exit code 1 when lines could not be used."""
     with _reading(options.file) as file, opened_memory(place, screen, create=True) as memory:
-        size = None if _is_stream(options.file) else options.file.stat().st_size
+        size = options.file.stat().st_size if options.file.is_file() else None
         try:
             with shown_progress(screen, "importing", unit="lines" if size is None else "bytes") as told:
                 imported = memory.load(
