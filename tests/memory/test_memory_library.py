@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 import caxton_llm
 from caxton_llm import InvalidRequest, Memory
@@ -45,17 +46,13 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Memory]:
                 f"n{number}", **placed, **more, valid_from=float(number % 7), valid_until=float(number % 7 + 20)
             )
             if number % 2:
-                entity = Entity(**{**_fields(entity), "observations": (Observation("x", at=float(number)),)})
+                entity = replace(entity, observations=(Observation("x", at=float(number)),))
             records.append(entity)
             placed_turn = {**placed, "tenant": "t", "at": float(number)}
             records.append(said(number, "hello", f"c{number % 3}", **placed_turn))
         memory.add(records)
         memory.add([fact("of another tenant")])
         yield memory
-
-
-def _fields(entity: Entity) -> dict[str, object]:
-    return {name: getattr(entity, name) for name in entity.__struct_fields__}
 
 
 some_filters = st.builds(

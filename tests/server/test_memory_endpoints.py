@@ -301,11 +301,14 @@ async def test_a_store_that_fails_is_a_500_that_says_why(tmp_path: Path) -> None
             assert response.json()["error"]["kind"] == "memory_store"
 
 
+SAID = "something that a caller wrote"
+
+
 class Mistaken(SqliteMemory):
     """Has a mistake in its code."""
 
     def stats(self) -> StoreStats:
-        raise RuntimeError("drinks tea")
+        raise RuntimeError(SAID)
 
 
 async def test_an_internal_error_tells_nobody_what_a_caller_wrote(
@@ -317,7 +320,7 @@ async def test_an_internal_error_tells_nobody_what_a_caller_wrote(
     assert (response.status_code, response.json()["error"]["kind"]) == (500, "internal")
     assert response.headers["x-caxton-request-id"] in caplog.text
     assert "RuntimeError" in caplog.text
-    assert "tea" not in response.text + caplog.text
+    assert SAID not in response.text + caplog.text
 
 
 async def test_many_requests_at_once_are_all_answered_and_chat_goes_on(http: httpx.AsyncClient) -> None:

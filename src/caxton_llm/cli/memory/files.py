@@ -1,6 +1,7 @@
 """`caxton memory export`, `import`, `rebuild`, `purge` and `verify`."""
 
 import contextlib
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -105,7 +106,7 @@ def _reading(source: Path) -> Iterator[BinaryIO]:
 def _pieces(file: BinaryIO, size: int | None, told: Progress) -> Iterator[bytes]:
     """The file in pieces; where its size is known, the progress is that of reading it."""
     done = 0
-    while piece := file.read1(_PIECE) if hasattr(file, "read1") else file.read(_PIECE):
+    while piece := os.read(file.fileno(), _PIECE):  # what is there; a buffer would wait until it is full
         yield piece
         done += len(piece)
         if size is not None:

@@ -1,5 +1,6 @@
 """`caxton memory add`, `forget` and `retain`."""
 
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -115,7 +116,7 @@ def _relation(memory: Memory, options: AddOptions) -> Relation:
 def _add_lines(memory: Memory) -> list[Written]:
     """The records of standard input, one a line. Those of the batches before a mistake are written."""
     written: list[Written] = []
-    records = _read(lines_of(iter(lambda: sys.stdin.buffer.read1(_PIECE), b"")))
+    records = _read(lines_of(iter(lambda: os.read(sys.stdin.fileno(), _PIECE), b"")))
     while batch := list(islice(records, _BATCH)):
         try:
             written += memory.add([record for _, record in batch])

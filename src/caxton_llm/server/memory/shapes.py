@@ -4,6 +4,7 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from caxton_llm.discreet import Discreet
 from caxton_llm.memory.filters import Filters
 from caxton_llm.memory.limits import MAX_RESULTS
 from caxton_llm.memory.model import Entity, Record, Relation, Scope, Turn
@@ -18,7 +19,7 @@ MAX_RECORDS = 1_000
 Limit = Annotated[int, Meta(ge=1, le=MAX_PAGE)]
 
 
-class SearchBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class SearchBody(Discreet, Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A search. `min_similarity` is on the calibrated scale; `focus_areas` are those of `filters`, within easier reach."""
 
     query: str
