@@ -1,7 +1,7 @@
 """The memory as programs use it: one object over a store and its embedder, blocking, for any thread."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -10,15 +10,17 @@ from msgspec.structs import replace
 
 from caxton_llm.config.memory_configuration import MemoryConfiguration
 from caxton_llm.config.schema import ProviderEntry
-from caxton_llm.embedders.opening import calibration_of
+from caxton_llm.embedders.opening import calibration_of, open_embedder
+from caxton_llm.errors import ConfigurationError
 from caxton_llm.memory.embedding import Embedder
 from caxton_llm.memory.embedding.calibration import Calibration
-from caxton_llm.memory.filters import Filters
+from caxton_llm.memory.filters import Filters, admits, check_filters
 from caxton_llm.memory.model import Record, Relation
 from caxton_llm.memory.scoring import Weights
 from caxton_llm.memory.search import Found, MemorySearch
 from caxton_llm.memory.store import Forgotten, MemoryStore, Progress, Retention, StoreStats, Written
 from caxton_llm.memory.transfer import Format, Imported, export_lines, import_lines
+from caxton_llm.memory_upkeep import Upkeep
 from caxton_llm.reembedding import EmbeddedMemory, EmbeddingStatus, open_memory
 
 __all__ = ["Memory"]
@@ -40,22 +42,29 @@ class Memory:
         candidates: int = 100,
         max_results: int = 10,
         min_similarity: float | None = None,
+        retention: Retention | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`max_results` and `min_similarity` hold for searches that do not say otherwise. `embedded` looks after the
-        embedder of `store`."""
+        embedder of `store`; with `retention` a thread deletes every hour what may not stay."""
         self.store = store
         self.max_results = max_results
         self.min_similarity = min_similarity
         self._embedded = embedded
         self._clock = clock
         self._calibrations: dict[str, Calibration] = {}
+        self._upkeep = None if retention is None else Upkeep(lambda: self.retain(retention))
         self._search = MemorySearch(store, self._calibration_of, weights=weights, candidates=candidates)
 
     @classmethod
     def open(cls, folder: Path | str) -> Self:
         """The embedded store in `folder`, made if need be, with the package's own embedder."""
         return cls.from_configuration(MemoryConfiguration(store="sqlite", folder=str(folder)))
+
+    @staticmethod
+    def is_in(folder: Path | str) -> bool:
+        """Whether a folder has a memory already."""
+        return (Path(folder) / "memory.db").is_file()
 
     @classmethod
     def from_configuration(
@@ -70,22 +79,30 @@ class Memory:
 
         Without `background` nothing is indexed or embedded anew. Raises `ConfigurationError` for an embedder that cannot be.
         """
-        embedded = open_memory(
-            configuration.folder, configuration.embedder, entries=entries, background=background, progress=progress
-        )
+        store: MemoryStore
+        embedded = None
+        if configuration.store == "postgres":
+            store = _postgres(configuration, background=background, progress=progress)
+        else:
+            embedded = open_memory(
+                configuration.folder, configuration.embedder, entries=entries, background=background, progress=progress
+            )
+            store = embedded.store
         return cls(
-            embedded.store,
+            store,
             embedded=embedded,
             weights=replace(Weights(), **configuration.weights),
             candidates=configuration.candidates,
             max_results=configuration.max_results,
             min_similarity=configuration.min_similarity,
+            retention=_retention(configuration) if background else None,
         )
 
     @property
     def problems(self) -> list[str]:
         """What the operator should know: indexes that were made anew, an embedder that does not answer."""
-        return [] if self._embedded is None else self._embedded.problems
+        found = self.store.problems if self._embedded is None else self._embedded.problems
+        return found if self._upkeep is None or self._upkeep.problem is None else [*found, self._upkeep.problem]
 
     @property
     def embedding(self) -> EmbeddingStatus | None:
@@ -141,6 +158,13 @@ class Memory:
         """Records by their ids; unknown ones are missing."""
         return self.store.get(ids, tenant=tenant)
 
+    def records(self, filters: Filters | None = None) -> Iterator[Record]:
+        """What a filter lets through, in the order in which it was first written."""
+        filters = filters or Filters()
+        check_filters(filters)
+        every = self.store.records(tenant=filters.tenant, kinds=filters.kinds)
+        return (record for record in every if admits(filters, record))
+
     def find(self, names: Iterable[str], filters: Filters | None = None) -> dict[str, list[str]]:
         """Ids of the entities that have a name, however it is spelled."""
         return self.store.find(names, filters=filters or Filters())
@@ -157,7 +181,7 @@ class Memory:
 
     def export(
         self, *, tenant: str | None = None, history: bool = True, progress: Progress | None = None
-    ) -> Iterator[bytes]:
+    ) -> Generator[bytes, None, None]:
         """Everything, or what one tenant has, as JSON Lines."""
         return export_lines(self.store, tenant=tenant, history=history, progress=progress)
 
@@ -170,7 +194,11 @@ class Memory:
         strict: bool = True,
         progress: Progress | None = None,
     ) -> Imported:
-        """Import JSON Lines, of an export or of the reference MCP memory server (`mcp`). May be repeated."""
+        """Import JSON Lines, of an export or of the reference MCP memory server (`mcp`; `auto` looks). May be repeated.
+
+        Raises `InvalidRequest` with the number of the first line that cannot be used; lines before it may be imported. Not
+        `strict`, it goes on, and tells of such lines in `problems`.
+        """
         return import_lines(self.store, lines, format=format, tenant=tenant, strict=strict, progress=progress)
 
     def rebuild(self, progress: Progress | None = None) -> None:
@@ -187,6 +215,8 @@ class Memory:
 
     def close(self) -> None:
         """Close the store; what was acknowledged is kept."""
+        if self._upkeep is not None:
+            self._upkeep.close()
         (self._embedded or self.store).close()
 
     def __enter__(self) -> Self:
@@ -196,3 +226,22 @@ class Memory:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _retention(configuration: MemoryConfiguration) -> Retention | None:
+    if configuration.max_age_s is None and configuration.max_records is None:
+        return None
+    return Retention(max_age_s=configuration.max_age_s, max_records=configuration.max_records)
+
+
+def _postgres(configuration: MemoryConfiguration, *, background: bool, progress: Progress | None) -> MemoryStore:
+    try:
+        from caxton_llm.stores.postgres_memory import PostgresMemory  # noqa: PLC0415 - an extra
+    except ImportError:
+        raise ConfigurationError(
+            "the packages for a memory in PostgreSQL are not installed: pip install 'caxton-llm[postgres]'"
+        ) from None
+    if not isinstance(configuration.url, str):
+        raise ConfigurationError("the memory in PostgreSQL has no url: set memory.url")
+    embedder = open_embedder(configuration.embedder)
+    return PostgresMemory(configuration.url, embedder, background=background, progress=progress)

@@ -9,12 +9,22 @@ from msgspec import Struct
 from caxton_llm.errors import InvalidRequest
 from caxton_llm.memory.model import Entity, Kind, Record, Relation, Scope, Turn
 
-__all__ = ["Filters", "areas_of", "check_filters", "confidence_of", "normal_area", "time_of", "weight_of"]
+__all__ = [
+    "Filters",
+    "admits",
+    "areas_of",
+    "check_filters",
+    "confidence_of",
+    "kind_of",
+    "normal_area",
+    "time_of",
+    "weight_of",
+]
 
 _SEPARATORS = re.compile(r"[\s_\-]+")
 
 
-class Filters(Struct, frozen=True, kw_only=True):
+class Filters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything that is given must hold. The tenant always counts; `None` elsewhere means any.
 
     With `agent` only what this agent may see is found: `global` records, those of `workspace`, and its own. Without it
@@ -49,6 +59,52 @@ def check_filters(filters: Filters) -> None:
             raise InvalidRequest(
                 f"unknown kind {kind[:40]!r}; the kinds are {', '.join(get_args(Kind))}", param="kinds"
             )
+
+
+def admits(filters: Filters, record: Record) -> bool:
+    """Whether a record that a store has written may be found: what a store answers from its columns, for one record."""
+    placed = record.tenant == filters.tenant and _may_see(filters, record)
+    return placed and _is_sought(filters, record) and _is_in_time(filters, record)
+
+
+def _may_see(filters: Filters, record: Record) -> bool:
+    if filters.scopes is not None and record.scope not in filters.scopes:
+        return False
+    if record.scope == "agent":
+        return filters.agent is None or record.agent == filters.agent
+    if record.scope == "workspace":
+        return filters.workspace is None or record.workspace == filters.workspace
+    return True
+
+
+def _is_sought(filters: Filters, record: Record) -> bool:
+    if filters.kinds is not None and kind_of(record) not in filters.kinds:
+        return False
+    if filters.types is not None and not (isinstance(record, Entity) and record.type in filters.types):
+        return False
+    if filters.conversation is not None and not (
+        isinstance(record, Turn) and record.conversation == filters.conversation
+    ):
+        return False
+    wanted = filters.focus_areas
+    return wanted is None or not areas_of(record).isdisjoint(normal_area(area) for area in wanted)
+
+
+def _is_in_time(filters: Filters, record: Record) -> bool:
+    time = time_of(record, record.updated or 0.0)
+    if not (-math.inf if filters.since is None else filters.since) <= time:
+        return False
+    if not time <= (math.inf if filters.until is None else filters.until):
+        return False
+    if filters.valid_at is None or not isinstance(record, Entity):
+        return True
+    begun = record.valid_from is None or record.valid_from <= filters.valid_at
+    return begun and (record.valid_until is None or filters.valid_at < record.valid_until)
+
+
+def kind_of(record: Record) -> Kind:
+    """The word for what a record is."""
+    return "entity" if isinstance(record, Entity) else "relation" if isinstance(record, Relation) else "turn"
 
 
 def normal_area(area: str) -> str:

@@ -5,6 +5,7 @@
 """
 
 from collections.abc import Callable, Iterator
+from typing import Literal
 
 import msgspec
 from msgspec import Struct, field
@@ -14,7 +15,7 @@ from caxton_llm.memory.filters import Filters
 from caxton_llm.memory.model import Entity, Observation, Relation
 from caxton_llm.memory.store import MemoryStore
 
-__all__ = ["Reader"]
+__all__ = ["Reader", "is_line"]
 
 _NAMES = 500
 """Relations whose entities are looked up together."""
@@ -33,6 +34,22 @@ class _Relation(Struct, tag_field="type", tag="relation", rename="camel"):
 
 
 _decoder = msgspec.json.Decoder(_Entity | _Relation)
+
+
+class _Typed(Struct):
+    type: Literal["entity", "relation"]
+
+
+_typed_decoder = msgspec.json.Decoder(_Typed)
+
+
+def is_line(line: bytes) -> bool:
+    """Whether a line is of this format, as far as its type tells: what is wrong with it is told when it is read."""
+    try:
+        _typed_decoder.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
 
 
 class Reader:

@@ -96,6 +96,10 @@ class MemoryStore(Protocol):
         """Ids of the entities that have a name, however it is spelled."""
 
     @property
+    def problems(self) -> list[str]:
+        """What was wrong with index files since the store was opened; searches do without them until they are made anew."""
+
+    @property
     def embedder(self) -> Embedder:
         """The embedder of the vectors that are searched; while the store changes it, that is the previous one."""
 

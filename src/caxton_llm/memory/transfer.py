@@ -4,7 +4,7 @@ Import can be broken off and begun again: what is there in the same or a later v
 it reads that of the reference MCP memory server.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Literal
 
@@ -18,14 +18,15 @@ from caxton_llm.memory.model import Record, Relation
 from caxton_llm.memory.store import MemoryStore, Progress, Written
 from caxton_llm.memory.versions import Change
 
-__all__ = ["Imported", "export_lines", "import_lines"]
+__all__ = ["MAX_LINE", "Format", "Imported", "export_lines", "import_lines", "lines_of"]
 
 MAX_LINE = 64 * 1024 * 1024
 """Bytes of a line."""
 _BATCH = 500
 _FORMAT = 1
 
-Format = Literal["caxton", "mcp"]
+Format = Literal["caxton", "mcp", "auto"]
+"""`auto`: what the first line looks like."""
 
 
 class Imported(Struct, frozen=True):
@@ -51,7 +52,7 @@ _decoder = msgspec.json.Decoder(_Line)
 
 def export_lines(
     store: MemoryStore, *, tenant: str | None = None, history: bool = True, progress: Progress | None = None
-) -> Iterator[bytes]:
+) -> Generator[bytes, None, None]:
     """Everything in the store, or of one tenant; entities before relations, so that the lines can be read in order."""
     stats = store.stats()
     total = stats.entities + stats.relations + stats.turns if tenant is None else None
@@ -68,6 +69,20 @@ def export_lines(
         progress(done, total)
 
 
+def lines_of(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The lines of a file that comes in pieces. Of a line that is too long only so much is kept that it is refused."""
+    kept = bytearray()
+    for chunk in chunks:
+        *whole, rest = chunk.split(b"\n")
+        for part in whole:
+            kept += part[: MAX_LINE + 1 - len(kept)]
+            yield bytes(kept)
+            kept.clear()
+        kept += rest[: MAX_LINE + 1 - len(kept)]
+    if kept:
+        yield bytes(kept)
+
+
 def import_lines(
     store: MemoryStore,
     lines: Iterable[bytes],
@@ -82,6 +97,8 @@ def import_lines(
     With `strict` the first line that cannot be used ends it with `InvalidRequest`, what came before stays; else such lines
     are counted and passed over.
     """
+    if format == "auto":
+        format, lines = _recognised(lines)  # noqa: A001 - as above
     reader = mcp_format.Reader(store, tenant or "") if format == "mcp" else None
     counter = _Counter(strict=strict)
     batch: list[tuple[int, _Line]] = []
@@ -104,6 +121,18 @@ def import_lines(
     if progress is not None:
         progress(number, number)
     return Imported(number, counter.created, counter.changed, counter.unchanged, tuple(counter.problems))
+
+
+def _recognised(lines: Iterable[bytes]) -> tuple[Format, Iterable[bytes]]:
+    """The format of the first line that says something, and all the lines."""
+    following = iter(lines)
+    seen: list[bytes] = []
+    for line in following:
+        seen.append(line)
+        if line.strip():
+            break
+    is_mcp = bool(seen) and mcp_format.is_line(seen[-1])
+    return "mcp" if is_mcp else "caxton", chain(seen, following)
 
 
 class _Counter:

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import uvicorn
 from msgspec import Struct
@@ -22,6 +23,9 @@ from caxton_llm.observers.prometheus import SHARED_FOLDER_VARIABLE, PrometheusOb
 from caxton_llm.server.app import GatewayApp
 from caxton_llm.server.protocol import GatewayProtocol
 
+if TYPE_CHECKING:
+    from caxton_llm.memory_system import Memory
+
 __all__ = ["GatewayServer", "ServeOptions", "address_of", "listening_socket", "make_app", "make_server", "serve"]
 
 
@@ -33,16 +37,30 @@ class ServeOptions(Struct, frozen=True, kw_only=True):
     workers: int | None = None
 
 
-def make_app(configuration: Configuration, *, metrics_folder: str | None = None) -> GatewayApp:
+def make_app(
+    configuration: Configuration, *, metrics_folder: str | None = None, memory: "Memory | None" = None
+) -> GatewayApp:
     """The ASGI application for a configuration. Raises `ConfigurationError`.
 
-    `metrics_folder` is where several processes keep their metrics, so that any of them can show the sums.
+    `memory` is what `/api/v1/memory` serves, without it that of the configuration; the application closes it when the server
+    ends. `metrics_folder` is where several processes keep their metrics, so that any of them can show the sums.
     """
+    if memory is None and configuration.memory is not None:
+        memory = _opened_memory(configuration)
     metrics = PrometheusObserver(shared_folder=metrics_folder) if configuration.monitoring.metrics_enabled else None
     caxton = Caxton(configuration, observers=(metrics,) if metrics else ())
     if metrics is not None:
         metrics.watch(caxton.readings)
-    return GatewayApp(caxton, metrics, max_body_bytes=configuration.server.max_body_bytes)
+    return GatewayApp(caxton, metrics, max_body_bytes=configuration.server.max_body_bytes, memory=memory)
+
+
+def _opened_memory(configuration: Configuration) -> "Memory | None":
+    from caxton_llm.memory_system import Memory  # noqa: PLC0415 - with numpy and its indexes; most gateways have none
+
+    resolved = resolve_secrets(configuration)
+    if resolved.memory is None:
+        return None
+    return Memory.from_configuration(resolved.memory, [entry.settings for entry in resolved.entries])
 
 
 class _AppFactory:
