@@ -108,6 +108,21 @@ def test_of_a_line_that_is_too_long_only_so_much_is_kept_that_it_is_refused(
         assert "line 2" in imported.problems[0]
 
 
+def test_long_lines_are_written_before_many_of_them_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfer_module, "_BATCH_BYTES", 1000)
+    with Memory.open(tmp_path, HashingEmbedder()) as memory:
+        there = []
+
+        def lines() -> Iterator[bytes]:
+            for number in range(4):
+                there.append(memory.stats().entities)
+                text = "x" * 600
+                yield f'{{"record": {{"kind": "entity", "name": "{number}{text}"}}}}'.encode()
+
+        memory.load(lines())
+        assert there == [0, 0, 2, 2]
+
+
 @pytest.mark.parametrize(
     ("line", "problem"),
     [

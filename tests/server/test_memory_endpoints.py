@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -75,6 +76,16 @@ async def test_what_was_read_can_be_changed_and_put_back(http: httpx.AsyncClient
     assert read["observations"] == [{"text": "drinks tea"}]
     assert refused(await http.put(f"{API}/entities/nobody", json=record))[0] == "id"
     assert refused(await http.put(f"{API}/entities/nobody", json={"name": "x"}), 404)[0] == "id"
+
+
+async def test_an_id_may_have_any_characters(http: httpx.AsyncClient) -> None:
+    for name in ("a/b", "ü ☕", "x/observations", "?&#"):
+        await write(http, {"id": name, "name": name})
+        path = f"{API}/entities/{quote(name, safe='')}"
+        assert (await http.get(path)).json()["record"]["id"] == name
+        added = await http.post(f"{path}/observations", json={"text": "tea"})
+        assert (added.json()["id"], added.json()["version"]) == (name, 2)
+        assert (await http.delete(path)).json()["records"] == 1
 
 
 async def test_observations_are_added_to_an_entity(http: httpx.AsyncClient) -> None:

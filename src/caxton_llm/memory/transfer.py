@@ -23,6 +23,8 @@ __all__ = ["MAX_LINE", "Format", "Imported", "export_lines", "import_lines", "li
 MAX_LINE = 64 * 1024 * 1024
 """Bytes of a line."""
 _BATCH = 500
+_BATCH_BYTES = 8 * 1024 * 1024
+"""Long lines are written before they fill the memory."""
 _FORMAT = 1
 
 Format = Literal["caxton", "mcp", "auto"]
@@ -102,7 +104,7 @@ def import_lines(
     reader = mcp_format.Reader(store, tenant or "") if format == "mcp" else None
     counter = _Counter(strict=strict)
     batch: list[tuple[int, _Line]] = []
-    number = 0
+    number = size = 0
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -110,9 +112,11 @@ def import_lines(
             batch += ((number, one) for one in _read(line, reader, tenant))
         except InvalidRequest as error:
             counter.problem(number, error)
-        if len(batch) >= _BATCH:
+        size += len(line)
+        if len(batch) >= _BATCH or size >= _BATCH_BYTES:
             _write(store, batch, counter)
             batch.clear()
+            size = 0
             if progress is not None:
                 progress(number, None)
     _write(store, batch, counter)

@@ -3,6 +3,7 @@ OpenAPI document.
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Literal, NoReturn, TypeVar, get_args
@@ -112,12 +113,12 @@ def operation(
 
 def routes_of(operations: Sequence[Operation], failures: FailureLog, *, max_body_bytes: int) -> list[Route]:
     """A route for each operation. Whatever goes wrong is answered in the usual shape."""
-    return [
-        Route(
-            each.path.replace("{name}", "{name:path}"), _endpoint(each, failures, max_body_bytes), methods=[each.method]
-        )
-        for each in operations
-    ]
+    routes = []
+    for each in operations:
+        # A name of an entry and an id may have slashes.
+        path = re.sub(r"{(\w+)}", r"{\1:path}", each.path)
+        routes.append(Route(path, _endpoint(each, failures, max_body_bytes), methods=[each.method]))
+    return routes
 
 
 def _endpoint(
