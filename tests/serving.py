@@ -7,7 +7,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 __all__ = ["free_port", "running_gateway"]
@@ -23,14 +23,12 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running_gateway(
-    folder: Path, configuration: str, *options: str, program: Sequence[str] = ("-m", "caxton_llm", "serve")
-) -> Iterator[str]:
+def running_gateway(folder: Path, configuration: str, *options: str) -> Iterator[str]:
     """The base URL of a gateway with this YAML, which is stopped at the end."""
     path = folder / "caxton.yaml"
     path.write_text(configuration, encoding="utf-8")
     port = free_port()
-    command = [sys.executable, *program, "-c", str(path), "--port", str(port), *options]
+    command = [sys.executable, "-m", "caxton_llm", "serve", "-c", str(path), "--port", str(port), *options]
     with (folder / "serve.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
     url = f"http://127.0.0.1:{port}"

@@ -45,8 +45,7 @@ def blocks(language: str, start: str = "") -> list[object]:
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    program = [str(ROOT / "tests/memory_gateway.py")]
-    with running_gateway(tmp_path_factory.mktemp("docs"), "llm:\n  provider: builtin\n", program=program) as url:
+    with running_gateway(tmp_path_factory.mktemp("docs"), "llm:\n  provider: builtin\nmemory: {}\n") as url:
         yield url
 
 

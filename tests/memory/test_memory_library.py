@@ -110,7 +110,7 @@ def test_of_a_line_that_is_too_long_only_so_much_is_kept_that_it_is_refused(
 
 def test_long_lines_are_written_before_many_of_them_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transfer_module, "_BATCH_BYTES", 1000)
-    with Memory.open(tmp_path, HashingEmbedder()) as memory:
+    with Memory(SqliteMemory(tmp_path, HashingEmbedder())) as memory:
         there = []
 
         def lines() -> Iterator[bytes]:

@@ -41,7 +41,9 @@ def search(  # noqa: PLR0913 - options
     *,
     path: _Folder = None,
     config: Config = None,
-    max_results: Annotated[int, typer.Option("--max-results", "-n", min=1, max=10_000)] = 10,
+    max_results: Annotated[
+        int | None, typer.Option("--max-results", "-n", min=1, max=10_000, help="Default: as configured, else 10.")
+    ] = None,
     min_similarity: Annotated[
         float | None, typer.Option(help="Only what is at least so similar, 0 to 1.", min=0.0, max=1.0)
     ] = None,

@@ -28,7 +28,7 @@ class SearchOptions(Struct, frozen=True, kw_only=True):
 
     query: str
     filters: FilterOptions
-    max_results: int
+    max_results: int | None
     min_similarity: float | None
     explain: bool
     as_json: bool
@@ -40,6 +40,8 @@ def run_search(place: Place, options: SearchOptions, screen: Screen) -> None:
     query = utf8(options.query, "the query")
     with opened_memory(place, screen) as memory:
         found = memory.search(query, filters, max_results=options.max_results, min_similarity=options.min_similarity)
+        if found.problem is not None:
+            screen.warn(f"found by words alone: {found.problem}")
         if options.as_json:
             write_json(screen, found)
         elif found.hits:

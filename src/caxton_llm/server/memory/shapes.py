@@ -24,7 +24,7 @@ class SearchBody(Discreet, Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     query: str
     filters: Filters = Filters()
-    max_results: Annotated[int, Meta(ge=1, le=MAX_RESULTS)] = 10
+    max_results: Annotated[int, Meta(ge=1, le=MAX_RESULTS)] | None = None
     min_similarity: Annotated[float, Meta(ge=0, le=1)] | None = None
     focus_areas: tuple[str, ...] | None = None
 
@@ -128,6 +128,8 @@ class SearchAnswer(Struct, frozen=True):
     candidates: int
     above_threshold: int
     search_ms: float
+    problem: str | None
+    """Why words alone were searched, without similarities: the embedder failed."""
 
 
 class StatsAnswer(Struct, frozen=True):

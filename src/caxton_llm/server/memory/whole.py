@@ -35,7 +35,9 @@ class WholeEndpoints:
             begun = time.perf_counter()
             found = memory.search(body.query, filters, max_results=body.max_results, min_similarity=body.min_similarity)
             took = round((time.perf_counter() - begun) * 1000, 3)
-            return SearchAnswer(found.hits, found.searched, found.candidates, found.above_threshold, took)
+            return SearchAnswer(
+                found.hits, found.searched, found.candidates, found.above_threshold, took, found.problem
+            )
 
         return await self._work.run(searched)
 
