@@ -81,13 +81,13 @@ def test_what_is_more_than_may_stay_is_deleted_in_the_background(tmp_path: Path)
     folder = tmp_path / "caxton-memory"
     with Memory.open(folder) as memory:
         memory.add([Entity(name=f"n{n}", observations=(Observation(f"fact {n}"),)) for n in range(10)])
-    memory = open_configured_memory(load_file(tmp_path / "caxton.yaml"))
-    assert memory is not None
-    with memory:
+    configured = open_configured_memory(load_file(tmp_path / "caxton.yaml"))
+    assert configured is not None
+    with configured:
         until = time.monotonic() + WAIT_S
-        while memory.stats().entities > 3:
+        while configured.stats().entities > 3:
             assert time.monotonic() < until
-        assert memory.problems == []
+        assert configured.problems == []
 
 
 def test_upkeep_that_fails_says_so_and_goes_on() -> None:

@@ -174,7 +174,7 @@ async def test_a_search_tells_what_it_found_and_why(http: httpx.AsyncClient) -> 
         {"name": "北京", "type": "city", "observations": ["北京是中国的首都"]},
     )
     found = (await http.post(f"{API}/search", json={"query": "green tea"})).json()
-    assert found.keys() == {"hits", "searched", "candidates", "above_threshold", "search_ms"}
+    assert found.keys() == {"hits", "searched", "candidates", "above_threshold", "search_ms", "problem"}
     best = found["hits"][0]
     assert best["record"]["name"] == "Alice"
     assert best["passage"] == "Alice (person): drinks green tea ☕"
