@@ -72,6 +72,14 @@ def test_nothing_else_loads_the_driver() -> None:
     assert ran.stdout.strip() == "[]"
 
 
+def test_the_example_of_the_documentation_runs(postgres: PostgresServer, database: str) -> None:
+    page = (Path(__file__).parents[2] / "docs/memory-postgres.md").read_text(encoding="utf-8")
+    example = page.split("```py\n")[1].split("```")[0]
+    url = "postgresql://caxton:secret@db.example/memory"
+    assert url in example
+    exec(compile(example.replace(url, postgres.url(database)), "example", "exec"), {"__name__": "example"})
+
+
 # -- what goes wrong ----------------------------------------------------------------------------------------------------
 
 
