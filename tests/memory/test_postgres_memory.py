@@ -132,6 +132,26 @@ def test_the_extension_may_lie_in_any_schema(postgres: PostgresServer, database:
         assert searched(store, "green tea")[0].id == wanted
 
 
+def test_memories_of_one_database_do_not_touch_each_other_also_where_the_extension_is(
+    postgres: PostgresServer, database: str
+) -> None:
+    with connected(postgres.url(database)) as db:
+        db.execute("create extension vector")
+    places = [Schema(postgres.url(database), name) for name in ("public", 'od"d', "third")]
+    for place in places:
+        with place.open() as store:
+            store.put([fact(place.name, "tea")])
+            store.rebuild()
+    for place in places:
+        with place.open() as store:
+            assert [record.name for record in store.records() if isinstance(record, Entity)] == [place.name]
+            assert store.verify() == []
+    with connected(postgres.url(database)) as db:
+        db.execute("create schema other create table precious (x text)")
+    with pytest.raises(MemoryStoreError, match="something else"):
+        Schema(postgres.url(database), "other").open()
+
+
 def test_a_schema_of_something_else_is_told_and_left_alone(schema: Schema) -> None:
     with connected(schema.url) as db:
         db.execute(f"create schema {schema.name} create table store (precious text)")
