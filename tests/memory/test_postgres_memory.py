@@ -187,6 +187,22 @@ def test_a_full_disk_is_told() -> None:
     assert "no space is left for here; nothing of this write was kept" in explained(errors.DiskFull(), "here")
 
 
+def test_a_connection_that_breaks_off_in_the_middle_is_told_and_the_write_may_be_repeated(schema: Schema) -> None:
+    with opened(schema) as store, connected(schema.url) as db:
+
+        def cut(_done: int, _total: int | None) -> None:
+            db.execute(
+                "select pg_terminate_backend(pid, 5000) from pg_stat_activity where application_name = 'caxton-memory'"
+            )
+
+        store.put([fact("a", "tea"), fact("b", "tea")])
+        with pytest.raises(MemoryStoreError, match=r"broke off .*; try again"):
+            store.rebuild(cut)
+        assert store.put([fact("a", "tea")])[0].action == "unchanged"
+        store.rebuild()
+        assert store.verify() == []
+
+
 def test_more_users_than_connections_are_told_so(schema: Schema) -> None:
     with opened(schema, connections=1, timeout_s=0.2) as store:
         store.put([fact("a", "tea")])

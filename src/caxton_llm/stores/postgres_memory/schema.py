@@ -4,7 +4,6 @@ A store is made by the same steps that bring an older one up to date, so there i
 kept as codes: numbers for 16 bytes that are made of them, so that a long name costs as much as a short one in every index.
 """
 
-import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Literal
@@ -71,7 +70,6 @@ def _make_tables(db: Connection) -> None:
         db.execute(statement)
     for name, definition in INDEXES.items():
         db.execute(f"create index {name} {definition}")
-    db.execute("insert into store values ('id', %s)", (secrets.token_hex(16),))
 
 
 _STEPS: tuple[Callable[[Connection], None], ...] = (_make_tables,)
