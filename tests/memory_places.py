@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Protocol, Self
 
 from caxton_llm.memory.embedding import Embedder
@@ -17,12 +18,14 @@ __all__ = ["Folder", "Place", "Schema", "Store"]
 class Store(MemoryStore, Protocol):
     """A store of this package: it indexes, and changes its embedder."""
 
-    problems: list[str]
-
+    @property
+    def problems(self) -> list[str]: ...
     def catch_up(self) -> bool: ...
     def embed_missing(self, limit: int = 1_000) -> int: ...
     def __enter__(self) -> Self: ...
-    def __exit__(self, *_: object) -> None: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
 
 
 class Place(Protocol):
@@ -57,7 +60,7 @@ class Folder:
         background: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> Store:
-        return SqliteMemory(  # type: ignore[return-value]
+        return SqliteMemory(
             self.path, embedder or HashingEmbedder(), previous=previous, background=background, clock=clock
         )
 
@@ -82,7 +85,7 @@ class Schema:
     ) -> Store:
         from caxton_llm.stores.postgres_memory import PostgresMemory
 
-        return PostgresMemory(  # type: ignore[return-value]
+        return PostgresMemory(
             self.url,
             embedder or HashingEmbedder(),
             previous=previous,

@@ -13,7 +13,7 @@ from caxton_llm.memory.filters import Filters
 from caxton_llm.memory.model import Entity, Observation, Relation, Turn
 from caxton_llm.memory.store import Retention
 from hashing_embedder import HashingEmbedder, by_words, fact, proposed, said, searched
-from memory_places import Place
+from memory_places import Place, Store
 
 HUGE = 10**7
 
@@ -387,6 +387,21 @@ def test_two_stores_in_one_place_see_each_other(place: Place) -> None:
         other.forget([first], tenant="")
         assert by_words(one, "tea") == {second}
         assert one.verify() == other.verify() == []
+
+
+def test_an_empty_place_may_be_opened_by_many_at_once(place: Place) -> None:
+    opened: list[Store] = []
+    threads = [threading.Thread(target=lambda: opened.append(place.open())) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(opened) == 4
+    for number, store in enumerate(opened):
+        store.put([fact(f"n{number}", "tea")])
+    assert [len(by_words(store, "tea")) for store in opened] == [4, 4, 4, 4]
+    for store in opened:
+        store.close()
 
 
 def test_deleting_an_entity_deletes_its_versions_and_relations_and_says_what_is_left_to_do(place: Place) -> None:

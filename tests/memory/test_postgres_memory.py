@@ -72,6 +72,14 @@ def test_nothing_else_loads_the_driver() -> None:
     assert ran.stdout.strip() == "[]"
 
 
+def test_the_example_of_the_documentation_runs(postgres: PostgresServer, database: str) -> None:
+    page = (Path(__file__).parents[2] / "docs/memory-postgres.md").read_text(encoding="utf-8")
+    example = page.split("```py\n")[1].split("```")[0]
+    url = "postgresql://caxton:secret@db.example/memory"
+    assert url in example
+    exec(compile(example.replace(url, postgres.url(database)), "example", "exec"), {"__name__": "example"})
+
+
 # -- what goes wrong ----------------------------------------------------------------------------------------------------
 
 
@@ -124,6 +132,26 @@ def test_the_extension_may_lie_in_any_schema(postgres: PostgresServer, database:
         assert searched(store, "green tea")[0].id == wanted
 
 
+def test_memories_of_one_database_do_not_touch_each_other_also_where_the_extension_is(
+    postgres: PostgresServer, database: str
+) -> None:
+    with connected(postgres.url(database)) as db:
+        db.execute("create extension vector")
+    places = [Schema(postgres.url(database), name) for name in ("public", 'od"d', "third")]
+    for place in places:
+        with place.open() as store:
+            store.put([fact(place.name, "tea")])
+            store.rebuild()
+    for place in places:
+        with place.open() as store:
+            assert [record.name for record in store.records() if isinstance(record, Entity)] == [place.name]
+            assert store.verify() == []
+    with connected(postgres.url(database)) as db:
+        db.execute("create schema other create table precious (x text)")
+    with pytest.raises(MemoryStoreError, match="something else"):
+        Schema(postgres.url(database), "other").open()
+
+
 def test_a_schema_of_something_else_is_told_and_left_alone(schema: Schema) -> None:
     with connected(schema.url) as db:
         db.execute(f"create schema {schema.name} create table store (precious text)")
@@ -157,6 +185,22 @@ def test_a_database_that_is_read_only_is_told(postgres: PostgresServer, database
 
 def test_a_full_disk_is_told() -> None:
     assert "no space is left for here; nothing of this write was kept" in explained(errors.DiskFull(), "here")
+
+
+def test_a_connection_that_breaks_off_in_the_middle_is_told_and_the_write_may_be_repeated(schema: Schema) -> None:
+    with opened(schema) as store, connected(schema.url) as db:
+
+        def cut(_done: int, _total: int | None) -> None:
+            db.execute(
+                "select pg_terminate_backend(pid, 5000) from pg_stat_activity where application_name = 'caxton-memory'"
+            )
+
+        store.put([fact("a", "tea"), fact("b", "tea")])
+        with pytest.raises(MemoryStoreError, match=r"broke off .*; try again"):
+            store.rebuild(cut)
+        assert store.put([fact("a", "tea")])[0].action == "unchanged"
+        store.rebuild()
+        assert store.verify() == []
 
 
 def test_more_users_than_connections_are_told_so(schema: Schema) -> None:

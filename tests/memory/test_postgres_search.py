@@ -114,6 +114,28 @@ def test_the_graph_is_made_in_the_background(schema: Schema, monkeypatch: pytest
         assert store.problems == []
 
 
+@pytest.mark.usefixtures("_few_are_many")
+def test_closing_gives_up_a_graph_that_is_being_made(schema: Schema, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "_LOOK_S", 0.02)
+    with schema.open(EMBEDDER, background=False) as store:
+        store.put(entities(0, 150))
+        with psycopg.connect(schema.url) as older:
+            # An index is not whole before every transaction has ended that is older.
+            older.execute(f"select count(*) from {schema.name}.vectors_1")
+            indexing = schema.open(EMBEDDER, background=True)
+            begun = "select count(*) from pg_stat_progress_create_index"
+            with psycopg.connect(schema.url, autocommit=True) as db:
+                for _ in range(1000):
+                    if db.execute(begun).fetchone() == (1,):
+                        break
+                    threading.Event().wait(0.01)
+                assert db.execute(begun).fetchone() == (1,)
+            indexing.close()
+        assert store.stats().waiting == 150
+        assert store.catch_up()
+        assert store.verify() == []
+
+
 _THINGS = "garden river violin bread winter train letter doctor market summer painting mountain camera marathon kitchen"
 _MORE = "library pottery dance school ocean guitar adoption charity forest museum bicycle concert recipe puppy sunset"
 WORDS = f"{_THINGS} {_MORE}".split()

@@ -95,7 +95,7 @@ def purge(db: Connection, tables: Sequence[str], progress: Progress | None) -> N
 
 def stats_of(db: Connection, space: Space) -> StoreStats:
     """The numbers of a store."""
-    kinds = dict(db.execute("select kind, count(*) from records group by kind").fetchall())
+    kinds: dict[int, int] = dict(db.execute("select kind, count(*) from records group by kind").fetchall())
     passages, vectors = _one(db, "select count(*) from passages"), _one(db, f"select count(*) from {space.table}")  # noqa: S608
     sizes = """select coalesce(sum(pg_table_size(oid)), 0)::bigint, coalesce(sum(pg_indexes_size(oid)), 0)::bigint
         from pg_class where relnamespace = current_schema()::regnamespace and relkind = 'r'"""
@@ -120,7 +120,8 @@ def expired(retention: Retention, now: float) -> tuple[str, list[object]]:
     """A query for the keys of records that have to go. Raises `InvalidRequest` for a negative age or number."""
     if (retention.max_age_s or 0) < 0 or (retention.max_records or 0) < 0:
         raise InvalidRequest("an age or a number of records must not be negative", param="retention")
-    where, values = "kind = any(%s)", [[KINDS[kind] for kind in retention.kinds]]
+    where = "kind = any(%s)"
+    values: list[object] = [[KINDS[kind] for kind in retention.kinds]]
     if retention.tenant is not None:
         where += " and tenant = (select id from codes where key = %s)"
         values.append(tenant_key(retention.tenant))

@@ -62,7 +62,9 @@ class Codes:
         wanted = set(keys)
         found = {key: code for key in wanted if (code := self._known.get(key)) is not None}
         if missing := list(wanted - found.keys()):
-            read = dict(db.execute("select key, id from codes where key = any(%s)", (missing,)).fetchall())
+            read: dict[bytes, int] = dict(
+                db.execute("select key, id from codes where key = any(%s)", (missing,)).fetchall()
+            )
             self._remember(db, read)
             found |= read
         return found

@@ -29,6 +29,7 @@ _BY_CLASS: tuple[tuple[type[psycopg.Error], str], ...] = (
     (errors.DataCorrupted, "{place} is damaged ({error}); restore it from a backup"),
     (errors.IndexCorrupted, "{place} has a damaged index ({error}); rebuild it"),
 )
+_BROKEN = "the connection to {place} broke off ({error}); try again: what was kept of a write is not written twice"
 _BY_TEXT = (
     ("password", "{place} refuses the user or the password; correct them in the URL"),
     (
@@ -42,7 +43,7 @@ _BY_TEXT = (
         "{place} has no connection left; raise the server's max_connections or use fewer here",
     ),
 )
-"""What a server says before there is a connection has no code."""
+"""What is said before there is a connection, or after there was one, has no code."""
 
 
 def place_of(url: str) -> str:
@@ -79,5 +80,5 @@ def explained(error: psycopg.Error, place: str) -> str:
                 return message.format(place=place, error=text)
         return f"{place} cannot be reached ({text}); the server must run and be open to this machine, then try again"
     if isinstance(error, psycopg.OperationalError):
-        return f"{place} has broken off ({text}); nothing of this call was kept, try again"
+        return _BROKEN.format(place=place, error=text)
     return f"the memory in {place} failed: {text}"

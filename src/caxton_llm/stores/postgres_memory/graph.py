@@ -109,13 +109,18 @@ def _make_graph(db: Connection, space: Space) -> None:
     if _validity(db).get(name):
         db.execute(f"reindex index concurrently {name}")
         return
-    # What an attempt that was cut off has left cannot be used.
-    db.execute(f"drop index concurrently if exists {name}")
+    _drop(db, name)
     create = f"create index concurrently {name} on {space.table} using hnsw (vector halfvec_cosine_ops)"
     try:
         db.execute(create)
     except errors.DiskFull:
         # Workers need shared memory, of which a container has little.
         db.execute("set max_parallel_maintenance_workers = 0")
-        db.execute(f"drop index concurrently if exists {name}")
+        _drop(db, name)
         db.execute(create)
+
+
+def _drop(db: Connection, name: str) -> None:
+    """What an attempt that was cut off has left cannot be used. Another memory of the database may have this name too."""
+    if name in _validity(db):
+        db.execute(f"drop index concurrently {name}")

@@ -19,7 +19,7 @@ __all__ = ["Scored", "by_words"]
 _K1, _B = 1.2, 0.75
 _MOST_TERMS = 64
 """Terms of a query that are looked up, the rarest ones; the others would hardly change the order and cost most."""
-_ENOUGH_MATCHES = 8_000
+_ENOUGH_MATCHES = 4_000
 """Passages that are ranked at first: those with the rarest words. Those with frequent words alone follow if these are few."""
 _SPARE = 3
 """Times as many as asked for are scored exactly."""

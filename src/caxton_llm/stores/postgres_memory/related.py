@@ -24,7 +24,7 @@ def named(db: Connection, chosen: Selection, names: Sequence[bytes], limit: int)
         cross join lateral (select r.key from records r where r.tenant = %(f_tenant)s and r.name = wanted.name
           order by r.key limit %(limit)s) called
         join passages p on p.record = called.key where {chosen.of("p")}"""  # noqa: S608
-    return db.execute(query, {**chosen.values, "names": list(names), "limit": limit}).fetchall()  # type: ignore[return-value]
+    return db.execute(query, {**chosen.values, "names": list(names), "limit": limit}).fetchall()
 
 
 def passages_of_records(db: Connection, chosen: Selection, records: Iterable[int]) -> Reached:
@@ -33,7 +33,7 @@ def passages_of_records(db: Connection, chosen: Selection, records: Iterable[int
     if not keys:
         return []
     query = f"select p.id, p.record from passages p where p.record = any(%(keys)s) and {chosen.of('p')}"  # noqa: S608
-    return db.execute(query, {**chosen.values, "keys": keys}).fetchall()  # type: ignore[return-value]
+    return db.execute(query, {**chosen.values, "keys": keys}).fetchall()
 
 
 def beside(db: Connection, chosen: Selection, turns: Sequence[int], reach: int) -> Reached:
@@ -42,7 +42,7 @@ def beside(db: Connection, chosen: Selection, turns: Sequence[int], reach: int) 
           and p.position between mine.position - %(reach)s and mine.position + %(reach)s and p.owner = mine.owner
         where mine.id = any(%(turns)s) and {chosen.of("p")}"""  # noqa: S608
     values = {**chosen.values, "turns": list(turns), "reach": reach}
-    return db.execute(query, values).fetchall()  # type: ignore[return-value]
+    return db.execute(query, values).fetchall()
 
 
 def edges_of(db: Connection, records: Sequence[int]) -> Edges:

@@ -109,12 +109,11 @@ def record_values(record: Record, codes: Mapping[bytes, int]) -> tuple[object, .
 
 def filtered_values(record: Record, codes: Mapping[bytes, int]) -> tuple[object, ...]:
     """The values of `FILTERED`, alike for all passages of a record."""
-    is_entity = isinstance(record, Entity)
     return (
         *_placed(record, codes),
         time_of(record, record.updated or 0.0),
-        record.valid_from if is_entity else None,
-        record.valid_until if is_entity else None,
+        record.valid_from if isinstance(record, Entity) else None,
+        record.valid_until if isinstance(record, Entity) else None,
         sorted(codes[area_key(record.tenant, area)] for area in areas_of(record)),
     )
 
@@ -129,15 +128,14 @@ def passage_values(record: Record) -> tuple[object, ...]:
 
 def _placed(record: Record, codes: Mapping[bytes, int]) -> tuple[int, int, int, int, int, int | None]:
     owner = owner_of(record)
-    is_turn = isinstance(record, Turn)
     kind = 0 if isinstance(record, Entity) else 1 if isinstance(record, Relation) else 2
     return (
         codes[tenant_key(record.tenant)],
         kind,
         SCOPES[owner.scope],
         codes[owner_key(record.tenant, owner.scope, owner.owner)],
-        codes[type_key(record.tenant, record.role if is_turn else record.type)],
-        codes[conversation_key(record.tenant, record.conversation)] if is_turn else None,
+        codes[type_key(record.tenant, record.role if isinstance(record, Turn) else record.type)],
+        codes[conversation_key(record.tenant, record.conversation)] if isinstance(record, Turn) else None,
     )
 
 

@@ -25,6 +25,7 @@ class Sample:
     def __init__(self, db: Connection, tenant: int, tokens: Tokens) -> None:
         self._tenant = tenant
         query = "select count(*), coalesce(max(id), 0) from passages where tenant = %s"
+        self.documents: int
         self.documents, self._last = db.execute(query, (tenant,)).fetchone() or (0, 0)
         every = max(1, -(-self.documents // _MOST))
         where = f"tenant = {tenant:d} and id % {every:d} = 0"
@@ -32,7 +33,7 @@ class Sample:
             from passages where {where}"""  # noqa: S608
         counted, average, records = db.execute(query).fetchone() or (0, 1.0, 0)
         self.average_length = max(float(average), 1.0)
-        self._scale = self.documents / max(1, counted)
+        self._scale: float = self.documents / max(1, counted)
         self.records = round(records * self._scale)
         # What stands in one passage only is as good as unknown: that halves what has to be remembered.
         query = "select word, ndoc from ts_stat(%s) where ndoc > 1"
@@ -57,7 +58,8 @@ class Sample:
 
     def holding(self, tokens: TokenIds) -> NDArray[np.int64]:
         """About how many passages have each token."""
-        return np.rint(self._tokens[tokens] * self._scale).astype(np.int64)
+        counts: NDArray[np.int64] = np.rint(self._tokens[tokens] * self._scale).astype(np.int64)
+        return counts
 
 
 class Samples:

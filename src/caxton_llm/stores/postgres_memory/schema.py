@@ -4,8 +4,8 @@ A store is made by the same steps that bring an older one up to date, so there i
 kept as codes: numbers for 16 bytes that are made of them, so that a long name costs as much as a short one in every index.
 """
 
-import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Literal
 
 from psycopg import errors, sql
@@ -70,7 +70,6 @@ def _make_tables(db: Connection) -> None:
         db.execute(statement)
     for name, definition in INDEXES.items():
         db.execute(f"create index {name} {definition}")
-    db.execute("insert into store values ('id', %s)", (secrets.token_hex(16),))
 
 
 _STEPS: tuple[Callable[[Connection], None], ...] = (_make_tables,)
@@ -122,8 +121,11 @@ def vectors_table(db: Connection, number: int, dimensions: int) -> None:
             f"pgvector indexes vectors of up to {_MOST_DIMENSIONS} dimensions; this one has {dimensions}"
         )
     table = f"vectors_{number}"
+    if _one(db, "select count(*) from pg_tables where schemaname = current_schema() and tablename = %s", table):
+        # What follows would wait for everybody who reads.
+        return
     db.execute(
-        f"""create table if not exists {table} (passage bigint primary key references passages on delete cascade,
+        f"""create table {table} (passage bigint primary key references passages on delete cascade,
         record bigint not null, ordinal integer not null, {_FILTERED}, vector halfvec({dimensions}) not null)"""
     )
     if dimensions <= _PLAIN_DIMENSIONS:
@@ -156,15 +158,14 @@ def _extension(db: Connection, place: str) -> str:
 
 def _version(db: Connection, schema: str, place: str) -> int:
     """0: there is nothing yet."""
-    count = _one(
-        db, "select count(*) from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = %s", schema
-    )
-    if not count:
+    # The path leads to other schemas too, which may have tables of these names.
+    tables = db.execute("select tablename from pg_tables where schemaname = %s", (schema,)).fetchall()
+    if not tables:
         return 0
-    try:
-        version = db.execute("select value from store where key = 'schema'").fetchone()
-    except (errors.UndefinedTable, errors.UndefinedColumn):
-        version = None
+    version = None
+    if ("store",) in tables:
+        with suppress(errors.UndefinedColumn):
+            version = db.execute("select value from store where key = 'schema'").fetchone()
     if version is None:
         raise MemoryStoreError(
             f"the schema {schema} of {place} has tables of something else; give the memory a schema of its own"

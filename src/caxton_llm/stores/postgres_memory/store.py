@@ -38,6 +38,7 @@ from caxton_llm.stores.postgres_memory.writer import Writer
 __all__ = ["PostgresMemory"]
 
 _LOOK_S = 10.0
+_CANCEL_S = 1.0
 _MANY = 500
 _BATCH = 1_000
 _OWN = "id_key = any(%s) and tenant = (select id from codes where key = %s)"
@@ -74,6 +75,7 @@ class PostgresMemory:
         self._clock = clock
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
+        self._indexing: Connection | None = None
         tokens = Tokens(self.vocabulary)
         with translated(self.place), connect(url) as db:
             setup = prepare(db, schema, self.place)
@@ -257,7 +259,11 @@ class PostgresMemory:
     def catch_up(self) -> bool:
         """Make the vector index if there are many vectors without; returns whether no other process is doing so."""
         with self._sessions.connection() as db:
-            return index_vectors(db, self._spaces.serving)
+            self._indexing = db
+            try:
+                return index_vectors(db, self._spaces.serving)
+            finally:
+                self._indexing = None
 
     def purge(self, progress: Progress | None = None) -> None:
         """See `MemoryStore.purge`. Rows that an open transaction may still see stay until it has ended."""
@@ -281,10 +287,13 @@ class PostgresMemory:
             return stats_of(db, self._spaces.serving)
 
     def close(self) -> None:
-        """Close the connections; what was acknowledged is kept."""
+        """Close the connections; what was acknowledged is kept. A graph that is being made is given up."""
         self._closing.set()
         if self._thread is not None:
-            self._thread.join()
+            while self._thread.is_alive():
+                if (db := self._indexing) is not None:
+                    db.cancel_safe(timeout=_CANCEL_S)
+                self._thread.join(_CANCEL_S)
         self._sessions.close()
 
     def __enter__(self) -> Self:

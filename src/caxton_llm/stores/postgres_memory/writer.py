@@ -67,18 +67,20 @@ class Writer:
         for number, record in enumerate(records):
             check_record(record, f"records[{number}]")
         vectors: _Vectors = {}
-        for attempt in range(_ATTEMPTS):
+        attempt = 1
+        while True:
             try:
                 outcome = self._try(records, now, changes, vectors)
             except MemoryStoreError as error:
-                if not isinstance(error.__cause__, _CONFLICTS) or attempt == _ATTEMPTS - 1:
+                if not isinstance(error.__cause__, _CONFLICTS) or attempt == _ATTEMPTS:
                     raise
-                with self._sessions.connection() as db:
-                    self._spaces.refresh(db)
-                time.sleep(random.uniform(0, _PAUSE_S * 2 ** min(attempt, 6)))  # noqa: S311 - only so that two do not meet again
-                continue
-            return [Written(one.record.id, one.record.version, one.action, one.duplicates) for one in outcome]
-        raise AssertionError
+            else:
+                return [Written(one.record.id, one.record.version, one.action, one.duplicates) for one in outcome]
+            with self._sessions.connection() as db:
+                self._spaces.refresh(db)
+            # Not all at once again.
+            time.sleep(random.uniform(0, _PAUSE_S * 2 ** min(attempt, 6)))  # noqa: S311
+            attempt += 1
 
     def _try(
         self, records: Sequence[Record], now: float, changes: Sequence[Sequence[Change]] | None, vectors: _Vectors
