@@ -27,9 +27,9 @@ from numpy.typing import NDArray
 from caxton_llm.memory.candidates import StoreQuery
 from caxton_llm.memory.embedding.static import StaticEmbedder
 from caxton_llm.memory.filters import Filters
+from caxton_llm.memory.hits import Found
 from caxton_llm.memory.model import Entity, Observation
 from caxton_llm.memory.passages import passages_of
-from caxton_llm.memory.search import Found
 from caxton_llm.memory.store import MemoryStore
 from caxton_llm.memory_system import Memory
 from caxton_llm.stores.sqlite_memory import SqliteMemory

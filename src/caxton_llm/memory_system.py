@@ -15,9 +15,10 @@ from caxton_llm.errors import ConfigurationError
 from caxton_llm.memory.embedding import Embedder
 from caxton_llm.memory.embedding.calibration import Calibration
 from caxton_llm.memory.filters import Filters, admits, check_filters
+from caxton_llm.memory.hits import Found
 from caxton_llm.memory.model import Record, Relation
 from caxton_llm.memory.scoring import Weights
-from caxton_llm.memory.search import Found, MemorySearch
+from caxton_llm.memory.search import MemorySearch
 from caxton_llm.memory.store import Forgotten, MemoryStore, Progress, Retention, StoreStats, Written
 from caxton_llm.memory.transfer import Format, Imported, export_lines, import_lines
 from caxton_llm.memory_upkeep import Upkeep

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from caxton_llm.errors import InvalidRequest, ProviderFailure
 from caxton_llm.memory.candidates import NEIGHBOUR, RELATED, StoreQuery
 from caxton_llm.memory.filters import Filters
+from caxton_llm.memory.hits import Found, Hit
 from caxton_llm.memory.model import Entity, Observation, Record, Relation, Turn
 from caxton_llm.memory.passages import passages_of
 from caxton_llm.memory.scoring import Weights
-from caxton_llm.memory.search import Found, Hit
 from caxton_llm.memory_system import Memory
 from caxton_llm.stores.sqlite_memory import SqliteMemory
 from hashing_embedder import HashingEmbedder, fact, opened, said

@@ -14,9 +14,10 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from caxton_llm.memory.embedding.embedder import Floats
+from caxton_llm.memory.hits import Reasons
 from caxton_llm.memory.neighbours import Neighbourhood
 
-__all__ = ["Features", "Reasons", "Scores", "Weights", "score"]
+__all__ = ["Features", "Scores", "Weights", "score"]
 
 _FLAT = 1e-6
 """A deviation below this is rounding: all candidates are alike."""
@@ -72,22 +73,6 @@ class Features(Struct, frozen=True, kw_only=True):
 
     def __len__(self) -> int:
         return len(self.lexical)
-
-
-class Reasons(Struct, frozen=True, kw_only=True):
-    """Why one candidate stands where it stands: parts that add up to `total`, in standard deviations."""
-
-    total: float
-    lexical: float
-    dense: float
-    late: float
-    neighbour: float
-    relation: float
-    named: float
-    dated: float
-    question: float
-    recency: float
-    confidence: float
 
 
 class Scores(Struct, frozen=True, kw_only=True):

@@ -6,61 +6,27 @@ Every hit says how it was found and what its score is made of.
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from msgspec import Struct
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from caxton_llm.discreet import Discreet
 from caxton_llm.errors import InvalidRequest, LlmError
 from caxton_llm.memory.candidates import EMBEDDER_CHANGED, ORIGINS, Candidates, StoreQuery
 from caxton_llm.memory.embedding.calibration import Calibration
 from caxton_llm.memory.embedding.embedder import Embedder
 from caxton_llm.memory.filters import Filters
+from caxton_llm.memory.hits import Found, Hit
 from caxton_llm.memory.late_interaction import inverse_frequency, late_interaction
 from caxton_llm.memory.limits import check_query
-from caxton_llm.memory.model import Record
 from caxton_llm.memory.passages import passages_of
 from caxton_llm.memory.query_dates import from_then, periods_in
 from caxton_llm.memory.query_words import content_words, name_keys_in
-from caxton_llm.memory.scoring import Features, Reasons, Scores, Weights, score
+from caxton_llm.memory.scoring import Features, Scores, Weights, score
 from caxton_llm.memory.store import MemoryStore
 
-__all__ = ["Found", "Hit", "MemorySearch"]
+__all__ = ["MemorySearch"]
 
 _CHANGES = 3
 """Times that a query is embedded anew because the store's embedder has changed meanwhile."""
-
-
-class Hit(Discreet, Struct, frozen=True, kw_only=True):
-    """A record that a search has found.
-
-    `similarity` is the calibrated one of its best passage (0..1; `None`: it has no vector, or nothing to compare). `score`
-    is relative to the other candidates of this search: it orders them and means nothing beyond. `found_by` says what
-    proposed it: `lexical`, `dense`, `name` (the query calls it by its name), `neighbour` (a turn beside another candidate),
-    `relation` (an entity related to one); `reasons` are the parts of its score.
-    """
-
-    record: Record
-    passage: str
-    similarity: float | None
-    score: float
-    found_by: tuple[str, ...]
-    reasons: Reasons
-
-
-class Found(Discreet, Struct, frozen=True, kw_only=True):
-    """What a search has found, best first.
-
-    `searched` records were left by the filters; of the `candidates` that were compared, `above_threshold` reached
-    `min_similarity` (all, where none was asked for). `problem` says why the search went by words alone, without similarities
-    and a threshold: the embedder failed.
-    """
-
-    hits: tuple[Hit, ...]
-    searched: int
-    candidates: int
-    above_threshold: int
-    problem: str | None = None
 
 
 class MemorySearch:

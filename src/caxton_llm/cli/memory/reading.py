@@ -11,9 +11,8 @@ from caxton_llm.cli.memory.named import named, title
 from caxton_llm.cli.memory.opened import opened_memory
 from caxton_llm.cli.memory.place import Place
 from caxton_llm.cli.screen import Screen, utf8
+from caxton_llm.memory.hits import Found, Hit, Reasons
 from caxton_llm.memory.model import Entity, Record, Relation
-from caxton_llm.memory.scoring import Reasons
-from caxton_llm.memory.search import Found, Hit
 from caxton_llm.memory_system import Memory
 
 __all__ = ["SearchOptions", "run_search", "show_record", "show_stats"]

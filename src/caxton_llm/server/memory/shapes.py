@@ -6,9 +6,9 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from caxton_llm.discreet import Discreet
 from caxton_llm.memory.filters import Filters
+from caxton_llm.memory.hits import Hit
 from caxton_llm.memory.limits import MAX_RESULTS
 from caxton_llm.memory.model import Entity, Record, Relation, Scope, Turn
-from caxton_llm.memory.search import Hit
 from caxton_llm.memory.store import StoreStats, Written
 from caxton_llm.memory.transfer import Format
 
