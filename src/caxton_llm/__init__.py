@@ -7,6 +7,7 @@ async with Caxton.from_file("caxton.yaml") as caxton:
 from caxton_llm.caxton import Caxton, TokenCount
 from caxton_llm.errors import (
     AccessDenied,
+    AgentCallRefused,
     AllTargetsFailed,
     Authentication,
     ConfigurationError,
@@ -16,6 +17,9 @@ from caxton_llm.errors import (
     ContentBlocked,
     ContentFiltered,
     ContextWindowExceeded,
+    ConversationChanged,
+    ConversationDeleted,
+    ConversationStoreError,
     DeadlineExceeded,
     FirstByteTimeout,
     IdleTimeout,
@@ -55,6 +59,7 @@ from caxton_llm.types import (
 
 __all__ = [
     "AccessDenied",
+    "AgentCallRefused",
     "AllTargetsFailed",
     "Authentication",
     "Caxton",
@@ -70,6 +75,9 @@ __all__ = [
     "ContentFiltered",
     "ContentPart",
     "ContextWindowExceeded",
+    "ConversationChanged",
+    "ConversationDeleted",
+    "ConversationStoreError",
     "DeadlineExceeded",
     "FirstByteTimeout",
     "IdleTimeout",
