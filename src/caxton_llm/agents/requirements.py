@@ -5,7 +5,7 @@ Merging is commutative, associative and idempotent, so who is asked first does n
 | field | rule |
 |---|---|
 | `conversation_depth` | the deepest; not said is less than 0 |
-| `memory_searches` | equal queries are one: most results, lowest `min_similarity` (none is lowest), all areas, all who asked |
+| `memory_searches` | equal queries are one: most results, lowest `min_similarity` (none is lowest), all areas and askers |
 | `capability_context` | whether anybody wants it |
 | `tool_data` | per tool all keys |
 | `provider_optimization` | per provider the smallest `max_context_tokens`; a flag is set if anybody sets it |
