@@ -75,7 +75,8 @@ def test_a_chain_is_as_long_as_the_limit_and_no_longer() -> None:
 def test_a_chain_holds_distinct_agents_up_to_the_limit_and_refuses_at_the_first_other(
     names: list[str], limit: int
 ) -> None:
-    chain, taken = CallChain(limit=limit), []
+    chain = CallChain(limit=limit)
+    taken: list[str] = []
     for name in names:
         if name in taken or len(taken) == limit:
             with pytest.raises(AgentCallRefused):
