@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from caxton_llm.agents.agent import Agent, Capability
 from caxton_llm.agents.analysis import analyse, user_text
-from caxton_llm.agents.likely_tools import likely_tools
+from caxton_llm.agents.likely_tools import ToolIndex
 from caxton_llm.agents.requirements import SearchNeed
 from caxton_llm.context_requirements import ContextRequirements, MemorySearch
 from caxton_llm.errors import InvalidRequest
@@ -35,6 +35,7 @@ CHART = Described("chartCreator", "Create charts and visualizations", {}, Contex
 WEATHER = Described("weather", "Current weather of a city")
 SEARCH = Described("search", "Search the web")
 TOOLS = (WEATHER, CHART, PDF, SEARCH)
+INDEX = ToolIndex(TOOLS)
 
 
 def asking(text: str, **fields: Json) -> ChatRequest:
@@ -42,7 +43,7 @@ def asking(text: str, **fields: Json) -> ChatRequest:
 
 
 def likeliest(text: str) -> list[str]:
-    return [tool.name for tool in likely_tools(text, TOOLS)]
+    return [tool.name for tool in INDEX.likely(text)]
 
 
 def test_tools_are_likely_by_the_words_that_they_share_with_the_request() -> None:
@@ -54,25 +55,25 @@ def test_tools_are_likely_by_the_words_that_they_share_with_the_request() -> Non
 
 @pytest.mark.parametrize("text", ["use pdf_generator", "use the PDF generator!", "Run chartCreator and pdf-generator"])
 def test_a_tool_that_the_request_names_is_certain(text: str) -> None:
-    named = {tool.name for tool in likely_tools(text, TOOLS) if tool.is_named}
+    named = {tool.name for tool in INDEX.likely(text) if tool.is_named}
     assert "pdf_generator" in named
     assert ("chartCreator" in named) == ("chartCreator" in text)
 
 
 def test_a_name_that_is_an_ordinary_word_has_to_be_marked_as_a_name() -> None:
-    assert not likely_tools("search for it", TOOLS)[0].is_named
-    assert likely_tools("call `search`", TOOLS)[0].is_named
+    assert not INDEX.likely("search for it")[0].is_named
+    assert INDEX.likely("call `search`")[0].is_named
 
 
 def test_a_tool_that_must_be_called_is_certain() -> None:
     choice = {"type": "function", "function": {"name": "weather"}}
-    (tool, *_) = analyse(asking("Good morning", tool_choice=choice), tools=TOOLS).tools
+    (tool, *_) = analyse(asking("Good morning", tool_choice=choice), tools=INDEX).tools
     assert (tool.name, tool.score, tool.is_named) == ("weather", 1.0, True)
 
 
 def test_words_of_scripts_without_spaces_are_compared_too() -> None:
     tools = (Described("a", "天気予報を調べる"), Described("b", "文書を翻訳する"))
-    assert likely_tools("東京の天気予報", tools)[0].name == "a"
+    assert ToolIndex(tools).likely("東京の天気予報")[0].name == "a"
 
 
 WORDS = st.lists(st.sampled_from(["chart", "report", "weather", "pdf", "the", "city", "x"]), max_size=8).map(" ".join)
@@ -83,10 +84,10 @@ SETS = st.lists(st.builds(Described, st.sampled_from("abcdefgh"), WORDS), max_si
 def test_the_order_of_the_tools_does_not_matter_and_scores_are_shares(
     text: str, tools: list[Described], random: object
 ) -> None:
-    found = likely_tools(text, tools)
+    found = ToolIndex(tools).likely(text)
     shuffled = list(tools)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
-    assert likely_tools(text, shuffled) == found
+    assert ToolIndex(shuffled).likely(text) == found
     assert all(0 < tool.score <= 1 for tool in found)
 
 
@@ -119,7 +120,7 @@ def test_variables_come_from_the_parameters_the_context_and_the_metadata_in_this
 
 def test_the_needs_of_likely_tools_are_merged_and_what_a_search_leaves_out_is_said() -> None:
     request = asking("Generate a PDF report and create charts", metadata={"report_type": "quarterly"})
-    analysis = analyse(request, tools=TOOLS)
+    analysis = analyse(request, tools=INDEX)
     assert {tool.name for tool in analysis.tools} == {"pdf_generator", "chartCreator"}
     assert analysis.requirements.conversation_depth == 5
     assert analysis.requirements.memory_searches == (
@@ -140,6 +141,17 @@ def test_a_request_may_require_context_itself() -> None:
     )
 
 
+def test_requirements_may_have_the_names_of_a_context_document() -> None:
+    needs = {
+        "conversation_depth": 5,
+        "memory_similarity_threshold": 0.8,
+        "tool_context_sources": ["user_preferences", "report_templates"],
+    }
+    requirements = analyse(asking("Summary", extra={"context": {"context_requirements": needs}})).requirements
+    assert requirements.memory_searches == (SearchNeed(query="Summary", min_similarity=0.8, asked_by=("request",)),)
+    assert requirements.tool_data == {"request": ("report_templates", "user_preferences")}
+
+
 def test_a_template_makes_the_prompt_and_a_variable_without_value_is_refused() -> None:
     agent = Agent(
         name="Reporter", user_prompt_template="{{user_request}} as {{format}}", offers=(Capability(name="c"),)
@@ -158,6 +170,9 @@ def test_a_template_makes_the_prompt_and_a_variable_without_value_is_refused() -
         ([1], "context"),
         ({"requesting_agent": 1}, "context.requesting_agent"),
         ({"request_parameters": "x"}, "context.request_parameters"),
+        ({"context_requirements": [1]}, "context.context_requirements"),
+        ({"context_requirements": {"depth": 1}}, "context.context_requirements.depth"),
+        ({"context_requirements": {"memory_similarity_threshold": "x"}}, "context.context_requirements"),
         ({"context_requirements": {"conversation_depth": -1}}, "context.context_requirements"),
         ({"context_requirements": {"memory_search": {"max_results": "many"}}}, "context.context_requirements"),
     ],
@@ -177,7 +192,7 @@ def test_the_text_of_a_request_is_that_of_the_last_message_of_the_user() -> None
 
 def test_a_search_is_cut_off_where_a_text_is_very_long_and_that_is_said() -> None:
     tool = Described("a_b", "", {}, ContextRequirements(memory_search=MemorySearch()))
-    analysis = analyse(asking("a_b " + "word " * 10_000), tools=[tool])
+    analysis = analyse(asking("a_b " + "word " * 10_000), tools=ToolIndex([tool]))
     (search,) = analysis.requirements.memory_searches
     assert len(search.query) == 4_000
     assert analysis.notes == ("the memory search of a_b is cut off after 4000 characters",)

@@ -2,7 +2,8 @@
 
 A request may say more than its messages, in two fields beside them. `metadata` is OpenAI's: names and values, all of them
 variables. `context` is ours: `request_parameters` (variables), `requesting_agent`, and `context_requirements` as a tool would
-have them; its other texts, numbers and truth values are variables, too.
+have them, or as the `request_context` of a context document has them; its other texts, numbers and truth values are
+variables, too.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from caxton_llm.agents.agent import Agent
-from caxton_llm.agents.likely_tools import DescribedTool, LikelyTool, likely_tools
+from caxton_llm.agents.likely_tools import DescribedTool, LikelyTool, ToolIndex
 from caxton_llm.agents.requirements import Requirements, limited, merged, requirements_of
 from caxton_llm.agents.templates import fill, render
 from caxton_llm.context_requirements import ContextRequirements
@@ -29,6 +30,9 @@ _LIKELY_SHARE = 0.25
 """A tool counts as likely from this share of the best score on."""
 _MAX_QUERY = 4_000
 """Characters of a search; more is cut off at its end."""
+_REQUIREMENTS = frozenset(
+    (*ContextRequirements.__struct_fields__, "memory_similarity_threshold", "tool_context_sources")
+)
 _OWN_FIELDS = frozenset({"request_parameters", "requesting_agent", "context_requirements"})
 
 
@@ -55,7 +59,7 @@ def analyse(
     *,
     agent: Agent | None = None,
     capability: str | None = None,
-    tools: Sequence[DescribedTool] = (),
+    tools: ToolIndex | None = None,
     most_tools: int = _MOST_TOOLS,
 ) -> Analysis:
     """The analysis of a request to an agent, which may use `tools`.
@@ -69,9 +73,10 @@ def analyse(
     prompt = None
     if agent is not None and agent.user_prompt_template is not None:
         prompt = render(agent.user_prompt_template, variables, where=f"agent {agent.name}")
-    likely = likely_tools(_compared(text, capability, said), tools, _named_tools(request))
+    index = tools or ToolIndex(())
+    likely = index.likely(_compared(text, capability, said), _named_tools(request))
     likely = _likeliest(likely, most_tools)
-    needs = _needs(tools, likely, said, variables, notes)
+    needs = _needs(index.tools, likely, said, variables, notes)
     return Analysis(
         agent=None if agent is None else agent.name,
         capability=capability,
@@ -127,10 +132,30 @@ class _Said:
         found = self._context.get("context_requirements")
         if found is None:
             return None
+        where = "context.context_requirements"
+        if not isinstance(found, dict):
+            raise InvalidRequest("must be an object", param=where)
+        unknown = sorted(found.keys() - _REQUIREMENTS)
+        if unknown:
+            known = ", ".join(sorted(_REQUIREMENTS))
+            raise InvalidRequest(f"is unknown; known are {known}", param=f"{where}.{str(unknown[0])[:100]}")
         try:
-            return msgspec.convert(found, ContextRequirements)
+            return msgspec.convert(_by_their_usual_names(found), ContextRequirements)
         except msgspec.ValidationError as error:
-            raise InvalidRequest(str(error), param="context.context_requirements") from None
+            raise InvalidRequest(str(error), param=where) from None
+
+
+def _by_their_usual_names(requirements: Mapping[str, Json]) -> dict[str, Json]:
+    """A context document names two of them otherwise."""
+    usual = dict(requirements)
+    similarity = usual.pop("memory_similarity_threshold", None)
+    keys = usual.pop("tool_context_sources", None)
+    if similarity is not None:
+        search = usual.get("memory_search")
+        usual["memory_search"] = {"min_similarity": similarity} | (search if isinstance(search, dict) else {})
+    if keys is not None:
+        usual.setdefault("tool_data", keys)
+    return usual
 
 
 def _as_text(value: Json) -> str:

@@ -16,7 +16,7 @@ from msgspec import Struct
 from caxton_llm.context_requirements import ContextRequirements
 from caxton_llm.types import Json
 
-__all__ = ["DescribedTool", "LikelyTool", "likely_tools"]
+__all__ = ["DescribedTool", "LikelyTool", "ToolIndex"]
 
 _WORD = re.compile(r"[^\W_]+")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
@@ -27,6 +27,8 @@ _MAX_TEXT = 20_000
 _MAX_NAMING = 200_000
 """Characters among which names are looked for; again its end."""
 _NAME_WEIGHT = 2
+_SURELY_LESS = 0.999
+"""The most of a tool that is not named, however well it fits."""
 _STOP = """
     a an and are as at be by can for from has have i if in into is it its me my need no not of on or our please should so
     that the their them then these this to us use used using want was we what when where which will with would you your
@@ -55,21 +57,44 @@ class LikelyTool(Struct, frozen=True):
     is_named: bool = False
 
 
-def likely_tools(text: str, tools: Sequence[DescribedTool], named: Iterable[str] = ()) -> tuple[LikelyTool, ...]:
-    """The tools that have anything in common with the text, the likeliest first. `named` are certain anyway."""
-    text = text[-_MAX_NAMING:]
-    bags = [_bag(tool) for tool in tools]
-    rarity = _rarity(bags)
-    asked = {word: rarity[word] for word in set(_words(text[-_MAX_TEXT:])) if word in rarity}
-    certain, spoken = set(named), f" {' '.join(_pieces(text))} "
-    found = []
-    for tool, bag in zip(tools, bags, strict=True):
-        pieces = " ".join(_pieces(tool.name))
-        is_named = tool.name in certain or (bool(pieces) and _is_named(tool.name, pieces, text, spoken))
-        score = 1.0 if is_named else _cosine(asked, bag, rarity)
-        if score > 0.0:
-            found.append(LikelyTool(tool.name, score, is_named))
-    return tuple(sorted(found, key=lambda one: (not one.is_named, -one.score, one.name)))
+class ToolIndex:
+    """Tools ready to be compared with requests. Made once for a set of tools; never changes, for any number of requests."""
+
+    def __init__(self, tools: Sequence[DescribedTool]) -> None:
+        self.tools = tuple(tools)
+        bags = [_bag(tool) for tool in tools]
+        self._rarity = _rarity(bags)
+        self._with_word: dict[str, list[tuple[int, float]]] = {}
+        """Word -> numbers of the tools that have it, and its weight there as a share of the tool's length."""
+        for number, bag in enumerate(bags):
+            weights = {word: count * self._rarity[word] for word, count in bag.items()}
+            length = math.sqrt(math.fsum(weight**2 for weight in weights.values()))
+            for word, weight in weights.items():
+                self._with_word.setdefault(word, []).append((number, weight / length))
+        self._pieces = [" ".join(_pieces(tool.name)) for tool in tools]
+
+    def likely(self, text: str, named: Iterable[str] = ()) -> tuple[LikelyTool, ...]:
+        """The tools that have anything in common with the text, the likeliest first. `named` are certain anyway."""
+        text = text[-_MAX_NAMING:]
+        scores = self._scores(text[-_MAX_TEXT:])
+        certain, spoken = set(named), f" {' '.join(_pieces(text))} "
+        found = []
+        for number, (tool, pieces) in enumerate(zip(self.tools, self._pieces, strict=True)):
+            if tool.name in certain or (pieces and _is_named(tool.name, pieces, text, spoken)):
+                found.append(LikelyTool(tool.name, 1.0, is_named=True))
+            elif number in scores:
+                found.append(LikelyTool(tool.name, scores[number]))
+        return tuple(sorted(found, key=lambda one: (not one.is_named, -one.score, one.name)))
+
+    def _scores(self, text: str) -> dict[int, float]:
+        asked = {word: self._rarity[word] for word in set(_words(text)) if word in self._rarity}
+        length = math.sqrt(math.fsum(weight**2 for weight in asked.values()))
+        shared: dict[int, list[float]] = {}
+        for word, weight in asked.items():
+            for number, share in self._with_word[word]:
+                shared.setdefault(number, []).append(weight * share / length)
+        # An exact sum, because the words of a set come in any order.
+        return {number: min(math.fsum(parts), _SURELY_LESS) for number, parts in shared.items()}
 
 
 def _is_named(name: str, pieces: str, text: str, spoken: str) -> bool:
@@ -99,16 +124,6 @@ def _parameters(schema: Mapping[str, Json]) -> Iterator[str]:
 def _rarity(bags: Sequence[Counter[str]]) -> dict[str, float]:
     counts = Counter(word for bag in bags for word in bag)
     return {word: math.log(1.0 + len(bags) / count) for word, count in counts.items()}
-
-
-def _cosine(asked: Mapping[str, float], bag: Mapping[str, int], rarity: Mapping[str, float]) -> float:
-    shared = math.fsum(weight * bag[word] * rarity[word] for word, weight in asked.items() if word in bag)
-    if not shared:
-        return 0.0
-    lengths = math.fsum(weight**2 for weight in asked.values()) * math.fsum(
-        (n * rarity[word]) ** 2 for word, n in bag.items()
-    )
-    return min(shared / math.sqrt(lengths), 0.999)
 
 
 def _words(text: str) -> Iterator[str]:

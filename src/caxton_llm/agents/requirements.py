@@ -39,7 +39,7 @@ class Requirements(Struct, frozen=True, kw_only=True):
     """What is to be gathered. Everything in it is sorted, so equal needs are equal values.
 
     `conversation_depth` counts turns (a message of the user with all that answered it); `None`: nobody has said.
-    `tool_data` has the keys that each tool wants.
+    `tool_data` has the keys that each tool wants; those under `request` are wanted of whichever tool has them.
     """
 
     conversation_depth: int | None = None
