@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from caxton_llm.caxton import Caxton, TokenCount
 from caxton_llm.errors import (
     AccessDenied,
+    AgentCallRefused,
     AllTargetsFailed,
     Authentication,
     ConfigurationError,
@@ -18,6 +19,9 @@ from caxton_llm.errors import (
     ContentBlocked,
     ContentFiltered,
     ContextWindowExceeded,
+    ConversationChanged,
+    ConversationDeleted,
+    ConversationStoreError,
     DeadlineExceeded,
     FirstByteTimeout,
     IdleTimeout,
@@ -60,6 +64,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AccessDenied",
+    "AgentCallRefused",
     "AllTargetsFailed",
     "Authentication",
     "Caxton",
@@ -75,6 +80,9 @@ __all__ = [
     "ContentFiltered",
     "ContentPart",
     "ContextWindowExceeded",
+    "ConversationChanged",
+    "ConversationDeleted",
+    "ConversationStoreError",
     "DeadlineExceeded",
     "FirstByteTimeout",
     "IdleTimeout",

@@ -80,7 +80,7 @@ def assemble(
     transports = _Transports()
     catalog = shipped_catalog()
     priced = configuration.monitoring.cost_tracking
-    problems = Problems(configuration.file, configuration.lines)
+    problems = Problems(configuration.file, configuration.lines, configuration.files)
     targets = {}
     for number, entry in enumerate(configuration.all_entries):
         try:

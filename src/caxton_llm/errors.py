@@ -5,6 +5,9 @@
     |-- InvalidRequest                400          invalid_request          the caller's mistake
     |   |-- UnknownModel              404          unknown_model            no target has that name
     |   |-- RequestTooLarge           413          request_too_large
+    |   |-- AgentCallRefused          400          agent_call_refused       agents in a circle, or too many in a chain
+    |   |-- ConversationChanged       409          conversation_changed     another request has continued it meanwhile
+    |   |-- ConversationDeleted       410          conversation_deleted     it was deleted while in use
     |   `-- UnsupportedFeature        422          unsupported_feature      this target cannot do it; another may
     |-- AccessDenied                  401          access_denied            our own door (403 when known but not allowed)
     |-- LimitExceeded                 429          limit_exceeded           our own rate limit or budget
@@ -27,6 +30,7 @@
     |   |-- IdleTimeout               502          idle_timeout
     |   `-- StreamInterrupted         502          stream_interrupted
     |-- MemoryStoreError              500          memory_store             the disk or the database of a memory
+    |-- ConversationStoreError        500          conversation_store       the disk or the database of conversations
     |-- DeadlineExceeded              504          deadline_exceeded
     `-- AllTargetsFailed              502          all_targets_failed       `.attempts` says what was tried
 
@@ -41,6 +45,7 @@ from caxton_llm.attempts import Attempt, Skip
 
 __all__ = [
     "AccessDenied",
+    "AgentCallRefused",
     "AllTargetsFailed",
     "Attempt",
     "Authentication",
@@ -51,6 +56,9 @@ __all__ = [
     "ContentBlocked",
     "ContentFiltered",
     "ContextWindowExceeded",
+    "ConversationChanged",
+    "ConversationDeleted",
+    "ConversationStoreError",
     "DeadlineExceeded",
     "FirstByteTimeout",
     "IdleTimeout",
@@ -212,6 +220,27 @@ class RequestTooLarge(InvalidRequest):
     http_status = 413
 
 
+class AgentCallRefused(InvalidRequest):
+    """Agents that call each other in a circle, or too many of them in one chain; the message names the chain."""
+
+    kind = "agent_call_refused"
+    http_status = 400
+
+
+class ConversationChanged(InvalidRequest):
+    """Another request has continued the conversation since this one read it; nothing of this one was kept."""
+
+    kind = "conversation_changed"
+    http_status = 409
+
+
+class ConversationDeleted(InvalidRequest):
+    """The conversation was deleted since this request read it; nothing of this one was kept."""
+
+    kind = "conversation_deleted"
+    http_status = 410
+
+
 class UnsupportedFeature(InvalidRequest):
     """This target cannot do what the request means; another target may."""
 
@@ -355,6 +384,13 @@ class StreamInterrupted(TransportError):
     """The answer broke off before its end marker."""
 
     kind = "stream_interrupted"
+
+
+class ConversationStoreError(LlmError):
+    """The store of conversations cannot do what was asked: the disk, the database file, its version."""
+
+    kind = "conversation_store"
+    http_status = 500
 
 
 class MemoryStoreError(LlmError):

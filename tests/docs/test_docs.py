@@ -79,10 +79,25 @@ def test_a_session_with_the_memory_works(session: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", blocks("yaml"))
-def test_a_yaml_example_that_is_a_configuration_loads(text: str) -> None:
-    if "llm" not in yaml.safe_load(text):
+def test_a_yaml_example_that_is_a_configuration_loads(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = yaml.safe_load(text)
+    if "llm" not in document:
         pytest.skip("not a whole configuration")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / document.get("agents_dir", "unused")).mkdir()
     load_text(text, environ=ENVIRONMENT)
+
+
+@pytest.mark.parametrize("text", blocks("markdown"))
+def test_a_markdown_example_is_a_file_of_an_agent(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "agents").mkdir()
+    (tmp_path / "agents" / "Example.md").write_text(text, encoding="utf-8")
+    (agent,) = load_text("llm: {provider: builtin}\nagents_dir: agents\n", environ={}).agents
+    assert agent.name == "Example"
+    assert agent.system_prompt
 
 
 def test_every_page_that_is_linked_exists() -> None:

@@ -39,7 +39,7 @@ def fetch_secrets(written: Configuration) -> tuple[Configuration, dict[str, str]
 
 def _other_warnings(written: Configuration, failures: _Failures) -> list[ConfigurationProblem]:
     """The gateway will not start without the secrets of its alerts and of its memory."""
-    problems = Problems(written.file, written.lines)
+    problems = Problems(written.file, written.lines, written.files)
     found: list[ConfigurationProblem] = []
 
     def note(secret: Secret, path: str) -> Secret:

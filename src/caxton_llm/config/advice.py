@@ -7,13 +7,19 @@ from caxton_llm.config.addresses import host_of, is_this_machine, uses_plain_htt
 from caxton_llm.config.configuration import Entry
 from caxton_llm.config.kinds import BUILT_IN_KINDS, SIGNING_HEADERS, is_vendor_host
 from caxton_llm.config.problems import Problems
-from caxton_llm.config.schema import ConfigurationFile, LlmBlock, ProviderEntry, written_entries
+from caxton_llm.config.schema import AgentBlock, ConfigurationFile, ProviderEntry, written_entries
 from caxton_llm.errors import ConfigurationProblem
 from caxton_llm.model_info import ModelInfo
 from caxton_llm.providers.catalog import Catalog, shipped_catalog
 from caxton_llm.routing.timeouts import Timeouts
 
-__all__ = ["ENTRY_KEYS_NOT_YET_APPLIED", "NOT_YET_APPLIED", "entry_warnings", "file_warnings"]
+__all__ = [
+    "AGENT_KEYS_NOT_YET_APPLIED",
+    "ENTRY_KEYS_NOT_YET_APPLIED",
+    "NOT_YET_APPLIED",
+    "entry_warnings",
+    "file_warnings",
+]
 
 NOT_YET_APPLIED = {
     "llm.caching": "answers are not kept yet",
@@ -23,6 +29,7 @@ NOT_YET_APPLIED = {
     "llm.compliance.encryption_at_rest": "nothing is stored, and nothing is encrypted yet",
     "llm.compliance.network_isolation": "addresses are not restricted yet",
     "llm.monitoring.budget_limit_usd": "the budget is not enforced yet",
+    "context": "no context is prepared yet",
 }
 """Blocks that are read and checked, and what they do not do in this version. A path counts when its value is set and true."""
 
@@ -31,7 +38,19 @@ ENTRY_KEYS_NOT_YET_APPLIED = {
 }
 """The same for keys of an entry."""
 
+AGENT_KEYS_NOT_YET_APPLIED = {
+    "system_prompt": "it is not sent yet",
+    "user_prompt_template": "requests are sent as they are",
+    "tools": "agents have no tools yet",
+    "requires": "agents do not call each other yet",
+    "memory": "nothing is remembered by itself yet",
+    "conversation": "conversations are not kept yet",
+    "context": "no context is prepared yet",
+}
+"""The same for keys of an agent."""
+
 _ENTRY_DEFAULTS = ProviderEntry(provider="")
+_AGENT_DEFAULTS = AgentBlock(name="")
 _RETIRES_SOON = timedelta(days=60)
 _SIGNING_HEADERS = frozenset(SIGNING_HEADERS.values())
 _CATALOGUED = ("openai", "anthropic", "azure")
@@ -40,10 +59,9 @@ _CATALOGUED = ("openai", "anthropic", "azure")
 def file_warnings(document: ConfigurationFile, problems: Problems) -> list[ConfigurationProblem]:
     """What concerns the file as a whole."""
     warnings = []
-    if document.llm is not None:
-        for path, what in NOT_YET_APPLIED.items():
-            if _is_set(document.llm, path.split(".")[1:]):
-                warnings.append(problems.at(f"has no effect in this version: {what}", path=path))
+    for path, what in NOT_YET_APPLIED.items():
+        if _is_set(document, path.split(".")):
+            warnings.append(problems.at(f"has no effect in this version: {what}", path=path))
     for path, entry in written_entries(document):
         for key, what in ENTRY_KEYS_NOT_YET_APPLIED.items():
             here, value = f"{path}.{key}", getattr(entry, key)
@@ -51,9 +69,10 @@ def file_warnings(document: ConfigurationFile, problems: Problems) -> list[Confi
             if on and here not in NOT_YET_APPLIED:
                 warnings.append(problems.at(f"has no effect in this version: {what}", path=here))
     for index, agent in enumerate(document.agents):
-        if agent.system_prompt is not None:
-            path = f"agents[{index}].system_prompt"
-            warnings.append(problems.at("has no effect in this version: it is not sent yet", path=path))
+        for key, what in AGENT_KEYS_NOT_YET_APPLIED.items():
+            if getattr(agent, key) != getattr(_AGENT_DEFAULTS, key):
+                path = f"agents[{index}].{key}"
+                warnings.append(problems.at(f"has no effect in this version: {what}", path=path))
     if document.server is not None and not is_this_machine(document.server.host):
         warnings.append(
             problems.at(
@@ -65,8 +84,8 @@ def file_warnings(document: ConfigurationFile, problems: Problems) -> list[Confi
     return warnings
 
 
-def _is_set(llm: LlmBlock, keys: list[str]) -> bool:
-    value: object = llm
+def _is_set(document: ConfigurationFile, keys: list[str]) -> bool:
+    value: object = document
     for key in keys:
         value = getattr(value, key)
         if value is None:

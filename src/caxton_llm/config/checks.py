@@ -7,6 +7,7 @@ by themselves are empty, and empty is never complained about twice.
 from collections.abc import Iterator
 
 from caxton_llm.config.addresses import address_fault
+from caxton_llm.config.agent_checks import check_agents
 from caxton_llm.config.alert_checks import check_alerts
 from caxton_llm.config.header_checks import check_headers
 from caxton_llm.config.kinds import BUILT_IN_KINDS, plugin_kinds
@@ -43,6 +44,7 @@ def check_file(document: ConfigurationFile, problems: Problems) -> None:
     for index, agent in enumerate(document.agents):
         _check_agent(agent, f"agents[{index}]", problems)
     _check_unique([agent.name for agent in document.agents], "agents", "agent", problems)
+    check_agents(document, problems)
     _check_fallbacks(document, problems)
     if document.memory is not None:
         entries = [entry for path, entry in written_entries(document) if path.startswith("llm")]
@@ -100,7 +102,11 @@ def _check_caching(caching: CachingBlock, path: str, problems: Problems) -> None
 def _check_agent(agent: AgentBlock, path: str, problems: Problems) -> None:
     _check_name(agent.name, f"{path}.name", problems)
     for index, capability in enumerate(agent.capabilities):
-        _check_name(capability, f"{path}.capabilities[{index}]", problems)
+        here = f"{path}.capabilities[{index}]"
+        if isinstance(capability, str):
+            _check_name(capability, here, problems)
+        else:
+            _check_name(capability.name, f"{here}.name", problems)
     if agent.llm is not None:
         if agent.llm.name is not None:
             problems.add("an agent's provider has no name of its own", path=f"{path}.llm.name", hint="remove it")
@@ -124,8 +130,7 @@ def _check_unique(names: list[str], path: str, what: str, problems: Problems) ->
     first: dict[str, int] = {}
     for index, name in enumerate(names):
         if name and first.setdefault(name, index) != index:
-            line = problems.line_of(f"{path}[{first[name]}]")
-            where = f" in line {line}" if line else ""
+            where = problems.where(f"{path}[{first[name]}]")
             problems.add(
                 f"two {what}s are called {name!r}, the first{where}",
                 path=f"{path}[{index}]",

@@ -9,7 +9,9 @@ from collections.abc import Callable, Mapping
 from msgspec import Struct
 from msgspec.structs import replace
 
+from caxton_llm.agents import agent as agents
 from caxton_llm.config.alert_schema import AlertsBlock
+from caxton_llm.config.context_configuration import ContextConfiguration
 from caxton_llm.config.memory_configuration import MemoryConfiguration
 from caxton_llm.config.schema import (
     CachingBlock,
@@ -74,14 +76,10 @@ class Entry(Struct, frozen=True, kw_only=True):
         return sent
 
 
-class Agent(Struct, frozen=True, kw_only=True):
+class Agent(agents.Agent, frozen=True, kw_only=True):
     """An agent. Without an entry of its own the configuration's providers serve it."""
 
-    name: str
-    capabilities: tuple[str, ...]
     entry: Entry | None
-    description: str | None = None
-    system_prompt: str | None = None
 
 
 class Configuration(Struct, frozen=True, kw_only=True):
@@ -106,10 +104,13 @@ class Configuration(Struct, frozen=True, kw_only=True):
     compliance: ComplianceBlock
     memory: MemoryConfiguration | None = None
     """`None`: there is none."""
+    context: ContextConfiguration = ContextConfiguration()
     warnings: tuple[ConfigurationProblem, ...] = ()
     gaps: tuple[ConfigurationProblem, ...] = ()
     lines: Mapping[str, int] = {}
     """The line of every key, for problems that are found later."""
+    files: Mapping[str, str] = {}
+    """The files of blocks that do not stand in `file`: `agents[3]` -> the agent's own."""
 
     def __repr__(self) -> str:
         names = [entry.name for entry in self.all_entries]

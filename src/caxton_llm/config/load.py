@@ -2,7 +2,7 @@
 
 One pass reports everything that is wrong: text -> nodes with lines -> data checked against the types -> meaning checked ->
 `Configuration`. Nothing outside the file and the environment is touched; secrets that are kept elsewhere are fetched later,
-by `resolve_secrets`.
+by `resolve_secrets`. The files of `agents_dir` belong to the file that names it.
 """
 
 import os
@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import msgspec
 
+from caxton_llm.config.agent_files import add_agent_files
 from caxton_llm.config.checks import check_file, check_requirements
 from caxton_llm.config.configuration import Configuration
 from caxton_llm.config.nodes import MapNode, Node, from_data, from_yaml
@@ -101,6 +102,7 @@ def _configuration(
     if isinstance(root, MapNode) and "context_requirements" in root.entries:
         problems.add("this is a tool's context specification, not a configuration", path="context_requirements")
         raise problems.error()
+    add_agent_files(root, _environment(environ), problems)
     document = _document(root, ConfigurationFile, problems)
     check_file(document, problems)
     configuration = resolve(document, problems, today=today or datetime.now(UTC).date())

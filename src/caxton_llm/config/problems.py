@@ -1,6 +1,7 @@
 """Gathering everything that is wrong with a document, each thing with its place."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 
 from caxton_llm.errors import ConfigurationError, ConfigurationProblem
@@ -17,8 +18,10 @@ class Problems:
     Paths are dotted keys as people write them: `llm.providers[1].api_key`.
     """
 
-    def __init__(self, file: str = "", lines: Mapping[str, int] = {}) -> None:
+    def __init__(self, file: str = "", lines: Mapping[str, int] = {}, files: Mapping[str, str] = {}) -> None:
         self.file = file
+        self.files: dict[str, str] = dict(files)
+        """Blocks that stand in files of their own: `agents[3]` -> the file, whose keys are those of the block."""
         self.found: list[ConfigurationProblem] = []
         self.lines: dict[str, int] = dict(lines)
         self.misspelt: set[str] = set()
@@ -52,24 +55,52 @@ class Problems:
 
     def at(self, message: str, *, path: str, line: int | None = None, hint: str = "") -> ConfigurationProblem:
         """A problem with its place, which is not counted as a mistake."""
-        return ConfigurationProblem(message, path, self.file, self.line_of(path) if line is None else line, hint)
+        line = self.line_of(path) if line is None else line
+        return ConfigurationProblem(message, path, self.files.get(_item(path), self.file), line, hint)
+
+    def include(self, own: "Problems", block: str) -> None:
+        """What was found in a file whose keys are those of `block`, and the lines of these."""
+        self.files[block] = own.file
+        self.lines.update((f"{block}.{path}", line) for path, line in own.lines.items())
+        for problem in own.found:
+            path = f"{block}.{problem.path}" if problem.path else block
+            self.add(problem.message, path=path, line=problem.line, hint=problem.hint)
+
+    def shown(self, problem: ConfigurationProblem) -> ConfigurationProblem:
+        """The problem with the key as it is written in the problem's own file."""
+        block = _item(problem.path)
+        return replace(problem, path=problem.path[len(block) + 1 :]) if block in self.files else problem
+
+    def where(self, path: str) -> str:
+        """File and line of `path` for a message; empty where neither is known. The file is named where it is another one."""
+        line, file = self.line_of(path), self.files.get(_item(path))
+        if file is not None:
+            return f" in {file}:{line}" if line else f" in {file}"
+        return f" in line {line}" if line else ""
 
     def line_of(self, path: str) -> int | None:
         while path:
             line = self.lines.get(path)
-            if line is not None:
+            if line is not None or path in self.files:  # what is around it stands in another file
                 return line
             path = path[: max(path.rfind("."), path.rfind("["), 0)]
         return None
 
     def error(self) -> ConfigurationError:
-        """Everything found, in the order of the lines."""
-        return ConfigurationError(sorted(self.found, key=lambda problem: problem.line or 0))
+        """Everything found, in the order of the files and of their lines."""
+        found = sorted(self.found, key=lambda problem: (problem.file != self.file, problem.file, problem.line or 0))
+        return ConfigurationError([self.shown(problem) for problem in found])
 
     def raise_any(self) -> None:
         """Raises `error()` when anything has been found."""
         if self.found:
             raise self.error()
+
+
+def _item(path: str) -> str:
+    """The item of a list at the top of the file that `path` leads into: `agents[3]`; empty where it leads into none."""
+    begin, closed, _ = path.partition("]")
+    return begin + closed if closed and "." not in begin else ""
 
 
 def nearest(name: str, known: list[str]) -> str:

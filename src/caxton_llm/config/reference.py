@@ -11,9 +11,10 @@ from itertools import pairwise
 import msgspec.inspect as kinds
 from msgspec import NODEFAULT, Struct
 
-from caxton_llm.config import alert_schema, memory_schema, schema
-from caxton_llm.config.advice import ENTRY_KEYS_NOT_YET_APPLIED, NOT_YET_APPLIED
+from caxton_llm.config import agent_schema, alert_schema, memory_schema, schema
+from caxton_llm.config.advice import AGENT_KEYS_NOT_YET_APPLIED, ENTRY_KEYS_NOT_YET_APPLIED, NOT_YET_APPLIED
 from caxton_llm.config.kinds import API_KEY_VARIABLES
+from caxton_llm.context_requirements import ContextRequirements, MemorySearch, ProviderOptimization
 from caxton_llm.protocols import Quirks
 from caxton_llm.providers import settings
 from caxton_llm.types import Json
@@ -43,6 +44,13 @@ BLOCKS: dict[type[Struct], str] = {
     schema.SecurityBlock: "security",
     schema.ComplianceBlock: "compliance",
     schema.AgentBlock: "agents",
+    agent_schema.CapabilityBlock: "agents.capabilities",
+    agent_schema.AgentMemoryBlock: "agents.memory",
+    agent_schema.AgentConversationBlock: "agents.conversation",
+    agent_schema.AgentContextBlock: "agents.context",
+    agent_schema.ContextBlock: "context",
+    agent_schema.ContextTimeLimitsBlock: "context.time_limits",
+    agent_schema.ConversationsBlock: "context.conversations",
     schema.ServerBlock: "server",
     memory_schema.MemoryBlock: "memory",
     memory_schema.EmbedderBlock: "memory.embedder",
@@ -50,9 +58,9 @@ BLOCKS: dict[type[Struct], str] = {
     memory_schema.MemoryWeightsBlock: "memory.search.weights",
     memory_schema.MemoryRetentionBlock: "memory.retention",
     schema.ToolContextFile: "Tool context file",
-    schema.ContextRequirements: "context_requirements",
-    schema.MemorySearch: "memory_search",
-    schema.ProviderOptimization: "provider_optimization",
+    ContextRequirements: "context_requirements",
+    MemorySearch: "memory_search",
+    ProviderOptimization: "provider_optimization",
 }
 """Every block in the order of the page, with its heading."""
 
@@ -78,8 +86,9 @@ llm:
 
 ## Names of files
 
-`ca_file`, `client_cert`, `client_key`, the `path` of `source: file` and those under `memory` count from the folder of the
-configuration file, and from the current folder where there is no file (`Caxton.from_dict`). `~` is the home folder.
+`ca_file`, `client_cert`, `client_key`, `agents_dir`, `data_dir`, the `path` of `source: file` and those under `memory` count
+from the folder of the configuration file (also in the files of `agents_dir`), and from the current folder where there is no
+file (`Caxton.from_dict`). `~` is the home folder.
 
 ## Keys and other secrets
 
@@ -102,6 +111,7 @@ def render() -> str:
     variables = ", ".join(f"`{name}` ({kind})" for kind, name in API_KEY_VARIABLES.items())
     blocks = [f"- `{path}`: {what}" for path, what in NOT_YET_APPLIED.items()]
     keys = [f"- `{key}` of a provider entry: {what}" for key, what in ENTRY_KEYS_NOT_YET_APPLIED.items()]
+    keys += [f"- `{key}` of an agent: {what}" for key, what in AGENT_KEYS_NOT_YET_APPLIED.items()]
     later = "\n".join(blocks + keys)
     preface = f"{_PREFACE}{variables}.\nIt is sent only to the vendor's own hosts, never to another `base_url`.\n"
     status = (
@@ -168,6 +178,8 @@ def _default(field: kinds.Field) -> str:
         return ""
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
+    if isinstance(value, tuple):
+        return f"`[{', '.join(map(str, value))}]`"
     return f"`{value:g}`" if isinstance(value, float) else f"`{value}`" if value != "" else ""
 
 

@@ -11,8 +11,10 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from caxton_llm.config.advice import entry_warnings, file_warnings
+from caxton_llm.config.agent_resolve import resolve_agent, resolve_context
 from caxton_llm.config.alert_checks import replace_alert_secrets
 from caxton_llm.config.configuration import Agent, Configuration, Entry
+from caxton_llm.config.context_configuration import ContextConfiguration
 from caxton_llm.config.extras import is_installed
 from caxton_llm.config.memory_resolve import memory_gaps, memory_warnings, resolve_memory
 from caxton_llm.config.problems import Problems
@@ -61,7 +63,8 @@ def resolve(document: ConfigurationFile, problems: Problems, *, today: date) -> 
     shared = llm if llm.providers is not None or not llm.provider else LlmBlock()
     found = list(_entries(llm))
     entries = tuple(sorted(found, key=lambda entry: -(entry.settings.priority or 0)))
-    agents = tuple(_agent(agent, shared, f"agents[{index}]") for index, agent in enumerate(document.agents))
+    context = resolve_context(document.context, file=partial(_file, folder))
+    agents = tuple(_agent(agent, shared, context, f"agents[{index}]") for index, agent in enumerate(document.agents))
     server = document.server or ServerBlock()
     configuration = Configuration(
         file=problems.file,
@@ -77,6 +80,7 @@ def resolve(document: ConfigurationFile, problems: Problems, *, today: date) -> 
         monitoring=llm.monitoring or MonitoringBlock(),
         security=llm.security or SecurityBlock(),
         compliance=llm.compliance or ComplianceBlock(),
+        context=context,
     )
     configuration = configuration.with_entries(lambda entry: _from_folder(entry, folder))
     configuration = configuration.with_alerts(lambda alerts: replace_alert_secrets(alerts, _located(folder)))
@@ -90,14 +94,16 @@ def resolve(document: ConfigurationFile, problems: Problems, *, today: date) -> 
     unread = "" in problems.misspelt or problems.reported("") or problems.reported("llm")
     if not configuration.all_entries and not unread:
         gaps["llm"] = problems.at("no provider is configured", path="llm", hint="for a first try: 'provider: builtin'")
-    configuration = replace(configuration, gaps=tuple(gaps.values()), lines=dict(problems.lines))
+    configuration = replace(
+        configuration, gaps=tuple(gaps.values()), lines=dict(problems.lines), files=dict(problems.files)
+    )
     if problems.found:
         return configuration
     warnings = file_warnings(document, problems)
     for entry in configuration.all_entries:
         warnings += entry_warnings(entry, problems, today)
     warnings += memory_warnings(configuration, problems)
-    return replace(configuration, warnings=tuple(warnings))
+    return replace(configuration, warnings=tuple(map(problems.shown, warnings)))
 
 
 def _from_folder(entry: Entry, folder: Path) -> Entry:
@@ -131,17 +137,11 @@ def _entries(llm: LlmBlock) -> list[Entry]:
     return [_entry(single, LlmBlock(), "llm")]
 
 
-def _agent(agent: AgentBlock, shared: LlmBlock, path: str) -> Agent:
+def _agent(block: AgentBlock, shared: LlmBlock, context: ContextConfiguration, path: str) -> Agent:
     entry = None
-    if agent.llm is not None:
-        entry = _entry(replace(agent.llm, name=f"agent:{agent.name}"), shared, f"{path}.llm")
-    return Agent(
-        name=agent.name,
-        capabilities=agent.capabilities,
-        entry=entry,
-        description=agent.description,
-        system_prompt=agent.system_prompt,
-    )
+    if block.llm is not None:
+        entry = _entry(replace(block.llm, name=f"agent:{block.name}"), shared, f"{path}.llm")
+    return resolve_agent(block, entry, context)
 
 
 def _entry(own: ProviderEntry, shared: LlmBlock, path: str) -> Entry:

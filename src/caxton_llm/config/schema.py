@@ -7,10 +7,18 @@ program uses is worked out in `resolve`. The names, defaults and docstrings here
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from msgspec import Meta, field
+from msgspec import Meta
 
+from caxton_llm.config.agent_schema import (
+    AgentContextBlock,
+    AgentConversationBlock,
+    AgentMemoryBlock,
+    CapabilityBlock,
+    ContextBlock,
+)
 from caxton_llm.config.alert_schema import AlertsBlock
 from caxton_llm.config.memory_schema import MemoryBlock
+from caxton_llm.context_requirements import ContextRequirements, MemorySearch, ProviderOptimization
 from caxton_llm.providers.settings import Count, ProviderSettings, SecretReference, SettingsBlock
 from caxton_llm.routing.retry import RetryErrorClass
 
@@ -296,18 +304,37 @@ class LlmBlock(ProviderEntry, frozen=True, kw_only=True):
 
 
 class AgentBlock(SettingsBlock, frozen=True, kw_only=True):
-    """An agent: a name, what it can do, and the provider that serves it."""
+    """An agent: a name, what it can do, how it is instructed, and the provider that serves it.
+
+    A file in `agents_dir` has these keys, too.
+    """
 
     name: str
-    """How requests name the agent: `agent:NAME`."""
-    capabilities: tuple[str, ...] = ()
-    """What the agent can do; requests may name a capability instead: `capability:NAME`."""
+    """How requests name the agent: `agent:NAME`. A file's name stands for it."""
+    capabilities: tuple[str | CapabilityBlock, ...] = ()
+    """What the agent can do; requests may name a capability instead: `capability:NAME`. Several agents may offer the same:
+    the first serves it."""
     llm: ProviderEntry | None = None
     """The agent's own provider; without it the providers under `llm` serve the agent."""
     description: str | None = None
-    """What the agent is for, for people."""
+    """What the agent is for: for people, and for the models that may call it."""
     system_prompt: str | None = None
-    """The agent's instructions."""
+    """The agent's instructions, sent as they are."""
+    user_prompt_template: str | None = None
+    """What becomes of a request's text, with `{{user_request}}` and other variables."""
+    variables: tuple[str, ...] | None = None
+    """Variables of the template that requests bring in `metadata`. Given, any other name in it is a mistake, but for those
+    that are always there and the properties of the capabilities' `input_schema`. Default: any name may be used."""
+    tools: tuple[str, ...] = ()
+    """Patterns of tools that the agent may use: `pdf_*`, `files.read_file`, `*`. Without any it has none."""
+    requires: tuple[str, ...] = ()
+    """Capabilities of other agents that it calls as tools."""
+    memory: AgentMemoryBlock = AgentMemoryBlock()
+    """What it remembers."""
+    conversation: AgentConversationBlock = AgentConversationBlock()
+    """What it sees of the stored conversation."""
+    context: AgentContextBlock = AgentContextBlock()
+    """What is added to its requests."""
 
 
 class ServerBlock(SettingsBlock, frozen=True, kw_only=True):
@@ -332,6 +359,10 @@ class ConfigurationFile(SettingsBlock, frozen=True, kw_only=True):
     """The providers."""
     agents: tuple[AgentBlock, ...] = ()
     """Agents with capabilities."""
+    agents_dir: str | None = None
+    """A folder with a file for each further agent (`.yaml`, `.toml`, `.md`); it counts from that of this file."""
+    context: ContextBlock | None = None
+    """What is added to requests for agents."""
     server: ServerBlock | None = None
     """The gateway server."""
     memory: MemoryBlock | None = None
@@ -348,47 +379,6 @@ def written_entries(document: ConfigurationFile) -> Iterator[tuple[str, Provider
     for index, agent in enumerate(document.agents):
         if agent.llm is not None:
             yield f"agents[{index}].llm", agent.llm
-
-
-class MemorySearch(SettingsBlock, frozen=True, kw_only=True):
-    """What a tool wants from the memory."""
-
-    query_template: str | None = None
-    """The search, with `{{names}}` filled in from the request."""
-    max_results: Annotated[int, Meta(ge=1)] = 5
-    """The most entries to include."""
-    min_similarity: Share | None = None
-    """Entries below are left out."""
-    focus_areas: tuple[str, ...] = ()
-    """Topics that are preferred."""
-
-
-class ProviderOptimization(SettingsBlock, frozen=True, kw_only=True):
-    """How a tool's context is written for one provider."""
-
-    max_context_tokens: Count | None = None
-    """The most tokens of context."""
-    function_calling_format: bool | None = None
-    """Use the provider's function calling."""
-    structured_output: bool | None = None
-    """Use the provider's structured output."""
-    tool_use_format: bool | None = None
-    """Use the provider's own form of tools."""
-
-
-class ContextRequirements(SettingsBlock, frozen=True, kw_only=True):
-    """The context that a tool needs."""
-
-    conversation_depth: Annotated[int, Meta(ge=0)] | None = None
-    """How many of the last turns to include."""
-    memory_search: MemorySearch | None = None
-    """What to look for in the memory."""
-    capability_context: bool = False
-    """Whether to include related capabilities."""
-    tool_data: tuple[str, ...] = ()
-    """Names of the tool's own data to include."""
-    provider_optimization: dict[str, ProviderOptimization] = field(default_factory=dict)
-    """Per provider: how the context is written."""
 
 
 class ToolContextFile(SettingsBlock, frozen=True, kw_only=True):

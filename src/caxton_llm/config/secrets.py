@@ -82,7 +82,7 @@ def resolve_secrets(
     serving: the gaps of the configuration, secrets that cannot be fetched, keys that are missing.
     """
     known = os.environ if environ is None else environ
-    problems = Problems(configuration.file, configuration.lines)
+    problems = Problems(configuration.file, configuration.lines, configuration.files)
     resolved, warnings = fetch(configuration, problems, known, secret_sources(known) if sources is None else sources)
     if problems.found:
         try_entries(resolved, problems)
@@ -186,7 +186,7 @@ class _Fetching:
         mode = stat.S_IMODE(Path(reference.path).stat().st_mode)
         if mode & 0o077:
             message = f"others may read the file {reference.path} (mode {mode:04o})"
-            self.warnings.append(self.problems.at(message, path=path, hint="chmod 600"))
+            self.warnings.append(self.problems.shown(self.problems.at(message, path=path, hint="chmod 600")))
 
 
 def _as_mapping(reference: SecretReference) -> dict[str, str]:

@@ -78,6 +78,10 @@ RULES: dict[str, Rule] = {
     "unknown_model": _CALLER,
     "access_denied": _END,
     "content_blocked": _END,
+    "agent_call_refused": _CALLER,
+    "conversation_changed": _CALLER,
+    "conversation_deleted": _CALLER,
+    "conversation_store": Rule("no", "no", "the conversations' own disk, which no provider changes"),
     "memory_store": Rule("no", "no", "the memory's own disk, which no provider changes"),
     "configuration": _END,
 }

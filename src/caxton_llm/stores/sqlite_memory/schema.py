@@ -3,17 +3,17 @@
 A store is made by the same steps that bring an older one up to date, so there is one description of the tables.
 """
 
-import errno
 import json
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import msgspec
 
 from caxton_llm.errors import MemoryStoreError
+from caxton_llm.stores import sqlite
 
 __all__ = ["SCHEMA", "connect", "prepare", "translated"]
 
@@ -60,7 +60,7 @@ alter table turns add column asks integer not null default 0;
 
 
 def _make_tables(db: sqlite3.Connection) -> None:
-    _run(db, _TABLES)
+    sqlite.run(db, _TABLES)
     db.execute("insert into store values ('id', ?)", (secrets.token_hex(16),))
 
 
@@ -68,7 +68,7 @@ def _add_areas(db: sqlite3.Connection) -> None:
     """Version 2: tags can be filtered by. Version 1 had the type alone."""
     from caxton_llm.memory.filters import normal_area  # noqa: PLC0415 - only where an older store is brought up to date
 
-    _run(db, _AREAS)
+    sqlite.run(db, _AREAS)
     rows = db.execute("select r.key, r.tenant, t.name, r.kind, r.payload from records r join types t on t.id = r.type")
     for key, tenant, type_name, kind, payload in rows.fetchall():
         tags = (json.loads(payload).get("metadata") or {}).get("tags")
@@ -85,7 +85,7 @@ def _add_facts(db: sqlite3.Connection) -> None:
     from caxton_llm.memory.model import Record, Relation, Turn  # noqa: PLC0415
     from caxton_llm.memory.query_words import is_question  # noqa: PLC0415
 
-    _run(db, _FACTS)
+    sqlite.run(db, _FACTS)
     decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
     for key, payload in db.execute("select key, payload from records").fetchall():
         record = decoder.decode(payload)
@@ -111,7 +111,7 @@ alter table known_spaces rename to spaces;
 def _remember_embedders(db: sqlite3.Connection) -> None:
     """Version 4: an embedder can be opened again by what is known of it. Numbers of spaces are never used twice, because
     another process may still hold vectors under one."""
-    _run(db, _SPACES)
+    sqlite.run(db, _SPACES)
 
 
 _STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (
@@ -127,29 +127,17 @@ SCHEMA = len(_STEPS)
 def connect(path: Path) -> sqlite3.Connection:
     """A connection to an existing or a new database. One thread at a time may use it."""
     with translated(path):
-        db = sqlite3.connect(path, timeout=30.0, isolation_level=None, check_same_thread=False, cached_statements=256)
-        try:
-            db.execute("pragma journal_mode = wal")
-            # An acknowledged write survives a loss of power too; what is deleted is overwritten.
-            db.execute("pragma synchronous = full")
-            db.execute("pragma secure_delete = on")
-            db.execute("pragma cache_size = -16384")
-            db.execute("pragma mmap_size = 1073741824")
-            db.execute("pragma journal_size_limit = 67108864")
-        except BaseException:
-            db.close()
-            raise
-        return db
+        return sqlite.connect(path)
 
 
 def prepare(db: sqlite3.Connection, path: Path) -> None:
     """Make the tables or bring them up to date. Raises `MemoryStoreError` for a store of a newer version."""
     with translated(path):
-        if _version(db) == SCHEMA:
+        if sqlite.version(db) == SCHEMA:
             return
         db.execute("begin immediate")
         try:
-            version = _version(db)
+            version = sqlite.version(db)
             if version > SCHEMA:
                 raise MemoryStoreError(
                     f"the memory in {path} was written by a newer version (schema {version}, this one knows {SCHEMA}); "
@@ -166,48 +154,6 @@ def prepare(db: sqlite3.Connection, path: Path) -> None:
             raise
 
 
-@contextmanager
-def translated(path: Path) -> Iterator[None]:
+def translated(path: Path) -> AbstractContextManager[None]:
     """Errors of SQLite and of the file system become `MemoryStoreError`s that say how to mend it."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise MemoryStoreError(_explained(error, path)) from error
-    except OSError as error:
-        raise MemoryStoreError(_explained_os(error, path)) from error
-
-
-def _explained(error: sqlite3.Error, path: Path) -> str:
-    code = getattr(error, "sqlite_errorcode", None)
-    primary = code & 0xFF if isinstance(code, int) else None
-    if primary == sqlite3.SQLITE_FULL:
-        return f"no space is left for the memory in {path}; nothing of this write was kept. Free some and try again"
-    if primary in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
-        return f"the memory in {path} cannot be written: the folder must exist and be writable for this user"
-    if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return f"{path} is damaged or no database ({error}); restore it from a backup, or import an export into a new folder"
-    if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return f"another process holds {path} for longer than 30 s; end it or try again"
-    if primary == sqlite3.SQLITE_IOERR:
-        return f"{path} could not be read or written ({error}); the disk may be full or failing, nothing of a write was kept"
-    return f"the memory in {path} failed: {error}"
-
-
-def _explained_os(error: OSError, path: Path) -> str:
-    where = error.filename or path
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return f"no space is left for the memory in {where}; free some and try again"
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return f"the memory in {where} cannot be written: the folder must be writable for this user"
-    return f"the memory in {where} cannot be used: {error.strerror}"
-
-
-def _version(db: sqlite3.Connection) -> int:
-    return int(db.execute("pragma user_version").fetchone()[0])
-
-
-def _run(db: sqlite3.Connection, script: str) -> None:
-    """Statement by statement: `executescript` would commit the transaction."""
-    for statement in script.split(";"):
-        if statement.strip():
-            db.execute(statement)
+    return sqlite.translated(path, "the memory", MemoryStoreError)

@@ -1,0 +1,153 @@
+"""What context a request needs: what tools, an agent and the request itself ask for, as one.
+
+Merging is commutative, associative and idempotent, so who is asked first does not matter. Per field:
+
+| field | rule |
+|---|---|
+| `conversation_depth` | the deepest; not said is less than 0 |
+| `memory_searches` | equal queries are one: most results, lowest `min_similarity` (none is lowest), all areas and askers |
+| `capability_context` | whether anybody wants it |
+| `tool_data` | per tool all keys |
+| `provider_optimization` | per provider the smallest `max_context_tokens`; a flag is set if anybody sets it |
+
+An agent's settings are limits, not needs, and are applied last (`limited`).
+"""
+
+from collections.abc import Iterable, Mapping
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from caxton_llm.agents.agent import Agent
+from caxton_llm.context_requirements import ContextRequirements, ProviderOptimization
+from caxton_llm.discreet import Discreet
+
+__all__ = ["Requirements", "SearchNeed", "limited", "merged", "requirements_of"]
+
+
+class SearchNeed(Discreet, Struct, frozen=True, kw_only=True):
+    """A search in the memory. `asked_by` are the tools, the agent or the request (`request`) that want it, sorted."""
+
+    query: str
+    max_results: int = 5
+    min_similarity: float | None = None
+    focus_areas: tuple[str, ...] = ()
+    asked_by: tuple[str, ...] = ()
+
+
+class Requirements(Struct, frozen=True, kw_only=True):
+    """What is to be gathered. Everything in it is sorted, so equal needs are equal values.
+
+    `conversation_depth` counts turns (a message of the user with all that answered it); `None`: nobody has said.
+    `tool_data` has the keys that each tool wants; those under `request` are wanted of whichever tool has them.
+    """
+
+    conversation_depth: int | None = None
+    memory_searches: tuple[SearchNeed, ...] = ()
+    capability_context: bool = False
+    tool_data: Mapping[str, tuple[str, ...]] = {}
+    provider_optimization: Mapping[str, ProviderOptimization] = {}
+
+    def max_context_tokens(self, provider: str) -> int | None:
+        """The most tokens of context for a kind of provider; `None`: nobody has said."""
+        found = self.provider_optimization.get(provider)
+        return None if found is None else found.max_context_tokens
+
+
+def requirements_of(asked_by: str, needs: ContextRequirements, query: str | None) -> Requirements:
+    """What one tool (or whoever) asks for. `query` is its template filled in; `None` or blank: no search."""
+    search = needs.memory_search
+    searches: tuple[SearchNeed, ...] = ()
+    if search is not None and query and query.strip():
+        searches = (
+            SearchNeed(
+                query=query.strip(),
+                max_results=search.max_results,
+                min_similarity=search.min_similarity,
+                focus_areas=_union((search.focus_areas,)),
+                asked_by=(asked_by,),
+            ),
+        )
+    return Requirements(
+        conversation_depth=needs.conversation_depth,
+        memory_searches=searches,
+        capability_context=needs.capability_context,
+        tool_data={asked_by: _union((needs.tool_data,))} if needs.tool_data else {},
+        provider_optimization=dict(sorted(needs.provider_optimization.items())),
+    )
+
+
+def merged(needs: Iterable[Requirements]) -> Requirements:
+    """All of them as one; none: nothing is needed."""
+    every = list(needs)
+    depths = [one.conversation_depth for one in every if one.conversation_depth is not None]
+    return Requirements(
+        conversation_depth=max(depths, default=None),
+        memory_searches=_searches(search for one in every for search in one.memory_searches),
+        capability_context=any(one.capability_context for one in every),
+        tool_data={
+            tool: _union(one.tool_data[tool] for one in every if tool in one.tool_data)
+            for tool in _union(one.tool_data for one in every)
+        },
+        provider_optimization={
+            kind: _optimization([one.provider_optimization[kind] for one in every if kind in one.provider_optimization])
+            for kind in _union(one.provider_optimization for one in every)
+        },
+    )
+
+
+def limited(needs: Requirements, agent: Agent) -> Requirements:
+    """What an agent permits of them: its sources, and the turns of its conversation that it sees.
+
+    Without a depth the agent's `max_exchanges` is meant, as far as it sees so many.
+    """
+    sources, conversation = agent.context.sources, agent.conversation
+    depth = agent.context.max_exchanges if needs.conversation_depth is None else needs.conversation_depth
+    if conversation.strategy == "sliding_window":
+        depth = min(depth, conversation.max_turns)
+    if "conversation" not in sources or conversation.strategy == "none":
+        depth = 0
+    return replace(
+        needs,
+        conversation_depth=depth,
+        memory_searches=needs.memory_searches if "memory" in sources else (),
+        capability_context=needs.capability_context and "capabilities" in sources,
+        tool_data=needs.tool_data if "tools" in sources else {},
+    )
+
+
+def _union(names: Iterable[Iterable[str]]) -> tuple[str, ...]:
+    return tuple(sorted({name for some in names for name in some}))
+
+
+def _searches(searches: Iterable[SearchNeed]) -> tuple[SearchNeed, ...]:
+    by_query: dict[str, list[SearchNeed]] = {}
+    for search in searches:
+        by_query.setdefault(search.query, []).append(search)
+    return tuple(_search(query, by_query[query]) for query in sorted(by_query))
+
+
+def _search(query: str, same: list[SearchNeed]) -> SearchNeed:
+    lowest = [search.min_similarity for search in same if search.min_similarity is not None]
+    return SearchNeed(
+        query=query,
+        max_results=max(search.max_results for search in same),
+        min_similarity=min(lowest) if len(lowest) == len(same) else None,
+        focus_areas=_union(search.focus_areas for search in same),
+        asked_by=_union(search.asked_by for search in same),
+    )
+
+
+def _optimization(same: list[ProviderOptimization]) -> ProviderOptimization:
+    limits = [one.max_context_tokens for one in same if one.max_context_tokens is not None]
+    return ProviderOptimization(
+        max_context_tokens=min(limits, default=None),
+        function_calling_format=_any_of([one.function_calling_format for one in same]),
+        structured_output=_any_of([one.structured_output for one in same]),
+        tool_use_format=_any_of([one.tool_use_format for one in same]),
+    )
+
+
+def _any_of(flags: list[bool | None]) -> bool | None:
+    said = [flag for flag in flags if flag is not None]
+    return any(said) if said else None

@@ -1,0 +1,285 @@
+"""The store of conversations as its users see it: reading, appending without loss, deleting for good."""
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from msgspec.structs import replace
+
+from caxton_llm.agents.conversation import (
+    MAX_EXCHANGES,
+    Conversation,
+    ConversationKey,
+    Exchange,
+    Position,
+    Removed,
+    Summary,
+    Thread,
+    check_exchange,
+    check_key,
+    check_summary,
+)
+from caxton_llm.errors import ConversationChanged, ConversationDeleted, ConversationStoreError, InvalidRequest
+from caxton_llm.stores import sqlite
+from caxton_llm.stores.conversations import rows
+
+__all__ = ["ConversationStore"]
+
+_PAGE = 200
+_CHECKPOINT_MS = 2_000
+"""How long a deletion waits for readers before it leaves overwriting the log to `purge`."""
+
+
+class ConversationStore:
+    """Conversations in a folder, for any thread and for several processes at once. Blocks while it reads and writes.
+
+    What `append` has returned survives a crash and a loss of power. Raises `InvalidRequest` for the caller's mistakes and
+    `ConversationStoreError` for all that is wrong with the store. Use it in a `with` statement or call `close()`.
+    """
+
+    def __init__(self, folder: Path | str, *, clock: Callable[[], float] = time.time) -> None:
+        self.folder = Path(folder)
+        self.path = self.folder / "conversations.db"
+        self._clock = clock
+        self._local = threading.local()
+        self._connections: list[sqlite3.Connection] = []
+        self._lock = threading.Lock()
+        self._is_open = True
+        with self._translated():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            try:
+                rows.prepare(self._connection(), self.path)
+            except BaseException:
+                self.close()
+                raise
+
+    # -- reading --------------------------------------------------------------------------------------------------------
+
+    def thread(self, key: ConversationKey, *, last: int | None = None, since: int | None = None) -> Thread:
+        """The conversation: whole, its `last` turns (0: none of it), or its exchanges from number `since` on; always with its
+        summaries and its position. One that does not exist is empty."""
+        check_key(key)
+        if last is not None and last < 0:
+            raise InvalidRequest(f"must not be negative, found {last}", param="last")
+        with self._reading() as db:
+            position = rows.find(db, key)
+            if not position.conversation:
+                return Thread(position=position)
+            first = position.length if last == 0 else since or 0
+            if last:
+                first = max(rows.first_of_last(db, position.conversation, min(last, MAX_EXCHANGES)) or 0, first)
+            exchanges = rows.exchanges_from(db, position.conversation, first)
+            return Thread(
+                position=position, exchanges=exchanges, summaries=rows.summaries_of(db, position.conversation)
+            )
+
+    def describe(self, key: ConversationKey) -> Conversation | None:
+        """What is known of a conversation; `None`: there is none."""
+        check_key(key)
+        with self._reading() as db:
+            return rows.describe(db, key)
+
+    def conversations(self, *, tenant: str | None = None, agent: str | None = None) -> Iterator[Conversation]:
+        """All conversations, the oldest first; of one tenant, of one agent."""
+        after = 0
+        while True:
+            with self._reading() as db:
+                page = rows.listed(db, tenant, agent, after, _PAGE)
+            if not page:
+                return
+            yield from (conversation for _, conversation in page)
+            after = page[-1][0]
+
+    # -- writing --------------------------------------------------------------------------------------------------------
+
+    def append(self, key: ConversationKey, exchanges: Sequence[Exchange], *, after: Position | None = None) -> Position:
+        """Add exchanges, all or none; returns the position after them.
+
+        `after` is the position of the thread that they answer. Raises `ConversationChanged` if the conversation has been
+        continued since, `ConversationDeleted` if it was deleted. Without it they are added to whatever is there.
+        """
+        check_key(key)
+        if not exchanges:
+            raise InvalidRequest("there are no exchanges to add", param="exchanges")
+        for number, exchange in enumerate(exchanges):
+            check_exchange(exchange, f"exchanges[{number}]")  # before the lock is taken
+        now = self._clock()
+        with self._writing() as db:
+            at = rows.find(db, key)
+            if after is not None:
+                _compare(key, after, at)
+            return self._add(db, key, at, exchanges, now)
+
+    def summarize(self, key: ConversationKey, summary: Summary, *, after: Position) -> None:
+        """Keep a summary of exchanges that a thread at `after` had; it replaces those of parts of the same exchanges.
+
+        Raises `ConversationDeleted` if the conversation was deleted since. That it was continued does not matter.
+        """
+        check_key(key)
+        summary = summary if summary.at is not None else replace(summary, at=self._clock())
+        payload = check_summary(summary, after.length)
+        with self._writing() as db:
+            at = rows.find(db, key)
+            _compare(key, after, replace(at, length=after.length))
+            rows.add_summary(db, at.conversation, summary, payload)
+
+    def restore(self, key: ConversationKey, exchanges: Sequence[Exchange], summaries: Sequence[Summary] = ()) -> int:
+        """Write exchanges as an export has them, with their numbers and times; returns how many were new.
+
+        What is there already must be the same. Raises `InvalidRequest` where it is not, and where some are missing between.
+        """
+        check_key(key)
+        with self._writing() as db:
+            at = rows.find(db, key)
+            begin = exchanges[0].number if exchanges else at.length
+            if [exchange.number for exchange in exchanges] != list(range(begin, begin + len(exchanges))):
+                raise InvalidRequest("the exchanges do not follow each other by their numbers", param="number")
+            if begin > at.length:
+                raise InvalidRequest(f"exchange {begin} comes after {at.length} exchanges", param="number")
+            known = rows.exchanges_from(db, at.conversation, begin, len(exchanges))
+            if list(known) != list(exchanges[: len(known)]):
+                raise InvalidRequest(
+                    f"the conversation {key.conversation!r} is there with other exchanges", param="number"
+                )
+            fresh = exchanges[len(known) :]
+            if fresh:
+                at = self._add(db, key, at, fresh, self._clock())
+            for summary in summaries:
+                rows.add_summary(db, at.conversation, summary, check_summary(summary, at.length))
+            return len(fresh)
+
+    def _add(
+        self, db: sqlite3.Connection, key: ConversationKey, at: Position, exchanges: Sequence[Exchange], now: float
+    ) -> Position:
+        if at.length + len(exchanges) > MAX_EXCHANGES:
+            raise InvalidRequest(
+                f"a conversation may have {MAX_EXCHANGES} exchanges; begin another one", param="conversation_id"
+            )
+        placed = [
+            replace(exchange, number=at.length + offset, at=now if exchange.at is None else exchange.at)
+            for offset, exchange in enumerate(exchanges)
+        ]
+        written = [(exchange, check_exchange(exchange, "exchange")) for exchange in placed]
+        return rows.add_exchanges(db, key, at, written, now)
+
+    # -- deleting -------------------------------------------------------------------------------------------------------
+
+    def delete(self, key: ConversationKey) -> Removed:
+        """Delete a conversation for good: exchanges, summaries, and their traces in the files."""
+        check_key(key)
+        with self._writing() as db:
+            found = rows.find(db, key).conversation
+            removed = _removed(db, [found] if found else [])
+        return self._overwritten(removed)
+
+    def delete_all(self, *, tenant: str, agent: str | None = None) -> Removed:
+        """Delete all conversations of a tenant, or of one of its agents."""
+        with self._writing() as db:
+            removed = _removed(db, [number for number, _ in rows.listed(db, tenant, agent, 0, -1)])
+        return self._overwritten(removed)
+
+    def retain(self, *, max_age_s: float | None = None, max_conversations: int | None = None) -> Removed:
+        """Delete conversations that were not continued for so long, and all but the newest of every agent."""
+        if (max_age_s or 0) < 0 or (max_conversations or 0) < 0:
+            raise InvalidRequest("an age or a number of conversations must not be negative", param="retention")
+        before = None if max_age_s is None else self._clock() - max_age_s
+        with self._writing() as db:
+            removed = _removed(db, rows.expired(db, before, max_conversations))
+        return self._overwritten(removed)
+
+    def purge(self) -> bool:
+        """Overwrite what the log of writes may still hold of deleted conversations; false where a reader is in the way."""
+        with self._translated():
+            db = self._connection()
+            db.execute(f"pragma busy_timeout = {_CHECKPOINT_MS}")
+            try:
+                busy, _, _ = db.execute("pragma wal_checkpoint(truncate)").fetchone()
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                    raise
+                return False
+            finally:
+                db.execute("pragma busy_timeout = 30000")
+            return not busy
+
+    def _overwritten(self, removed: Removed) -> Removed:
+        return replace(removed, is_overwritten=self.purge()) if removed.conversations else removed
+
+    # -- opening and closing --------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close the database. Safe to call twice; not while another thread is using the store."""
+        with self._lock:
+            self._is_open = False
+            while self._connections:
+                self._connections.pop().close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _translated(self) -> AbstractContextManager[None]:
+        return sqlite.translated(self.path, "the store of conversations", ConversationStoreError)
+
+    def _connection(self) -> sqlite3.Connection:
+        """This thread's connection."""
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        with self._lock:
+            if not self._is_open:
+                raise ConversationStoreError(f"the store of conversations in {self.folder} is closed")
+            if connection is None:
+                connection = self._local.connection = sqlite.connect(self.path)
+                self._connections.append(connection)
+        return connection
+
+    @contextmanager
+    def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
+        with self._translated():
+            db = self._connection()
+            db.execute(begin)
+            try:
+                yield db
+                db.execute("commit")
+            except BaseException:
+                if db.in_transaction:
+                    db.execute("rollback")
+                raise
+
+    def _reading(self) -> AbstractContextManager[sqlite3.Connection]:
+        """One state of the database, whatever is written meanwhile."""
+        return self._transaction("begin")
+
+    def _writing(self) -> AbstractContextManager[sqlite3.Connection]:
+        """One writer at a time, over all threads and processes."""
+        return self._transaction("begin immediate")
+
+
+def _compare(key: ConversationKey, after: Position, at: Position) -> None:
+    if after == at:
+        return
+    name = f"the conversation {key.conversation!r}"
+    if after.conversation and after.conversation != at.conversation:
+        raise ConversationDeleted(
+            f"{name} was deleted while this request was answered; nothing of it was kept. Begin another one",
+            param="conversation_id",
+        )
+    raise ConversationChanged(
+        f"{name} had {after.length} exchanges when this request began and has {at.length} now; nothing was kept. "
+        "Send it again: one request at a time continues a conversation",
+        param="conversation_id",
+    )
+
+
+def _removed(db: sqlite3.Connection, numbers: Iterable[int]) -> Removed:
+    found = list(numbers)
+    exchanges, summaries = rows.delete(db, found)
+    return Removed(conversations=len(found), exchanges=exchanges, summaries=summaries)

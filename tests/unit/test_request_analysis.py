@@ -1,0 +1,198 @@
+"""What a request is about: its variables, the tools it will probably use, the context that these need."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import Struct
+
+from caxton_llm.agents.agent import Agent, Capability
+from caxton_llm.agents.analysis import analyse, user_text
+from caxton_llm.agents.likely_tools import ToolIndex
+from caxton_llm.agents.requirements import SearchNeed
+from caxton_llm.context_requirements import ContextRequirements, MemorySearch
+from caxton_llm.errors import InvalidRequest
+from caxton_llm.types import ChatRequest, ContentPart, Json, Message
+
+
+class Described(Struct, frozen=True):
+    name: str
+    description: str = ""
+    input_schema: dict[str, Json] = {}
+    requirements: ContextRequirements | None = None
+
+
+PDF = Described(
+    "pdf_generator",
+    "Advanced PDF report generation with templating",
+    {"properties": {"template": {"type": "string", "description": "Report template to use"}}},
+    ContextRequirements(
+        conversation_depth=3,
+        memory_search=MemorySearch(query_template="PDF report {{report_type}} {{business_context}}", max_results=8),
+        tool_data=("template_library",),
+    ),
+)
+CHART = Described("chartCreator", "Create charts and visualizations", {}, ContextRequirements(conversation_depth=5))
+WEATHER = Described("weather", "Current weather of a city")
+SEARCH = Described("search", "Search the web")
+TOOLS = (WEATHER, CHART, PDF, SEARCH)
+INDEX = ToolIndex(TOOLS)
+
+
+def asking(text: str, **fields: Json) -> ChatRequest:
+    return ChatRequest(messages=[Message(role="user", content=text)], **fields)
+
+
+def likeliest(text: str) -> list[str]:
+    return [tool.name for tool in INDEX.likely(text)]
+
+
+def test_tools_are_likely_by_the_words_that_they_share_with_the_request() -> None:
+    assert likeliest("Please write the quarterly report from this template") == ["pdf_generator"]
+    assert likeliest("a chart of the weather in the city")[0] == "weather"
+    assert likeliest("Create a chart") == ["chartCreator"]
+    assert likeliest("Good morning") == []
+
+
+@pytest.mark.parametrize("text", ["use pdf_generator", "use the PDF generator!", "Run chartCreator and pdf-generator"])
+def test_a_tool_that_the_request_names_is_certain(text: str) -> None:
+    named = {tool.name for tool in INDEX.likely(text) if tool.is_named}
+    assert "pdf_generator" in named
+    assert ("chartCreator" in named) == ("chartCreator" in text)
+
+
+def test_a_name_that_is_an_ordinary_word_has_to_be_marked_as_a_name() -> None:
+    assert not INDEX.likely("search for it")[0].is_named
+    assert INDEX.likely("call `search`")[0].is_named
+
+
+def test_a_tool_that_must_be_called_is_certain() -> None:
+    choice = {"type": "function", "function": {"name": "weather"}}
+    (tool, *_) = analyse(asking("Good morning", tool_choice=choice), tools=INDEX).tools
+    assert (tool.name, tool.score, tool.is_named) == ("weather", 1.0, True)
+
+
+def test_words_of_scripts_without_spaces_are_compared_too() -> None:
+    tools = (Described("a", "天気予報を調べる"), Described("b", "文書を翻訳する"))
+    assert ToolIndex(tools).likely("東京の天気予報")[0].name == "a"
+
+
+WORDS = st.lists(st.sampled_from(["chart", "report", "weather", "pdf", "the", "city", "x"]), max_size=8).map(" ".join)
+SETS = st.lists(st.builds(Described, st.sampled_from("abcdefgh"), WORDS), max_size=6, unique_by=lambda tool: tool.name)
+
+
+@given(WORDS, SETS, st.randoms(use_true_random=False))
+def test_the_order_of_the_tools_does_not_matter_and_scores_are_shares(
+    text: str, tools: list[Described], random: object
+) -> None:
+    found = ToolIndex(tools).likely(text)
+    shuffled = list(tools)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    assert ToolIndex(shuffled).likely(text) == found
+    assert all(0 < tool.score <= 1 for tool in found)
+
+
+def test_variables_come_from_the_parameters_the_context_and_the_metadata_in_this_order() -> None:
+    context = {
+        "request_parameters": {"format": "pdf", "pages": 3},
+        "format": "x",
+        "audience": "board",
+        "requesting_agent": "Data",
+        "nested": {"a": 1},
+    }
+    request = asking(
+        "Make it", metadata={"audience": "all", "report_type": "quarterly", "tags": [1]}, extra={"context": context}
+    )
+    analysis = analyse(request, capability="report-generation")
+    assert analysis.variables == {
+        "user_request": "Make it",
+        "capability": "report-generation",
+        "requesting_agent": "Data",
+        "request_type": "report-generation",
+        "report_type": "quarterly",
+        "audience": "board",
+        "format": "pdf",
+        "pages": "3",
+        "tags": "[1]",
+    }
+    assert analysis.requesting_agent == "Data"
+    assert analysis.notes == ("request_type is not given: it is taken from the capability",)
+
+
+def test_the_needs_of_likely_tools_are_merged_and_what_a_search_leaves_out_is_said() -> None:
+    request = asking("Generate a PDF report and create charts", metadata={"report_type": "quarterly"})
+    analysis = analyse(request, tools=INDEX)
+    assert {tool.name for tool in analysis.tools} == {"pdf_generator", "chartCreator"}
+    assert analysis.requirements.conversation_depth == 5
+    assert analysis.requirements.memory_searches == (
+        SearchNeed(query="PDF report quarterly", max_results=8, asked_by=("pdf_generator",)),
+    )
+    assert analysis.requirements.tool_data == {"pdf_generator": ("template_library",)}
+    assert analysis.notes == (
+        "the memory search of pdf_generator leaves out business_context: the request has no value for it",
+    )
+
+
+def test_a_request_may_require_context_itself() -> None:
+    needs = {"conversation_depth": 5, "memory_search": {"min_similarity": 0.8}}
+    analysis = analyse(asking("Quarterly summary", extra={"context": {"context_requirements": needs}}))
+    assert analysis.requirements.conversation_depth == 5
+    assert analysis.requirements.memory_searches == (
+        SearchNeed(query="Quarterly summary", min_similarity=0.8, asked_by=("request",)),
+    )
+
+
+def test_requirements_may_have_the_names_of_a_context_document() -> None:
+    needs = {
+        "conversation_depth": 5,
+        "memory_similarity_threshold": 0.8,
+        "tool_context_sources": ["user_preferences", "report_templates"],
+    }
+    requirements = analyse(asking("Summary", extra={"context": {"context_requirements": needs}})).requirements
+    assert requirements.memory_searches == (SearchNeed(query="Summary", min_similarity=0.8, asked_by=("request",)),)
+    assert requirements.tool_data == {"request": ("report_templates", "user_preferences")}
+
+
+def test_a_template_makes_the_prompt_and_a_variable_without_value_is_refused() -> None:
+    agent = Agent(
+        name="Reporter", user_prompt_template="{{user_request}} as {{format}}", offers=(Capability(name="c"),)
+    )
+    request = asking("Report {{format}}", metadata={"format": "pdf"})
+    analysis = analyse(request, agent=agent)
+    assert analysis.prompt == "Report {{format}} as pdf"
+    assert "Report" not in repr(analysis).replace("Reporter", "")
+    with pytest.raises(InvalidRequest, match="agent Reporter needs a value for 'format'"):
+        analyse(asking("Report"), agent=agent)
+
+
+@pytest.mark.parametrize(
+    ("context", "param"),
+    [
+        ([1], "context"),
+        ({"requesting_agent": 1}, "context.requesting_agent"),
+        ({"request_parameters": "x"}, "context.request_parameters"),
+        ({"context_requirements": [1]}, "context.context_requirements"),
+        ({"context_requirements": {"depth": 1}}, "context.context_requirements.depth"),
+        ({"context_requirements": {"memory_similarity_threshold": "x"}}, "context.context_requirements"),
+        ({"context_requirements": {"conversation_depth": -1}}, "context.context_requirements"),
+        ({"context_requirements": {"memory_search": {"max_results": "many"}}}, "context.context_requirements"),
+    ],
+)
+def test_a_field_that_cannot_be_read_is_refused_by_its_name(context: Json, param: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        analyse(asking("x", extra={"context": context}))
+    assert caught.value.param == param
+
+
+def test_the_text_of_a_request_is_that_of_the_last_message_of_the_user() -> None:
+    parts = [ContentPart(type="text", text="a"), ContentPart(type="image_url"), ContentPart(type="text", text="b")]
+    messages = [Message(role="user", content="old"), Message(role="user", content=parts), Message(role="assistant")]
+    assert user_text(messages) == "a\nb"
+    assert user_text([Message(role="assistant", content="x")]) == ""
+
+
+def test_a_search_is_cut_off_where_a_text_is_very_long_and_that_is_said() -> None:
+    tool = Described("a_b", "", {}, ContextRequirements(memory_search=MemorySearch()))
+    analysis = analyse(asking("a_b " + "word " * 10_000), tools=ToolIndex([tool]))
+    (search,) = analysis.requirements.memory_searches
+    assert len(search.query) == 4_000
+    assert analysis.notes == ("the memory search of a_b is cut off after 4000 characters",)
