@@ -11,7 +11,8 @@ from itertools import pairwise
 import msgspec.inspect as kinds
 from msgspec import NODEFAULT, Struct
 
-from caxton_llm.config import alert_schema, memory_schema, schema
+from caxton_llm import context_requirements
+from caxton_llm.config import alert_schema, mcp_schema, memory_schema, schema
 from caxton_llm.config.advice import ENTRY_KEYS_NOT_YET_APPLIED, NOT_YET_APPLIED
 from caxton_llm.config.kinds import API_KEY_VARIABLES
 from caxton_llm.protocols import Quirks
@@ -49,10 +50,12 @@ BLOCKS: dict[type[Struct], str] = {
     memory_schema.MemorySearchBlock: "memory.search",
     memory_schema.MemoryWeightsBlock: "memory.search.weights",
     memory_schema.MemoryRetentionBlock: "memory.retention",
+    mcp_schema.McpBlock: "mcp",
+    mcp_schema.McpServerBlock: "mcp.servers",
     schema.ToolContextFile: "Tool context file",
-    schema.ContextRequirements: "context_requirements",
-    schema.MemorySearch: "memory_search",
-    schema.ProviderOptimization: "provider_optimization",
+    context_requirements.ContextRequirements: "context_requirements",
+    context_requirements.MemorySearch: "memory_search",
+    context_requirements.ProviderOptimization: "provider_optimization",
 }
 """Every block in the order of the page, with its heading."""
 
@@ -78,8 +81,9 @@ llm:
 
 ## Names of files
 
-`ca_file`, `client_cert`, `client_key`, the `path` of `source: file` and those under `memory` count from the folder of the
-configuration file, and from the current folder where there is no file (`Caxton.from_dict`). `~` is the home folder.
+`ca_file`, `client_cert`, `client_key`, the `path` of `source: file`, those under `memory`, `cwd` and the files of `tool_data`
+and `tool_context` count from the folder of the configuration file, and from the current folder where there is no file
+(`Caxton.from_dict`). `~` is the home folder.
 
 ## Keys and other secrets
 

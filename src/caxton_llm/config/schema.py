@@ -7,10 +7,12 @@ program uses is worked out in `resolve`. The names, defaults and docstrings here
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from msgspec import Meta, field
+from msgspec import Meta
 
 from caxton_llm.config.alert_schema import AlertsBlock
+from caxton_llm.config.mcp_schema import McpBlock
 from caxton_llm.config.memory_schema import MemoryBlock
+from caxton_llm.context_requirements import ContextRequirements, MemorySearch, ProviderOptimization
 from caxton_llm.providers.settings import Count, ProviderSettings, SecretReference, SettingsBlock
 from caxton_llm.routing.retry import RetryErrorClass
 
@@ -336,6 +338,10 @@ class ConfigurationFile(SettingsBlock, frozen=True, kw_only=True):
     """The gateway server."""
     memory: MemoryBlock | None = None
     """What is remembered."""
+    mcp: McpBlock | None = None
+    """Tools of MCP servers."""
+    tool_context: tuple[str, ...] = ()
+    """Files that say which context a tool needs, each a [tool context file](#tool-context-file) with a `name`."""
 
 
 def written_entries(document: ConfigurationFile) -> Iterator[tuple[str, ProviderEntry]]:
@@ -348,47 +354,6 @@ def written_entries(document: ConfigurationFile) -> Iterator[tuple[str, Provider
     for index, agent in enumerate(document.agents):
         if agent.llm is not None:
             yield f"agents[{index}].llm", agent.llm
-
-
-class MemorySearch(SettingsBlock, frozen=True, kw_only=True):
-    """What a tool wants from the memory."""
-
-    query_template: str | None = None
-    """The search, with `{{names}}` filled in from the request."""
-    max_results: Annotated[int, Meta(ge=1)] = 5
-    """The most entries to include."""
-    min_similarity: Share | None = None
-    """Entries below are left out."""
-    focus_areas: tuple[str, ...] = ()
-    """Topics that are preferred."""
-
-
-class ProviderOptimization(SettingsBlock, frozen=True, kw_only=True):
-    """How a tool's context is written for one provider."""
-
-    max_context_tokens: Count | None = None
-    """The most tokens of context."""
-    function_calling_format: bool | None = None
-    """Use the provider's function calling."""
-    structured_output: bool | None = None
-    """Use the provider's structured output."""
-    tool_use_format: bool | None = None
-    """Use the provider's own form of tools."""
-
-
-class ContextRequirements(SettingsBlock, frozen=True, kw_only=True):
-    """The context that a tool needs."""
-
-    conversation_depth: Annotated[int, Meta(ge=0)] | None = None
-    """How many of the last turns to include."""
-    memory_search: MemorySearch | None = None
-    """What to look for in the memory."""
-    capability_context: bool = False
-    """Whether to include related capabilities."""
-    tool_data: tuple[str, ...] = ()
-    """Names of the tool's own data to include."""
-    provider_optimization: dict[str, ProviderOptimization] = field(default_factory=dict)
-    """Per provider: how the context is written."""
 
 
 class ToolContextFile(SettingsBlock, frozen=True, kw_only=True):

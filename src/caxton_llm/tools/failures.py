@@ -1,0 +1,16 @@
+"""What goes wrong between us and a server, before it is told to whoever asked."""
+
+__all__ = ["ServerEnded", "ServerFailure", "ServerUnavailable"]
+
+
+class ServerFailure(Exception):
+    """The server gave an error, or something that is no answer. The message is for people and for models; it may repeat what
+    the server says, so it is not for logs."""
+
+
+class ServerUnavailable(ServerFailure):
+    """Nothing was sent: the server is not there, or does not start."""
+
+
+class ServerEnded(ServerFailure):
+    """The connection ended while an answer was awaited; whether the request took effect is not known."""
