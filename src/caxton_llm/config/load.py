@@ -105,8 +105,13 @@ def _configuration(
         raise problems.error()
     document = _document(root, ConfigurationFile, problems)
     check_file(document, problems)
-    today = today or datetime.now(UTC).date()
-    configuration = resolve(document, problems, today=today, tool_context=_tool_documents(document, environ, problems))
+    configuration = resolve(
+        document,
+        problems,
+        today=today or datetime.now(UTC).date(),
+        environ=_environment(environ),
+        tool_context=_tool_documents(document, environ, problems),
+    )
     if problems.found:
         # What would show later is told now: nobody likes to mend a file in three rounds.
         resolved, _ = fetch(configuration, problems, _environment(environ), offline_sources(environ))

@@ -41,12 +41,12 @@ def resolve_mcp(
 def _server(block: McpServerBlock, inherited: Mapping[str, str], file: Callable[[str], str]) -> McpServerSettings:
     command = block.command or ""
     if "/" in command or command.startswith("~"):
-        command = file(command)
+        command = _absolute(file(command))  # it would count from the folder in which the program runs
     return McpServerSettings(
         name=block.name,
         command=(command, *block.args) if command else (),
         env={**inherited, **block.env} if command else {},
-        cwd=file(block.cwd or "") if command else None,
+        cwd=_absolute(file(block.cwd or "")) if command else None,
         url=block.url or "",
         headers=block.headers,
         api_key=block.api_key,
@@ -59,6 +59,10 @@ def _server(block: McpServerBlock, inherited: Mapping[str, str], file: Callable[
         tool_data={key: _data(value, file) for key, value in block.tool_data.items()},
         data_ttl_s=block.data_ttl_seconds,
     )
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).absolute())
 
 
 def _data(value: Json, file: Callable[[str], str]) -> Json | ToolDataFile:

@@ -35,6 +35,8 @@ from caxton_llm.tools.stdio import StdioServer
 __all__ = ["Connection"]
 
 _CLOSE_S = 5.0
+_CRASH_S = 0.1
+"""How long a connection that has failed as a whole needs to notice it."""
 _LISTEN_S = 2.0
 """How long to wait for a server to say whether it will tell of changes."""
 _CLIENT = Implementation(name="caxton-llm", version="1")
@@ -64,6 +66,7 @@ class Connection:
         self._closing = asyncio.Event()
         self._client: Client | None = None
         self._settled = asyncio.Event()
+        self._starting: anyio.CancelScope | None = None
         self._task = asyncio.create_task(self._run(), name=f"mcp server {settings.name}")
 
     @property
@@ -101,7 +104,7 @@ class Connection:
                 return await send(client)
         except MCPError as error:
             if error.code == CONNECTION_CLOSED or self.session_lost:
-                raise ServerEnded(f"the server {self._settings.name!r} ended, or closed the connection") from None
+                raise await self._ended() from None
             raise ServerFailure(f"the server {self._settings.name!r} answers with an error: {error.message}") from None
         except ValidationError:
             raise ServerFailure(
@@ -109,14 +112,30 @@ class Connection:
             ) from None
         except RuntimeError as error:
             if not self.is_alive:
-                raise ServerEnded(f"the server {self._settings.name!r} ended") from None
+                raise await self._ended() from None
             raise ServerFailure(f"the server {self._settings.name!r} cannot be asked: {error}") from None
+
+    async def give_up(self, reason: str) -> None:
+        """End it because it is of no use, as if it had never been ready."""
+        self.failure, self.was_ready = reason, False
+        await self.close()
+
+    async def _ended(self) -> ServerEnded:
+        """Why no answer comes any more. Over HTTP that may concern this one request only."""
+        is_program = isinstance(self._server, StdioServer)
+        if is_program or self.session_lost:
+            self._closing.set()
+        await asyncio.wait([self._task], timeout=_CLOSE_S if is_program else _CRASH_S)
+        why = self.failure or "the connection was closed before the answer came"
+        return ServerEnded(f"the server {self._settings.name!r}: {why}")
 
     async def close(self) -> None:
         """End it within bounded time. A program that was started has ended then."""
         if self.loop is not asyncio.get_running_loop():
             return  # its loop is closed, and has taken it along
         self._closing.set()
+        if self._client is None and self._starting is not None:
+            self._starting.cancel()
         _, pending = await asyncio.wait([self._task], timeout=_CLOSE_S)
         await end_tasks(list(pending))
 
@@ -139,6 +158,7 @@ class Connection:
     async def _live(self) -> None:
         start_s = self._settings.start_timeout_s
         with anyio.CancelScope(deadline=anyio.current_time() + start_s) as scope:
+            self._starting = scope
             transport = screened(self._server.streams())
             client = Client(transport, cache=None, message_handler=self._hear, client_info=_CLIENT)
             async with client, anyio.create_task_group() as tasks:
@@ -154,7 +174,7 @@ class Connection:
                 await self._closing.wait()
                 scope.deadline = anyio.current_time() + _CLOSE_S
                 tasks.cancel_scope.cancel()
-        if self._client is None:
+        if self._client is None and not self._closing.is_set():
             self.failure = f"it was not ready within {start_s:g} s"
 
     async def _watch(self, server: StdioServer) -> None:

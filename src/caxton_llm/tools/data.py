@@ -161,6 +161,9 @@ class ToolDataReader:
         except LlmError as error:
             reasons.append(f"the memory could not be asked: {error}")
             return None
+        except Exception as error:  # noqa: BLE001 - whatever a lookup raises, the other keys are not at fault
+            reasons.append(f"the memory could not be asked ({type(error).__name__})")
+            return None
         if value is None:
             reasons.append("the memory has nothing of this name")
             return None

@@ -79,11 +79,15 @@ def _text(block: _Block) -> str:
         case TextContent():
             return block.text
         case ImageContent() | AudioContent():
-            return f"[{block.type}, {block.mime_type}, about {len(block.data) * 3 // 4:,} bytes: not shown]"
+            return f"[{block.type}, {block.mime_type}, {_bytes(block.data):,} bytes: not shown]"
         case ResourceLink():
             return f"[resource {block.name}: {block.uri}]"
         case EmbeddedResource():
             resource = block.resource
             if isinstance(resource, TextResourceContents):
                 return resource.text
-            return f"[resource {resource.uri}, about {len(resource.blob) * 3 // 4:,} bytes: not shown]"
+            return f"[resource {resource.uri}, {_bytes(resource.blob):,} bytes: not shown]"
+
+
+def _bytes(base64: str) -> int:
+    return len(base64) * 3 // 4 - base64.count("=", -2)

@@ -108,7 +108,7 @@ class McpServer:
 
     async def read(self, uri: str) -> "ReadResourceResult":
         """The contents of a resource. Raises `ServerFailure`."""
-        async with self._within(self.settings.call_timeout_s, "reading"), self._place():
+        async with self._within(self.settings.call_timeout_s), self._place():
             result = await self._ask(lambda client: client.read_resource(uri))
         self._failures = 0
         return result
@@ -142,9 +142,9 @@ class McpServer:
     async def close(self) -> None:
         """End it, within bounded time. It cannot be asked afterwards."""
         self._is_closed = True
-        await end_tasks(of_this_loop(list(self._listings.values())))
         if self._connection is not None:
             await self._connection.close()
+        await end_tasks(of_this_loop(list(self._listings.values())))
 
     # -- the connection -------------------------------------------------------------------------------------------------
 
@@ -164,6 +164,8 @@ class McpServer:
             return connection
         if self._is_closed:
             raise ServerUnavailable(f"the server {self.settings.name!r} is closed")
+        if connection is not None:
+            await connection.close()  # from here on it is known why it ended
         wait_s = self._retry_at - self._clock()
         if wait_s > 0:
             message = f"the server {self.settings.name!r} is down and is tried again in {wait_s:.1f} s: {self._error}"
@@ -172,8 +174,6 @@ class McpServer:
         module = await asyncio.to_thread(importlib.import_module, "caxton_llm.tools.connection")
         if self._connection is not connection:
             return await self._open()  # another one was quicker
-        if connection is not None:
-            await connection.close()
         self._changes += 1
         opened: Connection = module.Connection(self.settings, on_change=self._changed, on_end=self._ended)
         self._connection = opened
@@ -200,13 +200,12 @@ class McpServer:
         return self._places[1]
 
     @asynccontextmanager
-    async def _within(self, limit_s: float, what: str) -> AsyncIterator[None]:
+    async def _within(self, limit_s: float) -> AsyncIterator[None]:
         try:
             async with asyncio.timeout(limit_s):
                 yield
         except TimeoutError:
-            message = f"the server {self.settings.name!r} gave no answer within {limit_s:g} s ({what})"
-            raise ServerFailure(message) from None
+            raise ServerFailure(f"the server {self.settings.name!r} gave no answer within {limit_s:g} s") from None
 
     # -- listings -------------------------------------------------------------------------------------------------------
 
@@ -222,24 +221,38 @@ class McpServer:
         if task is None or task.done() or task.get_loop() is not asyncio.get_running_loop():
             task = self._listings[what] = asyncio.create_task(renew(), name=f"list {what} of {self.settings.name}")
             task.add_done_callback(_seen)
-        await asyncio.shield(task)
+        await asyncio.wait([task])
+        if task.cancelled():
+            raise ServerUnavailable(f"the server {self.settings.name!r} is closed")
+        task.result()
 
     async def _renew_tools(self) -> None:
-        async with self._within(self.settings.start_timeout_s, "starting and listing"):
-            changes = await self._started()
+        async with self._listing():
+            changes = self._changes  # one that comes while it is listed makes it stale
             listing = await self._list_tools()
             self._tools = _Kept(value=listing, changes=changes, at=self._clock())
 
     async def _renew_resources(self) -> None:
-        async with self._within(self.settings.start_timeout_s, "starting and listing"):
-            changes = await self._started()
+        async with self._listing():
+            changes = self._changes  # one that comes while it is listed makes it stale
             listing = await self._list_resources()
             self._resources = _Kept(value=listing, changes=changes, at=self._clock())
 
-    async def _started(self) -> int:
-        """How many changes there have been; one that comes while a listing is read makes it stale."""
-        await (await self._open()).ready()
-        return self._changes
+    @asynccontextmanager
+    async def _listing(self) -> AsyncIterator[None]:
+        """A server that cannot even list in time is left alone for a while, or every request would wait for it."""
+        connection: Connection | None = None
+        try:
+            async with asyncio.timeout(self.settings.start_timeout_s):
+                connection = await self._open()
+                await connection.ready()
+            async with asyncio.timeout(self.settings.start_timeout_s):
+                yield
+        except TimeoutError:
+            reason = f"no answer within {self.settings.start_timeout_s:g} s"
+            if connection is not None:
+                await connection.give_up(reason)
+            raise ServerFailure(f"the server {self.settings.name!r} gave {reason}") from None
 
     async def _list_tools(self) -> ToolListing:
         entries: list[dict[str, Json]] = []

@@ -182,7 +182,7 @@ class McpServers:
         except ServerUnavailable as failure:
             return _failed("unavailable", str(failure), begun)
         except ServerEnded as failure:
-            message = f"{failure}, during the call of {spec.name!r}; whether it took effect is not known"
+            message = f"the call of {spec.name!r} was interrupted, whether it took effect is not known: {failure}"
             return _failed("interrupted", message, begun)
         except ServerFailure as failure:
             return _failed("protocol", str(failure), begun)
