@@ -5,6 +5,7 @@ from typing import Literal
 from msgspec import Struct
 
 from caxton_llm.context_requirements import ContextRequirements
+from caxton_llm.discreet import Discreet
 from caxton_llm.types import Json
 
 __all__ = ["ToolData", "ToolFailure", "ToolGap", "ToolOutcome", "ToolProgress", "ToolSpec"]
@@ -33,7 +34,7 @@ class ToolSpec(Struct, frozen=True, kw_only=True):
     """Whether the tool says that a second call changes nothing more; a hint."""
 
 
-class ToolOutcome(Struct, frozen=True, kw_only=True):
+class ToolOutcome(Discreet, Struct, frozen=True, kw_only=True):
     """What became of one call. With `is_error` the text says what is wrong, in words for the model that asked."""
 
     text: str
@@ -46,7 +47,7 @@ class ToolOutcome(Struct, frozen=True, kw_only=True):
     """Set where the tool itself gave no result; `None` for a result, also for an error that the tool reports."""
 
 
-class ToolProgress(Struct, frozen=True, kw_only=True):
+class ToolProgress(Discreet, Struct, frozen=True, kw_only=True):
     """How far a call is, in the tool's own units."""
 
     progress: float
@@ -54,7 +55,7 @@ class ToolProgress(Struct, frozen=True, kw_only=True):
     message: str | None = None
 
 
-class ToolData(Struct, frozen=True, kw_only=True):
+class ToolData(Discreet, Struct, frozen=True, kw_only=True):
     """One of a tool's own data, asked for by its `tool_data` key."""
 
     key: str

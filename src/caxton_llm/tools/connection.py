@@ -16,6 +16,7 @@ from mcp import Client, MCPError
 from mcp.client import IncomingMessage
 from mcp.types import (
     CONNECTION_CLOSED,
+    INVALID_REQUEST,
     Implementation,
     ResourceListChangedNotification,
     ResourceUpdatedNotification,
@@ -25,7 +26,7 @@ from mcp.types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
 from caxton_llm.background import end_tasks
-from caxton_llm.tools.failures import ServerEnded, ServerFailure, ServerUnavailable
+from caxton_llm.tools.failures import ServerEnded, ServerFailure, ServerForgot, ServerUnavailable
 from caxton_llm.tools.http import HttpServer
 from caxton_llm.tools.quiet import quiet_library
 from caxton_llm.tools.screening import screened
@@ -72,19 +73,13 @@ class Connection:
     @property
     def is_alive(self) -> bool:
         """Whether it connects, or is connected, in the running event loop."""
-        lost = isinstance(self._server, HttpServer) and self._server.session_lost
         here = self.loop is asyncio.get_running_loop()
-        return here and not lost and not self._task.done() and not self._closing.is_set()
+        return here and not self._task.done() and not self._closing.is_set()
 
     @property
     def is_ready(self) -> bool:
         """Whether requests can be sent."""
         return self._client is not None and self.is_alive
-
-    @property
-    def session_lost(self) -> bool:
-        """Whether the server refuses everything because it has forgotten the session."""
-        return isinstance(self._server, HttpServer) and self._server.session_lost
 
     async def ready(self) -> None:
         """Wait until it is connected. Raises `ServerUnavailable`."""
@@ -103,9 +98,7 @@ class Connection:
             with quiet_library():
                 return await send(client)
         except MCPError as error:
-            if error.code == CONNECTION_CLOSED or self.session_lost:
-                raise await self._ended() from None
-            raise ServerFailure(f"the server {self._settings.name!r} answers with an error: {error.message}") from None
+            raise await self._refused(error) from None
         except ValidationError:
             raise ServerFailure(
                 f"the answer of the server {self._settings.name!r} is not what MCP prescribes"
@@ -120,10 +113,22 @@ class Connection:
         self.failure, self.was_ready = reason, False
         await self.close()
 
+    async def _refused(self, error: MCPError) -> ServerFailure:
+        name, server = self._settings.name, self._server
+        if error.code == CONNECTION_CLOSED:
+            return await self._ended()
+        if isinstance(server, HttpServer):
+            if server.session_lost and error.code == INVALID_REQUEST:
+                self._closing.set()
+                return ServerForgot(f"the server {name!r} has forgotten the session")
+            if server.last_refusal in (401, 403):
+                return ServerFailure(f"the server {name!r}: {server.last_words()}")
+        return ServerFailure(f"the server {name!r} answers with an error: {error.message}")
+
     async def _ended(self) -> ServerEnded:
         """Why no answer comes any more. Over HTTP that may concern this one request only."""
         is_program = isinstance(self._server, StdioServer)
-        if is_program or self.session_lost:
+        if is_program:
             self._closing.set()
         await asyncio.wait([self._task], timeout=_CLOSE_S if is_program else _CRASH_S)
         why = self.failure or "the connection was closed before the answer came"

@@ -1,6 +1,6 @@
 """What goes wrong between us and a server, before it is told to whoever asked."""
 
-__all__ = ["ServerEnded", "ServerFailure", "ServerUnavailable"]
+__all__ = ["ServerEnded", "ServerForgot", "ServerFailure", "ServerUnavailable"]
 
 
 class ServerFailure(Exception):
@@ -10,6 +10,10 @@ class ServerFailure(Exception):
 
 class ServerUnavailable(ServerFailure):
     """Nothing was sent: the server is not there, or does not start."""
+
+
+class ServerForgot(ServerFailure):
+    """The server was started again and knows nothing of the connection: it has refused the request, which may be repeated."""
 
 
 class ServerEnded(ServerFailure):

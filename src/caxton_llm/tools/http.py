@@ -24,7 +24,7 @@ class HttpServer:
     def __init__(self, settings: McpServerSettings) -> None:
         self._settings = settings
         self.last_refusal: int | None = None
-        """The HTTP status of the last request that was refused."""
+        """The HTTP status of the last answer, where it was a refusal."""
         self.session_lost = False
         """Whether the server has forgotten the session, as it does when it was started again: nothing was done."""
 
@@ -53,8 +53,8 @@ class HttpServer:
 
     def notice(self, request: httpx2.Request, status: int) -> None:
         """One answer came."""
+        self.last_refusal = status if status >= 400 else None
         if status >= 400:
-            self.last_refusal = status
             self.session_lost = self.session_lost or (status == 404 and _SESSION in request.headers)
 
 

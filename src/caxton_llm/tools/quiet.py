@@ -11,9 +11,11 @@ from contextvars import ContextVar
 
 __all__ = ["quiet_library"]
 
-_LOGGERS = (
+_LOGGERS = (  # a logger's filter does not concern its children
     "client",
-    "httpcore2",
+    "httpcore2.connection",
+    "httpcore2.http11",
+    "httpcore2.http2",
     "httpx2",
     "mcp.client.client",
     "mcp.client.session",

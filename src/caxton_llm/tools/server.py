@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from caxton_llm.background import end_tasks, of_this_loop
 from caxton_llm.tool_specs import ToolGap, ToolProgress
-from caxton_llm.tools.failures import ServerEnded, ServerFailure, ServerUnavailable
+from caxton_llm.tools.failures import ServerFailure, ServerForgot, ServerUnavailable
 from caxton_llm.tools.listings import SENT, UNREADABLE, ListedResource, ToolListing, read_resources, read_tools
 from caxton_llm.tools.settings import McpServerSettings
 from caxton_llm.types import Json
@@ -152,10 +152,8 @@ class McpServer:
         connection = await self._open()
         try:
             return await connection.ask(send, call=call)
-        except ServerEnded:
-            if not connection.session_lost:
-                raise
-        # Refused before anything was done: the server was started again, and knows nothing of the old session.
+        except ServerForgot:
+            pass  # nothing was done: once more in a new session
         return await (await self._open()).ask(send, call=call)
 
     async def _open(self) -> "Connection":

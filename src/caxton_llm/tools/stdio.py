@@ -34,6 +34,7 @@ _CHUNK = 64 * 1024
 _LONGEST_LINE = 300
 _LAST_LINES = 3
 _LOGGED_LINES = 100
+_SHOWN_VARIABLES = ("PATH", "HOME", "LANG", "SYSTEMROOT")
 _SHORTEST_SECRET = 4
 
 _log = logging.getLogger("caxton_llm.tools")
@@ -47,7 +48,11 @@ class StdioServer:
     def __init__(self, settings: McpServerSettings) -> None:
         self._settings = settings
         self._last_words: deque[str] = deque(maxlen=_LAST_LINES)
-        self._hidden = [value for value in settings.env.values() if isinstance(value, str) and _is_secret(value)]
+        self._hidden = [
+            value
+            for name, value in settings.env.items()
+            if isinstance(value, str) and name not in _SHOWN_VARIABLES and len(value) >= _SHORTEST_SECRET
+        ]
         self.ended = asyncio.Event()
         """Set when the program has closed its output, or has written what cannot be read."""
         self.exit_code: int | None = None
@@ -195,11 +200,6 @@ class StdioServer:
             if not waiting.cancelled_caught:
                 return
         _log.warning("the server %s (process %d) does not end", self._settings.name, process.pid)
-
-
-def _is_secret(value: str) -> bool:
-    """Values of the environment are hidden in the log but for those that say nothing."""
-    return len(value) >= _SHORTEST_SECRET and "/" not in value
 
 
 def _signal(process: asyncio.subprocess.Process, number: int) -> None:
