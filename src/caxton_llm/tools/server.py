@@ -36,6 +36,8 @@ _LISTING_AGE_S = 60.0
 _MOST_PAGES = 200
 _MOST_ENTRIES = 5_000
 
+_NOTHING = ToolListing()
+
 _log = logging.getLogger("caxton_llm.tools")
 _Result = TypeVar("_Result")
 OnProgress = Callable[[ToolProgress], None]
@@ -92,7 +94,7 @@ class McpServer:
     @property
     def last_tools(self) -> ToolListing:
         """What it offered when it was asked last; empty when it never was."""
-        return ToolListing() if self._tools is None else self._tools.value
+        return _NOTHING if self._tools is None else self._tools.value
 
     async def tools(self) -> ToolListing:
         """What it offers. Raises `ServerFailure`."""

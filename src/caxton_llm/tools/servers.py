@@ -7,6 +7,7 @@ is an error. Every wait here is bounded by the configuration.
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from operator import is_not
 
 from msgspec import Struct
 
@@ -15,7 +16,7 @@ from caxton_llm.tool_specs import ToolFailure, ToolGap, ToolOutcome, ToolProgres
 from caxton_llm.tools.access import ToolAccess
 from caxton_llm.tools.data import GatheredData, MemoryLookup, ToolDataReader
 from caxton_llm.tools.failures import ServerEnded, ServerFailure, ServerUnavailable
-from caxton_llm.tools.listings import ListedTool
+from caxton_llm.tools.listings import ListedTool, ToolListing
 from caxton_llm.tools.naming import unique_names
 from caxton_llm.tools.schemas import SchemaFault, argument_faults
 from caxton_llm.tools.server import McpServer, ServerStatus
@@ -42,6 +43,8 @@ class McpServers:
         self._servers = {server.name: McpServer(server, clock=clock) for server in settings.servers}
         self._data = {name: ToolDataReader(server, clock) for name, server in self._servers.items()}
         self._elsewhere = ToolDataReader(None, clock)
+        self._named: list[ToolListing] = []
+        self._known_names: Mapping[tuple[str, str], str] = {}
 
     @property
     def statuses(self) -> list[ServerStatus]:
@@ -57,9 +60,7 @@ class McpServers:
         wanted = [server for server in self._servers.values() if self._concerns(server, access)]
         gaps = await asyncio.gather(*(self._listed(server, timeout_s) for server in wanted))
         failed = {gap.server for gap in gaps if gap is not None}
-        # Names depend on what every server offered last, so that they stay what they are while one of them is down.
-        every = [(name, tool.name) for name, server in self._servers.items() for tool in server.last_tools.tools]
-        names = unique_names(every)
+        names = self._names()
         specs = [
             self._spec(server, tool, names[server.settings.name, tool.name])
             for server in wanted
@@ -136,6 +137,16 @@ class McpServers:
         named = [pattern for pattern in access.allowed if "." not in pattern]
         only = server.settings.tools
         return name in servers or "*" in named or any(only is None or tool in only for tool in named)
+
+    def _names(self) -> Mapping[tuple[str, str], str]:
+        """The names of all tools. They depend on what every server offered last, so that they stay what they are while one of
+        them is down."""
+        listings = [server.last_tools for server in self._servers.values()]
+        if len(self._named) != len(listings) or any(map(is_not, self._named, listings)):
+            tools = zip(self._servers, listings, strict=True)
+            self._known_names = unique_names((name, tool.name) for name, listing in tools for tool in listing.tools)
+            self._named = listings
+        return self._known_names
 
     async def _listed(self, server: McpServer, timeout_s: float | None) -> ToolGap | None:
         name = server.settings.name
