@@ -56,6 +56,8 @@ def test_importing_the_package_loads_neither_a_server_nor_a_second_http_client()
         "rich",
         "yaml",
         "pydantic",
+        "mcp",
+        "jsonschema",
         "genai_prices",
         "tiktoken",
         "numpy",

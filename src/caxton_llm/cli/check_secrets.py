@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from caxton_llm.config.alert_checks import replace_alert_secrets
 from caxton_llm.config.configuration import Configuration, Entry
+from caxton_llm.config.mcp_checks import replace_mcp_secrets
 from caxton_llm.config.memory_checks import replace_memory_secrets
 from caxton_llm.config.offline import LOCAL_SOURCES
 from caxton_llm.config.problems import Problems
@@ -38,7 +39,7 @@ def fetch_secrets(written: Configuration) -> tuple[Configuration, dict[str, str]
 
 
 def _other_warnings(written: Configuration, failures: _Failures) -> list[ConfigurationProblem]:
-    """The gateway will not start without the secrets of its alerts and of its memory."""
+    """The gateway will not start without the secrets of its alerts, of its memory and of its servers of tools."""
     problems = Problems(written.file, written.lines, written.files)
     found: list[ConfigurationProblem] = []
 
@@ -50,6 +51,7 @@ def _other_warnings(written: Configuration, failures: _Failures) -> list[Configu
 
     written.with_alerts(lambda alerts: replace_alert_secrets(alerts, note))
     written.with_memory(lambda memory: replace_memory_secrets(memory, note))
+    written.with_mcp(lambda mcp: replace_mcp_secrets(mcp, note))
     return found
 
 

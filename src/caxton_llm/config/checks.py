@@ -11,6 +11,7 @@ from caxton_llm.config.agent_checks import check_agents
 from caxton_llm.config.alert_checks import check_alerts
 from caxton_llm.config.header_checks import check_headers
 from caxton_llm.config.kinds import BUILT_IN_KINDS, plugin_kinds
+from caxton_llm.config.mcp_checks import check_mcp, requirements_of
 from caxton_llm.config.memory_checks import check_memory
 from caxton_llm.config.problems import Problems, nearest
 from caxton_llm.config.schema import (
@@ -18,12 +19,12 @@ from caxton_llm.config.schema import (
     AgentBlock,
     CachingBlock,
     ConfigurationFile,
-    ContextRequirements,
     LlmBlock,
     ProviderEntry,
     written_entries,
 )
 from caxton_llm.config.secret_keys import check_secrets
+from caxton_llm.context_requirements import ContextRequirements
 from caxton_llm.providers.settings import APPLIES_TO, CustomApi, ModelFacts
 
 __all__ = ["check_file", "check_requirements"]
@@ -49,6 +50,10 @@ def check_file(document: ConfigurationFile, problems: Problems) -> None:
     if document.memory is not None:
         entries = [entry for path, entry in written_entries(document) if path.startswith("llm")]
         check_memory(document.memory, entries, problems)
+    if document.mcp is not None:
+        check_mcp(document.mcp, problems)
+        for path, requirements in requirements_of(document.mcp):
+            check_requirements(requirements, path, problems)
 
 
 def check_requirements(requirements: ContextRequirements, path: str, problems: Problems) -> None:

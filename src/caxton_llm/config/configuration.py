@@ -29,6 +29,7 @@ from caxton_llm.routing.limits import TargetLimits
 from caxton_llm.routing.retry import RetryPolicy
 from caxton_llm.routing.strategy import Strategy
 from caxton_llm.routing.timeouts import Timeouts
+from caxton_llm.tools.settings import McpSettings
 
 __all__ = ["Agent", "Configuration", "Entry"]
 
@@ -105,6 +106,8 @@ class Configuration(Struct, frozen=True, kw_only=True):
     memory: MemoryConfiguration | None = None
     """`None`: there is none."""
     context: ContextConfiguration = ContextConfiguration()
+    mcp: McpSettings | None = None
+    """`None`: there are no servers with tools."""
     warnings: tuple[ConfigurationProblem, ...] = ()
     gaps: tuple[ConfigurationProblem, ...] = ()
     lines: Mapping[str, int] = {}
@@ -170,6 +173,10 @@ class Configuration(Struct, frozen=True, kw_only=True):
     def with_memory(self, change: Callable[[MemoryConfiguration], MemoryConfiguration | None]) -> "Configuration":
         """The same configuration with the memory, where there is one, replaced by what `change` makes of it."""
         return self if self.memory is None else replace(self, memory=change(self.memory))
+
+    def with_mcp(self, change: Callable[[McpSettings], McpSettings]) -> "Configuration":
+        """The same configuration with the servers of tools, where there are any, replaced by what `change` makes of them."""
+        return self if self.mcp is None else replace(self, mcp=change(self.mcp))
 
     def with_alerts(self, change: Callable[[AlertsBlock], AlertsBlock | None]) -> "Configuration":
         """The same configuration with the block of the alerts, where there is one, replaced by what `change` makes of it."""

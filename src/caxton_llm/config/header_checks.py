@@ -6,7 +6,7 @@ from caxton_llm.config.kinds import SIGNING_HEADERS
 from caxton_llm.config.problems import Problems
 from caxton_llm.config.schema import ProviderEntry
 
-__all__ = ["check_headers"]
+__all__ = ["check_header", "check_headers"]
 
 _ALWAYS_SET = frozenset({"host", "content-length", "content-type", "connection", "transfer-encoding"})
 _UNSENDABLE = "the value of a header must be printable ASCII text"
@@ -17,9 +17,7 @@ def check_headers(entry: ProviderEntry, path: str, problems: Problems) -> None:
     signing, key = _signature(entry)
     for name, value in entry.headers.items():
         here = f"{path}.headers.{name}"
-        _check_name(name, here, problems)
-        if not _is_sendable(value):
-            problems.add(_UNSENDABLE, path=here)
+        check_header(name, value, here, problems)
         if name.lower() == signing:
             problems.add(f"this header is sent for {key!r} already", path=here, hint="remove one of the two")
     for sent_for, value in _values(entry):
@@ -28,6 +26,13 @@ def check_headers(entry: ProviderEntry, path: str, problems: Problems) -> None:
     api = entry.provider_config
     if api is not None and api.auth_type == "api_key":
         _check_name(api.auth_header, f"{path}.provider_config.auth_header", problems)
+
+
+def check_header(name: str, value: str, path: str, problems: Problems) -> None:
+    """Add what is wrong with one header."""
+    _check_name(name, path, problems)
+    if not _is_sendable(value):
+        problems.add(_UNSENDABLE, path=path)
 
 
 def _check_name(name: str, path: str, problems: Problems) -> None:

@@ -24,6 +24,8 @@ from caxton_llm.config.resolve import resolve
 from caxton_llm.config.schema import ConfigurationFile, ToolContextFile
 from caxton_llm.config.secrets import fetch
 from caxton_llm.config.walk import Walk
+from caxton_llm.context_requirements import ContextRequirements
+from caxton_llm.errors import ConfigurationError
 from caxton_llm.types import Json
 
 __all__ = ["load_file", "load_mapping", "load_text", "load_tool_file", "load_tool_text"]
@@ -105,13 +107,42 @@ def _configuration(
     add_agent_files(root, _environment(environ), problems)
     document = _document(root, ConfigurationFile, problems)
     check_file(document, problems)
-    configuration = resolve(document, problems, today=today or datetime.now(UTC).date())
+    configuration = resolve(
+        document,
+        problems,
+        today=today or datetime.now(UTC).date(),
+        environ=_environment(environ),
+        tool_context=_tool_documents(document, environ, problems),
+    )
     if problems.found:
         # What would show later is told now: nobody likes to mend a file in three rounds.
         resolved, _ = fetch(configuration, problems, _environment(environ), offline_sources(environ))
         try_entries(resolved, problems)
         raise problems.error()
     return configuration
+
+
+def _tool_documents(
+    document: ConfigurationFile, environ: Mapping[str, str] | None, problems: Problems
+) -> dict[str, ContextRequirements]:
+    """What the files under `tool_context` say, by the tool's name; their mistakes are added to the problems as they are."""
+    found: dict[str, ContextRequirements] = {}
+    for index, name in enumerate(document.tool_context):
+        here = f"tool_context[{index}]"
+        if not name:
+            continue  # reported already
+        try:
+            tool = load_tool_file(Path(problems.file).parent / Path(name).expanduser(), environ)
+        except ConfigurationError as error:
+            problems.found += error.problems
+            continue
+        if not tool.name:
+            problems.add(f"{name}: says no 'name', so nobody knows which tool it is about", path=here)
+        elif tool.name in found:
+            problems.add(f"{name}: another file is about the tool {tool.name!r} already", path=here)
+        else:
+            found[tool.name] = tool.context_requirements
+    return found
 
 
 def _tool(root: Node, problems: Problems) -> ToolContextFile:

@@ -9,7 +9,7 @@ from caxton_llm.providers.settings import SECRET_FIELDS
 
 __all__ = ["Problems", "holds_secret", "nearest"]
 
-_SECRET_MAPPINGS = frozenset({"headers", "token_params", "extra_body"})
+_SECRET_MAPPINGS = frozenset({"env", "headers", "token_params", "extra_body"})
 
 
 class Problems:

@@ -11,7 +11,7 @@ from itertools import pairwise
 import msgspec.inspect as kinds
 from msgspec import NODEFAULT, Struct
 
-from caxton_llm.config import agent_schema, alert_schema, memory_schema, schema
+from caxton_llm.config import agent_schema, alert_schema, mcp_schema, memory_schema, schema
 from caxton_llm.config.advice import AGENT_KEYS_NOT_YET_APPLIED, ENTRY_KEYS_NOT_YET_APPLIED, NOT_YET_APPLIED
 from caxton_llm.config.kinds import API_KEY_VARIABLES
 from caxton_llm.context_requirements import ContextRequirements, MemorySearch, ProviderOptimization
@@ -57,6 +57,8 @@ BLOCKS: dict[type[Struct], str] = {
     memory_schema.MemorySearchBlock: "memory.search",
     memory_schema.MemoryWeightsBlock: "memory.search.weights",
     memory_schema.MemoryRetentionBlock: "memory.retention",
+    mcp_schema.McpBlock: "mcp",
+    mcp_schema.McpServerBlock: "mcp.servers",
     schema.ToolContextFile: "Tool context file",
     ContextRequirements: "context_requirements",
     MemorySearch: "memory_search",
@@ -86,9 +88,9 @@ llm:
 
 ## Names of files
 
-`ca_file`, `client_cert`, `client_key`, `agents_dir`, `data_dir`, the `path` of `source: file` and those under `memory` count
-from the folder of the configuration file (also in the files of `agents_dir`), and from the current folder where there is no
-file (`Caxton.from_dict`). `~` is the home folder.
+`ca_file`, `client_cert`, `client_key`, `agents_dir`, `data_dir`, the `path` of `source: file`, those under `memory`, `cwd`
+and the files of `tool_data` and `tool_context` count from the folder of the configuration file (also in the files of
+`agents_dir`), and from the current folder where there is no file (`Caxton.from_dict`). `~` is the home folder.
 
 ## Keys and other secrets
 

@@ -2,7 +2,7 @@
 replaced."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from caxton_llm.config.alert_checks import replace_alert_secrets
 from caxton_llm.config.configuration import Agent, Configuration, Entry
 from caxton_llm.config.context_configuration import ContextConfiguration
 from caxton_llm.config.extras import is_installed
+from caxton_llm.config.mcp_resolve import mcp_gaps, mcp_warnings, resolve_mcp
 from caxton_llm.config.memory_resolve import memory_gaps, memory_warnings, resolve_memory
 from caxton_llm.config.problems import Problems
 from caxton_llm.config.schema import (
@@ -34,6 +35,7 @@ from caxton_llm.config.schema import (
     ServerBlock,
 )
 from caxton_llm.config.secret_keys import Secret, replace_secrets
+from caxton_llm.context_requirements import ContextRequirements
 from caxton_llm.errors import ConfigurationProblem
 from caxton_llm.providers.settings import SecretReference
 from caxton_llm.routing.breaker import BreakerPolicy
@@ -56,8 +58,18 @@ _NEEDS_MODEL = {
 }
 
 
-def resolve(document: ConfigurationFile, problems: Problems, *, today: date) -> Configuration:
-    """The configuration of a file; `problems` knows the lines. With mistakes in it, it serves only to find more of them."""
+def resolve(
+    document: ConfigurationFile,
+    problems: Problems,
+    *,
+    today: date,
+    environ: Mapping[str, str] = {},
+    tool_context: Mapping[str, ContextRequirements] = {},
+) -> Configuration:
+    """The configuration of a file; `problems` knows the lines. With mistakes in it, it serves only to find more of them.
+
+    `environ` is the environment that programs are started from, `tool_context` what the documents of tools say, by name.
+    """
     llm = document.llm or LlmBlock()
     folder = Path(problems.file).parent
     shared = llm if llm.providers is not None or not llm.provider else LlmBlock()
@@ -87,10 +99,14 @@ def resolve(document: ConfigurationFile, problems: Problems, *, today: date) -> 
     memory = resolve_memory(
         document.memory, configuration.entries, file=partial(_file, folder), located=_located(folder)
     )
-    configuration = replace(configuration, memory=memory)
+    mcp = resolve_mcp(
+        document.mcp, tool_context, environ=environ, file=partial(_file, folder), located=_located(folder)
+    )
+    configuration = replace(configuration, memory=memory, mcp=mcp)
     gaps = {problem.path: problem for entry in configuration.all_entries for problem in _gaps(entry, problems)}
     gaps |= {problem.path: problem for problem in _residency_gaps(configuration, problems)}
     gaps |= {problem.path: problem for problem in memory_gaps(configuration, problems)}
+    gaps |= {problem.path: problem for problem in mcp_gaps(configuration, problems)}
     unread = "" in problems.misspelt or problems.reported("") or problems.reported("llm")
     if not configuration.all_entries and not unread:
         gaps["llm"] = problems.at("no provider is configured", path="llm", hint="for a first try: 'provider: builtin'")
@@ -103,6 +119,7 @@ def resolve(document: ConfigurationFile, problems: Problems, *, today: date) -> 
     for entry in configuration.all_entries:
         warnings += entry_warnings(entry, problems, today)
     warnings += memory_warnings(configuration, problems)
+    warnings += mcp_warnings(configuration, problems)
     return replace(configuration, warnings=tuple(map(problems.shown, warnings)))
 
 

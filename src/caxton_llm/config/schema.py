@@ -17,6 +17,7 @@ from caxton_llm.config.agent_schema import (
     ContextBlock,
 )
 from caxton_llm.config.alert_schema import AlertsBlock
+from caxton_llm.config.mcp_schema import McpBlock
 from caxton_llm.config.memory_schema import MemoryBlock
 from caxton_llm.context_requirements import ContextRequirements, MemorySearch, ProviderOptimization
 from caxton_llm.providers.settings import Count, ProviderSettings, SecretReference, SettingsBlock
@@ -367,6 +368,10 @@ class ConfigurationFile(SettingsBlock, frozen=True, kw_only=True):
     """The gateway server."""
     memory: MemoryBlock | None = None
     """What is remembered."""
+    mcp: McpBlock | None = None
+    """Tools of MCP servers."""
+    tool_context: tuple[str, ...] = ()
+    """Files that say which context a tool needs, each a [tool context file](#tool-context-file) with a `name`."""
 
 
 def written_entries(document: ConfigurationFile) -> Iterator[tuple[str, ProviderEntry]]:

@@ -16,6 +16,7 @@ from caxton_llm.config.addresses import host_of
 from caxton_llm.config.alert_checks import replace_alert_secrets
 from caxton_llm.config.configuration import Configuration, Entry
 from caxton_llm.config.kinds import API_KEY_VARIABLES, SIGNING_HEADERS, is_vendor_host
+from caxton_llm.config.mcp_checks import replace_mcp_secrets
 from caxton_llm.config.memory_checks import EMBEDDER_PATH, replace_memory_secrets
 from caxton_llm.config.memory_configuration import MemoryConfiguration
 from caxton_llm.config.parts import try_entries
@@ -101,6 +102,7 @@ def fetch(
         lambda alerts: replace_alert_secrets(alerts, fetching.secret)
     )
     fetched = fetched.with_memory(lambda memory: fetching.memory(memory, fetched.entries))
+    fetched = fetched.with_mcp(lambda mcp: replace_mcp_secrets(mcp, fetching.secret))
     return fetched, fetching.warnings
 
 

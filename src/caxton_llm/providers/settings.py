@@ -32,6 +32,7 @@ SECRET_FIELDS = frozenset(
         "api_keys",
         "auth_token",
         "client_secret",
+        "env",
         "extra_body",
         "headers",
         "proxy",

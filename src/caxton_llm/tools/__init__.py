@@ -1,0 +1,1 @@
+"""Tools of MCP servers, spoken to through the official SDK, which is imported when the first server is needed."""

@@ -1,0 +1,217 @@
+"""The data that tools keep, by the keys of `tool_data`: from the server's resources, then from the configuration, then from
+the memory. What cannot be had is said with its reason, and never an error.
+"""
+
+import asyncio
+import contextlib
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Struct
+
+from caxton_llm.errors import LlmError
+from caxton_llm.tool_specs import ToolData, ToolGap
+from caxton_llm.tools.failures import ServerFailure
+from caxton_llm.tools.listings import ListedResource
+from caxton_llm.tools.server import McpServer
+from caxton_llm.tools.settings import ToolDataFile
+from caxton_llm.types import Json
+
+if TYPE_CHECKING:
+    from mcp.types import ReadResourceResult
+
+__all__ = ["GatheredData", "MemoryLookup", "ToolDataReader"]
+
+_MOST_KEPT = 256
+_UNIMPORTANT = str.maketrans("", "", "_- ")
+
+MemoryLookup = Callable[[str], Awaitable[Json]]
+"""What the memory has under a name; `None` where it has nothing."""
+
+
+class GatheredData(Struct, frozen=True, kw_only=True):
+    """What was found, in the order of the keys, and what was not, with reasons."""
+
+    found: tuple[ToolData, ...] = ()
+    missing: tuple[ToolGap, ...] = ()
+
+
+class _Kept(Struct, frozen=True):
+    data: ToolData
+    until: float
+
+
+class ToolDataReader:
+    """The data of one server's tools. `server` is `None` for tools that are no server's."""
+
+    def __init__(self, server: McpServer | None, clock: Callable[[], float]) -> None:
+        self._server = server
+        self._clock = clock
+        self._kept: OrderedDict[tuple[str, str], _Kept] = OrderedDict()
+        """By owner and address; the owner is empty for what the server says that anybody may see."""
+
+    async def read(
+        self, keys: Sequence[str], *, owner: str, memory: MemoryLookup | None, timeout_s: float | None
+    ) -> GatheredData:
+        """All keys at the same time, each within `timeout_s`."""
+        wanted = tuple(dict.fromkeys(keys))
+        answers = await asyncio.gather(*(self._within(key, owner, memory, timeout_s) for key in wanted))
+        return GatheredData(
+            found=tuple(answer for answer in answers if isinstance(answer, ToolData)),
+            missing=tuple(answer for answer in answers if isinstance(answer, ToolGap)),
+        )
+
+    async def _within(
+        self, key: str, owner: str, memory: MemoryLookup | None, timeout_s: float | None
+    ) -> ToolData | ToolGap:
+        reasons: list[str] = []
+        try:
+            async with asyncio.timeout(timeout_s):
+                data = await self._find(key, owner, memory, reasons)
+        except TimeoutError:
+            data = None
+            reasons.append(f"not there within {timeout_s:g} s")
+        name = "" if self._server is None else self._server.settings.name
+        return ToolGap(server=name, name=key, reason="; ".join(reasons)) if data is None else data
+
+    async def _find(self, key: str, owner: str, memory: MemoryLookup | None, reasons: list[str]) -> ToolData | None:
+        if self._server is not None:
+            data = await self._from_resources(self._server, key, owner, reasons)
+            data = data or await self._from_configuration(self._server, key, reasons)
+            if data is not None:
+                return data
+        return await self._from_memory(key, memory, reasons)
+
+    # -- resources ------------------------------------------------------------------------------------------------------
+
+    async def _from_resources(self, server: McpServer, key: str, owner: str, reasons: list[str]) -> ToolData | None:
+        try:
+            named = [resource for resource in await server.resources() if _rank(resource, key) is not None]
+            if not named:
+                reasons.append("no resource of the server has this name")
+            fitting = [resource for resource in named if resource.audience is None or "assistant" in resource.audience]
+            if named and not fitting:
+                reasons.append("the server's resource is meant for the user, not for an assistant")
+            for resource in sorted(fitting, key=lambda resource: _order(resource, key)):
+                data = await self._contents(server, resource, key, owner)
+                if data is not None:
+                    return data
+                reasons.append("the server's resource is not text")
+        except ServerFailure as failure:
+            reasons.append(str(failure))
+        return None
+
+    async def _contents(self, server: McpServer, resource: ListedResource, key: str, owner: str) -> ToolData | None:
+        now = self._clock()
+        for who in (owner, ""):
+            kept = self._kept.get((who, resource.uri))
+            if kept is not None and kept.data.fetched_at <= now < kept.until:
+                return msgspec.structs.replace(kept.data, key=key)
+        result = await server.read(resource.uri)
+        from caxton_llm.tools.results import resource_value  # noqa: PLC0415 - imports the SDK, which is there by now
+
+        value = resource_value(result, server.settings.max_result_bytes)
+        if value is None:
+            return None
+        data = ToolData(
+            key=key,
+            value=value[0],
+            source="resource",
+            priority=resource.priority,
+            fetched_at=now,
+            truncated=value[1],
+        )
+        self._keep("" if _is_public(result) else owner, resource.uri, data, _ttl_s(result, server.settings.data_ttl_s))
+        return data
+
+    def _keep(self, who: str, uri: str, data: ToolData, ttl_s: float) -> None:
+        if ttl_s > 0:
+            self._kept[who, uri] = _Kept(data, data.fetched_at + ttl_s)
+            self._kept.move_to_end((who, uri))
+            while len(self._kept) > _MOST_KEPT:
+                self._kept.popitem(last=False)
+
+    # -- other sources --------------------------------------------------------------------------------------------------
+
+    async def _from_configuration(self, server: McpServer, key: str, reasons: list[str]) -> ToolData | None:
+        configured = server.settings.tool_data
+        name = next((name for name in configured if _plain(name) == _plain(key)), None)
+        if name is None:
+            return None
+        value = configured[name]
+        if not isinstance(value, ToolDataFile):
+            return ToolData(key=key, value=value, source="configured", fetched_at=self._clock())
+        try:
+            content, was_cut = await asyncio.to_thread(_read_file, Path(value.path), server.settings.max_result_bytes)
+        except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is not what its name says"
+            reasons.append(f"the file {value.path} cannot be read: {why}")
+            return None
+        return ToolData(key=key, value=content, source="file", fetched_at=self._clock(), truncated=was_cut)
+
+    async def _from_memory(self, key: str, memory: MemoryLookup | None, reasons: list[str]) -> ToolData | None:
+        if memory is None:
+            return None
+        try:
+            value = await memory(key)
+        except LlmError as error:
+            reasons.append(f"the memory could not be asked: {error}")
+            return None
+        except Exception as error:  # noqa: BLE001 - whatever a lookup raises, the other keys are not at fault
+            reasons.append(f"the memory could not be asked ({type(error).__name__})")
+            return None
+        if value is None:
+            reasons.append("the memory has nothing of this name")
+            return None
+        return ToolData(key=key, value=value, source="memory", fetched_at=self._clock())
+
+
+def _plain(name: str) -> str:
+    return name.casefold().translate(_UNIMPORTANT)
+
+
+def _rank(resource: ListedResource, key: str) -> int | None:
+    """How well a resource's name is the key: 0 to 3, `None` when it is another one."""
+    segment = urlsplit(resource.uri).path.rstrip("/").rpartition("/")[2] or urlsplit(resource.uri).netloc
+    stem = segment.rpartition(".")[0] or segment
+    if resource.name == key:
+        return 0
+    if _plain(resource.name) == _plain(key):
+        return 1
+    if key in (segment, stem):
+        return 2
+    return 3 if _plain(key) in (_plain(segment), _plain(stem)) else None
+
+
+def _order(resource: ListedResource, key: str) -> tuple[int, float, str]:
+    return _rank(resource, key) or 0, -(resource.priority or 0.0), resource.uri
+
+
+def _is_public(result: "ReadResourceResult") -> bool:
+    said = result.cache_scope if "cache_scope" in result.model_fields_set else (result.meta or {}).get("cacheScope")
+    return said == "public"
+
+
+def _ttl_s(result: "ReadResourceResult", default_s: float) -> float:
+    """How long the contents may be kept, as the server says; what it says is believed for a day at most."""
+    said = result.ttl_ms if "ttl_ms" in result.model_fields_set else (result.meta or {}).get("ttlMs")
+    if isinstance(said, bool) or not isinstance(said, int | float):
+        return default_s
+    return min(max(said / 1000.0, 0.0), 86_400.0)
+
+
+def _read_file(path: Path, largest: int) -> tuple[Json, bool]:
+    with path.open("rb") as file:
+        data = file.read(largest + 1)
+    if len(data) > largest:
+        with contextlib.suppress(OSError):
+            total = path.stat().st_size
+        text = data[:largest].decode("utf-8", "ignore")
+        return f"{text}\n[cut: {largest:,} of {total:,} bytes are shown]", True
+    if path.suffix.lower() == ".json":
+        return msgspec.json.decode(data), False
+    return data.decode("utf-8-sig"), False

@@ -1,0 +1,138 @@
+"""What a server lists, read from what it sent: its tools and its resources. Nothing here trusts the server."""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+from msgspec import Struct
+
+from caxton_llm.context_requirements import ContextRequirements
+from caxton_llm.tool_specs import ToolGap
+from caxton_llm.tools.schemas import SchemaFault, usable_schema
+from caxton_llm.types import Json
+
+__all__ = [
+    "REQUIREMENTS_KEY",
+    "SENT",
+    "UNREADABLE",
+    "ListedResource",
+    "ListedTool",
+    "ToolListing",
+    "read_resources",
+    "read_tools",
+]
+
+REQUIREMENTS_KEY = "caxton/context_requirements"
+"""Where a tool says in its `_meta` which context it needs."""
+
+SENT = "caxton/sent"
+"""Where an entry has what the server sent; see `screening`."""
+UNREADABLE = "caxton/unreadable"
+"""Where a listing has the number of its entries that are none."""
+
+_LONGEST_DESCRIPTION = 16_384
+
+
+class ListedTool(Struct, frozen=True, kw_only=True):
+    """One tool that can be offered, by the server's own name."""
+
+    name: str
+    description: str
+    input_schema: dict[str, Json]
+    requirements: ContextRequirements | None
+    read_only: bool | None
+    idempotent: bool | None
+
+
+class ToolListing(Struct, frozen=True, kw_only=True):
+    """A server's tools in the order of their names, and what of its listing cannot be offered."""
+
+    tools: tuple[ListedTool, ...] = ()
+    gaps: tuple[ToolGap, ...] = ()
+
+
+class ListedResource(Struct, frozen=True, kw_only=True):
+    """One resource. `audience` is `None` where the server does not say who it is for."""
+
+    uri: str
+    name: str
+    audience: tuple[str, ...] | None = None
+    priority: float | None = None
+
+
+def read_tools(server: str, entries: Sequence[Mapping[str, Json]], only: Sequence[str] | None) -> ToolListing:
+    """The tools among what a server sent; `only` those, where it is given. Checks their schemas, which takes a while."""
+    tools: dict[str, ListedTool] = {}
+    gaps: list[ToolGap] = []
+    for sent in entries:
+        name: str = sent["name"]
+        if only is not None and name not in only:
+            continue
+        if name in tools:
+            gaps.append(ToolGap(server=server, name=name, reason="the server lists it twice; the first is offered"))
+            continue
+        try:
+            tools[name] = _tool(sent)
+        except SchemaFault as fault:
+            gaps.append(ToolGap(server=server, name=name, reason=str(fault)))
+            continue
+        fault_of_needs = _requirements(sent)[1]
+        if fault_of_needs:
+            gaps.append(ToolGap(server=server, name=name, reason=fault_of_needs))
+    known = {sent["name"] for sent in entries}
+    gaps += [
+        ToolGap(server=server, name=name, reason="the server has no tool of this name")
+        for name in sorted(set(only or ()) - known)
+    ]
+    return ToolListing(tools=tuple(tools[name] for name in sorted(tools)), gaps=tuple(gaps))
+
+
+def _tool(sent: Mapping[str, Json]) -> ListedTool:
+    description, annotations = sent.get("description"), _mapping(sent.get("annotations"))
+    return ListedTool(
+        name=sent["name"],
+        description=description[:_LONGEST_DESCRIPTION] if isinstance(description, str) else "",
+        input_schema=usable_schema(sent.get("inputSchema")),
+        requirements=_requirements(sent)[0],
+        read_only=_hint(annotations, "readOnlyHint"),
+        idempotent=_hint(annotations, "idempotentHint"),
+    )
+
+
+def _requirements(sent: Mapping[str, Json]) -> tuple[ContextRequirements | None, str]:
+    """What the tool says that it needs, and what is wrong with that."""
+    said = _mapping(sent.get("_meta")).get(REQUIREMENTS_KEY)
+    if said is None:
+        return None, ""
+    try:
+        return msgspec.convert(said, ContextRequirements), ""
+    except msgspec.ValidationError as error:
+        return None, f"its {REQUIREMENTS_KEY} are left out: {error}"
+
+
+def read_resources(entries: Sequence[Mapping[str, Json]]) -> tuple[ListedResource, ...]:
+    """The resources among what a server sent, in the order of their addresses."""
+    found = {}
+    for sent in entries:
+        uri, name, annotations = sent["uri"], sent.get("name"), _mapping(sent.get("annotations"))
+        audience, priority = annotations.get("audience"), annotations.get("priority")
+        found[uri] = ListedResource(
+            uri=uri,
+            name=name if isinstance(name, str) else "",
+            audience=tuple(str(role) for role in audience) if isinstance(audience, list) else None,
+            priority=_share(priority),
+        )
+    return tuple(found[uri] for uri in sorted(found))
+
+
+def _share(value: Json) -> float | None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and 0 <= value <= 1 else None
+
+
+def _mapping(value: Json) -> Mapping[str, Json]:
+    return value if isinstance(value, dict) else {}
+
+
+def _hint(annotations: Mapping[str, Json], name: str) -> bool | None:
+    value = annotations.get(name)
+    return value if isinstance(value, bool) else None

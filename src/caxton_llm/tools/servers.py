@@ -1,0 +1,206 @@
+"""All configured servers: which tools an agent has, calling one of them, and the data that they keep.
+
+What a server does wrong is an outcome that tells the model, or a gap that is reported; only a call that an agent may not make
+is an error. Every wait here is bounded by the configuration.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from operator import is_not
+
+from msgspec import Struct
+
+from caxton_llm.context_requirements import ContextRequirements
+from caxton_llm.tool_specs import ToolFailure, ToolGap, ToolOutcome, ToolProgress, ToolSpec
+from caxton_llm.tools.access import ToolAccess
+from caxton_llm.tools.data import GatheredData, MemoryLookup, ToolDataReader
+from caxton_llm.tools.failures import ServerEnded, ServerFailure, ServerUnavailable
+from caxton_llm.tools.listings import ListedTool, ToolListing
+from caxton_llm.tools.naming import unique_names
+from caxton_llm.tools.schemas import SchemaFault, argument_faults
+from caxton_llm.tools.server import McpServer, ServerStatus
+from caxton_llm.tools.settings import McpSettings
+from caxton_llm.types import Json
+
+__all__ = ["AgentTools", "McpServers"]
+
+_DATA_TIMEOUT_S = 10.0
+
+
+class AgentTools(Struct, frozen=True, kw_only=True):
+    """What an agent may be offered, in the order of the names, and what of the servers is not there, with reasons."""
+
+    tools: tuple[ToolSpec, ...] = ()
+    gaps: tuple[ToolGap, ...] = ()
+
+
+class McpServers:
+    """The servers of a configuration. `clock` gives seconds since the epoch."""
+
+    def __init__(self, settings: McpSettings, *, clock: Callable[[], float] = time.time) -> None:
+        self._tool_context: Mapping[str, ContextRequirements] = settings.tool_context
+        self._servers = {server.name: McpServer(server, clock=clock) for server in settings.servers}
+        self._data = {name: ToolDataReader(server, clock) for name, server in self._servers.items()}
+        self._elsewhere = ToolDataReader(None, clock)
+        self._named: list[ToolListing] = []
+        self._known_names: Mapping[tuple[str, str], str] = {}
+
+    @property
+    def statuses(self) -> list[ServerStatus]:
+        """How each server is doing."""
+        return [server.status for server in self._servers.values()]
+
+    async def tools(self, access: ToolAccess, *, timeout_s: float | None = None) -> AgentTools:
+        """The tools that the agent may call, of all servers that can be reached within `timeout_s`, or their own limits.
+
+        A server is started for it only if the agent may call any of its tools. What is slow goes on being started, and is
+        there the next time.
+        """
+        wanted = [server for server in self._servers.values() if self._concerns(server, access)]
+        gaps = await asyncio.gather(*(self._listed(server, timeout_s) for server in wanted))
+        failed = {gap.server for gap in gaps if gap is not None}
+        names = self._names()
+        specs = [
+            self._spec(server, tool, names[server.settings.name, tool.name])
+            for server in wanted
+            for tool in server.last_tools.tools
+            if server.settings.name not in failed and access.permits(server.settings.name, tool.name)
+        ]
+        listed = [gap for server in wanted for gap in server.last_tools.gaps if gap.server not in failed]
+        relevant = [gap for gap in listed if not gap.name or access.permits(gap.server, gap.name)]
+        return AgentTools(
+            tools=tuple(sorted(specs, key=lambda spec: spec.name)),
+            gaps=(*(gap for gap in gaps if gap is not None), *relevant),
+        )
+
+    async def call(
+        self,
+        spec: ToolSpec,
+        arguments: dict[str, Json],
+        *,
+        access: ToolAccess,
+        timeout_s: float | None = None,
+        on_progress: Callable[[ToolProgress], None] | None = None,
+    ) -> ToolOutcome:
+        """One call. `timeout_s` shortens the server's own limit.
+
+        Raises `AccessDenied`, before anything is sent, when the agent may not call the tool. Everything else is an outcome.
+        """
+        access.check(spec)
+        begun = time.monotonic()
+        server = self._servers.get(spec.server)
+        if server is None:
+            return _failed("unavailable", f"there is no server {spec.server!r}", begun)
+        if server.settings.tools is not None and spec.remote_name not in server.settings.tools:
+            return _failed("unavailable", f"the server {spec.server!r} does not offer {spec.remote_name!r}", begun)
+        try:
+            faults = await asyncio.to_thread(argument_faults, spec.input_schema, arguments)
+        except SchemaFault as fault:
+            return _failed("schema", f"the tool {spec.name!r} cannot be called: {fault}", begun)
+        if faults:
+            listed = "\n".join(f"- {fault}" for fault in faults)
+            return _failed("arguments", f"the arguments do not fit the tool {spec.name!r}:\n{listed}", begun)
+        return await self._called(server, spec, arguments, timeout_s=timeout_s, on_progress=on_progress, begun=begun)
+
+    async def data(
+        self,
+        server: str,
+        keys: Sequence[str],
+        *,
+        owner: str = "",
+        memory: MemoryLookup | None = None,
+        timeout_s: float | None = _DATA_TIMEOUT_S,
+    ) -> GatheredData:
+        """The data under `keys` for a tool of `server` (its configured name; empty for none): from the server's resources,
+        the configured values and files, the memory, in this order.
+
+        `owner` says for whom: what a server calls private is kept for the owner alone. Each key may take `timeout_s`.
+        """
+        reader = self._data.get(server, self._elsewhere)
+        return await reader.read(keys, owner=owner, memory=memory, timeout_s=timeout_s)
+
+    async def start(self) -> None:
+        """Start all servers, and wait until each has started or failed, so that the first request need not. Optional."""
+        await asyncio.gather(*(self._listed(server, None) for server in self._servers.values()))
+
+    async def close(self) -> None:
+        """End all servers, within bounded time. No program that was started is left."""
+        await asyncio.gather(*(server.close() for server in self._servers.values()))
+
+    # -- parts ----------------------------------------------------------------------------------------------------------
+
+    def _concerns(self, server: McpServer, access: ToolAccess) -> bool:
+        """Whether the agent may call any tool of the server, as far as that can be known before its tools are."""
+        name = server.settings.name
+        servers = {pattern.partition(".")[0] for pattern in access.allowed if "." in pattern}
+        named = [pattern for pattern in access.allowed if "." not in pattern]
+        only = server.settings.tools
+        return name in servers or "*" in named or any(only is None or tool in only for tool in named)
+
+    def _names(self) -> Mapping[tuple[str, str], str]:
+        """The names of all tools. They depend on what every server offered last, so that they stay what they are while one of
+        them is down."""
+        listings = [server.last_tools for server in self._servers.values()]
+        if len(self._named) != len(listings) or any(map(is_not, self._named, listings)):
+            tools = zip(self._servers, listings, strict=True)
+            self._known_names = unique_names((name, tool.name) for name, listing in tools for tool in listing.tools)
+            self._named = listings
+        return self._known_names
+
+    async def _listed(self, server: McpServer, timeout_s: float | None) -> ToolGap | None:
+        name = server.settings.name
+        try:
+            async with asyncio.timeout(timeout_s):
+                await server.tools()
+        except ServerFailure as failure:
+            return ToolGap(server=name, name="", reason=str(failure))
+        except TimeoutError:
+            return ToolGap(server=name, name="", reason=f"it is still starting after {timeout_s:g} s")
+        return None
+
+    def _spec(self, server: McpServer, tool: ListedTool, name: str) -> ToolSpec:
+        configured = server.settings.context_requirements.get(tool.name) or self._tool_context.get(tool.name)
+        return ToolSpec(
+            name=name,
+            server=server.settings.name,
+            remote_name=tool.name,
+            description=tool.description,
+            input_schema=tool.input_schema,
+            requirements=configured or tool.requirements,
+            read_only=tool.read_only,
+            idempotent=tool.idempotent,
+        )
+
+    async def _called(
+        self,
+        server: McpServer,
+        spec: ToolSpec,
+        arguments: dict[str, Json],
+        *,
+        timeout_s: float | None,
+        on_progress: Callable[[ToolProgress], None] | None,
+        begun: float,
+    ) -> ToolOutcome:
+        try:
+            result = await server.call(spec.remote_name, arguments, timeout_s=timeout_s, on_progress=on_progress)
+        except TimeoutError:
+            waited_s = time.monotonic() - begun
+            message = (
+                f"the tool {spec.name!r} gave no result within {waited_s:.1f} s; whether it took effect is not known"
+            )
+            return _failed("timeout", message, begun)
+        except ServerUnavailable as failure:
+            return _failed("unavailable", str(failure), begun)
+        except ServerEnded as failure:
+            message = f"the call of {spec.name!r} was interrupted, whether it took effect is not known: {failure}"
+            return _failed("interrupted", message, begun)
+        except ServerFailure as failure:
+            return _failed("protocol", str(failure), begun)
+        from caxton_llm.tools.results import outcome_of  # noqa: PLC0415 - imports the SDK, which is there by now
+
+        return outcome_of(result, server.settings.max_result_bytes, time.monotonic() - begun)
+
+
+def _failed(failure: ToolFailure, text: str, begun: float) -> ToolOutcome:
+    return ToolOutcome(text=text, is_error=True, failure=failure, seconds=time.monotonic() - begun)
