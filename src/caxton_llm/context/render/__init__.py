@@ -1,0 +1,1 @@
+"""From a selected context to what a kind of provider likes to read. Pure."""
