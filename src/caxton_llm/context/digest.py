@@ -1,0 +1,83 @@
+"""A long conversation in few sentences of its own: deterministic, without a model.
+
+The sentences that say most stand, in their order and word for word: those near to what the whole is about, and those with
+numbers and names, which a reader cannot guess. Nothing is written that nobody said.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from msgspec import Struct
+
+from caxton_llm.memory.duplicates import statement
+from caxton_llm.memory.embedding import Embedder
+from caxton_llm.memory.query_words import is_question
+
+__all__ = ["Said", "digest"]
+
+_SENTENCE = re.compile(r"(?<=[.!?\u3002\uff01\uff1f])\s+|\n+")
+_SHORTEST = 3
+"""Words of a sentence that can say something."""
+_LONGEST = 400
+"""Characters of a sentence; a longer one is a list or code, and is left out."""
+_FOR_FACTS = 0.15
+"""What a number or a name adds to a sentence's score, up to three of them."""
+_FOR_ASKING = 0.2
+"""What is taken away from a sentence that only asks."""
+
+
+class Said(Struct, frozen=True):
+    """Who said what."""
+
+    role: str
+    text: str
+
+
+class _Sentence(Struct, frozen=True):
+    role: str
+    text: str
+    facts: int
+
+
+def digest(turns: Sequence[Said], room: int, count: Callable[[str], int], embedder: Embedder) -> str:
+    """Lines of the form "role: sentence", at most `room` tokens of them; empty where nothing fits.
+
+    `count` gives the tokens of a text. Equal turns give equal digests.
+    """
+    sentences = [one for turn in turns for one in _sentences(turn)]
+    if not sentences:
+        return ""
+    vectors = embedder.embed([one.text for one in sentences])
+    middle = vectors.mean(axis=0)
+    length = float(np.linalg.norm(middle)) or 1.0
+    scores = vectors @ (middle / length)
+    scores += np.array([_FOR_FACTS * min(3, one.facts) - _FOR_ASKING * is_question(one.text) for one in sentences])
+    chosen: list[int] = []
+    said: set[tuple[str, ...]] = set()
+    left = room
+    for place in np.argsort(-scores, kind="stable").tolist():
+        line = _line(sentences[place])
+        words = statement(sentences[place].text).words
+        cost = count(line + "\n")
+        if cost <= left and words not in said:
+            chosen.append(place)
+            said.add(words)
+            left -= cost
+    return "\n".join(_line(sentences[place]) for place in sorted(chosen))
+
+
+def _sentences(turn: Said) -> list[_Sentence]:
+    found = []
+    for part in _SENTENCE.split(turn.text):
+        text = " ".join(part.split())
+        said = statement(text)
+        if len(said.words) >= _SHORTEST and len(text) <= _LONGEST:
+            # The first word of a sentence only looks like a name.
+            names = sum(name != said.words[0] for name in said.names)
+            found.append(_Sentence(turn.role, text, len(said.numbers) + names))
+    return found
+
+
+def _line(sentence: _Sentence) -> str:
+    return f"{sentence.role}: {sentence.text}"
