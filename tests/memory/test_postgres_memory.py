@@ -11,8 +11,8 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from caxton_llm.errors import ConfigurationError, MemoryStoreError
-from caxton_llm.memory.candidates import StoreQuery
+from caxton_llm.errors import ConfigurationError, InvalidRequest, MemoryStoreError
+from caxton_llm.memory.candidates import EMBEDDER_CHANGED, StoreQuery
 from caxton_llm.memory.filters import Filters
 from caxton_llm.memory.model import Entity, Relation
 from caxton_llm.stores.postgres_memory import PostgresMemory
@@ -294,9 +294,11 @@ def test_a_change_of_the_embedder_that_another_process_has_ended_is_noticed(sche
     with schema.open(new, previous=old) as one, schema.open(new, previous=old) as other:
         assert other.embedder is old
         assert one.embed_missing() == 0
-        asked = StoreQuery(text="green tea", vector=old.embed(["green tea"])[0])
-        assert wanted in {record.id for record in other.load(other.candidates(asked).keys.tolist(), tenant="").values()}
+        with pytest.raises(InvalidRequest, match="embed the text again") as caught:
+            searched(other, "green tea")
+        assert caught.value.code == EMBEDDER_CHANGED
         assert other.embedder is new
+        assert searched(other, "green tea")[0].id == wanted
     with schema.open(new, previous=old) as other:
         assert other.embedder is new
         assert other.put([fact("c", "more")])[0].action == "created"
