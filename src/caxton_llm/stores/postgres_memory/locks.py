@@ -11,9 +11,8 @@ __all__ = ["alone", "alone_until_committed"]
 _What = Literal["schema", "index", "change", "embed"]
 """Who makes the tables, who makes indexes, who decides which embedder the store is to have, who embeds what is missing."""
 
-_KEYS: dict[_What, int] = {
-    what: 0x43584D00 + n for n, what in enumerate(("schema", "index", "change", "embed"))
-}  # "CXM"
+_CXM = 0x43584D00
+_KEYS: dict[_What, int] = {"schema": _CXM, "index": _CXM + 1, "change": _CXM + 2, "embed": _CXM + 3}
 """The first number of a lock; the second is that of the schema's name."""
 
 
