@@ -10,8 +10,9 @@ from msgspec.structs import replace
 
 from caxton_llm.config.memory_configuration import MemoryConfiguration
 from caxton_llm.config.schema import ProviderEntry
-from caxton_llm.embedders.opening import calibration_of, open_embedder
+from caxton_llm.embedders.opening import calibration_of
 from caxton_llm.errors import ConfigurationError
+from caxton_llm.memory.embedder_store import MemoryPlace
 from caxton_llm.memory.embedding import Embedder
 from caxton_llm.memory.embedding.calibration import Calibration
 from caxton_llm.memory.filters import Filters, admits, check_filters
@@ -23,6 +24,7 @@ from caxton_llm.memory.store import Forgotten, MemoryStore, Progress, Retention,
 from caxton_llm.memory.transfer import Format, Imported, export_lines, import_lines
 from caxton_llm.memory_upkeep import Upkeep
 from caxton_llm.reembedding import EmbeddedMemory, EmbeddingStatus, open_memory
+from caxton_llm.stores.sqlite_memory import SqlitePlace
 
 __all__ = ["Memory"]
 
@@ -80,17 +82,11 @@ class Memory:
 
         Without `background` nothing is indexed or embedded anew. Raises `ConfigurationError` for an embedder that cannot be.
         """
-        store: MemoryStore
-        embedded = None
-        if configuration.store == "postgres":
-            store = _postgres(configuration, background=background, progress=progress)
-        else:
-            embedded = open_memory(
-                configuration.folder, configuration.embedder, entries=entries, background=background, progress=progress
-            )
-            store = embedded.store
+        embedded = open_memory(
+            _place(configuration), configuration.embedder, entries=entries, background=background, progress=progress
+        )
         return cls(
-            store,
+            embedded.store,
             embedded=embedded,
             weights=replace(Weights(), **configuration.weights),
             candidates=configuration.candidates,
@@ -235,14 +231,11 @@ def _retention(configuration: MemoryConfiguration) -> Retention | None:
     return Retention(max_age_s=configuration.max_age_s, max_records=configuration.max_records)
 
 
-def _postgres(configuration: MemoryConfiguration, *, background: bool, progress: Progress | None) -> MemoryStore:
-    try:
-        from caxton_llm.stores.postgres_memory import PostgresMemory  # noqa: PLC0415 - an extra
-    except ImportError:
-        raise ConfigurationError(
-            "the packages for a memory in PostgreSQL are not installed: pip install 'caxton-llm[postgres]'"
-        ) from None
+def _place(configuration: MemoryConfiguration) -> MemoryPlace:
+    if configuration.store != "postgres":
+        return SqlitePlace(Path(configuration.folder))
     if not isinstance(configuration.url, str):
         raise ConfigurationError("the memory in PostgreSQL has no url: set memory.url")
-    embedder = open_embedder(configuration.embedder)
-    return PostgresMemory(configuration.url, embedder, background=background, progress=progress)
+    from caxton_llm.stores.postgres_memory import PostgresPlace  # noqa: PLC0415 - an extra, which says so where it is missing
+
+    return PostgresPlace(configuration.url)
