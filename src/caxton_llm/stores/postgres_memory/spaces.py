@@ -193,7 +193,7 @@ def kept_in(db: Connection) -> tuple[list[KeptEmbedder], int]:
         if len(rows) > 1
         else "select count(*) from (select from vectors_{} limit 1) v"
     )
-    kept = [KeptEmbedder(*row[1:], _count(db, some.format(row[0]))) for row in rows]
+    kept = [KeptEmbedder(*known, _count(db, some.format(number))) for number, *known in rows]
     return sorted(kept, key=lambda one: -one.vectors), _count(db, "select count(*) from passages")
 
 
