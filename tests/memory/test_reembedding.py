@@ -271,7 +271,8 @@ def test_the_number_of_a_space_is_never_used_again(tmp_path: Path, folders: Fold
 
 
 def test_two_that_change_the_same_store_share_the_work_and_end_alike(place: Place, folders: Folders) -> None:
-    wanted = filled(folders, place, count=5_200)
+    count = 5_200 if isinstance(place, Folder) else 1_200  # a folder's old vectors are deleted in parts of 5,000
+    wanted = filled(folders, place, count)
     with folders.opened(place, OTHER) as first, folders.opened(place, OTHER) as second:
         made = folders.made["other"].embedded
         for _ in range(20):
@@ -281,7 +282,7 @@ def test_two_that_change_the_same_store_share_the_work_and_end_alike(place: Plac
             assert memory.status.serving == "other"
             assert (dense_of(memory, wanted) or 0) > 0.5
             assert memory.problems == []
-        assert folders.made["other"].embedded - made <= 5_201 + 2
+        assert folders.made["other"].embedded - made <= count + 1 + 2
     assert names(place) == ["other"]
 
 

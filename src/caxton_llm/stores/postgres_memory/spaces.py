@@ -193,7 +193,10 @@ def kept_in(db: Connection) -> tuple[list[KeptEmbedder], int]:
         if len(rows) > 1
         else "select count(*) from (select from vectors_{} limit 1) v"
     )
-    kept = [KeptEmbedder(*row[1:], _count(db, some.format(row[0]))) for row in rows]
+    kept = [
+        KeptEmbedder(name, dimensions, settings, calibration, _count(db, some.format(number)))
+        for number, name, dimensions, settings, calibration in rows
+    ]
     return sorted(kept, key=lambda one: -one.vectors), _count(db, "select count(*) from passages")
 
 
