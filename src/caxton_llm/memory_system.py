@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from caxton_llm.config.memory_configuration import MemoryConfiguration
 from caxton_llm.config.schema import ProviderEntry
 from caxton_llm.embedders.opening import calibration_of
-from caxton_llm.errors import ConfigurationError
+from caxton_llm.errors import ConfigurationError, LlmError
 from caxton_llm.memory.embedder_store import MemoryPlace
 from caxton_llm.memory.embedding import Embedder
 from caxton_llm.memory.embedding.calibration import Calibration
@@ -56,7 +56,7 @@ class Memory:
         self._embedded = embedded
         self._clock = clock
         self._calibrations: dict[str, Calibration] = {}
-        self._upkeep = None if retention is None else Upkeep(lambda: self.retain(retention))
+        self._upkeep = None if retention is None else Upkeep(lambda: self._tidy(retention))
         self._search = MemorySearch(store, self._calibration_of, weights=weights, candidates=candidates)
 
     @classmethod
@@ -76,11 +76,13 @@ class Memory:
         entries: Sequence[ProviderEntry] = (),
         *,
         background: bool = True,
+        upkeep: bool = False,
         progress: Progress | None = None,
     ) -> Self:
         """As the `memory` block says; secrets are in place there and in `entries`, which are those under `llm`.
 
-        Without `background` nothing is indexed or embedded anew. Raises `ConfigurationError` for an embedder that cannot be.
+        Without `background` nothing is indexed or embedded anew. With `upkeep` the block's retention is kept to: a thread
+        deletes what may not stay. Raises `ConfigurationError` for an embedder that cannot be.
         """
         embedded = open_memory(
             _place(configuration), configuration.embedder, entries=entries, background=background, progress=progress
@@ -92,7 +94,7 @@ class Memory:
             candidates=configuration.candidates,
             max_results=configuration.max_results,
             min_similarity=configuration.min_similarity,
-            retention=_retention(configuration) if background else None,
+            retention=_retention(configuration) if upkeep else None,
         )
 
     @property
@@ -111,7 +113,10 @@ class Memory:
             return self._embedded.calibration
         known = self._calibrations.get(embedder.name)
         if known is None:
-            known = self._calibrations[embedder.name] = calibration_of(embedder)
+            try:
+                known = self._calibrations[embedder.name] = calibration_of(embedder)
+            except LlmError:
+                return None
         return known
 
     # -- writing --------------------------------------------------------------------------------------------------------
@@ -127,6 +132,11 @@ class Memory:
     def retain(self, retention: Retention) -> Forgotten:
         """Delete for good what is too old or too much."""
         return self.store.retain(retention, now=self._clock())
+
+    def _tidy(self, retention: Retention) -> None:
+        """What is deleted by itself is gone from the indexes, too: nobody is there to be told that a purge is needed."""
+        if self.retain(retention).indexes == "purge needed":
+            self.purge()
 
     def purge(self, progress: Progress | None = None) -> None:
         """Rewrite index files that may hold traces of what was deleted."""
