@@ -7,21 +7,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
+from caxton_llm.memory.embedder_store import EmbedderStore, MemoryPlace
 from caxton_llm.memory.embedding import Embedder
-from caxton_llm.memory.store import MemoryStore
-from caxton_llm.stores.sqlite_memory import SqliteMemory
+from caxton_llm.stores.sqlite_memory import SqliteMemory, SqlitePlace
 from hashing_embedder import HashingEmbedder
 
 __all__ = ["Folder", "Place", "Schema", "Store"]
 
 
-class Store(MemoryStore, Protocol):
+class Store(EmbedderStore, Protocol):
     """A store of this package: it indexes, and changes its embedder."""
 
-    @property
-    def problems(self) -> list[str]: ...
     def catch_up(self) -> bool: ...
-    def embed_missing(self, limit: int = 1_000) -> int: ...
     def __enter__(self) -> Self: ...
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -32,6 +29,8 @@ class Place(Protocol):
     """`place / "other"` is another one."""
 
     def __truediv__(self, name: str) -> Self: ...
+
+    def to_open(self) -> MemoryPlace: ...
 
     def open(
         self,
@@ -51,6 +50,9 @@ class Folder:
 
     def __truediv__(self, name: str) -> "Folder":
         return Folder(self.path / name)
+
+    def to_open(self) -> MemoryPlace:
+        return SqlitePlace(self.path)
 
     def open(
         self,
@@ -74,6 +76,11 @@ class Schema:
 
     def __truediv__(self, name: str) -> "Schema":
         return Schema(self.url, f"{self.name}_{name}")
+
+    def to_open(self) -> MemoryPlace:
+        from caxton_llm.stores.postgres_memory import PostgresPlace
+
+        return PostgresPlace(self.url, self.name)
 
     def open(
         self,

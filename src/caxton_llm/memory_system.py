@@ -10,8 +10,9 @@ from msgspec.structs import replace
 
 from caxton_llm.config.memory_configuration import MemoryConfiguration
 from caxton_llm.config.schema import ProviderEntry
-from caxton_llm.embedders.opening import calibration_of, open_embedder
-from caxton_llm.errors import ConfigurationError
+from caxton_llm.embedders.opening import calibration_of
+from caxton_llm.errors import ConfigurationError, LlmError
+from caxton_llm.memory.embedder_store import MemoryPlace
 from caxton_llm.memory.embedding import Embedder
 from caxton_llm.memory.embedding.calibration import Calibration
 from caxton_llm.memory.filters import Filters, admits, check_filters
@@ -23,6 +24,7 @@ from caxton_llm.memory.store import Forgotten, MemoryStore, Progress, Retention,
 from caxton_llm.memory.transfer import Format, Imported, export_lines, import_lines
 from caxton_llm.memory_upkeep import Upkeep
 from caxton_llm.reembedding import EmbeddedMemory, EmbeddingStatus, open_memory
+from caxton_llm.stores.sqlite_memory import SqlitePlace
 
 __all__ = ["Memory"]
 
@@ -54,7 +56,7 @@ class Memory:
         self._embedded = embedded
         self._clock = clock
         self._calibrations: dict[str, Calibration] = {}
-        self._upkeep = None if retention is None else Upkeep(lambda: self.retain(retention))
+        self._upkeep = None if retention is None else Upkeep(lambda: self._tidy(retention))
         self._search = MemorySearch(store, self._calibration_of, weights=weights, candidates=candidates)
 
     @classmethod
@@ -74,29 +76,25 @@ class Memory:
         entries: Sequence[ProviderEntry] = (),
         *,
         background: bool = True,
+        upkeep: bool = False,
         progress: Progress | None = None,
     ) -> Self:
         """As the `memory` block says; secrets are in place there and in `entries`, which are those under `llm`.
 
-        Without `background` nothing is indexed or embedded anew. Raises `ConfigurationError` for an embedder that cannot be.
+        Without `background` nothing is indexed or embedded anew. With `upkeep` the block's retention is kept to: a thread
+        deletes what may not stay. Raises `ConfigurationError` for an embedder that cannot be.
         """
-        store: MemoryStore
-        embedded = None
-        if configuration.store == "postgres":
-            store = _postgres(configuration, background=background, progress=progress)
-        else:
-            embedded = open_memory(
-                configuration.folder, configuration.embedder, entries=entries, background=background, progress=progress
-            )
-            store = embedded.store
+        embedded = open_memory(
+            _place(configuration), configuration.embedder, entries=entries, background=background, progress=progress
+        )
         return cls(
-            store,
+            embedded.store,
             embedded=embedded,
             weights=replace(Weights(), **configuration.weights),
             candidates=configuration.candidates,
             max_results=configuration.max_results,
             min_similarity=configuration.min_similarity,
-            retention=_retention(configuration) if background else None,
+            retention=_retention(configuration) if upkeep else None,
         )
 
     @property
@@ -115,7 +113,10 @@ class Memory:
             return self._embedded.calibration
         known = self._calibrations.get(embedder.name)
         if known is None:
-            known = self._calibrations[embedder.name] = calibration_of(embedder)
+            try:
+                known = self._calibrations[embedder.name] = calibration_of(embedder)
+            except LlmError:
+                return None
         return known
 
     # -- writing --------------------------------------------------------------------------------------------------------
@@ -131,6 +132,11 @@ class Memory:
     def retain(self, retention: Retention) -> Forgotten:
         """Delete for good what is too old or too much."""
         return self.store.retain(retention, now=self._clock())
+
+    def _tidy(self, retention: Retention) -> None:
+        """What is deleted by itself is gone from the indexes, too: nobody is there to be told that a purge is needed."""
+        if self.retain(retention).indexes == "purge needed":
+            self.purge()
 
     def purge(self, progress: Progress | None = None) -> None:
         """Rewrite index files that may hold traces of what was deleted."""
@@ -235,14 +241,11 @@ def _retention(configuration: MemoryConfiguration) -> Retention | None:
     return Retention(max_age_s=configuration.max_age_s, max_records=configuration.max_records)
 
 
-def _postgres(configuration: MemoryConfiguration, *, background: bool, progress: Progress | None) -> MemoryStore:
-    try:
-        from caxton_llm.stores.postgres_memory import PostgresMemory  # noqa: PLC0415 - an extra
-    except ImportError:
-        raise ConfigurationError(
-            "the packages for a memory in PostgreSQL are not installed: pip install 'caxton-llm[postgres]'"
-        ) from None
+def _place(configuration: MemoryConfiguration) -> MemoryPlace:
+    if configuration.store != "postgres":
+        return SqlitePlace(Path(configuration.folder))
     if not isinstance(configuration.url, str):
         raise ConfigurationError("the memory in PostgreSQL has no url: set memory.url")
-    embedder = open_embedder(configuration.embedder)
-    return PostgresMemory(configuration.url, embedder, background=background, progress=progress)
+    from caxton_llm.stores.postgres_memory import PostgresPlace  # noqa: PLC0415 - an extra, which says so where it is missing
+
+    return PostgresPlace(configuration.url)

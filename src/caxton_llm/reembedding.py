@@ -7,7 +7,6 @@ Several processes may have the memory open: one at a time embeds, and who is lef
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -19,11 +18,10 @@ from caxton_llm.config.schema import ProviderEntry
 from caxton_llm.embedders.http import HttpEmbedder
 from caxton_llm.embedders.opening import calibration_of, described, open_embedder, recalled
 from caxton_llm.errors import ConfigurationError, LlmError, MemoryStoreError
+from caxton_llm.memory.embedder_store import EmbedderStore, KeptEmbedder, MemoryPlace
 from caxton_llm.memory.embedding import Embedder
 from caxton_llm.memory.embedding.calibration import Calibration
 from caxton_llm.memory.store import Progress
-from caxton_llm.stores.sqlite_memory import SqliteMemory
-from caxton_llm.stores.sqlite_memory.spaces import KeptEmbedder, kept_embedders
 
 __all__ = ["EmbeddedMemory", "EmbeddingStatus", "Opener", "open_memory"]
 
@@ -48,7 +46,7 @@ class EmbeddingStatus(Struct, frozen=True, kw_only=True):
 
 
 def open_memory(
-    folder: Path | str,
+    place: MemoryPlace,
     settings: EmbedderSettings,
     *,
     entries: Sequence[ProviderEntry] = (),
@@ -56,15 +54,13 @@ def open_memory(
     background: bool = True,
     progress: Progress | None = None,
 ) -> "EmbeddedMemory":
-    """The memory in `folder` with the embedder of `settings`; secrets are in place there and in `entries`, which are those
+    """The memory in `place` with the embedder of `settings`; secrets are in place there and in `entries`, which are those
     under `llm`. `background`: threads embed and index; without it nothing is done before `step`.
 
     Raises `MemoryStoreError`; `ConfigurationError` for an embedder that cannot be; and what an embedder over HTTP raises
     whose server does not answer, when the store has nothing of it and no previous embedder could serve instead.
     """
-    return EmbeddedMemory(
-        Path(folder), settings, entries=entries, opener=opener, background=background, progress=progress
-    )
+    return EmbeddedMemory(place, settings, entries=entries, opener=opener, background=background, progress=progress)
 
 
 class EmbeddedMemory:
@@ -72,7 +68,7 @@ class EmbeddedMemory:
 
     def __init__(
         self,
-        folder: Path,
+        place: MemoryPlace,
         settings: EmbedderSettings,
         *,
         entries: Sequence[ProviderEntry],
@@ -80,7 +76,7 @@ class EmbeddedMemory:
         background: bool,
         progress: Progress | None,
     ) -> None:
-        self._path = folder / "memory.db"
+        self._place = place
         self._settings = settings
         self._entries = entries
         self._opener = opener
@@ -97,7 +93,7 @@ class EmbeddedMemory:
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
         try:
-            self.store = self._open(folder, background, progress)
+            self.store = self._open(background, progress)
         except BaseException:
             self._close_embedders()
             raise
@@ -151,8 +147,8 @@ class EmbeddedMemory:
 
     # -- opening --------------------------------------------------------------------------------------------------------
 
-    def _open(self, folder: Path, background: bool, progress: Progress | None) -> SqliteMemory:
-        kept, passages = kept_embedders(self._path)
+    def _open(self, background: bool, progress: Progress | None) -> EmbedderStore:
+        kept, passages = self._place.kept_embedders()
         dimensions = {one.name: one.dimensions for one in kept}
         wanted = self._with(self._settings, dimensions)
         previous = self._previous(kept, passages, wanted)
@@ -163,8 +159,8 @@ class EmbeddedMemory:
             if previous is None:
                 raise
             self._failed(error)
-            return SqliteMemory(folder, previous, claims=False, background=background, progress=progress)
-        store = SqliteMemory(folder, wanted, previous=previous, background=background, progress=progress)
+            return self._place.open(previous, claims=False, background=background, progress=progress)
+        store = self._place.open(wanted, previous=previous, background=background, progress=progress)
         store.remember_embedder(wanted.name, settings=described(self._settings))
         try:
             for embedder in (store.embedder, wanted):
@@ -220,7 +216,7 @@ class EmbeddedMemory:
 
     # -- the scale ------------------------------------------------------------------------------------------------------
 
-    def _calibrate(self, store: SqliteMemory, embedder: Embedder, kept: Sequence[KeptEmbedder] = ()) -> None:
+    def _calibrate(self, store: EmbedderStore, embedder: Embedder, kept: Sequence[KeptEmbedder] = ()) -> None:
         """Measure an embedder once in the life of a store. Raises what the embedder raises."""
         for one in kept:
             if one.name == embedder.name:
@@ -283,7 +279,7 @@ class EmbeddedMemory:
             self.store.follow(self._wanted)
             return
         self._wanted = None
-        kept = next((one for one in kept_embedders(self._path)[0] if one.name == name), None)
+        kept = next((one for one in self._place.kept_embedders()[0] if one.name == name), None)
         try:
             if kept is None:
                 raise MemoryStoreError("the store has no vectors of it")

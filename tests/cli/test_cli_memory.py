@@ -317,3 +317,12 @@ def test_a_full_disk_is_told_and_leaves_no_half_export(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "No space left" in done.stderr
     assert not (tmp_path / "all.jsonl").exists()
+
+
+def test_an_addition_to_one_of_several_entities_of_a_name_needs_the_type(tmp_path: Path) -> None:
+    for type_ in ("person", "boat"):
+        assert run("memory", "add", "Alice", f"is a {type_}", "--type", type_, cwd=tmp_path).returncode == 0
+    done = run("memory", "add", "ALICE", "is new", cwd=tmp_path)
+    assert done.returncode != 0
+    assert "boat, person" in done.stderr
+    assert run("memory", "add", "ALICE", "is new", "--type", "boat", cwd=tmp_path).returncode == 0

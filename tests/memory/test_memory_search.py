@@ -256,6 +256,16 @@ def test_while_the_embedder_fails_words_alone_find_and_the_answer_says_so(tmp_pa
         assert memory.search("tea").hits[0].similarity is not None
 
 
+def test_while_the_scale_of_an_embedder_is_not_known_similarities_are_not_either(tmp_path: Path) -> None:
+    embedder = Fragile()
+    with opened(tmp_path, embedder) as store:
+        store.put([fact("a", "green tea")])
+        embedder.fails = True
+        found = Memory(store).search("green tea", min_similarity=0.9)
+        assert names(found) == ["a"]
+        assert found.problem is not None
+
+
 def test_nothing_of_a_query_or_a_record_stands_in_a_repr(memory: Memory) -> None:
     shown = repr(memory.search("cat on the printer"))
     assert "printer" not in shown

@@ -2,19 +2,25 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psycopg
 import pytest
+from numpy.typing import NDArray
 from psycopg import errors
 
-from caxton_llm.errors import ConfigurationError, MemoryStoreError
-from caxton_llm.memory.candidates import StoreQuery
+from caxton_llm.config.memory_configuration import EmbedderSettings, MemoryConfiguration
+from caxton_llm.config.schema import ProviderEntry
+from caxton_llm.errors import ConfigurationError, InvalidRequest, MemoryStoreError
+from caxton_llm.memory.candidates import EMBEDDER_CHANGED, StoreQuery
 from caxton_llm.memory.filters import Filters
 from caxton_llm.memory.model import Entity, Relation
+from caxton_llm.memory_system import Memory
 from caxton_llm.stores.postgres_memory import PostgresMemory
 from caxton_llm.stores.postgres_memory.failures import explained
 from caxton_llm.stores.postgres_memory.schema import SCHEMA
@@ -48,6 +54,8 @@ def database(postgres: PostgresServer) -> Iterator[str]:
 WITHOUT = """
 import sys
 sys.modules[{module!r}] = None
+from caxton_llm.config.memory_configuration import EmbedderSettings, MemoryConfiguration
+from caxton_llm.config.schema import ProviderEntry
 from caxton_llm.errors import ConfigurationError
 try:
     import caxton_llm.stores.postgres_memory
@@ -294,9 +302,11 @@ def test_a_change_of_the_embedder_that_another_process_has_ended_is_noticed(sche
     with schema.open(new, previous=old) as one, schema.open(new, previous=old) as other:
         assert other.embedder is old
         assert one.embed_missing() == 0
-        asked = StoreQuery(text="green tea", vector=old.embed(["green tea"])[0])
-        assert wanted in {record.id for record in other.load(other.candidates(asked).keys.tolist(), tenant="").values()}
+        with pytest.raises(InvalidRequest, match="embed the text again") as caught:
+            searched(other, "green tea")
+        assert caught.value.code == EMBEDDER_CHANGED
         assert other.embedder is new
+        assert searched(other, "green tea")[0].id == wanted
     with schema.open(new, previous=old) as other:
         assert other.embedder is new
         assert other.put([fact("c", "more")])[0].action == "created"
@@ -311,6 +321,110 @@ def test_a_writer_goes_on_when_another_process_has_ended_the_change_of_the_embed
         wanted = other.put([fact("c", "plum jam")])[0].id
         assert searched(other, "plum jam")[0].id == wanted
         assert other.verify() == []
+
+
+class _WhileItEmbeds(HashingEmbedder):
+    """Calls `meanwhile` whenever it embeds."""
+
+    meanwhile: Callable[[], None] | None = None
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        if self.meanwhile is not None:
+            self.meanwhile()
+        return super().embed(texts)
+
+
+def test_a_store_to_which_somebody_always_writes_becomes_complete_too(schema: Schema) -> None:
+    old, new = HashingEmbedder(32, "old"), _WhileItEmbeds(16, "new")
+    numbers, waiting = count(), []
+    with schema.open(old) as writer, schema.open(new, previous=old) as store, connected(schema.url) as db:
+        writer.put([fact(f"n{n}", f"word{n}") for n in range(20)])
+        locked = "select count(*) from pg_locks where mode = 'ShareLock' and relation = %s::regclass"
+
+        def write() -> None:
+            writer.put([fact(f"late{next(numbers)}", "green tea")])
+
+        def meanwhile() -> None:
+            if db.execute(locked, (f"{schema.name}.passages",)).fetchone() == (0,):
+                write()
+                return
+            # From now on it is complete with the next batch, so who writes has to wait.
+            waiting.append(threading.Thread(target=write))
+            waiting[-1].start()
+
+        new.meanwhile = meanwhile
+        done = any(store.embed_missing(8) == 0 for _ in range(12))
+        new.meanwhile = None
+        for thread in waiting:
+            thread.join(60)
+        assert done
+        assert len(waiting) == 1
+        assert store.embedder is new
+        assert writer.owes_vectors
+        assert store.embed_missing() == 0
+        assert store.verify() == []
+        assert store.stats().entities == 20 + next(numbers)
+
+
+def test_the_table_of_an_embedder_that_serves_no_more_goes_when_nobody_uses_it(schema: Schema) -> None:
+    def tables() -> list[Any]:
+        found = "select tablename from pg_tables where schemaname = %s and tablename like 'vectors%%' order by 1"
+        return [name for (name,) in db.execute(found, (schema.name,))]
+
+    old, new = HashingEmbedder(32, "old"), HashingEmbedder(16, "new")
+    with schema.open(old) as store:
+        store.put([fact("tea", "green tea")])
+    with connected(schema.url) as db, schema.open(new, previous=old) as store:
+        with psycopg.connect(schema.url) as reader:
+            reader.execute(f"select count(*) from {schema.name}.vectors_1")
+            assert store.embed_missing() == 0
+            assert store.embedder is new
+            assert tables() == ["vectors_1", "vectors_2"]
+        assert store.catch_up()
+        assert tables() == ["vectors_2"]
+        assert store.verify() == []
+
+
+def test_a_store_of_the_first_version_is_brought_up_to_date_with_its_vectors(schema: Schema) -> None:
+    with schema.open() as store:
+        wanted = store.put([fact("tea", "green tea")])[0].id
+    with connected(schema.url) as db:
+        db.execute(f"set search_path = {schema.name}")
+        db.execute("alter table spaces drop column settings, drop column calibration")
+        db.execute("delete from store where key = 'wanted space'")
+        db.execute("update store set value = '1' where key = 'schema'")
+    with schema.open() as store:
+        assert (searched(store, "green tea")[0].dense or 0) > 0.5
+        store.remember_embedder("hashing", settings="{}")
+        assert store.embed_missing() == 0
+        assert store.get([wanted], tenant="")[wanted].version == 1
+    assert schema.to_open().kept_embedders() == ([("hashing", 32, "{}", None, 1)], 1)
+
+
+def _configured(url: str, embedder: EmbedderSettings) -> MemoryConfiguration:
+    return MemoryConfiguration(store="postgres", folder="", url=url, embedder=embedder)
+
+
+def test_a_configured_memory_changes_its_embedder_while_the_previous_one_serves(
+    postgres: PostgresServer, database: str
+) -> None:
+    url = postgres.url(database)
+    with Memory.from_configuration(_configured(url, EmbedderSettings()), background=False) as memory:
+        memory.add([fact("tea", "green tea")])
+        assert memory.embedding is not None
+        before = memory.embedding.serving
+    server = ProviderEntry(provider="openai", base_url="http://127.0.0.1:9", api_key="planted-key-2")
+    other = EmbedderSettings(type="openai", server=server, model="m", dimensions=8)
+    with Memory.from_configuration(_configured(url, other), background=False) as memory:
+        assert memory.embedding is not None
+        assert (memory.embedding.serving, memory.embedding.wanted) == (before, "m@openai:127.0.0.1:9#8")
+        assert "refused the connection" in memory.problems[0]
+        found = memory.search("green tea")
+        assert found.problem is None
+        assert found.hits[0].similarity is not None
+    with connected(url) as db:
+        (kept,) = db.execute("select settings from caxton_memory.spaces where dimensions = 8").fetchone() or ("",)
+    assert kept == '{"type":"openai","base_url":"http://127.0.0.1:9","model":"m","dimensions":8}'
 
 
 # -- care ---------------------------------------------------------------------------------------------------------------

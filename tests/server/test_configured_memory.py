@@ -90,6 +90,48 @@ def test_what_is_more_than_may_stay_is_deleted_in_the_background(tmp_path: Path)
         assert configured.problems == []
 
 
+def test_commands_delete_nothing_by_themselves(tmp_path: Path) -> None:
+    (tmp_path / "caxton.yaml").write_text(
+        "llm:\n  provider: builtin\nmemory:\n  retention:\n    max_records: 2\n", encoding="utf-8"
+    )
+    with Memory.open(tmp_path / "caxton-memory") as memory:
+        memory.add([Entity(name=f"n{n}", observations=(Observation(f"fact {n}"),)) for n in range(4)])
+    for command in ("verify", "stats"):
+        assert run("memory", command, cwd=tmp_path).returncode == 0
+    with Memory.open(tmp_path / "caxton-memory") as memory:
+        assert memory.stats().entities == 4
+
+
+def test_all_weights_can_be_configured(tmp_path: Path) -> None:
+    (tmp_path / "caxton.yaml").write_text(
+        """
+llm:
+  provider: builtin
+memory:
+  search:
+    weights:
+      neighbours: [0.5]
+      late_neighbours: []
+      named: 0
+      question: 0.25
+      recency_half_life_days: 1
+""",
+        encoding="utf-8",
+    )
+    memory = load_file(tmp_path / "caxton.yaml").memory
+    assert memory is not None
+    assert memory.weights == {
+        "neighbours": (0.5,),
+        "late_neighbours": (),
+        "named": 0,
+        "question": 0.25,
+        "recency_half_life_s": 86_400.0,
+    }
+    with Memory.from_configuration(memory, background=False) as opened:
+        opened.add([Entity(name="Tea", observations=(Observation("Ann likes green tea"),))])
+        assert opened.search("tea").hits[0].reasons.named == 0
+
+
 def test_upkeep_that_fails_says_so_and_goes_on() -> None:
     calls: list[int] = []
 

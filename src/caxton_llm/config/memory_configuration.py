@@ -43,7 +43,7 @@ class MemoryConfiguration(Struct, frozen=True, kw_only=True):
     max_results: int = 10
     min_similarity: float | None = None
     candidates: int = 100
-    weights: Mapping[str, float] = {}
+    weights: Mapping[str, float | tuple[float, ...]] = {}
     max_age_s: float | None = None
     max_records: int | None = None
 

@@ -69,10 +69,12 @@ def _embedder(block: EmbedderBlock, entries: Sequence[Entry], *, file: Callable[
     )
 
 
-def _weights(block: MemoryWeightsBlock) -> dict[str, float]:
-    given: dict[str, float | None] = msgspec.structs.asdict(block)
-    weights = {name: value for name, value in given.items() if value is not None}
-    half_life = weights.pop("recency_half_life_days", None)
+def _weights(block: MemoryWeightsBlock) -> dict[str, float | tuple[float, ...]]:
+    weights: dict[str, float | tuple[float, ...]] = {
+        name: value for name, value in msgspec.structs.asdict(block).items() if value is not None
+    }
+    weights.pop("recency_half_life_days", None)
+    half_life = block.recency_half_life_days
     return weights if half_life is None else weights | {"recency_half_life_s": half_life * _DAY_S}
 
 

@@ -58,6 +58,16 @@ class MemoryWeightsBlock(SettingsBlock, frozen=True, kw_only=True):
     """What a record is about as a whole."""
     late: Weight | None = None
     """The query's words against the record's, each by its meaning."""
+    neighbours: tuple[Weight, ...] | None = None
+    """Shares of their neighbours' score that turns of a conversation get, at distance 1, 2 and so on; `[]`: none."""
+    late_neighbours: tuple[Weight, ...] | None = None
+    """What a matching word of a neighbour counts in place of the turn's own, at distance 1, 2 and so on; `[]`: nothing."""
+    named: Weight | None = None
+    """What a record gains whose name, or whose speaker, the query names."""
+    dated: Weight | None = None
+    """What a record gains that is from a time that the query names."""
+    question: Weight | None = None
+    """What a turn loses that itself asks."""
     recency: Weight | None = None
     """What a record gains by being new."""
     recency_half_life_days: Positive | None = None

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from caxton_llm.errors import InvalidRequest
 from caxton_llm.memory.filters import Filters
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ __all__ = [
     "RELATED",
     "Candidates",
     "StoreQuery",
+    "embedder_changed",
 ]
 
 LEXICAL, DENSE, NAMED, NEIGHBOUR, RELATED = 1, 2, 4, 8, 16
@@ -86,3 +88,9 @@ class Candidates(Struct, frozen=True, kw_only=True):
 
     def __len__(self) -> int:
         return len(self.keys)
+
+
+def embedder_changed(name: str) -> InvalidRequest:
+    """The error for a query whose vector is not of the embedder that serves, which has this name."""
+    message = f"the memory's embedder has changed to {name} since the vector was made; embed the text again"
+    return InvalidRequest(message, param="vector", code=EMBEDDER_CHANGED)

@@ -45,8 +45,8 @@ class Found(Discreet, Struct, frozen=True, kw_only=True):
     """What a search has found, best first.
 
     `searched` records were left by the filters; of the `candidates` that were compared, `above_threshold` reached
-    `min_similarity` (all, where none was asked for). `problem` says why the search went by words alone, without similarities
-    and a threshold: the embedder failed.
+    `min_similarity` (all, where none was asked for). `problem` says why similarities are not known and no threshold was
+    kept to, for instance because the embedder failed and words alone were searched.
     """
 
     hits: tuple[Hit, ...]

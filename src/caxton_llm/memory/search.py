@@ -58,7 +58,10 @@ class MemorySearch:
             raise InvalidRequest(f"{min_similarity!r} is not between 0 and 1", param="min_similarity")
         asked, proposed, problem = self._proposed(query, filters, max(self.limit, max_results))
         scores = score(self._features(asked, proposed, now), self.weights)
-        similarity = self._similarities(proposed)
+        calibration = self._calibration_of(self.store.embedder)
+        if calibration is None and problem is None:
+            problem = f"how similar texts are for {self.store.embedder.name} is not known: its server does not answer"
+        similarity = np.full(len(proposed), np.nan) if calibration is None else calibration.similarity(proposed.dense)
         order = scores.order()
         if min_similarity is not None and problem is None:
             order = order[similarity[order] >= min_similarity]
@@ -94,11 +97,6 @@ class MemorySearch:
                 if error.code != EMBEDDER_CHANGED:
                     raise
         return asked, self.store.candidates(asked), "the embedder changes while it is searched"
-
-    def _similarities(self, proposed: Candidates) -> NDArray[np.float64]:
-        """NaN where there is none."""
-        calibration = self._calibration_of(self.store.embedder)
-        return np.full(len(proposed), np.nan) if calibration is None else calibration.similarity(proposed.dense)
 
     def _features(self, asked: StoreQuery, proposed: Candidates, now: float) -> Features:
         tokens = np.empty(0, np.int32) if asked.tokens is None else asked.tokens

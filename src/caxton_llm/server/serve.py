@@ -70,7 +70,7 @@ def open_configured_memory(configuration: Configuration, environ: Mapping[str, s
     resolved = resolve_secrets(configuration, environ=environ)
     if resolved.memory is None:
         return None
-    return Memory.from_configuration(resolved.memory, [entry.settings for entry in resolved.entries])
+    return Memory.from_configuration(resolved.memory, [entry.settings for entry in resolved.entries], upkeep=True)
 
 
 class _AppFactory:

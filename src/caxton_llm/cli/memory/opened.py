@@ -38,7 +38,11 @@ def opened_memory(place: Place, screen: Screen, *, create: bool = False, mend: b
         memory = Memory.from_configuration(configuration, entries)
     with memory:
         yield memory
-        if mend and memory.problems:
+        of_indexes = memory.store.problems if configuration.store == "sqlite" else []
+        for problem in dict.fromkeys(memory.problems):
+            if problem not in of_indexes:
+                screen.warn(problem)
+        if mend and of_indexes:
             _mend(memory, screen)
 
 
@@ -62,7 +66,7 @@ def _configured(place: Place) -> tuple[MemoryConfiguration, list[ProviderEntry]]
 
 
 def _mend(memory: Memory, screen: Screen) -> None:
-    found = "; ".join(dict.fromkeys(memory.problems))
+    found = "; ".join(dict.fromkeys(memory.store.problems))
     try:
         with shown_progress(screen, "making the indexes anew") as told:
             memory.rebuild(told)

@@ -40,7 +40,7 @@ def run_search(place: Place, options: SearchOptions, screen: Screen) -> None:
     with opened_memory(place, screen) as memory:
         found = memory.search(query, filters, max_results=options.max_results, min_similarity=options.min_similarity)
         if found.problem is not None:
-            screen.warn(f"found by words alone: {found.problem}")
+            screen.warn(f"without similarities: {found.problem}")
         if options.as_json:
             write_json(screen, found)
         elif found.hits:

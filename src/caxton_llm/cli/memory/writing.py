@@ -90,12 +90,15 @@ def _entity(memory: Memory, options: AddOptions) -> Entity:
 
 
 def _type_there(memory: Memory, options: AddOptions) -> str | None:
-    """The type of the only entity of this name, so that it gets what is new."""
+    """The type of the only entity of this name, so that it gets what is new. Raises `InvalidRequest` for several."""
     owner = {options.scope: getattr(options, options.scope)} if options.scope != "global" else {}
     filters = Filters(tenant=options.tenant, scopes=(options.scope,), **owner)
     ids = memory.find([options.name or ""], filters).get(options.name or "", [])
     there = [one for one in memory.get(ids, tenant=options.tenant).values() if isinstance(one, Entity)]
-    return there[0].type if len(there) == 1 else None
+    if len(there) > 1:
+        types = ", ".join(sorted(one.type for one in there))
+        raise InvalidRequest(f"there are several entities of this name: say which with --type, {types} or a new one")
+    return there[0].type if there else None
 
 
 def _relation(memory: Memory, options: AddOptions) -> Relation:

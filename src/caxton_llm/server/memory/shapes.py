@@ -129,7 +129,7 @@ class SearchAnswer(Struct, frozen=True):
     above_threshold: int
     search_ms: float
     problem: str | None
-    """Why words alone were searched, without similarities: the embedder failed."""
+    """Why similarities are not known: the embedder failed, for instance, and words alone were searched."""
 
 
 class StatsAnswer(Struct, frozen=True):

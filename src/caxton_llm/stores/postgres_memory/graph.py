@@ -5,7 +5,8 @@ from contextlib import contextmanager
 
 from psycopg import errors
 
-from caxton_llm.stores.postgres_memory.schema import INDEXES, advisory_key
+from caxton_llm.stores.postgres_memory.locks import alone
+from caxton_llm.stores.postgres_memory.schema import INDEXES
 from caxton_llm.stores.postgres_memory.sessions import Connection
 from caxton_llm.stores.postgres_memory.spaces import Space
 
@@ -28,7 +29,7 @@ def is_waiting(db: Connection, space: Space) -> bool:
 
 def index_vectors(db: Connection, space: Space) -> bool:
     """Make the graph if it is waited for; writing goes on meanwhile. Returns whether this process had the lock."""
-    with _alone(db, wait=False) as held:
+    with alone(db, "index", wait=False) as held:
         if held and is_waiting(db, space):
             with _much_memory(db):
                 _make_graph(db, space)
@@ -38,7 +39,7 @@ def index_vectors(db: Connection, space: Space) -> bool:
 
 def remake_indexes(db: Connection, space: Space) -> None:
     """Make every index anew; the old ones serve until the new ones are there."""
-    with _alone(db, wait=True), _much_memory(db):
+    with alone(db, "index", wait=True), _much_memory(db):
         for name, whole in _validity(db).items():
             if name == _graph(space):
                 continue
@@ -69,28 +70,6 @@ def _validity(db: Connection) -> dict[str, bool]:
     query = """select c.relname, i.indisvalid from pg_index i join pg_class c on c.oid = i.indexrelid
         where c.relnamespace = current_schema()::regnamespace order by c.relname"""
     return dict(db.execute(query).fetchall())
-
-
-@contextmanager
-def _alone(db: Connection, *, wait: bool) -> Iterator[bool]:
-    """One process at a time makes indexes."""
-    key, held = advisory_key("index"), True
-    if wait:
-        # Asked for again and again: one statement that waits would hold back `create index concurrently` of the other.
-        while not _locked(db, key):
-            db.execute("select pg_sleep(0.2)")
-    else:
-        held = _locked(db, key)
-    try:
-        yield held
-    finally:
-        if held and not db.closed:
-            db.execute("select pg_advisory_unlock(%s, hashtext(current_schema()))", (key,))
-
-
-def _locked(db: Connection, key: int) -> bool:
-    row = db.execute("select pg_try_advisory_lock(%s, hashtext(current_schema()))", (key,)).fetchone()
-    return bool(row and row[0])
 
 
 @contextmanager

@@ -6,15 +6,16 @@ kept as codes: numbers for 16 bytes that are made of them, so that a long name c
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Literal
+from typing import Any
 
 from psycopg import errors, sql
 
 from caxton_llm.errors import MemoryStoreError
 from caxton_llm.stores.postgres_memory.halves import read_type
+from caxton_llm.stores.postgres_memory.locks import alone_until_committed
 from caxton_llm.stores.postgres_memory.sessions import Connection, Setup
 
-__all__ = ["FILTERED", "FILTERED_TYPES", "INDEXES", "SCHEMA", "advisory_key", "prepare", "vectors_table"]
+__all__ = ["FILTERED", "FILTERED_TYPES", "INDEXES", "SCHEMA", "prepare", "vectors_table"]
 
 _FILTERED = """tenant integer not null, kind smallint not null, scope smallint not null, owner integer not null,
   type integer not null, conversation integer, at float8 not null, valid_from float8, valid_until float8,
@@ -62,7 +63,6 @@ _PLAIN_DIMENSIONS = 3_500
 """Vectors up to this size are kept inside their rows, which have to fit a page: comparing them costs no second look-up."""
 _MOST_DIMENSIONS = 4_000
 """Of what pgvector can index in half precision."""
-_ADVISORY = 0x43584D00  # "CXM"
 
 
 def _make_tables(db: Connection) -> None:
@@ -72,7 +72,11 @@ def _make_tables(db: Connection) -> None:
         db.execute(f"create index {name} {definition}")
 
 
-_STEPS: tuple[Callable[[Connection], None], ...] = (_make_tables,)
+def _remember_embedders(db: Connection) -> None:
+    db.execute("alter table spaces add column settings text, add column calibration text")
+
+
+_STEPS: tuple[Callable[[Connection], None], ...] = (_make_tables, _remember_embedders)
 SCHEMA = len(_STEPS)
 """The version of the tables."""
 
@@ -89,9 +93,10 @@ def prepare(db: Connection, schema: str, place: str) -> Setup:
     setup = Setup((schema, extension), read_type(db, extension, place))
     setup.apply(db)
     if _version(db, schema, place) == SCHEMA:
+        db.execute("select from store limit 0 for update")  # where nothing can be written that is told at once
         return setup
     with db.transaction():
-        db.execute("select pg_advisory_xact_lock(%s, hashtext(%s))", (advisory_key("schema"), schema))
+        alone_until_committed(db, "schema", schema)
         version = _version(db, schema, place)
         if version > SCHEMA:
             raise MemoryStoreError(
@@ -107,11 +112,6 @@ def prepare(db: Connection, schema: str, place: str) -> Setup:
             (str(SCHEMA),),
         )
     return setup
-
-
-def advisory_key(what: Literal["schema", "index"]) -> int:
-    """The first number of an advisory lock; the second is that of the schema's name."""
-    return _ADVISORY + ("schema", "index").index(what)
 
 
 def vectors_table(db: Connection, number: int, dimensions: int) -> None:

@@ -12,7 +12,7 @@ from caxton_llm.memory.candidates import Candidates, StoreQuery
 from caxton_llm.stores.postgres_memory.dense import Near, counted, nearest
 from caxton_llm.stores.postgres_memory.halves import halves_of
 from caxton_llm.stores.postgres_memory.lexical import Scored, by_words
-from caxton_llm.stores.postgres_memory.related import Edges, beside, edges_of, named, passages_of_records
+from caxton_llm.stores.postgres_memory.related import Edges, Reached, beside, edges_of, named, passages_of_records
 from caxton_llm.stores.postgres_memory.samples import Sample
 from caxton_llm.stores.postgres_memory.selection import Selection
 from caxton_llm.stores.postgres_memory.sessions import Connection
@@ -91,8 +91,11 @@ class Search:
         ids = {*self._scores, *(one.passage for one in near), *(passage for passage, _ in called)}
         passages = self._read(ids)
         edges = self._edges(passages)
-        more = self._beside(passages) | self._related(edges)
-        passages += self._read(more - ids)
+        came_along = (origins.NEIGHBOUR, self._beside(passages)), (origins.RELATED, self._related(edges))
+        more = {passage: record for _, found in came_along for passage, record in found if passage not in ids}
+        for origin, found in came_along:
+            self._mark((record for passage, record in found if passage in more), origin)
+        passages += self._read(more)
         return candidates_of(
             passages,
             self._query,
@@ -115,25 +118,24 @@ class Search:
             self._origins[record] |= origin
 
     def _read(self, ids: Iterable[int]) -> list[_Passage]:
-        cosine = "case when v.passage is null then null else 0 end::float8"
+        cosine, vectors = "null::float8", ""
+        if self._query.vector is not None:
+            cosine = "case when v.passage is null then null else 0 end::float8"
+            vectors = f"left join {self._space.table} v on v.passage = p.id"
         if self._vector is not None:
             cosine = "nullif(1 - (v.vector <=> %(vector)s), 'NaN')"
         query = f"""select p.id, p.record, p.ordinal, p.owner, p.conversation, p.position, p.speaker, p.asks, p.at,
               p.confidence, p.tokens, {cosine}
-            from passages p left join {self._space.table} v on v.passage = p.id where p.id = any(%(ids)s)"""  # noqa: S608
-        if self._query.vector is None:
-            query = query.replace(cosine, "null::float8")
+            from passages p {vectors} where p.id = any(%(ids)s)"""  # noqa: S608
         cursor = self._db.cursor(binary=True)
         return [_Passage(*row) for row in cursor.execute(query, {"ids": list(ids), "vector": self._vector})]
 
-    def _beside(self, passages: Sequence[_Passage]) -> set[int]:
+    def _beside(self, passages: Sequence[_Passage]) -> Reached:
         """Passages of turns that stand beside turns among these, and they themselves."""
         turns = [one.id for one in passages if one.conversation is not None]
         if not self._query.reach or not turns:
-            return set()
-        found = beside(self._db, self._chosen, turns, self._query.reach)
-        self._mark((record for _, record in found), origins.NEIGHBOUR)
-        return {passage for passage, _ in found}
+            return []
+        return beside(self._db, self._chosen, turns, self._query.reach)
 
     def _edges(self, passages: Sequence[_Passage]) -> Edges:
         """Relations of the nearest candidates."""
@@ -142,10 +144,8 @@ class Search:
         ordered = sorted(passages, key=lambda one: -2.0 if one.cosine is None else one.cosine, reverse=True)
         return edges_of(self._db, list(dict.fromkeys(one.record for one in ordered))[:_SEEDS])
 
-    def _related(self, edges: Edges) -> set[int]:
-        found = passages_of_records(self._db, self._chosen, {end for pair in edges for end in pair})
-        self._mark((record for _, record in found), origins.RELATED)
-        return {passage for passage, _ in found}
+    def _related(self, edges: Edges) -> Reached:
+        return passages_of_records(self._db, self._chosen, {end for pair in edges for end in pair})
 
 
 def candidates_of(

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from psycopg import errors
 
 from caxton_llm.errors import LlmError, MemoryStoreError
-from caxton_llm.memory.candidates import Candidates, StoreQuery
+from caxton_llm.memory.candidates import Candidates, StoreQuery, embedder_changed
 from caxton_llm.memory.embedding import Embedder
 from caxton_llm.memory.embedding.embedder import TokenVectors
 from caxton_llm.memory.embedding.static import StaticEmbedder
@@ -24,6 +24,7 @@ from caxton_llm.memory.versions import Change, earlier
 from caxton_llm.stores.postgres_memory.care import expired, problems_of, purge, rewrite_words, stats_of
 from caxton_llm.stores.postgres_memory.codes import Codes, tenant_key, text_key
 from caxton_llm.stores.postgres_memory.failures import place_of, translated
+from caxton_llm.stores.postgres_memory.filling import Filling
 from caxton_llm.stores.postgres_memory.graph import index_vectors, remake_indexes
 from caxton_llm.stores.postgres_memory.rows import KINDS, decode, decode_change
 from caxton_llm.stores.postgres_memory.samples import Samples
@@ -31,7 +32,7 @@ from caxton_llm.stores.postgres_memory.schema import prepare
 from caxton_llm.stores.postgres_memory.search import Search, candidates_of
 from caxton_llm.stores.postgres_memory.selection import selection
 from caxton_llm.stores.postgres_memory.sessions import Connection, Sessions, connect
-from caxton_llm.stores.postgres_memory.spaces import Spaces
+from caxton_llm.stores.postgres_memory.spaces import Space, Spaces, remember, sweep, vector_tables
 from caxton_llm.stores.postgres_memory.tokens import Tokens
 from caxton_llm.stores.postgres_memory.writer import Writer
 
@@ -49,7 +50,8 @@ class PostgresMemory:
     """A memory in PostgreSQL, for any thread and for many processes at once (the `MemoryStore` protocol).
 
     `embedder` makes the vectors of what is written. If the store was filled by another one, pass that as `previous`: it
-    serves until `embed_missing` has gone through everything. `background` starts a thread that makes the vector index once
+    serves until `embed_missing` has gone through everything. `claims: false` leaves the store with the embedder that it is
+    being changed to, whatever this one is. `background` starts a thread that makes the vector index once
     it is worth it; without it that is what `catch_up` does. `schema` holds the tables, so that a database may hold several
     memories. At most `connections` are open; a call waits `timeout_s` for one. Raises `MemoryStoreError`, and
     `ConfigurationError` for a URL that is none.
@@ -61,6 +63,7 @@ class PostgresMemory:
         embedder: Embedder,
         *,
         previous: Embedder | None = None,
+        claims: bool = True,
         background: bool = True,
         progress: Progress | None = None,
         schema: str = "caxton_memory",
@@ -79,13 +82,14 @@ class PostgresMemory:
         tokens = Tokens(self.vocabulary)
         with translated(self.place), connect(url) as db:
             setup = prepare(db, schema, self.place)
-            self._spaces = Spaces(db, embedder, previous)
+            self._spaces = Spaces(db, embedder, previous, claims=claims)
             tokens.complete(db, progress)
         self._sessions = Sessions(url, self.place, setup, size=connections, timeout_s=timeout_s)
         self._codes = Codes()
         self._tokens = tokens
         self._samples = Samples(tokens)
-        self._writer = Writer(self._sessions, self._spaces, tokens, self._codes)
+        self._writer = Writer(self._sessions, self._spaces, tokens, self._codes, clock)
+        self._filling = Filling(self._sessions, self._spaces)
         if background:
             self._thread = threading.Thread(target=self._index_on, name="caxton-memory-index", daemon=True)
             self._thread.start()
@@ -126,12 +130,56 @@ class PostgresMemory:
             self._samples.forget()
         return forgotten
 
+    # -- embedders ------------------------------------------------------------------------------------------------------
+
+    @property
+    def is_changing(self) -> bool:
+        """Whether a previous embedder serves while vectors of another one are being made."""
+        return self._spaces.is_changing
+
+    @property
+    def owes_vectors(self) -> bool:
+        """Whether something was written here without a vector, because the embedder failed: `embed_missing` makes them."""
+        return self._writer.owes
+
+    @property
+    def vectors_made(self) -> int:
+        """How many vectors `embed_missing` has made here, and no other process."""
+        return self._filling.vectors_made
+
+    def change_embedder(self, embedder: Embedder) -> None:
+        """See `EmbedderStore.change_embedder`."""
+        dimensions = embedder.dimensions  # may ask a server, which no connection shall wait for
+        with self._sessions.connection() as db:
+            self._spaces.change(db, embedder, dimensions)
+
+    def follow(self, embedder: Embedder) -> bool:
+        """See `EmbedderStore.follow`."""
+        dimensions = embedder.dimensions
+        with self._sessions.connection() as db:
+            return self._spaces.serve(db, embedder, dimensions)
+
+    def successor(self) -> str | None:
+        """See `EmbedderStore.successor`."""
+        with self._sessions.connection() as db:
+            return self._spaces.successor(db)
+
+    def remember_embedder(self, name: str, *, settings: str | None = None, calibration: str | None = None) -> None:
+        """See `EmbedderStore.remember_embedder`."""
+        with self._sessions.connection() as db:
+            remember(db, name, settings, calibration)
+
     def embed_missing(self, limit: int = 1_000) -> int:
-        """Make up to `limit` vectors of the new embedder; returns how many are still missing. At 0 it serves queries."""
-        missing = self._spaces.fill(self._sessions, limit)
-        if not missing and self._spaces.is_changing:
-            self._spaces.switch(self._sessions)
-        return missing
+        """See `EmbedderStore.embed_missing`. Meanwhile it has one of the connections."""
+        owed, self._writer.owes = self._writer.owes, False  # what is written from now on counts again
+        left = 1
+        try:
+            left = self._filling.embed_missing(limit)
+        finally:
+            self._writer.owes = self._writer.owes or (owed and left > 0)
+        if not left:
+            self._writer.caught_up()
+        return left
 
     # -- searching ------------------------------------------------------------------------------------------------------
 
@@ -139,23 +187,25 @@ class PostgresMemory:
         """See `MemoryStore.candidates`."""
         check_query(query.text, query.limit)
         check_filters(query.filters)
+        space = self._spaces.serving
         if query.vector is not None:
-            query = replace(query, vector=checked_query(query.vector, self.embedder.dimensions))
+            if query.embedder is not None and query.embedder != space.embedder.name:
+                raise embedder_changed(space.embedder.name)
+            query = replace(query, vector=checked_query(query.vector, space.embedder.dimensions))
         try:
-            return self._candidates(query)
+            return self._candidates(query, space)
         except MemoryStoreError as error:
             if not isinstance(error.__cause__, errors.UndefinedTable):
                 raise
-        with self._sessions.connection() as db:
-            if not self._spaces.refresh(db):
-                raise MemoryStoreError(f"{self.place}: tables of the memory are missing; restore it from a backup")
-        # Another process has let the new embedder serve; this query's vector is of the previous one.
-        vector = None if query.vector is None else self.embedder.embed([query.text])[0]
-        return self._candidates(replace(query, vector=None if vector is None else checked_query(vector, len(vector))))
+        return self._candidates(query, space)  # its vectors have gone just now, which is seen from the start this time
 
-    def _candidates(self, query: StoreQuery) -> Candidates:
-        space = self._spaces.serving
+    def _candidates(self, query: StoreQuery, space: Space) -> Candidates:
         with self._sessions.reading() as db:
+            if query.vector is not None and not self._spaces.is_there(db, space):
+                self._spaces.refresh(db)
+                if self._spaces.serving is not space:
+                    raise embedder_changed(self.embedder.name)
+                query = replace(query, vector=None)  # another process has changed the embedder: see `successor`
             chosen = selection(db, self._codes, query.filters)
             if chosen is None:
                 return candidates_of([], query, self._tokens)
@@ -257,8 +307,12 @@ class PostgresMemory:
     # -- care -----------------------------------------------------------------------------------------------------------
 
     def catch_up(self) -> bool:
-        """Make the vector index if there are many vectors without; returns whether no other process is doing so."""
+        """Make the vector index if there are many vectors without, and drop tables that serve no more; returns whether no
+        other process is doing so. Whoever's vectors are gone indexes nothing."""
         with self._sessions.connection() as db:
+            sweep(db)
+            if self._spaces.successor(db) is not None:
+                return False
             self._indexing = db
             try:
                 return index_vectors(db, self._spaces.serving)
@@ -268,23 +322,23 @@ class PostgresMemory:
     def purge(self, progress: Progress | None = None) -> None:
         """See `MemoryStore.purge`. Rows that an open transaction may still see stay until it has ended."""
         with self._sessions.connection() as db:
-            purge(db, [space.table for space in self._spaces.written], progress)
+            purge(db, vector_tables(db), progress)
 
     def rebuild(self, progress: Progress | None = None) -> None:
         """See `MemoryStore.rebuild`. Reading and writing go on meanwhile."""
         with self._sessions.connection() as db:
             rewrite_words(db, progress)
-            remake_indexes(db, self._spaces.serving)
+            remake_indexes(db, self._spaces.present(db))
 
     def verify(self, progress: Progress | None = None) -> list[str]:
         """See `MemoryStore.verify`."""
         with self._sessions.reading() as db:
-            return problems_of(db, self._spaces.serving, progress)
+            return problems_of(db, self._spaces.present(db), progress)
 
     def stats(self) -> StoreStats:
         """See `MemoryStore.stats`."""
         with self._sessions.reading() as db:
-            return stats_of(db, self._spaces.serving)
+            return stats_of(db, self._spaces.present(db))
 
     def close(self) -> None:
         """Close the connections; what was acknowledged is kept. A graph that is being made is given up."""

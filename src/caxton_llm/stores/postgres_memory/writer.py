@@ -2,17 +2,18 @@
 
 Embedding may be slow, so it comes before the transaction. There what is known of the records is read again and locked; if
 somebody has changed it in between, everything is decided again. If somebody makes the same record at the same time, the
-server refuses one of the two, which begins again and finds what the other has made.
+server refuses one of the two, which begins again and finds what the other has made. An embedder that fails for a while keeps
+nothing from being written: what has no vector is found by its words until `embed_missing` has made it.
 """
 
 import random
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
 from psycopg import errors
 
-from caxton_llm.errors import InvalidRequest, MemoryStoreError
+from caxton_llm.errors import InvalidRequest, LlmError, MemoryStoreError
 from caxton_llm.memory.drafts import Draft, plan
 from caxton_llm.memory.filters import weight_of
 from caxton_llm.memory.limits import check_record
@@ -48,19 +49,36 @@ _CONFLICTS = (
     errors.UndefinedTable,
 )
 """Somebody else was faster; the last: another process has ended the change of the embedder."""
+_ASK_AGAIN_S = 60.0
+"""How long an embedder that has failed is not asked by writes, for each would wait until it fails again."""
 
 _VECTOR_TYPES = ("int8", "int8", "int4", *FILTERED_TYPES, "halfvec")
 _Vectors = dict[tuple[int, str], Halves]
 
 
+class _SpaceGone(Exception):
+    """The same, before the table has gone."""
+
+
 class Writer:
     """Writes records; any thread may."""
 
-    def __init__(self, sessions: Sessions, spaces: Spaces, tokens: Tokens, codes: Codes) -> None:
+    def __init__(
+        self, sessions: Sessions, spaces: Spaces, tokens: Tokens, codes: Codes, clock: Callable[[], float]
+    ) -> None:
         self._sessions = sessions
         self._spaces = spaces
         self._tokens = tokens
         self._codes = codes
+        self._clock = clock
+        self._failed_at: float | None = None
+        self.owes = False
+        """Whether a passage was written without a vector."""
+
+    def caught_up(self) -> None:
+        """Every passage has its vector, and the embedder does its work."""
+        self.owes = False
+        self._failed_at = None
 
     def put(self, records: Sequence[Record], now: float, changes: Sequence[Sequence[Change]] | None) -> list[Written]:
         """Write all or none. `changes` are those of an export, whose versions and times are kept; `None`: of now."""
@@ -74,10 +92,11 @@ class Writer:
             except MemoryStoreError as error:
                 if not isinstance(error.__cause__, _CONFLICTS) or attempt == _ATTEMPTS:
                     raise
+            except _SpaceGone:
+                if attempt == _ATTEMPTS:
+                    raise MemoryStoreError("the memory's embedder was changed again and again; try again") from None
             else:
                 return [Written(one.record.id, one.record.version, one.action, one.duplicates) for one in outcome]
-            with self._sessions.connection() as db:
-                self._spaces.refresh(db)
             # Not all at once again.
             time.sleep(random.uniform(0, _PAUSE_S * 2 ** min(attempt, 6)))  # noqa: S311
             attempt += 1
@@ -85,8 +104,8 @@ class Writer:
     def _try(
         self, records: Sequence[Record], now: float, changes: Sequence[Sequence[Change]] | None, vectors: _Vectors
     ) -> list[Draft]:
-        spaces = self._spaces.written
         with self._sessions.connection() as db:
+            spaces = self._spaces.written(db)
             known = Known.read(db, records, lock=False)
         outcome = plan(records, now, changes, known)
         self._embed(outcome, vectors, spaces)
@@ -103,14 +122,30 @@ class Writer:
             ]
             if drafts:
                 _Batch(db, drafts, codes, fresh).write(spaces, vectors, self._tokens)
+                if not all(self._spaces.is_there(db, space) for space in spaces):
+                    raise _SpaceGone
+        needed = {text for draft in drafts for text in draft.texts}
+        if not spaces or any((space.number, text) not in vectors for space in spaces for text in needed):
+            self.owes = self.owes or bool(needed)
         return outcome
 
     def _embed(self, drafts: Iterable[Draft], vectors: _Vectors, spaces: Sequence[Space]) -> None:
-        """Add the vectors that are not there yet."""
+        """Add the vectors that are not there yet; none while the embedder fails in a way that passes."""
         for space in spaces:
             texts = {text: None for draft in drafts for text in draft.texts if (space.number, text) not in vectors}
-            keys = ((space.number, text) for text in texts)
-            vectors.update(zip(keys, embedded(space.embedder, list(texts)), strict=True))
+            if not texts or not self._may_ask():
+                continue
+            try:
+                made = embedded(space.embedder, list(texts))
+            except LlmError as error:
+                if not error.should_retry:
+                    raise
+                self._failed_at = self._clock()
+                continue
+            vectors.update(zip(((space.number, text) for text in texts), made, strict=True))
+
+    def _may_ask(self) -> bool:
+        return self._failed_at is None or not 0 <= self._clock() - self._failed_at < _ASK_AGAIN_S
 
     def delete(self, query: str, values: Sequence[object]) -> Forgotten:
         """Delete the records whose keys `query` selects, and the relations of entities."""
@@ -207,7 +242,9 @@ class _Batch:
         columns = ("record", "ordinal", *FILTERED)
         self._copy("passages", ("id", *columns, *PASSAGE_COLUMNS, "length", "words", "tokens"), rows)
         for space in spaces:
-            values = ((*place, vectors[space.number, text]) for place, text in placed)
+            values = (
+                (*place, vectors[space.number, text]) for place, text in placed if (space.number, text) in vectors
+            )
             self._copy(space.table, ("passage", *columns, "vector"), values, types=_VECTOR_TYPES)
 
     def _numbers(self, table: str, column: str, count: int) -> Iterator[int]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from caxton_llm.errors import MemoryStoreError
+from caxton_llm.memory.embedder_store import KeptEmbedder
 from caxton_llm.memory.embedding import Embedder
 from caxton_llm.memory.passages import passages_of
 from caxton_llm.stores.sqlite_memory.rows import Rows, decode
@@ -23,22 +24,11 @@ from caxton_llm.stores.sqlite_memory.schema import connect, prepare, translated
 from caxton_llm.stores.sqlite_memory.vectors import as_bytes, checked_rows
 from caxton_llm.stores.sqlite_memory.writer import Space
 
-__all__ = ["KeptEmbedder", "Lacking", "Spaces", "kept_embedders", "vectors_for"]
+__all__ = ["Lacking", "Spaces", "kept_embedders", "vectors_for"]
 
 _WANTED, _SERVED = "wanted space", "served space"
 _SWEEP = 5_000
 """Vectors that are deleted in one transaction: whoever writes waits for it."""
-
-
-class KeptEmbedder(NamedTuple):
-    """What a store remembers of an embedder. `settings` and `calibration` are as whoever opened it has written them;
-    `vectors` counts those of one among several, and says 0 or 1 of an only one."""
-
-    name: str
-    dimensions: int
-    settings: str | None
-    calibration: str | None
-    vectors: int
 
 
 class Lacking(NamedTuple):

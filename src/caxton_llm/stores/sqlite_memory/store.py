@@ -13,8 +13,8 @@ from typing import Self
 
 from msgspec.structs import replace
 
-from caxton_llm.errors import InvalidRequest, LlmError, MemoryStoreError
-from caxton_llm.memory.candidates import EMBEDDER_CHANGED, Candidates, StoreQuery
+from caxton_llm.errors import LlmError, MemoryStoreError
+from caxton_llm.memory.candidates import Candidates, StoreQuery, embedder_changed
 from caxton_llm.memory.embedding import Embedder
 from caxton_llm.memory.embedding.embedder import TokenVectors
 from caxton_llm.memory.embedding.static import StaticEmbedder
@@ -265,7 +265,7 @@ class SqliteMemory:
         space = self._spaces.serving
         if query.vector is not None:
             if query.embedder is not None and query.embedder != space.embedder.name:
-                raise _changed(space.embedder.name)
+                raise embedder_changed(space.embedder.name)
             query = replace(query, vector=checked_query(query.vector, space.embedder.dimensions))
         with translated(self.path):
             opened = self._indexes.current(self._connection())
@@ -275,7 +275,7 @@ class SqliteMemory:
                     return no_candidates(query)
                 if query.vector is not None and not self._spaces.is_there(db, space):
                     if self._spaces.serving is not space:
-                        raise _changed(self._spaces.serving.embedder.name)
+                        raise embedder_changed(self._spaces.serving.embedder.name)
                     query = replace(query, vector=None)  # another process has changed the embedder: see `successor`
                 columns, tail = self._held(tenant, space.number, space.embedder.dimensions)
                 seen = columns.refresh(db)
@@ -473,8 +473,3 @@ class SqliteMemory:
                 self.catch_up()
             except (LlmError, ValueError, OSError, RuntimeError) as error:
                 self.problems.append(f"indexing failed: {error}")
-
-
-def _changed(name: str) -> InvalidRequest:
-    message = f"the memory's embedder has changed to {name} since the vector was made; embed the text again"
-    return InvalidRequest(message, param="vector", code=EMBEDDER_CHANGED)
