@@ -1,0 +1,112 @@
+"""The request for a kind of provider: what stays the same first, what was looked up for this request late.
+
+Providers keep the beginning of a prompt that they have seen. So instructions, tools and past turns stand first and are equal
+byte for byte from turn to turn, and what was retrieved stands right before the current message, once a beginning is long
+enough to be kept at all; before that it stands with the instructions, where models attend to it best. Local models get one
+short system message.
+"""
+
+from typing import Literal
+
+from msgspec.structs import replace
+
+from caxton_llm.context.prepared import Prepared, PreparedTool
+from caxton_llm.context.render.enrichment import Style, enriched
+from caxton_llm.context.render.fence import DATA_NOTE, fenced
+from caxton_llm.types import ContentPart, FunctionDefinition, Json, Message, Tool
+
+__all__ = ["CACHED_FROM", "Family", "family_of", "rendered"]
+
+Family = Literal["openai", "anthropic", "local"]
+CACHED_FROM = 1_024
+"""Tokens of an unchanged beginning from which on providers keep it."""
+
+_FAMILIES: dict[str, Family] = {"anthropic": "anthropic", "ollama": "local", "vllm": "local"}
+_EPHEMERAL: Json = {"type": "ephemeral"}
+_HEADINGS: dict[Family, str] = {
+    "openai": "Context from memory system:",
+    "anthropic": "Relevant context from conversation and memory:",
+    "local": "Known:",
+}
+
+
+def family_of(provider: str) -> Family:
+    """How a kind of provider likes its context."""
+    return _FAMILIES.get(provider, "openai")
+
+
+def rendered(prepared: Prepared, family: Family, *, stable_tokens: int) -> tuple[list[Message], list[Tool]]:
+    """Messages and tools. `stable_tokens` is about how much of the beginning stays the same from turn to turn."""
+    context = _context(prepared, family)
+    late = family != "local" and stable_tokens >= CACHED_FROM
+    instructions = prepared.instructions
+    if context:
+        instructions = "\n\n".join(part for part in (instructions, DATA_NOTE, "" if late else context) if part)
+    messages = [] if not instructions else [_system(instructions, family, marked=late)]
+    history, current = list(prepared.history), list(prepared.current)
+    if late and family == "anthropic" and history:
+        history[-1] = _marked(history[-1])
+    if late and context and family == "openai":
+        current.insert(0, Message(role="system", content=context))
+    elif late and context and current:
+        current[0] = _with_text_before(current[0], context)
+    return messages + history + current, [_tool(tool, family) for tool in prepared.tools]
+
+
+def _context(prepared: Prepared, family: Family) -> str:
+    """Everything that was looked up, fenced; empty where nothing was."""
+    parts = []
+    if prepared.digest:
+        parts.append(fenced("conversation", prepared.digest))
+    known = [observation for memory in prepared.memories for observation in memory.observations]
+    if known:
+        lines = "\n".join(f"- {' '.join(text.split())}" for text in known)
+        parts.append(fenced("memory", f"{_HEADINGS[family]}\n{lines}"))
+    if prepared.capabilities is not None and prepared.capabilities.related_capabilities and family != "local":
+        related = ", ".join(prepared.capabilities.related_capabilities)
+        parts.append(fenced("capabilities", f"Related capabilities: {related}"))
+    return "\n\n".join(parts)
+
+
+def _system(text: str, family: Family, *, marked: bool) -> Message:
+    if family == "anthropic" and marked:
+        return Message(role="system", content=[ContentPart(type="text", text=text, cache_control=_EPHEMERAL)])
+    return Message(role="system", content=text)
+
+
+def _marked(message: Message) -> Message:
+    """The end of what stays the same, as Anthropic wants it told."""
+    parts = _parts(message)
+    if not parts or parts[-1].type != "text":
+        return message
+    return replace(message, content=[*parts[:-1], replace(parts[-1], cache_control=_EPHEMERAL)])
+
+
+def _with_text_before(message: Message, text: str) -> Message:
+    return replace(message, content=[ContentPart(type="text", text=text), *_parts(message)])
+
+
+def _parts(message: Message) -> list[ContentPart]:
+    content = message.content
+    if isinstance(content, str):
+        return [ContentPart(type="text", text=content)]
+    return list(content or ())
+
+
+def _tool(tool: PreparedTool, family: Family) -> Tool:
+    style: Style = family
+    told = enriched(tool.spec, tool.data, style=style)
+    schema = _brief(told.input_schema) if family == "local" else told.input_schema
+    definition = FunctionDefinition(name=told.name, description=told.description or None, parameters=schema)
+    return Tool(type="function", function=definition)
+
+
+def _brief(schema: dict[str, Json]) -> dict[str, Json]:
+    """A schema without its prose, of which small models have little use."""
+    kept = {
+        name: value for name, value in schema.items() if name not in ("description", "title", "$schema", "examples")
+    }
+    properties = kept.get("properties")
+    if isinstance(properties, dict):
+        kept["properties"] = {name: _brief(one) if isinstance(one, dict) else one for name, one in properties.items()}
+    return kept
