@@ -41,6 +41,8 @@ def problems_of(db: sqlite3.Connection, indexes: Indexes, space: int, progress: 
     missing = "select count(*) from passages where id not in (select passage from vectors where space = ?)"
     if count := db.execute(missing, (space,)).fetchone()[0]:
         found.append(f"{count} passages without a vector: embed them")
+    if count := db.execute("select count(*) from passages where tokens is null").fetchone()[0]:
+        found.append(f"{count} passages without tokens: rebuild")
     opened = indexes.current(db)
     found += _damaged(opened, indexes)
     db.execute("begin")

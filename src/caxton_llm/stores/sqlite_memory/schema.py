@@ -114,11 +114,18 @@ def _remember_embedders(db: sqlite3.Connection) -> None:
     _run(db, _SPACES)
 
 
+def _miss_tokens(db: sqlite3.Connection) -> None:
+    """Version 5: where passages have lost their tokens (version 4 did that), opening the store makes them anew."""
+    lost = "exists (select 1 from passages where tokens is null)"
+    db.execute(f"delete from store where key = 'vocabulary' and {lost}")  # noqa: S608
+
+
 _STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _make_tables,
     _add_areas,
     _add_facts,
     _remember_embedders,
+    _miss_tokens,
 )
 SCHEMA = len(_STEPS)
 """The version of the tables."""

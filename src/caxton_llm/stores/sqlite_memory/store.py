@@ -386,6 +386,10 @@ class SqliteMemory:
 
     def rebuild(self, progress: Progress | None = None) -> None:
         """See `MemoryStore.rebuild`."""
+        with self._writing():
+            if self._writer.tokens.mend():
+                with self._held_lock:
+                    self._columns.clear()
         with translated(self.path):
             self._indexer.rebuild(self._connection(), progress)
 
