@@ -40,7 +40,7 @@ _Scores = NDArray[np.float64]
 
 
 class Search:
-    """One search in a connection's transaction, which must not be older than `opened`. The query's vector has length 1."""
+    """One search in a connection's transaction, which must not be older than `opened`. Its vector has length 1, or 0."""
 
     def __init__(
         self, db: sqlite3.Connection, indexes: Indexes, opened: Opened, tail: Tail, seen: Snapshot, *, query: StoreQuery
@@ -177,7 +177,9 @@ class Search:
         if not self.query.relations:
             return Edges.none()
         nearest_first = self.seen.records[places[np.argsort(-cosine, kind="stable")[: 2 * _SEEDS]]]
-        return edges_of(self.db, list(dict.fromkeys(nearest_first.tolist()))[:_SEEDS])
+        seeds = list(dict.fromkeys(nearest_first.tolist()))[:_SEEDS]
+        owners = None if self.chosen.owners is None else frozenset(self.chosen.owners)
+        return edges_of(self.db, seeds, self.tail.tenant, owners)
 
     # -- together -------------------------------------------------------------------------------------------------------
 
@@ -188,7 +190,7 @@ class Search:
         """The best from the vectors in the database, the others from bytes; below `_NONE` where there is none."""
         vector = self.query.vector
         near = self._approximate(places)
-        if vector is None or not len(places):
+        if vector is None or not vector.any() or not len(places):
             return near
         best = np.argsort(-near)[:_EXACT]
         ids = self.seen.ids[places[best]].tolist()

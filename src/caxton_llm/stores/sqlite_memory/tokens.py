@@ -51,8 +51,13 @@ class Tokens:
                 texts[key] = texts[key] or passages_of(decode(payload))
             found = [(self.of(texts[key][ordinal]), passage) for passage, ordinal, key, _ in rows]
             db.execute("begin immediate")
-            db.executemany("update passages set tokens = ? where id = ?", found)
-            db.execute("commit")
+            try:
+                db.executemany("update passages set tokens = ? where id = ?", found)
+                db.execute("commit")
+            except BaseException:
+                if db.in_transaction:
+                    db.execute("rollback")
+                raise
             last, done = rows[-1][0], done + len(rows)
             if progress is not None:
                 progress(done, total)
