@@ -320,7 +320,7 @@ class SqliteMemory:
             join turns t on t.tenant = mine.tenant and t.conversation = mine.conversation
               and t.number between mine.number - ? and mine.number + ? and t.record != mine.record
             join records r on r.key = t.record and r.owner = me.owner
-            where me.id = ? and mine.tenant = (select id from tenants where name = ?) order by t.number"""
+            where me.id = ? and me.tenant = (select id from tenants where name = ?) order by t.number"""
         with self._reading() as db:
             records = (decode(payload) for (payload,) in db.execute(sql, (distance, distance, turn, tenant)))
             return [record for record in records if isinstance(record, Turn)]
