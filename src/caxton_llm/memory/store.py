@@ -132,7 +132,7 @@ class MemoryStore(Protocol):
     def retain(self, retention: Retention, *, now: float) -> Forgotten: ...
 
     def purge(self, progress: Progress | None = None) -> None:
-        """Rewrite what may hold traces of deleted records."""
+        """Rewrite what may hold traces of deleted records. Raises `MemoryStoreError` when who reads is in the way."""
 
     def rebuild(self, progress: Progress | None = None) -> None:
         """Make the indexes anew from the records."""

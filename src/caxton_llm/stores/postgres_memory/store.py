@@ -320,7 +320,7 @@ class PostgresMemory:
                 self._indexing = None
 
     def purge(self, progress: Progress | None = None) -> None:
-        """See `MemoryStore.purge`. Rows that an open transaction may still see stay until it has ended."""
+        """See `MemoryStore.purge`. Rows that an open transaction may still see stay until it has ended, and that is told."""
         with self._sessions.connection() as db:
             purge(db, vector_tables(db), progress)
 
