@@ -8,13 +8,17 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from caxton_llm.errors import InvalidRequest
+from caxton_llm.memory.limits import check_record
 from caxton_llm.memory.merging import fold, identity_of, merged
 from caxton_llm.memory.model import Entity, Record, Relation
 from caxton_llm.memory.passages import passages_of
 from caxton_llm.memory.store import Action
 from caxton_llm.memory.versions import Change, change_between
 
-__all__ = ["Draft", "Lookup", "Stored", "plan"]
+__all__ = ["MAX_RECORDS", "Draft", "Lookup", "Stored", "check_records", "plan"]
+
+MAX_RECORDS = 10_000
+"""Records that are written at once: others wait for as long."""
 
 _Name = tuple[str, str]
 """A tenant and an id of it."""
@@ -47,6 +51,15 @@ class Draft:
     changes: list[Change] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
     """Passages to embed; empty when the old ones stay as they are."""
+
+
+def check_records(records: Sequence[Record]) -> None:
+    """Raises `InvalidRequest` for too many, or for the first that cannot be."""
+    if len(records) > MAX_RECORDS:
+        message = f"{len(records)} records are more than the {MAX_RECORDS} that are written at once, all or none"
+        raise InvalidRequest(f"{message}; write them in parts", param="records")
+    for number, record in enumerate(records):
+        check_record(record, f"records[{number}]")
 
 
 def plan(

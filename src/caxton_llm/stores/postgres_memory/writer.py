@@ -14,9 +14,8 @@ from itertools import islice
 from psycopg import errors
 
 from caxton_llm.errors import InvalidRequest, LlmError, MemoryStoreError
-from caxton_llm.memory.drafts import Draft, plan
+from caxton_llm.memory.drafts import Draft, check_records, plan
 from caxton_llm.memory.filters import weight_of
-from caxton_llm.memory.limits import check_record
 from caxton_llm.memory.model import Record, Relation
 from caxton_llm.memory.store import Forgotten, Written
 from caxton_llm.memory.versions import Change
@@ -82,8 +81,7 @@ class Writer:
 
     def put(self, records: Sequence[Record], now: float, changes: Sequence[Sequence[Change]] | None) -> list[Written]:
         """Write all or none. `changes` are those of an export, whose versions and times are kept; `None`: of now."""
-        for number, record in enumerate(records):
-            check_record(record, f"records[{number}]")
+        check_records(records)
         vectors: _Vectors = {}
         attempt = 1
         while True:

@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from caxton_llm.errors import LlmError
-from caxton_llm.memory.drafts import Draft, plan
+from caxton_llm.memory.drafts import Draft, check_records, plan
 from caxton_llm.memory.embedding import Embedder
-from caxton_llm.memory.limits import check_record
 from caxton_llm.memory.model import Record
 from caxton_llm.memory.store import Forgotten, Written
 from caxton_llm.memory.versions import Change
@@ -61,8 +60,7 @@ class Writer:
 
     def put(self, records: Sequence[Record], now: float, changes: Sequence[Sequence[Change]] | None) -> list[Written]:
         """Write all or none. `changes` are those of an export, whose versions and times are kept; `None`: of now."""
-        for number, record in enumerate(records):
-            check_record(record, f"records[{number}]")
+        check_records(records)
         seen = self._data_version()
         outcome = plan(records, now, changes, self.rows)
         spaces = self._written()
