@@ -81,18 +81,19 @@ class Search:
         if not terms:
             return np.empty(0, np.int64), np.empty(0, np.float64)
         last = int(self.seen.ids[-1])
-        self.tail.refresh(self.db, self.opened.indexed, last)
-        lexical, found = self.opened.lexical, Found()
+        lexical, found, indexed = self.opened.lexical, Found(), self.opened.indexed
         if lexical is not None:
             try:
                 found = self._indexed(terms)
             except (ValueError, OSError) as error:
                 self.indexes.lost(f"the lexical index failed: {error}")
-                lexical = None
-                self.tail.refresh(self.db, 0, last)
+                lexical, indexed = None, 0
         folder = self.opened.manifest.lexical
         waiting = self.tail.search(
+            self.db,
             terms,
+            indexed=indexed,
+            newest=last,
             count=0 if lexical is None else lexical.count,
             average=0.0 if folder is None else folder.average_length,
             frequency=(lambda _: 0) if lexical is None else lexical.frequency,

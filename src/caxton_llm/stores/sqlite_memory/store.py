@@ -56,7 +56,6 @@ _PAUSE_S = 0.05
 _LAST = 64
 """Missing vectors that are made while nothing else is written."""
 _MANY = 500
-_BATCH = 1_000
 
 
 class SqliteMemory:
@@ -125,13 +124,13 @@ class SqliteMemory:
 
     @property
     def problems(self) -> list[str]:
-        """What was wrong with index files since the store was opened; they are made anew by themselves."""
-        return self._indexes.problems
+        """What is wrong with index files; they are made anew by themselves, and then it is forgotten."""
+        return self._indexes.problems.texts
 
     # -- writing --------------------------------------------------------------------------------------------------------
 
     def put(self, records: Sequence[Record]) -> list[Written]:
-        """See `MemoryStore.put`. More than 1,000 records are several transactions."""
+        """See `MemoryStore.put`."""
         return self._put(records, None)
 
     def restore(self, records: Sequence[Record], changes: Sequence[Sequence[Change]] = ()) -> list[Written]:
@@ -139,11 +138,8 @@ class SqliteMemory:
         return self._put(records, changes)
 
     def _put(self, records: Sequence[Record], changes: Sequence[Sequence[Change]] | None) -> list[Written]:
-        written: list[Written] = []
-        for start in range(0, len(records), _BATCH):
-            some = None if changes is None else changes[start : start + _BATCH]
-            with self._writing():
-                written += self._writer.put(records[start : start + _BATCH], self._clock(), some)
+        with self._writing():
+            written = self._writer.put(records, self._clock(), changes)
         self._wake.set()
         return written
 
@@ -380,7 +376,10 @@ class SqliteMemory:
         with self._lent() as db:
             if not self._spaces.is_there(db, self._spaces.serving):
                 return False
-            return self._indexer.catch_up(db, progress)
+            has_caught_up = self._indexer.catch_up(db, progress)
+            if has_caught_up:
+                self._indexes.problems.mended()
+            return has_caught_up
 
     def purge(self, progress: Progress | None = None) -> None:
         """See `MemoryStore.purge`. Raises `MemoryStoreError` when another process reads for longer than 5 s meanwhile."""
@@ -406,6 +405,7 @@ class SqliteMemory:
                     self._columns.clear()
         with self._lent() as db:
             self._indexer.rebuild(db, progress)
+            self._indexes.problems.mended()
 
     def verify(self, progress: Progress | None = None) -> list[str]:
         """See `MemoryStore.verify`."""
@@ -476,5 +476,6 @@ class SqliteMemory:
                 return
             try:
                 self.catch_up()
-            except (LlmError, ValueError, OSError, RuntimeError) as error:
-                self.problems.append(f"indexing failed: {error}")
+            except Exception as error:  # noqa: BLE001 - else nothing would ever be indexed again, and nobody would know
+                what = error if isinstance(error, LlmError) else f"{type(error).__name__}: {error}"
+                self._indexes.problems.add(f"indexing failed: {what}")
