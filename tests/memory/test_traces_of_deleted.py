@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from caxton_llm.errors import MemoryStoreError
+from caxton_llm.memory.filters import Filters
 from caxton_llm.stores.sqlite_memory import SqliteMemory
 from hashing_embedder import by_words, fact, opened
 from memory_places import Schema
@@ -102,6 +103,42 @@ def test_verifying_keeps_no_state_of_the_database_for_all_records(tmp_path: Path
 
         assert store.verify(between) == []
         assert seen == ["clean"]
+
+
+NAMES = {"type": "secrettype", "tenant": "secrettenant", "agent": "secretagent", "scope": "agent"}
+
+
+def test_a_purge_leaves_no_name_that_nobody_uses(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        kept = store.put([fact("b", "tea", type="kept", tenant="kept", agent="kept", scope="agent")])[0].id
+        name = store.put([fact("a", WORD, **NAMES)])[0].id
+        store.catch_up()
+        store.forget([name], tenant="secrettenant")
+        store.purge()
+        for path in filter(Path.is_file, tmp_path.rglob("*")):
+            assert b"secret" not in path.read_bytes(), path.name
+        filters = Filters(tenant="kept", agent="kept", types=("kept",))
+        assert by_words(store, "tea", filters) == {kept}
+        assert store.verify() == []
+
+
+def test_whoever_remembers_a_name_that_was_purged_makes_it_anew(tmp_path: Path) -> None:
+    filters = Filters(tenant="secrettenant", agent="secretagent", types=("secrettype",))
+    with opened(tmp_path) as one, opened(tmp_path) as other:
+        for purging in (one, other):
+            name = one.put([fact("a", WORD, **NAMES)])[0].id
+            assert by_words(other, WORD, filters) == {name}
+            purging.forget([name], tenant="secrettenant")
+            purging.purge()
+            # Takes the numbers of the names that were deleted.
+            another = fact("b", "tea", type="another", tenant="another", agent="another", scope="agent")
+            other.put([another])
+            again = one.put([fact("c", WORD, **NAMES)])[0].id
+            for store in (one, other):
+                assert by_words(store, WORD, filters) == {again}
+                assert by_words(store, WORD, Filters(tenant="another")) == set()
+                assert store.verify() == []
+            one.forget([again], tenant="secrettenant")
 
 
 def test_threads_that_have_ended_leave_no_connection_open(tmp_path: Path) -> None:

@@ -17,6 +17,11 @@ _EVERY = 1_000
 _SHOWN = 20
 _COUNTS = (
     (
+        "records whose type, owner or tenant does not exist",
+        """select count(*) from records where type not in (select id from types)
+        or owner not in (select id from owners) or tenant not in (select id from tenants)""",
+    ),
+    (
         "passages of records that do not exist",
         "select count(*) from passages where record not in (select key from records)",
     ),

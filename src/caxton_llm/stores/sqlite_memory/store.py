@@ -383,6 +383,8 @@ class SqliteMemory:
 
     def purge(self, progress: Progress | None = None) -> None:
         """See `MemoryStore.purge`. Raises `MemoryStoreError` when another process reads for longer than 5 s meanwhile."""
+        with self._writing():
+            self._writer.drop_unused_names()
         with self._lent() as db:
             if self._indexer.traces(db):
                 self._indexer.rebuild(db, progress)

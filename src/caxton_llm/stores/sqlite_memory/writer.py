@@ -54,6 +54,8 @@ class Writer:
         self.rows = Rows(db)
         self._written = written
         self._clock = clock
+        self._codes_seen: int | None = None
+        """The state of the database in which the remembered codes are right."""
         self._failed_at: float | None = None
         self.owes = False
         """Whether a passage was written without a vector."""
@@ -68,7 +70,11 @@ class Writer:
         self._embed(outcome, vectors, spaces)
         self.db.execute("begin immediate")
         try:
-            if self._data_version() != seen:
+            version = self._data_version()
+            if version != self._codes_seen:
+                self.rows.forget_codes()  # another process may have deleted names that nobody used
+                self._codes_seen = version
+            if version != seen:
                 outcome = plan(records, now, changes, self.rows)
                 spaces = self._written()
                 self._embed(outcome, vectors, spaces)
@@ -113,6 +119,18 @@ class Writer:
             records=len(ids), relations=relations, versions=versions, passages=passages, ids=tuple(ids)
         )
         return forgotten, gone
+
+    def drop_unused_names(self) -> None:
+        """Delete the names of types, owners and tenants that no record has."""
+        self.db.execute("begin immediate")
+        try:
+            for table, column in (("types", "type"), ("owners", "owner"), ("tenants", "tenant")):
+                self.db.execute(f"delete from {table} where id not in (select {column} from records)")  # noqa: S608
+            self.db.execute("commit")
+        except BaseException:
+            self._undo()
+            raise
+        self.rows.forget_codes()
 
     def _undo(self) -> None:
         self.rows.forget_codes()
