@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import quote
@@ -209,6 +210,22 @@ async def test_what_is_deleted_is_gone_and_the_answer_says_whether_traces_remain
     assert (await http.post(f"{API}/purge")).json() == {"indexes": "clean"}
     hits = (await http.post(f"{API}/search", json={"query": "Alice tea"})).json()["hits"]
     assert [hit["record"]["name"] for hit in hits] == ["Bob"]
+
+
+async def test_a_purge_that_a_reader_is_in_the_way_of_is_not_called_clean(
+    http: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    (alice,) = await write(http, {"name": "Alice", "observations": ["drinks tea"]})
+    reader = sqlite3.connect(tmp_path / "memory/memory.db", isolation_level=None)
+    try:
+        reader.execute("begin")
+        reader.execute("select count(*) from records").fetchone()
+        assert (await http.delete(f"{API}/entities/{alice['id']}")).json()["indexes"] == "purge needed"
+        answer = await http.post(f"{API}/purge")
+        assert answer.status_code == 500
+        assert "may still hold what was deleted" in answer.json()["error"]["message"]
+    finally:
+        reader.close()
 
 
 # -- what is refused --------------------------------------------------------------------------------------------------------

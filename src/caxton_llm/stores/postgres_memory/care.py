@@ -17,6 +17,9 @@ __all__ = ["expired", "problems_of", "purge", "rewrite_words", "stats_of"]
 
 _MANY = 1_000
 _SHOWN = 20
+_PATIENCE_S = 5
+_LOOKS = 10
+"""In a second."""
 _TABLES = ("records", "relations", "versions", "passages")
 _COUNTS = (
     ("passages of records that do not exist", "passages t where not exists (select from records where key = t.record)"),
@@ -85,12 +88,31 @@ def rewrite_words(db: Connection, progress: Progress | None) -> None:
 
 
 def purge(db: Connection, tables: Sequence[str], progress: Progress | None) -> None:
-    """Let the server remove rows that were deleted, from tables and indexes."""
+    """Let the server remove rows that were deleted, from tables and indexes. Raises `MemoryStoreError` when transactions
+    that may still see them go on for longer than 5 s; those of other users are seen with `pg_read_all_stats` alone."""
     every = (*_TABLES, *tables)
+    older = _older(db)
     for done, table in enumerate(every, 1):
         db.execute(f"vacuum (analyze, index_cleanup on) {table}")
         if progress is not None:
             progress(done, len(every))
+    if older:
+        message = f"the server may still hold what was deleted: {older} older transactions went on for longer than"
+        raise MemoryStoreError(f"{message} {_PATIENCE_S} s and may still see it; end them or try again")
+
+
+def _older(db: Connection) -> int:
+    """How many transactions began before this one and do not end soon."""
+    row = db.execute("select pg_snapshot_xmax(pg_current_snapshot())::text").fetchone()
+    query = """select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()
+        and backend_type = 'client backend'
+        and greatest(age(backend_xmin), age(backend_xid)) > age((%s::text::xid8)::xid)"""
+    for _ in range(_PATIENCE_S * _LOOKS):
+        count = _one(db, query, row[0] if row else "0")
+        if not count:
+            break
+        db.execute("select pg_sleep(%s)", (1 / _LOOKS,))
+    return count
 
 
 def stats_of(db: Connection, space: Space) -> StoreStats:

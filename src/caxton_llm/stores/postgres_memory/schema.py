@@ -76,7 +76,15 @@ def _remember_embedders(db: Connection) -> None:
     db.execute("alter table spaces add column settings text, add column calibration text")
 
 
-_STEPS: tuple[Callable[[Connection], None], ...] = (_make_tables, _remember_embedders)
+def _let_tenants_choose_ids(db: Connection) -> None:
+    """Version 3: an id is that of one record of a tenant, not of all."""
+    db.execute(
+        """alter table records drop constraint if exists records_id_key_key,
+        drop constraint if exists records_by_id, add constraint records_by_id unique (tenant, id_key)"""
+    )
+
+
+_STEPS: tuple[Callable[[Connection], None], ...] = (_make_tables, _remember_embedders, _let_tenants_choose_ids)
 SCHEMA = len(_STEPS)
 """The version of the tables."""
 

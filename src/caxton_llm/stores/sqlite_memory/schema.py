@@ -114,11 +114,39 @@ def _remember_embedders(db: sqlite3.Connection) -> None:
     _run(db, _SPACES)
 
 
+def _miss_tokens(db: sqlite3.Connection) -> None:
+    """Version 5: where passages have lost their tokens (version 4 did that), opening the store makes them anew."""
+    lost = "exists (select 1 from passages where tokens is null)"
+    db.execute(f"delete from store where key = 'vocabulary' and {lost}")  # noqa: S608
+
+
+_RECORDS = """
+create table records_of_tenants (key integer primary key autoincrement, id text not null, identity blob not null unique,
+  kind integer not null, tenant integer not null, owner integer not null, type integer not null, at real not null,
+  valid_from real, valid_until real, updated real not null, version integer not null, payload blob not null,
+  confidence real, unique (tenant, id));
+insert into records_of_tenants select key, id, identity, kind, tenant, owner, type, at, valid_from, valid_until, updated,
+  version, payload, confidence from records;
+delete from sqlite_sequence where name = 'records_of_tenants';
+insert into sqlite_sequence select 'records_of_tenants', seq from sqlite_sequence where name = 'records';
+drop table records;
+alter table records_of_tenants rename to records;
+create index records_by_owner on records (owner, kind, updated);
+"""
+
+
+def _let_tenants_choose_ids(db: sqlite3.Connection) -> None:
+    """Version 6: an id is that of one record of a tenant, not of all. Keys of deleted records are not used again."""
+    _run(db, _RECORDS)
+
+
 _STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _make_tables,
     _add_areas,
     _add_facts,
     _remember_embedders,
+    _miss_tokens,
+    _let_tenants_choose_ids,
 )
 SCHEMA = len(_STEPS)
 """The version of the tables."""

@@ -176,9 +176,8 @@ class Spaces:
 
     def _made_new(self, passage: int) -> int | None:
         """The passage under a new number, with the vectors that it has in other spaces. `None`: it has gone."""
-        copied = (
-            "insert into passages (tenant, record, ordinal) select tenant, record, ordinal from passages where id = ?"
-        )
+        copied = """insert into passages (tenant, record, ordinal, tokens)
+            select tenant, record, ordinal, tokens from passages where id = ?"""
         made = self._db.execute(f"{copied} returning id, tenant", (passage,)).fetchone()
         if made is None:
             return None

@@ -31,19 +31,34 @@ class Tokens:
         known = db.execute("select value from store where key = 'vocabulary'").fetchone()
         if known is not None and known[0] == name:
             return
-        total = int(db.execute("select count(*) from passages").fetchone()[0])
+        self._fill("1", progress)
+        db.execute("insert or replace into store values ('vocabulary', ?)", (name,))
+
+    def mend(self) -> bool:
+        """Give passages that have no tokens theirs. Returns whether there were any."""
+        return self._fill("p.tokens is null", None) > 0
+
+    def _fill(self, which: str, progress: Progress | None) -> int:
+        """Compute the tokens of passages; returns of how many."""
+        db = self._db
+        total = int(db.execute(f"select count(*) from passages p where {which}").fetchone()[0])  # noqa: S608
         last = done = 0
-        sql = """select p.id, p.ordinal, r.key, r.payload from passages p join records r on r.key = p.record
-            where p.id > ? order by p.id limit ?"""
+        sql = f"""select p.id, p.ordinal, r.key, r.payload from passages p join records r on r.key = p.record
+            where p.id > ? and {which} order by p.id limit ?"""  # noqa: S608
         while rows := db.execute(sql, (last, _MANY)).fetchall():
             texts: dict[int, list[str]] = defaultdict(list)
             for _, _, key, payload in rows:
                 texts[key] = texts[key] or passages_of(decode(payload))
             found = [(self.of(texts[key][ordinal]), passage) for passage, ordinal, key, _ in rows]
             db.execute("begin immediate")
-            db.executemany("update passages set tokens = ? where id = ?", found)
-            db.execute("commit")
+            try:
+                db.executemany("update passages set tokens = ? where id = ?", found)
+                db.execute("commit")
+            except BaseException:
+                if db.in_transaction:
+                    db.execute("rollback")
+                raise
             last, done = rows[-1][0], done + len(rows)
             if progress is not None:
                 progress(done, total)
-        db.execute("insert or replace into store values ('vocabulary', ?)", (name,))
+        return done
