@@ -92,6 +92,11 @@ def test_chinese_becomes_pairs_and_emoji_become_words() -> None:
     assert indexable("nice 😀!").split() == ["nice", "emoji1f600", "!"]
 
 
+def test_a_run_of_emoji_is_indexed_at_once() -> None:
+    assert indexable("😀" * 500_000 + " 🎉\u200d😀 x").split() == ["emoji1f600", "emoji1f389", "x"]
+    assert len(indexable("".join(chr(0x1F300 + n) for n in range(200))).split()) == 32
+
+
 def test_focus_areas_are_types_and_tags_however_they_are_written() -> None:
     entity = Entity(name="x", type="Report-Templates", metadata={"tags": ["user_preferences", 7]})
     assert areas_of(entity) == {"report templates", "user preferences"}
