@@ -47,25 +47,32 @@ class Draft:
 
 
 def plan(
-    records: Sequence[Record], now: float, changes: Sequence[Sequence[Change]] | None, stored: Lookup
+    records: Sequence[Record],
+    now: float,
+    changes: Sequence[Sequence[Change]] | None,
+    stored: Lookup,
+    *,
+    first: int = 0,
 ) -> list[Draft]:
     """One draft for each record; records that are the same thing share one. Raises `InvalidRequest`.
 
     `changes` are those of an export, whose versions and times are kept; `None`: everything is of `now`.
+    `first`: the number that errors give the first record.
     """
     by_identity: dict[bytes, Draft] = {}
     by_id: dict[str, Draft] = {}
     outcome: list[Draft] = []
     for number, record in enumerate(records):
-        path, restoring = f"records[{number}]", changes is not None
+        path, restoring = f"records[{first + number}]", changes is not None
         draft = _draft(record, by_identity, by_id, stored, path=path, now=now, restoring=restoring)
         if changes is not None and number < len(changes) and draft.action in ("created", "updated"):
             draft.changes = list(changes[number])
         by_identity[identity_of(draft.record)] = by_id[draft.record.id] = draft
         outcome.append(draft)
+    numbers = {id(draft): first + number for number, draft in reversed(list(enumerate(outcome)))}
     for draft in by_id.values():
         if isinstance(draft.record, Relation):
-            _check_ends(draft.record, by_id, stored)
+            _check_ends(draft.record, by_id, stored, f"records[{numbers[id(draft)]}]")
         if draft.action != "unchanged":
             draft.texts = passages_of(draft.record)
     return outcome
@@ -148,12 +155,12 @@ def _again(draft: Draft, record: Record, now: float) -> Draft:
     return draft
 
 
-def _check_ends(relation: Relation, by_id: dict[str, Draft], stored: Lookup) -> None:
+def _check_ends(relation: Relation, by_id: dict[str, Draft], stored: Lookup, path: str) -> None:
     for name, end_id in (("from", relation.source), ("to", relation.target)):
         draft = by_id.get(end_id)
         row = None if draft is not None else stored.by_id(end_id)
         end = draft.record if draft is not None else row.record if row is not None else None
         if not isinstance(end, Entity) or end.tenant != relation.tenant:
             raise InvalidRequest(
-                f"there is no entity with the id {end_id[:80]!r}; write it first", param=f"relation.{name}"
+                f"there is no entity with the id {end_id[:80]!r}; write it first", param=f"{path}.{name}"
             )

@@ -90,7 +90,7 @@ def _make_keys_anew(db: Connection) -> None:
     last = -1
     some = "select key, payload from records where key > %s order by key limit %s"
     while rows := db.execute(some, (last, _KEYS_AT_ONCE)).fetchall():
-        for last, payload in rows:  # noqa: B007 - the next rows come after it
+        for last, payload in rows:
             record = decoder.decode(payload)
             identity = identity_of(record)
             if _one(db, "select 1 from records where identity = %s", identity):

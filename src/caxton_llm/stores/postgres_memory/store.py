@@ -113,7 +113,7 @@ class PostgresMemory:
         written: list[Written] = []
         for start in range(0, len(records), _BATCH):
             some = None if changes is None else changes[start : start + _BATCH]
-            written += self._writer.put(records[start : start + _BATCH], self._clock(), some)
+            written += self._writer.put(records[start : start + _BATCH], self._clock(), some, first=start)
         return written
 
     def forget(self, ids: Iterable[str], *, tenant: str) -> Forgotten:

@@ -80,15 +80,17 @@ class Writer:
         self.owes = False
         self._failed_at = None
 
-    def put(self, records: Sequence[Record], now: float, changes: Sequence[Sequence[Change]] | None) -> list[Written]:
+    def put(
+        self, records: Sequence[Record], now: float, changes: Sequence[Sequence[Change]] | None, *, first: int = 0
+    ) -> list[Written]:
         """Write all or none. `changes` are those of an export, whose versions and times are kept; `None`: of now."""
-        for number, record in enumerate(records):
+        for number, record in enumerate(records, first):
             check_record(record, f"records[{number}]")
         vectors: _Vectors = {}
         attempt = 1
         while True:
             try:
-                outcome = self._try(records, now, changes, vectors)
+                outcome = self._try(records, now, changes, vectors, first)
             except MemoryStoreError as error:
                 if not isinstance(error.__cause__, _CONFLICTS) or attempt == _ATTEMPTS:
                     raise
@@ -102,19 +104,24 @@ class Writer:
             attempt += 1
 
     def _try(
-        self, records: Sequence[Record], now: float, changes: Sequence[Sequence[Change]] | None, vectors: _Vectors
+        self,
+        records: Sequence[Record],
+        now: float,
+        changes: Sequence[Sequence[Change]] | None,
+        vectors: _Vectors,
+        first: int,
     ) -> list[Draft]:
         with self._sessions.connection() as db:
             spaces = self._spaces.written(db)
             known = Known.read(db, records, lock=False)
-        outcome = plan(records, now, changes, known)
+        outcome = plan(records, now, changes, known, first=first)
         self._embed(outcome, vectors, spaces)
         with self._sessions.connection() as db:
             codes = self._codes.made(db, _keys_of(outcome))
         with self._sessions.writing() as db:
             fresh = Known.read(db, records, lock=True)
             if fresh.state != known.state:
-                outcome = plan(records, now, changes, fresh)
+                outcome = plan(records, now, changes, fresh, first=first)
                 self._embed(outcome, vectors, spaces)
                 codes = self._codes.made(db, _keys_of(outcome))
             drafts = [

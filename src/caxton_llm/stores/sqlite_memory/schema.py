@@ -129,7 +129,7 @@ def _make_keys_anew(db: sqlite3.Connection) -> None:
     while rows := db.execute(
         "select key, payload from records where key > ? order by key limit ?", (last, _KEYS_AT_ONCE)
     ).fetchall():
-        for last, payload in rows:  # noqa: B007 - the next rows come after it
+        for last, payload in rows:
             record = decoder.decode(payload)
             identity = identity_of(record)
             if db.execute("select 1 from records where identity = ?", (identity,)).fetchone():

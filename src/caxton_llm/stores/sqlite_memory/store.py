@@ -142,7 +142,7 @@ class SqliteMemory:
         for start in range(0, len(records), _BATCH):
             some = None if changes is None else changes[start : start + _BATCH]
             with self._writing():
-                written += self._writer.put(records[start : start + _BATCH], self._clock(), some)
+                written += self._writer.put(records[start : start + _BATCH], self._clock(), some, first=start)
         self._wake.set()
         return written
 

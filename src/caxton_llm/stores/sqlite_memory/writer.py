@@ -59,19 +59,21 @@ class Writer:
         self.owes = False
         """Whether a passage was written without a vector."""
 
-    def put(self, records: Sequence[Record], now: float, changes: Sequence[Sequence[Change]] | None) -> list[Written]:
+    def put(
+        self, records: Sequence[Record], now: float, changes: Sequence[Sequence[Change]] | None, *, first: int = 0
+    ) -> list[Written]:
         """Write all or none. `changes` are those of an export, whose versions and times are kept; `None`: of now."""
-        for number, record in enumerate(records):
+        for number, record in enumerate(records, first):
             check_record(record, f"records[{number}]")
         seen = self._data_version()
-        outcome = plan(records, now, changes, self.rows)
+        outcome = plan(records, now, changes, self.rows, first=first)
         spaces = self._written()
         vectors: _Vectors = {}
         self._embed(outcome, vectors, spaces)
         self.db.execute("begin immediate")
         try:
             if self._data_version() != seen:
-                outcome = plan(records, now, changes, self.rows)
+                outcome = plan(records, now, changes, self.rows, first=first)
                 spaces = self._written()
                 self._embed(outcome, vectors, spaces)
             for draft in {id(draft): draft for draft in outcome}.values():
