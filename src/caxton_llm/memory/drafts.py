@@ -63,7 +63,10 @@ def check_records(records: Sequence[Record]) -> None:
 
 
 def plan(
-    records: Sequence[Record], now: float, changes: Sequence[Sequence[Change]] | None, stored: Lookup
+    records: Sequence[Record],
+    now: float,
+    changes: Sequence[Sequence[Change]] | None,
+    stored: Lookup,
 ) -> list[Draft]:
     """One draft for each record; records that are the same thing share one. Raises `InvalidRequest`.
 
@@ -79,9 +82,10 @@ def plan(
             draft.changes = list(changes[number])
         by_identity[identity_of(draft.record)] = by_id[_name(draft.record)] = draft
         outcome.append(draft)
+    numbers = {id(draft): number for number, draft in reversed(list(enumerate(outcome)))}
     for draft in by_id.values():
         if isinstance(draft.record, Relation):
-            _check_ends(draft.record, by_id, stored)
+            _check_ends(draft.record, by_id, stored, f"records[{numbers[id(draft)]}]")
         if draft.action != "unchanged":
             draft.texts = passages_of(draft.record)
     return outcome
@@ -162,14 +166,14 @@ def _again(draft: Draft, record: Record, now: float) -> Draft:
     return draft
 
 
-def _check_ends(relation: Relation, by_id: dict[_Name, Draft], stored: Lookup) -> None:
+def _check_ends(relation: Relation, by_id: dict[_Name, Draft], stored: Lookup, path: str) -> None:
     for name, end_id in (("from", relation.source), ("to", relation.target)):
         draft = by_id.get((relation.tenant, end_id))
         row = None if draft is not None else stored.by_id(end_id, relation.tenant)
         end = draft.record if draft is not None else row.record if row is not None else None
         if not isinstance(end, Entity):
             raise InvalidRequest(
-                f"there is no entity with the id {end_id[:80]!r}; write it first", param=f"relation.{name}"
+                f"there is no entity with the id {end_id[:80]!r}; write it first", param=f"{path}.{name}"
             )
 
 

@@ -13,7 +13,7 @@ from caxton_llm.errors import InvalidRequest, LlmError
 from caxton_llm.memory.candidates import EMBEDDER_CHANGED, ORIGINS, Candidates, StoreQuery
 from caxton_llm.memory.embedding.calibration import Calibration
 from caxton_llm.memory.embedding.embedder import Embedder
-from caxton_llm.memory.filters import Filters, admits
+from caxton_llm.memory.filters import Filters, admits, check_sought
 from caxton_llm.memory.hits import Found, Hit
 from caxton_llm.memory.late_interaction import inverse_frequency, late_interaction
 from caxton_llm.memory.limits import check_query
@@ -54,6 +54,7 @@ class MemorySearch:
     ) -> Found:
         """The best records for `query`. `now` is what ages are counted from. Raises `InvalidRequest`."""
         check_query(query, max_results)
+        check_sought(filters)
         if min_similarity is not None and not 0.0 <= min_similarity <= 1.0:
             raise InvalidRequest(f"{min_similarity!r} is not between 0 and 1", param="min_similarity")
         asked, proposed, problem = self._proposed(query, filters, max(self.limit, max_results))

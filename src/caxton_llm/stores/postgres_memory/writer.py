@@ -100,7 +100,11 @@ class Writer:
             attempt += 1
 
     def _try(
-        self, records: Sequence[Record], now: float, changes: Sequence[Sequence[Change]] | None, vectors: _Vectors
+        self,
+        records: Sequence[Record],
+        now: float,
+        changes: Sequence[Sequence[Change]] | None,
+        vectors: _Vectors,
     ) -> list[Draft]:
         with self._sessions.connection() as db:
             spaces = self._spaces.written(db)

@@ -44,7 +44,8 @@ def edges_of(db: sqlite3.Connection, records: Sequence[int], tenant: int, owners
     """The strongest relations from and to these entities, of those that belong to one of the owners (`None`: any)."""
     if not records:
         return Edges.none()
-    known = "from relations l join records r on r.key = l.record"
+    # SQLite keeps the order of a cross join: from few relations to their records, never through all records of a tenant.
+    known = "from relations l cross join records r on r.key = l.record"
     sql = f"""select l.source, l.target, l.strength as strength, r.owner {known}
           where l.source in ({marks(records)}) and r.tenant = ?
         union select l.source, l.target, l.strength, r.owner {known}

@@ -140,6 +140,33 @@ def _let_tenants_choose_ids(db: sqlite3.Connection) -> None:
     _run(db, _RECORDS)
 
 
+_KEYS_AT_ONCE = 500
+
+
+def _make_keys_anew(db: sqlite3.Connection) -> None:
+    """Version 7: names differ in every word, and words keep their marks. Where two records have one identity now, the first
+    one keeps it."""
+    from caxton_llm.memory.merging import identity_of, name_key, set_apart  # noqa: PLC0415 - as above
+    from caxton_llm.memory.model import Entity, Record, Turn  # noqa: PLC0415
+
+    decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
+    db.execute("update records set identity = cast('old ' || key as blob)")  # a new one may be another's old one
+    last = -1
+    while rows := db.execute(
+        "select key, payload from records where key > ? order by key limit ?", (last, _KEYS_AT_ONCE)
+    ).fetchall():
+        for last, payload in rows:
+            record = decoder.decode(payload)
+            identity = identity_of(record)
+            if db.execute("select 1 from records where identity = ?", (identity,)).fetchone():
+                identity = set_apart(identity, record.id)
+            db.execute("update records set identity = ? where key = ?", (identity, last))
+            if isinstance(record, Entity):
+                db.execute("update names set name = ? where record = ?", (name_key(record.name), last))
+            elif isinstance(record, Turn) and record.speaker:
+                db.execute("update turns set speaker = ? where record = ?", (name_key(record.speaker), last))
+
+
 _STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _make_tables,
     _add_areas,
@@ -147,6 +174,7 @@ _STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _remember_embedders,
     _miss_tokens,
     _let_tenants_choose_ids,
+    _make_keys_anew,
 )
 SCHEMA = len(_STEPS)
 """The version of the tables."""
