@@ -13,7 +13,7 @@ from memory_places import Place
     ("bad", "field"),
     [
         (fact("  "), "records[1499].name"),
-        (Relation(source="nobody", target="nobody", type="knows"), "relation.from"),
+        (Relation(source="nobody", target="nobody", type="knows"), "records[1499].from"),
         (fact("other", id="taken"), "records[1499]"),
     ],
     ids=["one that cannot be", "one that relates to nothing", "one that has the name of another"],
