@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fakes import FakeAnthropic, FakeAzure, FakeCustom, FakeOllama, FakeOpenAI, FakeVllm
+from fakes import FakeAnthropic, FakeAzure, FakeCustom, FakeEmbeddings, FakeOllama, FakeOpenAI, FakeVllm
 
 _FOREIGN_PREFIXES = ("OPENAI_", "ANTHROPIC_", "AZURE_", "OLLAMA_", "AWS_", "VAULT_", "CAXTON_")
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
@@ -97,4 +97,10 @@ async def fake_ollama() -> AsyncIterator[FakeOllama]:
 @pytest.fixture
 async def fake_custom() -> AsyncIterator[FakeCustom]:
     async with FakeCustom() as server:
+        yield server
+
+
+@pytest.fixture
+async def fake_embeddings() -> AsyncIterator[FakeEmbeddings]:
+    async with FakeEmbeddings() as server:
         yield server

@@ -24,7 +24,7 @@ WAIT_S = 20.0
 def environment(**more: str) -> dict[str, str]:
     """What a command needs of the environment, and nothing that could change what it does. What it leaves open it reports on
     standard error."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "LC_ALL") if name in os.environ}
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "LC_ALL", "PYTHONPATH") if name in os.environ}
     return kept | {"PYTHONUTF8": "1", "PYTHONWARNINGS": "always::ResourceWarning"} | more
 
 
@@ -52,12 +52,12 @@ def run(
     return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
-def started(*arguments: str, cwd: Path) -> "subprocess.Popen[bytes]":
-    """The command, running, with pipes for its output."""
+def started(*arguments: str, cwd: Path, piped: bool = False) -> "subprocess.Popen[bytes]":
+    """The command, running, with pipes for its output and, if it is `piped`, for its input."""
     return subprocess.Popen(
         [CAXTON, *arguments],
         cwd=cwd,
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE if piped else subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=environment(),

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from caxton_llm.config.load import load_mapping
+from caxton_llm.memory_system import Memory
 from caxton_llm.server.app import GatewayApp
 from caxton_llm.server.serve import ServeOptions, address_of, listening_socket, make_app, make_server
 from caxton_llm.types import Json
@@ -168,10 +169,10 @@ class LiveGateway:
 
 
 @contextlib.asynccontextmanager
-async def gateway_with(configuration: Mapping[str, Json]) -> AsyncIterator[LiveGateway]:
-    """A gateway that serves this configuration until the block is left."""
+async def gateway_with(configuration: Mapping[str, Json], memory: Memory | None = None) -> AsyncIterator[LiveGateway]:
+    """A gateway that serves this configuration until the block is left. It closes `memory`."""
     loaded = load_mapping(configuration, {})
-    app = make_app(loaded)
+    app = make_app(loaded, memory=memory)
     server = make_server(app, loaded, ServeOptions(port=0))
     sock = listening_socket(server.config)
     url = address_of(sock)

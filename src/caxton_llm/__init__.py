@@ -4,6 +4,8 @@ async with Caxton.from_file("caxton.yaml") as caxton:
     response = await caxton.complete_chat(messages=[{"role": "user", "content": "Hello"}])
 """
 
+from typing import TYPE_CHECKING
+
 from caxton_llm.caxton import Caxton, TokenCount
 from caxton_llm.errors import (
     AccessDenied,
@@ -23,6 +25,7 @@ from caxton_llm.errors import (
     LimitExceeded,
     LlmError,
     MalformedResponse,
+    MemoryStoreError,
     ModelNotFound,
     Overloaded,
     Permission,
@@ -52,6 +55,9 @@ from caxton_llm.types import (
     Usage,
 )
 
+if TYPE_CHECKING:
+    from caxton_llm.memory_system import Memory
+
 __all__ = [
     "AccessDenied",
     "AllTargetsFailed",
@@ -77,6 +83,8 @@ __all__ = [
     "LlmError",
     "LlmProvider",
     "MalformedResponse",
+    "Memory",
+    "MemoryStoreError",
     "Message",
     "ModelInfo",
     "ModelNotFound",
@@ -102,3 +110,12 @@ __all__ = [
 ]
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> object:
+    """`Memory` with its indexes and numpy is imported by the programs that use it."""
+    if name == "Memory":
+        from caxton_llm.memory_system import Memory  # noqa: PLC0415
+
+        return Memory
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -26,6 +26,7 @@
     |   |-- FirstByteTimeout          502          first_byte_timeout
     |   |-- IdleTimeout               502          idle_timeout
     |   `-- StreamInterrupted         502          stream_interrupted
+    |-- MemoryStoreError              500          memory_store             the disk or the database of a memory
     |-- DeadlineExceeded              504          deadline_exceeded
     `-- AllTargetsFailed              502          all_targets_failed       `.attempts` says what was tried
 
@@ -57,6 +58,7 @@ __all__ = [
     "LimitExceeded",
     "LlmError",
     "MalformedResponse",
+    "MemoryStoreError",
     "MisusedError",
     "ModelNotFound",
     "Overloaded",
@@ -353,6 +355,13 @@ class StreamInterrupted(TransportError):
     """The answer broke off before its end marker."""
 
     kind = "stream_interrupted"
+
+
+class MemoryStoreError(LlmError):
+    """A memory cannot be read or written: a full disk, a damaged file, a store of a newer version."""
+
+    kind = "memory_store"
+    http_status = 500
 
 
 class DeadlineExceeded(LlmError):

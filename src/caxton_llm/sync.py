@@ -3,14 +3,12 @@
 One background thread runs the event loop; every method may be called from any thread.
 """
 
-import asyncio
-import threading
 from collections.abc import Coroutine, Iterator, Mapping
-from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from caxton_llm.caxton import Caxton, TokenCount
+from caxton_llm.loop_thread import LoopThread
 from caxton_llm.model_info import ModelInfo
 from caxton_llm.types import ChatChunk, ChatRequest, ChatResponse, ChatStream, Json, ParameterReport, Usage
 
@@ -27,12 +25,7 @@ class SyncCaxton:
 
     def __init__(self, caxton: Caxton) -> None:
         self._caxton = caxton
-        self._closed = False
-        self._closing = threading.Lock()
-        """Held while work is handed to the loop, so that nothing comes after the end."""
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="caxton-llm", daemon=True)
-        self._thread.start()
+        self._thread = LoopThread("caxton-llm", _closed)
 
     @classmethod
     def from_file(cls, path: str | Path) -> Self:
@@ -74,24 +67,7 @@ class SyncCaxton:
 
     def close(self) -> None:
         """Close all connections and end the thread. Safe to call twice."""
-        with self._closing:
-            if self._closed:
-                return
-            self._closed = True
-        try:
-            asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
-        finally:
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
-            self._loop.close()
-
-    async def _end(self) -> None:
-        await self._caxton.aclose()
-        running = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
-        await self._loop.shutdown_asyncgens()
+        self._thread.close(self._caxton.aclose())
 
     def __enter__(self) -> Self:
         self._run(self._caxton.start())
@@ -101,20 +77,7 @@ class SyncCaxton:
         self.close()
 
     def _run(self, work: Coroutine[Any, Any, _T]) -> _T:
-        with self._closing:
-            if self._closed:
-                work.close()
-                raise _closed()
-            future = asyncio.run_coroutine_threadsafe(work, self._loop)
-        try:
-            return future.result()
-        except CancelledError:
-            if self._closed:
-                raise _closed() from None
-            raise
-        except BaseException:  # Ctrl-C reaches this thread, not the loop's: the request must end too
-            future.cancel()
-            raise
+        return self._thread.run(work)
 
 
 def _closed() -> RuntimeError:
@@ -181,7 +144,7 @@ class SyncChatStream:
 
     def close(self) -> None:
         """Stop: the connection to the provider is closed if the answer is not complete."""
-        if not self._owner._closed:
+        if not self._owner._thread.is_closed:
             self._owner._run(self._stream.aclose())
 
     def __enter__(self) -> Self:

@@ -1,8 +1,10 @@
 """Every example of the documentation works: Python blocks are run, `curl` blocks are sent to a real gateway."""
 
 import re
+import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,23 +31,27 @@ ENVIRONMENT = dict.fromkeys(
 )
 
 
-def blocks(language: str) -> list[object]:
+def blocks(language: str, start: str = "") -> list[object]:
+    """The code blocks of a language, or those of them that begin in this way."""
     found: list[object] = []
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
         for number, match in enumerate(re.finditer(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)):
+            if not match.group(1).startswith(start):
+                continue
             found.append(pytest.param(match.group(1), id=f"{page.stem}-{language}-{number}"))
     return found
 
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_gateway(tmp_path_factory.mktemp("docs"), "llm:\n  provider: builtin\n") as url:
+    with running_gateway(tmp_path_factory.mktemp("docs"), "llm:\n  provider: builtin\nmemory: {}\n") as url:
         yield url
 
 
 @pytest.mark.parametrize("code", blocks("python"))
-def test_a_python_example_runs(code: str, gateway: str) -> None:
+def test_a_python_example_runs(code: str, gateway: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {"openai": openai, "anthropic": anthropic, "__name__": "example"}
     exec(compile(code.replace("http://127.0.0.1:8787", gateway), "example", "exec"), names)
     client = names.get("client")
@@ -54,12 +60,22 @@ def test_a_python_example_runs(code: str, gateway: str) -> None:
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-@pytest.mark.parametrize("command", [block for block in blocks("sh") if str(block.values[0]).startswith("curl")])  # type: ignore[attr-defined]
-def test_a_curl_example_gets_an_answer(command: str, gateway: str) -> None:
+@pytest.mark.parametrize("command", blocks("sh", "curl"))
+def test_a_curl_example_gets_an_answer(command: str, gateway: str, tmp_path: Path) -> None:
     command = command.replace("http://127.0.0.1:8787", gateway).replace("curl -s", "curl --fail-with-body -s", 1)
-    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=30, check=False, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("session", blocks("sh", "caxton memory"))
+def test_a_session_with_the_memory_works(session: str, tmp_path: Path) -> None:
+    caxton = f'caxton() {{ {shlex.quote(sys.executable)} -m caxton_llm "$@"; }}\n'
+    done = subprocess.run(
+        ["sh", "-ec", caxton + session], capture_output=True, text=True, timeout=150, check=False, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("text", blocks("yaml"))

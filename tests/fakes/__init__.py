@@ -9,6 +9,7 @@ from fakes.anthropic import FakeAnthropic
 from fakes.anthropic_checks import ClaudeModel
 from fakes.azure import FakeAzure
 from fakes.custom import FakeCustom
+from fakes.embeddings import FakeEmbeddings
 from fakes.media import TINY_PNG
 from fakes.ollama import FakeOllama
 from fakes.ollama_checks import OllamaModel
@@ -23,6 +24,7 @@ __all__ = [
     "FakeAnthropic",
     "FakeAzure",
     "FakeCustom",
+    "FakeEmbeddings",
     "FakeOllama",
     "FakeOpenAI",
     "FakeVllm",

@@ -62,6 +62,10 @@ def test_importing_the_package_loads_neither_a_server_nor_a_second_http_client()
         "prometheus_client",
         "caxton_llm.alerts.sinks",
         "caxton_llm.context.source",
+        "tantivy",
+        "usearch",
+        "numkong",
+        "sqlite3",
     )
     code = f"import sys, caxton_llm; print([name for name in {heavy!r} if name in sys.modules])"
     printed = subprocess.run(

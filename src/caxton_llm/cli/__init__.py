@@ -5,11 +5,12 @@ import logging
 import os
 import sys
 from importlib.metadata import version
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from caxton_llm.cli.memory import memory_commands
+from caxton_llm.cli.options import Config
 from caxton_llm.cli.screen import Screen, errors_reported
 
 __all__ = ["app", "main"]
@@ -24,12 +25,7 @@ app = typer.Typer(
 
 alert_commands = typer.Typer(name="alerts", help="Alerts: try whether they arrive.", no_args_is_help=True)
 app.add_typer(alert_commands)
-
-Config = Annotated[
-    Path | None,
-    typer.Option("--config", "-c", metavar="FILE", help="The configuration; else $CAXTON_CONFIG, else ./caxton.yaml."),
-]
-
+app.add_typer(memory_commands)
 
 _CANNOT_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 

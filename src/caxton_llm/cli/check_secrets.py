@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from caxton_llm.config.alert_checks import replace_alert_secrets
 from caxton_llm.config.configuration import Configuration, Entry
+from caxton_llm.config.memory_checks import replace_memory_secrets
 from caxton_llm.config.offline import LOCAL_SOURCES
 from caxton_llm.config.problems import Problems
 from caxton_llm.config.secret_keys import Secret, replace_secrets
@@ -32,12 +33,12 @@ def fetch_secrets(written: Configuration) -> tuple[Configuration, dict[str, str]
     }
     resolved = resolve_secrets(written, sources=sources)
     without = {entry.name: _failure(entry, failures) for entry in written.all_entries}
-    warnings = (*resolved.warnings, *_alert_warnings(written, failures))
+    warnings = (*resolved.warnings, *_other_warnings(written, failures))
     return replace(resolved, warnings=warnings), {name: failure for name, failure in without.items() if failure}
 
 
-def _alert_warnings(written: Configuration, failures: _Failures) -> list[ConfigurationProblem]:
-    """The gateway will not start without the secrets of its alerts."""
+def _other_warnings(written: Configuration, failures: _Failures) -> list[ConfigurationProblem]:
+    """The gateway will not start without the secrets of its alerts and of its memory."""
     problems = Problems(written.file, written.lines)
     found: list[ConfigurationProblem] = []
 
@@ -48,6 +49,7 @@ def _alert_warnings(written: Configuration, failures: _Failures) -> list[Configu
         return secret
 
     written.with_alerts(lambda alerts: replace_alert_secrets(alerts, note))
+    written.with_memory(lambda memory: replace_memory_secrets(memory, note))
     return found
 
 

@@ -24,7 +24,8 @@ __all__ = ["show_catalogue", "show_names"]
 
 def show_names(config: Path | None, screen: Screen, *, as_json: bool) -> None:
     """Every name that the configuration gives a meaning. Raises `ConfigurationError`."""
-    configuration = load_file(locate(config)).with_entries(_signed_with_nothing).with_alerts(lambda _alerts: None)
+    written = load_file(locate(config)).with_entries(_signed_with_nothing)
+    configuration = written.with_alerts(lambda _alerts: None).with_memory(lambda _memory: None)
     entries = {entry.name: entry.settings for entry in configuration.all_entries}
     found = [
         (name, route.first.target.name, known(entries[route.first.target.name], route.first.model))

@@ -10,6 +10,7 @@ from caxton_llm.config.addresses import address_fault
 from caxton_llm.config.alert_checks import check_alerts
 from caxton_llm.config.header_checks import check_headers
 from caxton_llm.config.kinds import BUILT_IN_KINDS, plugin_kinds
+from caxton_llm.config.memory_checks import check_memory
 from caxton_llm.config.problems import Problems, nearest
 from caxton_llm.config.schema import (
     SHARED_KEYS,
@@ -43,6 +44,9 @@ def check_file(document: ConfigurationFile, problems: Problems) -> None:
         _check_agent(agent, f"agents[{index}]", problems)
     _check_unique([agent.name for agent in document.agents], "agents", "agent", problems)
     _check_fallbacks(document, problems)
+    if document.memory is not None:
+        entries = [entry for path, entry in written_entries(document) if path.startswith("llm")]
+        check_memory(document.memory, entries, problems)
 
 
 def check_requirements(requirements: ContextRequirements, path: str, problems: Problems) -> None:

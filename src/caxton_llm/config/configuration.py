@@ -10,6 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from caxton_llm.config.alert_schema import AlertsBlock
+from caxton_llm.config.memory_configuration import MemoryConfiguration
 from caxton_llm.config.schema import (
     CachingBlock,
     ComplianceBlock,
@@ -103,6 +104,8 @@ class Configuration(Struct, frozen=True, kw_only=True):
     monitoring: MonitoringBlock
     security: SecurityBlock
     compliance: ComplianceBlock
+    memory: MemoryConfiguration | None = None
+    """`None`: there is none."""
     warnings: tuple[ConfigurationProblem, ...] = ()
     gaps: tuple[ConfigurationProblem, ...] = ()
     lines: Mapping[str, int] = {}
@@ -162,6 +165,10 @@ class Configuration(Struct, frozen=True, kw_only=True):
             agent if agent.entry is None else replace(agent, entry=change(agent.entry)) for agent in self.agents
         )
         return replace(self, entries=tuple(change(entry) for entry in self.entries), agents=agents)
+
+    def with_memory(self, change: Callable[[MemoryConfiguration], MemoryConfiguration | None]) -> "Configuration":
+        """The same configuration with the memory, where there is one, replaced by what `change` makes of it."""
+        return self if self.memory is None else replace(self, memory=change(self.memory))
 
     def with_alerts(self, change: Callable[[AlertsBlock], AlertsBlock | None]) -> "Configuration":
         """The same configuration with the block of the alerts, where there is one, replaced by what `change` makes of it."""

@@ -11,7 +11,7 @@ from itertools import pairwise
 import msgspec.inspect as kinds
 from msgspec import NODEFAULT, Struct
 
-from caxton_llm.config import alert_schema, schema
+from caxton_llm.config import alert_schema, memory_schema, schema
 from caxton_llm.config.advice import ENTRY_KEYS_NOT_YET_APPLIED, NOT_YET_APPLIED
 from caxton_llm.config.kinds import API_KEY_VARIABLES
 from caxton_llm.protocols import Quirks
@@ -44,6 +44,11 @@ BLOCKS: dict[type[Struct], str] = {
     schema.ComplianceBlock: "compliance",
     schema.AgentBlock: "agents",
     schema.ServerBlock: "server",
+    memory_schema.MemoryBlock: "memory",
+    memory_schema.EmbedderBlock: "memory.embedder",
+    memory_schema.MemorySearchBlock: "memory.search",
+    memory_schema.MemoryWeightsBlock: "memory.search.weights",
+    memory_schema.MemoryRetentionBlock: "memory.retention",
     schema.ToolContextFile: "Tool context file",
     schema.ContextRequirements: "context_requirements",
     schema.MemorySearch: "memory_search",
@@ -73,8 +78,8 @@ llm:
 
 ## Names of files
 
-`ca_file`, `client_cert`, `client_key` and the `path` of `source: file` count from the folder of the configuration file, and
-from the current folder where there is no file (`Caxton.from_dict`). `~` is the home folder.
+`ca_file`, `client_cert`, `client_key`, the `path` of `source: file` and those under `memory` count from the folder of the
+configuration file, and from the current folder where there is no file (`Caxton.from_dict`). `~` is the home folder.
 
 ## Keys and other secrets
 
@@ -159,7 +164,7 @@ def _default(field: kinds.Field) -> str:
     if field.required:
         return "**required**"
     value: Json = field.default if field.default is not NODEFAULT else field.default_factory()
-    if value is None or value in ((), {}):
+    if value is None or value in ((), {}) or isinstance(value, Struct):
         return ""
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"

@@ -4,6 +4,7 @@ replaced."""
 import os
 from collections.abc import Callable
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,6 +14,7 @@ from caxton_llm.config.advice import entry_warnings, file_warnings
 from caxton_llm.config.alert_checks import replace_alert_secrets
 from caxton_llm.config.configuration import Agent, Configuration, Entry
 from caxton_llm.config.extras import is_installed
+from caxton_llm.config.memory_resolve import memory_gaps, memory_warnings, resolve_memory
 from caxton_llm.config.problems import Problems
 from caxton_llm.config.schema import (
     SHARED_KEYS,
@@ -78,8 +80,13 @@ def resolve(document: ConfigurationFile, problems: Problems, *, today: date) -> 
     )
     configuration = configuration.with_entries(lambda entry: _from_folder(entry, folder))
     configuration = configuration.with_alerts(lambda alerts: replace_alert_secrets(alerts, _located(folder)))
+    memory = resolve_memory(
+        document.memory, configuration.entries, file=partial(_file, folder), located=_located(folder)
+    )
+    configuration = replace(configuration, memory=memory)
     gaps = {problem.path: problem for entry in configuration.all_entries for problem in _gaps(entry, problems)}
     gaps |= {problem.path: problem for problem in _residency_gaps(configuration, problems)}
+    gaps |= {problem.path: problem for problem in memory_gaps(configuration, problems)}
     unread = "" in problems.misspelt or problems.reported("") or problems.reported("llm")
     if not configuration.all_entries and not unread:
         gaps["llm"] = problems.at("no provider is configured", path="llm", hint="for a first try: 'provider: builtin'")
@@ -89,6 +96,7 @@ def resolve(document: ConfigurationFile, problems: Problems, *, today: date) -> 
     warnings = file_warnings(document, problems)
     for entry in configuration.all_entries:
         warnings += entry_warnings(entry, problems, today)
+    warnings += memory_warnings(configuration, problems)
     return replace(configuration, warnings=tuple(warnings))
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, field
 
 from caxton_llm.config.alert_schema import AlertsBlock
+from caxton_llm.config.memory_schema import MemoryBlock
 from caxton_llm.providers.settings import Count, ProviderSettings, SecretReference, SettingsBlock
 from caxton_llm.routing.retry import RetryErrorClass
 
@@ -333,6 +334,8 @@ class ConfigurationFile(SettingsBlock, frozen=True, kw_only=True):
     """Agents with capabilities."""
     server: ServerBlock | None = None
     """The gateway server."""
+    memory: MemoryBlock | None = None
+    """What is remembered."""
 
 
 def written_entries(document: ConfigurationFile) -> Iterator[tuple[str, ProviderEntry]]:

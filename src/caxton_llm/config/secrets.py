@@ -6,7 +6,7 @@ files of one line end.
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -16,6 +16,8 @@ from caxton_llm.config.addresses import host_of
 from caxton_llm.config.alert_checks import replace_alert_secrets
 from caxton_llm.config.configuration import Configuration, Entry
 from caxton_llm.config.kinds import API_KEY_VARIABLES, SIGNING_HEADERS, is_vendor_host
+from caxton_llm.config.memory_checks import EMBEDDER_PATH, replace_memory_secrets
+from caxton_llm.config.memory_configuration import MemoryConfiguration
 from caxton_llm.config.parts import try_entries
 from caxton_llm.config.problems import Problems
 from caxton_llm.config.schema import ProviderEntry
@@ -98,6 +100,7 @@ def fetch(
     fetched = configuration.with_entries(fetching.entry).with_alerts(
         lambda alerts: replace_alert_secrets(alerts, fetching.secret)
     )
+    fetched = fetched.with_memory(lambda memory: fetching.memory(memory, fetched.entries))
     return fetched, fetching.warnings
 
 
@@ -113,9 +116,22 @@ class _Fetching:
 
     def entry(self, entry: Entry) -> Entry:
         settings = replace_secrets(entry.settings, entry.path, self.secret)
-        if settings.api_key is None:
-            settings = replace(settings, api_key=self._key(settings, entry.path))
-        return replace(entry, settings=settings)
+        return replace(entry, settings=self._with_key(settings, entry.path))
+
+    def memory(self, memory: MemoryConfiguration, entries: Sequence[Entry]) -> MemoryConfiguration:
+        """An embedder that names an entry gets its settings, whose secrets are in place already."""
+        memory = replace_memory_secrets(memory, self.secret)
+        server, provider = memory.embedder.server, memory.embedder.provider
+        if server is None:
+            return memory
+        if provider is None:
+            server = self._with_key(server, EMBEDDER_PATH)
+        else:
+            server = next((entry.settings for entry in entries if entry.name == provider), server)
+        return replace(memory, embedder=replace(memory.embedder, server=server))
+
+    def _with_key(self, settings: ProviderEntry, path: str) -> ProviderEntry:
+        return replace(settings, api_key=self._key(settings, path)) if settings.api_key is None else settings
 
     def _key(self, settings: ProviderEntry, path: str) -> Secret | None:
         """The key of an entry that names none: the first of several, or the vendor's usual variable."""

@@ -78,6 +78,7 @@ RULES: dict[str, Rule] = {
     "unknown_model": _CALLER,
     "access_denied": _END,
     "content_blocked": _END,
+    "memory_store": Rule("no", "no", "the memory's own disk, which no provider changes"),
     "configuration": _END,
 }
 """Every kind that an attempt can end with."""

@@ -5,24 +5,33 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from caxton_llm.caxton import Caxton
 from caxton_llm.errors import InvalidRequest, UnknownModel
 from caxton_llm.observers.prometheus import PrometheusObserver
-from caxton_llm.server.admin import admin_routes
+from caxton_llm.server.admin import admin_operations
 from caxton_llm.server.chat import ChatEndpoint, CountEndpoint
 from caxton_llm.server.exchange import WATCH_AFTER_S, HttpExchange, Receive, Scope, Send
 from caxton_llm.server.failures import FailureLog
+from caxton_llm.server.memory import memory_operations
+from caxton_llm.server.memory.work import MemoryWork
+from caxton_llm.server.openapi import openapi_operation
+from caxton_llm.server.operation import routes_of
 from caxton_llm.server.responses import error_response, json_response
 from caxton_llm.timers import FixedDelay
 from caxton_llm.wire.anthropic_messages import client as anthropic_messages_client
 from caxton_llm.wire.openai_chat import client as openai_chat_client
+
+if TYPE_CHECKING:
+    from caxton_llm.memory_system import Memory
 
 __all__ = ["GatewayApp"]
 
@@ -33,13 +42,21 @@ _Endpoint = Callable[[HttpExchange], Awaitable[None]]
 
 
 class GatewayApp:
-    """Serves one `Caxton`, which it starts and closes with the server.
+    """Serves one `Caxton`, which it starts and closes with the server, and perhaps a memory, which it closes.
 
     `accepting` is false while the server drains: `/health/ready` then answers 503, so that a load balancer looks elsewhere.
     """
 
-    def __init__(self, caxton: Caxton, metrics: PrometheusObserver | None, *, max_body_bytes: int) -> None:
+    def __init__(
+        self,
+        caxton: Caxton,
+        metrics: PrometheusObserver | None,
+        *,
+        max_body_bytes: int,
+        memory: "Memory | None" = None,
+    ) -> None:
         self.caxton = caxton
+        self._memory_work = MemoryWork(memory)
         self._metrics = metrics
         self.accepting = True
         self._started = datetime.now(UTC).replace(microsecond=0)
@@ -67,10 +84,20 @@ class GatewayApp:
                 Route("/health/live", self._live),
                 Route("/health/ready", self._ready),
                 Route("/metrics", self._render_metrics),
-                *admin_routes(caxton),
+                *self._administration(failures, max_body_bytes),
             ],
             exception_handlers={404: _no_such_path, 405: _no_such_method},
         )
+
+    @property
+    def routes(self) -> list[BaseRoute]:
+        """What is answered beside chat."""
+        return self._rest.routes
+
+    def _administration(self, failures: FailureLog, max_body_bytes: int) -> list[Route]:
+        operations = [*admin_operations(self.caxton), *memory_operations(self._memory_work, failures)]
+        operations.append(openapi_operation(operations, version("caxton-llm")))
+        return routes_of(operations, failures, max_body_bytes=max_body_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -93,6 +120,7 @@ class GatewayApp:
         async with self._publishing():
             await receive()
         await self.caxton.aclose()
+        await asyncio.to_thread(self._memory_work.close)
         await send({"type": "lifespan.shutdown.complete"})
 
     @contextlib.asynccontextmanager

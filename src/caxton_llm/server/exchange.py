@@ -9,7 +9,7 @@ from caxton_llm.server.headers import Header
 from caxton_llm.server.protocol import WHOLE_RESPONSE, RespondWhole
 from caxton_llm.timers import FixedDelay
 
-__all__ = ["WATCH_AFTER_S", "ClientGone", "HttpExchange", "Receive", "Scope", "Send"]
+__all__ = ["WATCH_AFTER_S", "ClientGone", "HttpExchange", "Receive", "Scope", "Send", "read_body"]
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -52,32 +52,7 @@ class HttpExchange:
 
     async def body(self, limit: int) -> bytes:
         """The request's body. Raises `RequestTooLarge` over `limit` bytes, `ClientGone` when it breaks off."""
-        message = await self._next_message()
-        body: bytes = message.get("body", b"")
-        if not message.get("more_body", False):
-            if len(body) > limit:
-                raise _too_large(limit)
-            return body
-        parts, size = [body], len(body)
-        while message.get("more_body", False):
-            message = await self._next_message()
-            part = message.get("body", b"")
-            size += len(part)
-            if size <= limit:
-                parts.append(part)
-            elif size > limit * _DISCARD_FACTOR:
-                break
-            else:
-                parts.clear()
-        if size > limit:
-            raise _too_large(limit)
-        return b"".join(parts)
-
-    async def _next_message(self) -> MutableMapping[str, Any]:
-        message = await self._receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        return message
+        return await read_body(self._receive, limit)
 
     async def respond(self, status: int, headers: list[Header], body: bytes) -> None:
         """A whole response."""
@@ -149,6 +124,37 @@ class _Headers(Mapping[str, str]):
 
     def __len__(self) -> int:
         return len(self._raw)
+
+
+async def read_body(receive: Receive, limit: int) -> bytes:
+    """The body of a request. Raises `RequestTooLarge` over `limit` bytes, `ClientGone` when it breaks off."""
+    message = await _next_message(receive)
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body", False):
+        if len(body) > limit:
+            raise _too_large(limit)
+        return body
+    parts, size = [body], len(body)
+    while message.get("more_body", False):
+        message = await _next_message(receive)
+        part = message.get("body", b"")
+        size += len(part)
+        if size <= limit:
+            parts.append(part)
+        elif size > limit * _DISCARD_FACTOR:
+            break
+        else:
+            parts.clear()
+    if size > limit:
+        raise _too_large(limit)
+    return b"".join(parts)
+
+
+async def _next_message(receive: Receive) -> MutableMapping[str, Any]:
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise ClientGone
+    return message
 
 
 def _too_large(limit: int) -> InvalidRequest:

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import uvicorn
 from msgspec import Struct
@@ -22,7 +23,19 @@ from caxton_llm.observers.prometheus import SHARED_FOLDER_VARIABLE, PrometheusOb
 from caxton_llm.server.app import GatewayApp
 from caxton_llm.server.protocol import GatewayProtocol
 
-__all__ = ["GatewayServer", "ServeOptions", "address_of", "listening_socket", "make_app", "make_server", "serve"]
+if TYPE_CHECKING:
+    from caxton_llm.memory_system import Memory
+
+__all__ = [
+    "GatewayServer",
+    "ServeOptions",
+    "address_of",
+    "listening_socket",
+    "make_app",
+    "make_server",
+    "open_configured_memory",
+    "serve",
+]
 
 
 class ServeOptions(Struct, frozen=True, kw_only=True):
@@ -33,16 +46,31 @@ class ServeOptions(Struct, frozen=True, kw_only=True):
     workers: int | None = None
 
 
-def make_app(configuration: Configuration, *, metrics_folder: str | None = None) -> GatewayApp:
+def make_app(
+    configuration: Configuration, *, metrics_folder: str | None = None, memory: "Memory | None" = None
+) -> GatewayApp:
     """The ASGI application for a configuration. Raises `ConfigurationError`.
 
-    `metrics_folder` is where several processes keep their metrics, so that any of them can show the sums.
+    `memory` is what `/api/v1/memory` serves; the application closes it when the server ends. `metrics_folder`
+    is where several processes keep their metrics, so that any of them can show the sums.
     """
     metrics = PrometheusObserver(shared_folder=metrics_folder) if configuration.monitoring.metrics_enabled else None
     caxton = Caxton(configuration, observers=(metrics,) if metrics else ())
     if metrics is not None:
         metrics.watch(caxton.readings)
-    return GatewayApp(caxton, metrics, max_body_bytes=configuration.server.max_body_bytes)
+    return GatewayApp(caxton, metrics, max_body_bytes=configuration.server.max_body_bytes, memory=memory)
+
+
+def open_configured_memory(configuration: Configuration, environ: Mapping[str, str] | None = None) -> "Memory | None":
+    """The memory of the configuration; `None` where it has none. Raises `ConfigurationError` and `MemoryStoreError`."""
+    if configuration.memory is None:
+        return None
+    from caxton_llm.memory_system import Memory  # noqa: PLC0415 - with numpy and its indexes; most gateways have none
+
+    resolved = resolve_secrets(configuration, environ=environ)
+    if resolved.memory is None:
+        return None
+    return Memory.from_configuration(resolved.memory, [entry.settings for entry in resolved.entries], upkeep=True)
 
 
 class _AppFactory:
@@ -54,7 +82,8 @@ class _AppFactory:
         self._metrics_folder = metrics_folder
 
     def __call__(self) -> GatewayApp:
-        app = make_app(self._configuration, metrics_folder=self._metrics_folder)
+        memory = open_configured_memory(self._configuration)
+        app = make_app(self._configuration, metrics_folder=self._metrics_folder, memory=memory)
         _log_to_stderr()
         _spare_collector()
         return app
@@ -110,7 +139,8 @@ def serve(
     if workers > 1:
         _serve_workers(resolve_secrets(configuration.shared_by(workers), environ=environ), options, announce)
         return
-    server = make_server(make_app(configuration), configuration, options)
+    app = make_app(configuration, memory=open_configured_memory(configuration, environ))
+    server = make_server(app, configuration, options)
     _log_to_stderr()
     _spare_collector()
     server.config.load()
@@ -139,7 +169,10 @@ def _spare_collector() -> None:
 def _serve_workers(
     configuration: Configuration, options: ServeOptions, announce: Callable[[str, Configuration], None]
 ) -> None:
-    make_app(configuration)  # a mistake shows here, once, and not in every worker
+    # A mistake shows here, once, and not in every worker.
+    make_app(configuration)
+    if (memory := open_configured_memory(configuration)) is not None:
+        memory.close()
     with tempfile.TemporaryDirectory(prefix="caxton-metrics-") as folder:
         # The workers inherit it; the metrics library reads it when it is imported.
         os.environ[SHARED_FOLDER_VARIABLE] = folder

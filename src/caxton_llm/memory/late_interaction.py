@@ -1,0 +1,60 @@
+"""Query and texts compared token by token: for each query token its best match in the text, weighted by its rarity. Pure.
+
+This finds what a text's one vector blurs (a single word in a long turn) and what its words miss ("doctor" for "physician").
+Token vectors are static, so each is compared once however many texts hold it.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from caxton_llm.memory.embedding.embedder import Floats, TokenIds, TokenVectors
+
+__all__ = ["MAX_QUERY_TOKENS", "inverse_frequency", "late_interaction"]
+
+MAX_QUERY_TOKENS = 64
+"""Of a longer query the rarest tokens count; the others would cost time and say little."""
+
+_RELATED = 0.4
+"""Two tokens with a cosine below this have nothing to do with each other."""
+
+
+def inverse_frequency(documents_with_token: NDArray[np.integer], documents: int) -> Floats:
+    """BM25's inverse document frequency of each token, from the number of texts that hold it."""
+    holding = documents_with_token.astype(np.float64)
+    return np.log1p((max(documents, 0) - np.minimum(holding, documents) + 0.5) / (holding + 0.5)).astype(np.float32)
+
+
+def late_interaction(
+    query: TokenIds, rarity: Floats, tokens: TokenIds, lengths: NDArray[np.int64], vectors: TokenVectors
+) -> Floats:
+    """A row for each text, a column for each distinct token of `query`: rarity times the squared cosine of the best match.
+
+    `rarity[i]` belongs to `query[i]`. `tokens` has the texts one after the other, `lengths[i]` ids of `vectors` of text i, in
+    any order, with or without repetitions. Squared, because two related words are worth less than half of the same word.
+    """
+    query, rarity = _rarest(query, rarity)
+    result = np.zeros((len(lengths), len(query)), np.float32)
+    if not len(query) or not len(tokens):
+        return result
+    place = np.full(vectors.vocabulary_size, -1, np.int32)
+    place[tokens] = 0
+    distinct = np.flatnonzero(place == 0).astype(np.int32)
+    cosines = vectors.token_cosines(distinct, query)
+    related = (cosines >= _RELATED).any(axis=1)
+    place[distinct] = np.where(related, np.cumsum(related) - 1, -1)
+    similar = np.where(cosines[related] >= _RELATED, cosines[related], 0) ** 2 * rarity
+    found = place[tokens]
+    text_of = np.repeat(np.arange(len(lengths)), lengths)[found >= 0]
+    if len(text_of):
+        starts = np.flatnonzero(np.diff(text_of, prepend=-1))
+        result[text_of[starts]] = np.maximum.reduceat(similar[found[found >= 0]], starts, axis=0)
+    return result
+
+
+def _rarest(query: TokenIds, rarity: Floats) -> tuple[TokenIds, Floats]:
+    distinct, first = np.unique(query, return_index=True)
+    rarity = rarity[first]
+    if len(distinct) > MAX_QUERY_TOKENS:
+        kept = np.sort(np.argsort(-rarity, kind="stable")[:MAX_QUERY_TOKENS])
+        distinct, rarity = distinct[kept], rarity[kept]
+    return distinct, rarity

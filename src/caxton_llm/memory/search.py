@@ -1,0 +1,157 @@
+"""A search from the question to the answer: the store proposes, the candidates are compared, the best are read.
+
+Every hit says how it was found and what its score is made of.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from msgspec.structs import replace
+from numpy.typing import NDArray
+
+from caxton_llm.errors import InvalidRequest, LlmError
+from caxton_llm.memory.candidates import EMBEDDER_CHANGED, ORIGINS, Candidates, StoreQuery
+from caxton_llm.memory.embedding.calibration import Calibration
+from caxton_llm.memory.embedding.embedder import Embedder
+from caxton_llm.memory.filters import Filters, admits, check_sought
+from caxton_llm.memory.hits import Found, Hit
+from caxton_llm.memory.late_interaction import inverse_frequency, late_interaction
+from caxton_llm.memory.limits import check_query
+from caxton_llm.memory.passages import passages_of
+from caxton_llm.memory.query_dates import from_then, periods_in
+from caxton_llm.memory.query_words import content_words, name_keys_in
+from caxton_llm.memory.scoring import Features, Scores, Weights, score
+from caxton_llm.memory.store import MemoryStore
+
+__all__ = ["MemorySearch"]
+
+_CHANGES = 3
+"""Times that a query is embedded anew because the store's embedder has changed meanwhile."""
+
+
+class MemorySearch:
+    """Searches one store. Blocking; any thread may use it.
+
+    `calibration_of` gives the calibration of the embedder whose vectors are searched, `None` while it is not known.
+    `candidates` records are compared from each side, words and vectors; more find more and take longer.
+    """
+
+    def __init__(
+        self,
+        store: MemoryStore,
+        calibration_of: Callable[[Embedder], Calibration | None],
+        *,
+        weights: Weights | None = None,
+        candidates: int = 100,
+    ) -> None:
+        self.store = store
+        self.weights = weights or Weights()
+        self.limit = candidates
+        self._calibration_of = calibration_of
+
+    def search(
+        self, query: str, filters: Filters, *, max_results: int, min_similarity: float | None, now: float
+    ) -> Found:
+        """The best records for `query`. `now` is what ages are counted from. Raises `InvalidRequest`."""
+        check_query(query, max_results)
+        check_sought(filters)
+        if min_similarity is not None and not 0.0 <= min_similarity <= 1.0:
+            raise InvalidRequest(f"{min_similarity!r} is not between 0 and 1", param="min_similarity")
+        asked, proposed, problem = self._proposed(query, filters, max(self.limit, max_results))
+        scores = score(self._features(asked, proposed, now), self.weights)
+        calibration = self._calibration_of(self.store.embedder)
+        if calibration is None and problem is None:
+            problem = f"how similar texts are for {self.store.embedder.name} is not known: its server does not answer"
+        similarity = np.full(len(proposed), np.nan) if calibration is None else calibration.similarity(proposed.dense)
+        order = scores.order()
+        if min_similarity is not None and problem is None:
+            order = order[similarity[order] >= min_similarity]
+        best = order[:max_results].tolist()
+        return Found(
+            hits=self._hits(best, proposed, similarity, scores, filters),
+            searched=proposed.searched,
+            candidates=len(proposed),
+            above_threshold=len(order),
+            problem=problem,
+        )
+
+    def _proposed(self, query: str, filters: Filters, limit: int) -> tuple[StoreQuery, Candidates, str | None]:
+        """What the store proposes; by words alone if the embedder fails, and then why."""
+        asked = StoreQuery(
+            text=query,
+            tokens=np.unique(self.store.vocabulary.tokens(content_words(query))),
+            names=name_keys_in(query),
+            filters=filters,
+            limit=limit,
+            reach=max(len(self.weights.neighbours), len(self.weights.late_neighbours)),
+            relations=self.weights.relations > 0,
+        )
+        for _ in range(_CHANGES):
+            embedder = self.store.embedder
+            try:
+                vector = embedder.embed([query])[0]
+            except LlmError as error:
+                return asked, self.store.candidates(asked), f"the embedder {embedder.name} failed: {error}"
+            if not vector.any():
+                return asked, self.store.candidates(asked), _no_vector(embedder.name)
+            try:
+                return asked, self.store.candidates(replace(asked, vector=vector, embedder=embedder.name)), None
+            except InvalidRequest as error:
+                if error.code != EMBEDDER_CHANGED:
+                    raise
+        return asked, self.store.candidates(asked), "the embedder changes while it is searched"
+
+    def _features(self, asked: StoreQuery, proposed: Candidates, now: float) -> Features:
+        tokens = np.empty(0, np.int32) if asked.tokens is None else asked.tokens
+        rarity = inverse_frequency(proposed.holding, proposed.documents)
+        periods = periods_in(asked.text)
+        return Features(
+            lexical=proposed.lexical,
+            dense=np.nan_to_num(proposed.dense, nan=0.0),
+            matches=late_interaction(tokens, rarity, proposed.tokens, proposed.lengths, self.store.vocabulary),
+            conversation=proposed.conversation,
+            position=proposed.position,
+            named=proposed.named,
+            dated=from_then(periods, proposed.times_s) if periods else None,
+            asks=proposed.asks,
+            age_s=now - proposed.times_s,
+            confidence=proposed.confidence,
+            related=proposed.related,
+            strengths=proposed.strengths,
+        )
+
+    def _hits(
+        self,
+        best: Sequence[int],
+        proposed: Candidates,
+        similarity: NDArray[np.float64],
+        scores: Scores,
+        filters: Filters,
+    ) -> tuple[Hit, ...]:
+        keys = proposed.keys[best].tolist()
+        records = self.store.load(keys, tenant=filters.tenant)
+        hits = []
+        for place, key in zip(best, keys, strict=True):
+            # What was deleted or rewritten meanwhile is no longer what was compared, and may have become private.
+            record = records.get(key)
+            passages = passages_of(record) if record is not None else []
+            ordinal = int(proposed.ordinals[place])
+            if record is None or ordinal >= len(passages) or not admits(filters, record):
+                continue
+            near = float(similarity[place])
+            hits.append(
+                Hit(
+                    record=record,
+                    passage=passages[ordinal],
+                    similarity=None if np.isnan(near) else near,
+                    score=float(scores.total[place]),
+                    found_by=tuple(name for bit, name in ORIGINS.items() if proposed.origins[place] & bit),
+                    reasons=scores.reasons(place),
+                )
+            )
+        return tuple(hits)
+
+
+def _no_vector(embedder: str) -> str:
+    missing = f"the query has no word that the embedder knows: {embedder} has no vector for it"
+    return f"{missing}, so no similarity is known"

@@ -1,0 +1,1 @@
+"""Where things are kept: databases and files behind the protocols of the layers below."""

@@ -1,0 +1,202 @@
+"""One tenant's passages in memory, as columns: what a filter asks of them, and their vectors as bytes.
+
+Always as new as the database: what was committed since the last search is read before the next one, so that a filter is a
+mask and never hides what the index has not seen. Rows are appended and marked as gone, never moved, so a search may go on
+reading while a later one appends.
+"""
+
+import sqlite3
+import threading
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from caxton_llm.memory.embedding.embedder import TokenVectors
+from caxton_llm.stores.sqlite_memory.beside import Beside
+from caxton_llm.stores.sqlite_memory.token_rows import TokenRows
+from caxton_llm.stores.sqlite_memory.vectors import from_bytes, quantised
+
+__all__ = ["Columns", "Mask"]
+
+Mask = NDArray[np.bool_]
+
+_PASSAGES = """
+select p.id, p.record, p.ordinal, r.owner, r.kind, r.type, r.at, ifnull(r.valid_from, -1e300), ifnull(r.valid_until, 1e300),
+  ifnull(r.confidence, -1), ifnull(t.number, -1), ifnull(t.asks, 0), t.conversation, t.speaker, p.tokens, v.vector
+from passages p join records r on r.key = p.record left join turns t on t.record = p.record
+left join vectors v on v.space = ? and v.passage = p.id
+where p.tenant = ? and p.id > ? order by p.id
+"""
+# Each alone is the end of an index; both in one would read all.
+_REMOVALS = "select (select min(seq) from removals), (select max(seq) from removals)"
+_READ = 20_000
+"""Rows that are read at a time."""
+_NUMBERS = (
+    ("ids", np.int64),
+    ("records", np.int64),
+    ("ordinals", np.int32),
+    ("owners", np.int32),
+    ("kinds", np.int8),
+    ("types", np.int32),
+    ("times", np.float64),
+    ("valid_from", np.float64),
+    ("valid_until", np.float64),
+    ("confidence", np.float32),
+    ("positions", np.int32),
+    ("asks", np.bool_),
+)
+"""Columns that are numbers in the database, in the order of the query."""
+_CODES = (("conversations", np.int32), ("speakers", np.int32))
+"""Columns that are made of what follows them there."""
+_COLUMNS = _NUMBERS + _CODES
+_OWNER = 3
+
+
+class Columns:
+    """The passages of one tenant with their vectors in one space."""
+
+    def __init__(self, tenant: int, space: int, dimensions: int, vocabulary: TokenVectors) -> None:
+        self.tenant = tenant
+        self.space = space
+        self.dimensions = dimensions
+        self.vocabulary = vocabulary
+        self.lock = threading.Lock()
+        self._reset()
+
+    def _reset(self) -> None:
+        self.count = 0
+        self.gone = 0
+        self.beside = Beside()
+        self._removal: int | None = None
+        self._arrays: dict[str, NDArray[np.generic]] = {name: np.empty(0, kind) for name, kind in _COLUMNS}
+        self.tokens = TokenRows(self.vocabulary)
+        self._conversations: dict[tuple[int, str], int] = {}
+        self.speakers: dict[bytes, int] = {}
+        self._alive: Mask = np.empty(0, np.bool_)
+        self._small: NDArray[np.int8] = np.empty((0, self.dimensions), np.int8)
+        self._reciprocals: NDArray[np.float32] = np.empty(0, np.float32)
+
+    def refresh(self, db: sqlite3.Connection) -> "Snapshot":
+        """Read what is new in the connection's transaction."""
+        with self.lock:
+            oldest, newest = db.execute(_REMOVALS).fetchone()
+            known = self._removal
+            if known is not None and (
+                (oldest is not None and oldest > known + 1) or self.gone > 1000 + self.count // 4
+            ):
+                # What was removed is no longer listed, or a quarter is gone: read all again.
+                self._reset()
+                known = None
+            if known is not None and newest is not None and newest > known:
+                sql = "select passage from removals where seq > ? and tenant = ?"
+                self._remove([row[0] for row in db.execute(sql, (known, self.tenant))])
+            self._removal = newest or known or 0
+            last = int(self._arrays["ids"][self.count - 1]) if self.count else 0
+            cursor = db.execute(_PASSAGES, (self.space, self.tenant, last))
+            while rows := cursor.fetchmany(_READ):
+                self._append(rows)
+            return Snapshot(self)
+
+    def _remove(self, ids: list[int]) -> None:
+        known = self._arrays["ids"][: self.count]
+        wanted = np.asarray(ids, np.int64)
+        places = np.searchsorted(known, wanted)
+        inside = places < self.count
+        places = places[inside][known[places[inside]] == wanted[inside]]
+        places = places[self._alive[places]]
+        self.gone += len(places)
+        self._alive[places] = False
+        self.tokens.remove(places)
+
+    def _append(self, rows: list[tuple[Any, ...]]) -> None:
+        start, end = self.count, self.count + len(rows)
+        self._grow(end)
+        fields = list(zip(*rows, strict=True))
+        for (name, kind), values in zip(_NUMBERS, fields, strict=False):
+            self._arrays[name][start:end] = np.asarray(values, kind)
+        conversations, speakers, tokens, vectors = fields[-4:]
+        self._arrays["conversations"][start:end] = self._codes(rows, conversations)
+        known = self.speakers
+        self._arrays["speakers"][start:end] = [
+            -1 if one is None else known.setdefault(one, len(known)) for one in speakers
+        ]
+        self.beside.append(start, self._arrays["conversations"][start:end], self._arrays["positions"][start:end])
+        self.tokens.append([blob or b"" for blob in tokens])
+        width = 2 * self.dimensions
+        missing = bytes(width)
+        blobs = [blob if isinstance(blob, bytes) and len(blob) == width else missing for blob in vectors]
+        self._small[start:end], self._reciprocals[start:end] = quantised(from_bytes(blobs, self.dimensions))
+        self._alive[start:end] = True
+        self.count = end
+
+    def _codes(self, rows: list[tuple[Any, ...]], conversations: tuple[Any, ...]) -> list[int]:
+        """A number for each conversation: turns of one name are one conversation if they have one owner."""
+        known = self._conversations
+        return [
+            -1 if name is None else known.setdefault((row[_OWNER], name), len(known))
+            for row, name in zip(rows, conversations, strict=True)
+        ]
+
+    def _grow(self, needed: int) -> None:
+        size = len(self._alive)
+        if needed <= size:
+            return
+        # A searcher may still read the old arrays, so they are copied and not resized.
+        new = max(needed + needed // 8, 64)
+        for name, kind in _COLUMNS:
+            self._arrays[name] = _enlarged(self._arrays[name], new, kind)
+        self._alive = _enlarged(self._alive, new, np.bool_)
+        self._reciprocals = _enlarged(self._reciprocals, new, np.float32)
+        small = np.empty((new, self.dimensions), np.int8)
+        small[: self.count] = self._small[: self.count]
+        self._small = small
+
+
+class Snapshot:
+    """The columns as one search sees them."""
+
+    def __init__(self, columns: Columns) -> None:
+        count = columns.count
+        arrays = columns._arrays
+        self.count = count
+        self.space = columns.space
+        self.alive = columns._alive[:count].copy()
+        self.ids: NDArray[np.int64] = arrays["ids"][:count]  # type: ignore[assignment]
+        self.records: NDArray[np.int64] = arrays["records"][:count]  # type: ignore[assignment]
+        self.ordinals: NDArray[np.int32] = arrays["ordinals"][:count]  # type: ignore[assignment]
+        self.owners = arrays["owners"][:count]
+        self.kinds = arrays["kinds"][:count]
+        self.types = arrays["types"][:count]
+        self.times: NDArray[np.float64] = arrays["times"][:count]  # type: ignore[assignment]
+        self.valid_from: NDArray[np.float64] = arrays["valid_from"][:count]  # type: ignore[assignment]
+        self.valid_until: NDArray[np.float64] = arrays["valid_until"][:count]  # type: ignore[assignment]
+        self.confidence: NDArray[np.float32] = arrays["confidence"][:count]  # type: ignore[assignment]
+        self.positions: NDArray[np.int32] = arrays["positions"][:count]  # type: ignore[assignment]
+        self.asks: Mask = arrays["asks"][:count]  # type: ignore[assignment]
+        self.conversations: NDArray[np.int32] = arrays["conversations"][:count]  # type: ignore[assignment]
+        self.speakers: NDArray[np.int32] = arrays["speakers"][:count]  # type: ignore[assignment]
+        self._beside = columns.beside
+        self.speaker_codes = columns.speakers
+        self.tokens = columns.tokens
+        self.gone = columns.gone
+        self.small = columns._small[:count]
+        self.reciprocals = columns._reciprocals[:count]
+
+    def beside(self, places: NDArray[np.int64], reach: int) -> NDArray[np.int64]:
+        """Places of turns that stand at most `reach` before or after a turn among `places`; also of turns that are gone."""
+        found = self._beside.around(self.conversations[places], self.positions[places], reach)
+        return found[found < self.count]
+
+    def places(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Where passages are; -1 for those that are not."""
+        if not self.count:
+            return np.full(len(ids), -1, np.int64)
+        places = np.minimum(np.searchsorted(self.ids, ids), self.count - 1)
+        return np.where(self.ids[places] == ids, places, -1)
+
+
+def _enlarged(array: NDArray[np.generic], size: int, kind: type[np.generic]) -> NDArray:  # type: ignore[type-arg]
+    larger = np.empty(size, kind)
+    larger[: len(array)] = array
+    return larger

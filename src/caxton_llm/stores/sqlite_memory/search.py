@@ -1,0 +1,296 @@
+"""Candidates for a query: what words, vectors and names propose, what stands beside it, and what is known of each.
+
+Passages are known by their places in the tenant's columns, which have all that is committed; the indexes only propose.
+"""
+
+import sqlite3
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from caxton_llm.memory import candidates as origins
+from caxton_llm.memory.analysis import terms_of
+from caxton_llm.memory.candidates import Candidates, StoreQuery
+from caxton_llm.memory.embedding.embedder import TokenIds
+from caxton_llm.stores.sqlite_memory.columns import Mask, Snapshot
+from caxton_llm.stores.sqlite_memory.dense import SmallQuery, approximate, nearest
+from caxton_llm.stores.sqlite_memory.indexes import Indexes, Opened
+from caxton_llm.stores.sqlite_memory.lexical import Found, facets_of
+from caxton_llm.stores.sqlite_memory.related import Edges, edges_of, named_records, passages_of_records
+from caxton_llm.stores.sqlite_memory.rows import marks
+from caxton_llm.stores.sqlite_memory.selection import mask_of, selection
+from caxton_llm.stores.sqlite_memory.tail import Tail
+from caxton_llm.stores.sqlite_memory.vectors import cosines, from_bytes
+
+__all__ = ["Search", "no_candidates"]
+
+_WIDER = 4
+_NONE = -1.5
+"""Less than any cosine: there is no vector."""
+_SPARE = 16
+_EXACT = 32
+"""Vectors, the nearest, that are compared as they are in the database."""
+_SEEDS = 32
+"""Candidates, the nearest, whose relations are followed."""
+_ORDER = (origins.LEXICAL, origins.DENSE, origins.NAMED, origins.NEIGHBOUR, origins.RELATED)
+
+_Places = NDArray[np.int64]
+_Scores = NDArray[np.float64]
+
+
+class Search:
+    """One search in a connection's transaction, which must not be older than `opened`. Its vector has length 1, or 0."""
+
+    def __init__(
+        self, db: sqlite3.Connection, indexes: Indexes, opened: Opened, tail: Tail, seen: Snapshot, *, query: StoreQuery
+    ) -> None:
+        self.db = db
+        self.indexes = indexes
+        self.opened = opened
+        self.tail = tail
+        self.seen = seen
+        self.query = query
+        self.chosen = selection(db, query.filters, tail.tenant)
+        self.small = SmallQuery.of(query.vector)
+        self.mask: Mask = mask_of(seen, query.filters, self.chosen)
+
+    def candidates(self) -> Candidates:
+        """About `limit` records by words and as many by vectors, those with one of the names, and what comes with them."""
+        if not self.mask.any():
+            return no_candidates(self.query)
+        words, scores = self._by_words()
+        near, named = self._by_vectors(), self._by_names()
+        proposed = _distinct(words, near, named)
+        cosine = self._cosines(proposed)
+        edges = self._edges(proposed, cosine)
+        beside, related = self._beside(proposed), self._passages(edges.records)
+        more = np.setdiff1d(_distinct(beside, related), proposed, assume_unique=True)
+        found = _Gathered(np.concatenate([proposed, more]), np.concatenate([cosine, self._approximate(more)]))
+        found.lexical[found.at(words)] = scores
+        came_along = (np.intersect1d(places, more, assume_unique=True) for places in (beside, related))
+        for origin, places in zip(_ORDER, (words, near, named, *came_along), strict=True):
+            found.origins[found.at(places)] |= origin
+        return self._columns(found, edges)
+
+    # -- what proposes --------------------------------------------------------------------------------------------------
+
+    def _by_words(self) -> tuple[_Places, _Scores]:
+        """The best passages by BM25, of `limit` records, and their scores."""
+        terms = terms_of(self.query.text)
+        if not terms:
+            return np.empty(0, np.int64), np.empty(0, np.float64)
+        last = int(self.seen.ids[-1])
+        lexical, found, indexed = self.opened.lexical, Found(), self.opened.indexed
+        if lexical is not None:
+            try:
+                found = self._indexed(terms)
+            except (ValueError, OSError) as error:
+                self.indexes.lost(f"the lexical index failed: {error}")
+                lexical, indexed = None, 0
+        folder = self.opened.manifest.lexical
+        waiting = self.tail.search(
+            self.db,
+            terms,
+            indexed=indexed,
+            newest=last,
+            count=0 if lexical is None else lexical.count,
+            average=0.0 if folder is None else folder.average_length,
+            frequency=(lambda _: 0) if lexical is None else lexical.frequency,
+        )
+        scored = dict(waiting) | dict(found)
+        places = self._allowed(np.fromiter(scored, np.int64, len(scored)))
+        scores = np.fromiter(scored.values(), np.float64, len(scored))
+        best = np.flatnonzero(places >= 0)
+        best = best[np.argsort(-scores[best], kind="stable")]
+        best = best[self._of_first_records(places[best])]
+        return places[best], scores[best]
+
+    def _indexed(self, terms: list[str]) -> Found:
+        lexical = self.opened.lexical
+        filters = facets_of(self.query.filters, self.tail.tenant, self.chosen.owners, self.chosen.types)
+        found = Found()
+
+        def search(wanted: int) -> _Places:
+            nonlocal found
+            found = Found() if lexical is None else lexical.search(terms, filters, wanted)
+            return self._allowed(np.array([passage for passage, _ in found], np.int64))
+
+        self._enough(search)
+        return found
+
+    def _by_vectors(self) -> _Places:
+        """The nearest passages, of `limit` records and a few more: bytes may swap near neighbours."""
+        small = self.small
+        if small is None:
+            return np.empty(0, np.int64)
+        graph = self.opened.graphs.get((self.tail.tenant, self.seen.space))
+        return self._enough(lambda wanted: nearest(self.seen, self.mask, small, wanted + _SPARE, graph))
+
+    def _by_names(self) -> _Places:
+        return self._passages(named_records(self.db, self.tail.tenant, self.query.names, self.query.limit))
+
+    def _passages(self, records: list[int]) -> _Places:
+        """Places of what may be found of these records."""
+        if not records:
+            return np.empty(0, np.int64)
+        places = self._allowed(passages_of_records(self.db, records))
+        return places[places >= 0]
+
+    def _allowed(self, passages: NDArray[np.int64]) -> _Places:
+        """The places of passages; -1 for those that may not be found."""
+        places = self.seen.places(passages)
+        return np.where((places >= 0) & self.mask[places], places, -1)
+
+    def _enough(self, search: Callable[[int], _Places]) -> _Places:
+        """Search for more passages until they are of enough records or there are no more. -1 is no passage."""
+        wanted = self.query.limit
+        while True:
+            places = search(wanted)
+            good = places[places >= 0]
+            if len(places) < wanted or wanted >= self.seen.count:
+                return good
+            if len(np.unique(self.seen.records[good])) >= self.query.limit:
+                return good
+            wanted *= _WIDER
+
+    def _of_first_records(self, places: _Places) -> Mask:
+        """Which of the places, best first, are of the first `limit` records."""
+        if len(places) <= self.query.limit:
+            return np.ones(len(places), np.bool_)
+        _, first, record = np.unique(self.seen.records[places], return_index=True, return_inverse=True)
+        rank = np.empty(len(first), np.int64)
+        rank[np.argsort(first)] = np.arange(len(first))
+        kept: Mask = rank[record] < self.query.limit
+        return kept
+
+    # -- what comes with it ---------------------------------------------------------------------------------------------
+
+    def _beside(self, places: _Places) -> _Places:
+        """Passages of turns that stand beside turns among `places`."""
+        if not self.query.reach:
+            return places[:0]
+        found = self.seen.beside(places, self.query.reach)
+        return found[self.mask[found]]
+
+    def _edges(self, places: _Places, cosine: _Scores) -> Edges:
+        """Relations of the nearest candidates."""
+        if not self.query.relations:
+            return Edges.none()
+        nearest_first = self.seen.records[places[np.argsort(-cosine, kind="stable")[: 2 * _SEEDS]]]
+        seeds = list(dict.fromkeys(nearest_first.tolist()))[:_SEEDS]
+        owners = None if self.chosen.owners is None else frozenset(self.chosen.owners)
+        return edges_of(self.db, seeds, self.tail.tenant, owners)
+
+    # -- together -------------------------------------------------------------------------------------------------------
+
+    def _approximate(self, places: _Places) -> _Scores:
+        return approximate(self.seen, places, self.small)
+
+    def _cosines(self, places: _Places) -> _Scores:
+        """The best from the vectors in the database, the others from bytes; below `_NONE` where there is none."""
+        vector = self.query.vector
+        near = self._approximate(places)
+        if vector is None or not vector.any() or not len(places):
+            return near
+        best = np.argsort(-near)[:_EXACT]
+        ids = self.seen.ids[places[best]].tolist()
+        sql = f"select passage, vector from vectors where space = ? and passage in ({marks(ids)})"  # noqa: S608
+        blobs = dict(self.db.execute(sql, (self.seen.space, *ids)).fetchall())
+        there = [number for number, passage in enumerate(ids) if passage in blobs]
+        if there:
+            near[best[there]] = cosines(from_bytes([blobs[ids[number]] for number in there], len(vector)), vector)
+        return near
+
+    def _columns(self, found: "_Gathered", edges: Edges) -> Candidates:
+        """One candidate for each record: its best scores, and the passage that is nearest, or fits best."""
+        seen = self.seen
+        best, lexical, origins_of = found.by_record(seen.records)
+        near = found.cosine[best]
+        places = found.places[best]
+        keys = seen.records[places]
+        tokens, lengths = seen.tokens.of(places)
+        related, strengths = edges.among(keys)
+        wanted = np.empty(0, np.int32) if self.query.tokens is None else self.query.tokens
+        confidence = seen.confidence[places].astype(np.float64)
+        return Candidates(
+            keys=keys,
+            ordinals=seen.ordinals[places],
+            origins=origins_of,
+            lexical=lexical.astype(np.float32),
+            dense=np.where(near > _NONE, near, np.nan).astype(np.float32),
+            tokens=tokens,
+            lengths=lengths,
+            conversation=seen.conversations[places].astype(np.int64),
+            position=seen.positions[places].astype(np.int64),
+            named=(origins_of & origins.NAMED > 0) | self._by_named_speakers(places),
+            asks=seen.asks[places],
+            times_s=seen.times[places],
+            confidence=np.where(confidence >= 0, confidence, np.nan),
+            related=related,
+            strengths=strengths,
+            holding=seen.tokens.holding[wanted].astype(np.int64),
+            documents=seen.count - seen.gone,
+            searched=int(np.count_nonzero(self.mask & (seen.ordinals == 0))),
+        )
+
+    def _by_named_speakers(self, places: _Places) -> Mask:
+        """Which turns are of somebody whom the query calls by his name."""
+        known = self.seen.speaker_codes
+        codes = [known[name] for name in self.query.names if name in known]
+        return np.isin(self.seen.speakers[places], codes) if codes else np.zeros(len(places), np.bool_)
+
+
+class _Gathered:
+    """The passages of all candidates, each once, with what is found out about them."""
+
+    def __init__(self, places: _Places, cosine: _Scores) -> None:
+        order = np.argsort(places)
+        self.places = places[order]
+        self.cosine = cosine[order]
+        self.lexical = np.zeros(len(places))
+        self.origins = np.zeros(len(places), np.uint8)
+
+    def at(self, places: _Places) -> NDArray[np.int64]:
+        """Where passages are in the columns."""
+        return np.searchsorted(self.places, places)
+
+    def by_record(self, records: _Places) -> tuple[NDArray[np.int64], _Scores, NDArray[np.uint8]]:
+        """By ascending records: the best passage of each, the best score by words, and all origins."""
+        of = records[self.places]
+        # First comes the best of a record: the nearest, then the better one by words, then the first passage.
+        order = np.lexsort((self.places, -self.lexical, -self.cosine, of))
+        starts = np.flatnonzero(np.diff(of[order], prepend=-1))
+        lexical: _Scores = np.maximum.reduceat(self.lexical[order], starts)
+        bits: NDArray[np.uint8] = np.bitwise_or.reduceat(self.origins[order], starts)
+        return order[starts], lexical, bits
+
+
+def _distinct(*places: _Places) -> _Places:
+    return np.unique(np.concatenate(places))
+
+
+def no_candidates(query: StoreQuery) -> Candidates:
+    """What a search in an empty place finds."""
+    wanted: TokenIds = np.empty(0, np.int32) if query.tokens is None else query.tokens
+    none, numbers = np.empty(0, np.int64), np.empty(0, np.float32)
+    return Candidates(
+        keys=none,
+        ordinals=none.astype(np.int32),
+        origins=none.astype(np.uint8),
+        lexical=numbers,
+        dense=numbers,
+        tokens=none.astype(np.int32),
+        lengths=none,
+        conversation=none,
+        position=none,
+        named=none.astype(np.bool_),
+        asks=none.astype(np.bool_),
+        times_s=numbers.astype(np.float64),
+        confidence=numbers.astype(np.float64),
+        related=np.empty((0, 2), np.int64),
+        strengths=numbers,
+        holding=np.zeros(len(wanted), np.int64),
+        documents=0,
+        searched=0,
+    )

@@ -1,0 +1,70 @@
+"""A search's filter in the numbers of the database, and as a mask over a tenant's passages."""
+
+import sqlite3
+from typing import NamedTuple
+
+import numpy as np
+
+from caxton_llm.memory.filters import Filters, normal_area
+from caxton_llm.stores.sqlite_memory.columns import Mask, Snapshot
+from caxton_llm.stores.sqlite_memory.rows import KINDS, marks
+
+__all__ = ["Selection", "mask_of", "selection"]
+
+
+class Selection(NamedTuple):
+    """What is allowed; `None`: anything. `records` are those of the conversation or the focus areas."""
+
+    owners: tuple[int, ...] | None
+    types: tuple[int, ...] | None
+    records: frozenset[int] | None
+
+
+def selection(db: sqlite3.Connection, filters: Filters, tenant: int) -> Selection:
+    """Look the filter's names up."""
+    owners = types = records = None
+    if filters.agent is not None or filters.workspace is not None or filters.scopes is not None:
+        rows = db.execute("select id, scope, owner from owners where tenant = ?", (tenant,))
+        owners = tuple(number for number, scope, owner in rows if _may_see(filters, scope, owner))
+    if filters.types is not None:
+        sql = f"select id from types where name in ({marks(filters.types)})"  # noqa: S608
+        types = tuple(row[0] for row in db.execute(sql, filters.types))
+    if filters.focus_areas is not None:
+        areas = [normal_area(area) for area in filters.focus_areas]
+        sql = f"select record from areas where tenant = ? and area in ({marks(areas)})"  # noqa: S608
+        records = frozenset(row[0] for row in db.execute(sql, (tenant, *areas)))
+    if filters.conversation is not None:
+        sql = "select record from turns where tenant = ? and conversation = ?"
+        said = frozenset(row[0] for row in db.execute(sql, (tenant, filters.conversation)))
+        records = said if records is None else records & said
+    return Selection(owners, types, records)
+
+
+def _may_see(filters: Filters, scope: str, owner: str) -> bool:
+    if filters.scopes is not None and scope not in filters.scopes:
+        return False
+    if scope == "agent":
+        return filters.agent is None or owner == filters.agent
+    if scope == "workspace":
+        return filters.workspace is None or owner == filters.workspace
+    return True
+
+
+def mask_of(seen: Snapshot, filters: Filters, chosen: Selection) -> Mask:
+    """Which passages may be found."""
+    mask = seen.alive
+    if chosen.owners is not None:
+        mask = mask & np.isin(seen.owners, chosen.owners)
+    if chosen.types is not None:
+        mask = mask & np.isin(seen.types, chosen.types) & (seen.kinds == KINDS["entity"])
+    if filters.kinds is not None:
+        mask = mask & np.isin(seen.kinds, [KINDS[kind] for kind in filters.kinds])
+    if filters.since is not None:
+        mask = mask & (seen.times >= filters.since)
+    if filters.until is not None:
+        mask = mask & (seen.times <= filters.until)
+    if filters.valid_at is not None:
+        mask = mask & (seen.valid_from <= filters.valid_at) & (seen.valid_until > filters.valid_at)
+    if chosen.records is not None:
+        mask = mask & np.isin(seen.records, np.fromiter(chosen.records, np.int64, len(chosen.records)))
+    return mask

@@ -1,0 +1,35 @@
+"""Vectors as bytes and as numbers: halves on the disk (exact enough to sort by), bytes in memory (fast to compare)."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from caxton_llm.memory.vectors import Floats, checked_query, checked_rows
+
+__all__ = ["Floats", "as_bytes", "checked_query", "checked_rows", "cosines", "from_bytes", "quantised"]
+
+
+def as_bytes(rows: Floats) -> list[bytes]:
+    """Each row as little-endian halves."""
+    halves = np.ascontiguousarray(rows, dtype="<f2")
+    return [row.tobytes() for row in halves]
+
+
+def from_bytes(blobs: list[bytes], dimensions: int) -> Floats:
+    """The rows that `as_bytes` has made."""
+    return np.frombuffer(b"".join(blobs), dtype="<f2").reshape(len(blobs), dimensions).astype(np.float32)
+
+
+def quantised(rows: Floats) -> tuple[NDArray[np.int8], Floats]:
+    """Rows as bytes that use their whole range, and for each the reciprocal of its length as bytes (0 for a row of zeros)."""
+    largest = np.abs(rows).max(axis=1, keepdims=True, initial=0.0)
+    scale = np.divide(127.0, largest, out=np.zeros_like(largest), where=largest > 0)
+    small = np.rint(rows * scale).astype(np.int8)
+    lengths = np.linalg.norm(small.astype(np.float32), axis=1)
+    return small, np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0).astype(np.float32)
+
+
+def cosines(rows: Floats, query: Floats) -> Floats:
+    """Exact cosines of rows with a query of length 1."""
+    lengths = np.linalg.norm(rows, axis=1)
+    cosine: Floats = np.divide(rows @ query, lengths, out=np.zeros_like(lengths), where=lengths > 0)
+    return cosine

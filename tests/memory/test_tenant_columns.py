@@ -1,0 +1,54 @@
+"""What a tenant's columns remember of tokens and of turns beside each other, however it grew."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from caxton_llm.memory.embedding.static import StaticEmbedder
+from caxton_llm.stores.sqlite_memory.beside import Beside
+from caxton_llm.stores.sqlite_memory.token_rows import TokenRows, token_bytes
+
+VOCABULARY = StaticEmbedder.default()
+SIZE = VOCABULARY.vocabulary_size
+TEXTS = st.lists(st.lists(st.integers(0, SIZE - 1), max_size=6), max_size=12)
+
+
+@given(st.lists(TEXTS, max_size=4), st.data())
+def test_every_row_keeps_its_distinct_tokens_and_they_are_counted(
+    batches: list[list[list[int]]], data: st.DataObject
+) -> None:
+    rows = TokenRows(VOCABULARY)
+    texts = [text for batch in batches for text in batch]
+    for batch in batches:
+        rows.append([token_bytes(np.array(text, np.int32), SIZE) for text in batch])
+    wanted = data.draw(st.lists(st.integers(0, len(texts) - 1), max_size=8)) if texts else []
+    tokens, lengths = rows.of(np.array(wanted, np.int64))
+    assert lengths.tolist() == [len(set(texts[place])) for place in wanted]
+    assert tokens.tolist() == [token for place in wanted for token in sorted(set(texts[place]))]
+    gone = sorted(set(wanted))
+    rows.remove(np.array(gone, np.int64))
+    left = [set(text) for place, text in enumerate(texts) if place not in gone]
+    assert {token: sum(token in text for text in left) for text in texts for token in text} == {
+        token: int(rows.holding[token]) for text in texts for token in text
+    }
+
+
+TURNS = st.lists(st.tuples(st.integers(-1, 2), st.integers(0, 12)), max_size=30)
+
+
+@given(TURNS, st.integers(1, 4), st.integers(0, 3), st.data())
+def test_turns_beside_others_are_found_however_they_came(
+    turns: list[tuple[int, int]], batch: int, reach: int, data: st.DataObject
+) -> None:
+    beside = Beside()
+    for first in range(0, len(turns), batch):
+        some = turns[first : first + batch]
+        beside.append(first, np.array([turn[0] for turn in some]), np.array([turn[1] for turn in some]))
+    asked = data.draw(st.lists(st.sampled_from(turns), max_size=5)) if turns else []
+    conversations, positions = (np.array([turn[n] for turn in asked], np.int64) for n in (0, 1))
+    found = beside.around(conversations, positions, reach).tolist()
+    assert found == [
+        place
+        for place, (conversation, position) in enumerate(turns)
+        if conversation >= 0 and any(conversation == other and abs(position - at) <= reach for other, at in asked)
+    ]
