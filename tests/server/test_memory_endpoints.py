@@ -247,7 +247,7 @@ async def test_a_purge_that_a_reader_is_in_the_way_of_is_not_called_clean(
         ("entities", {"name": "a", "kind": "turn"}, "kind"),
         ("entities", {"name": "a", "observations": ["x" * (2 * 2**20 + 1)]}, "records[0].observations[0].text"),
         ("entities", [{"name": f"n{n}"} for n in range(1001)], "body"),
-        ("relations", {"from": "a", "to": "b", "type": "knows"}, "relation.from"),
+        ("relations", {"from": "a", "to": "b", "type": "knows"}, "records[0].from"),
         ("turns", {"conversation": "c", "index": -1, "text": "x"}, "records[0].index"),
         ("search", {"query": "x", "max_results": 0}, "max_results"),
         ("search", {"query": "x", "max_results": 10**30}, "max_results"),
