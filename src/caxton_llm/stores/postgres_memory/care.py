@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from caxton_llm.errors import InvalidRequest, MemoryStoreError
 from caxton_llm.memory.analysis import terms_of
-from caxton_llm.memory.passages import passages_of
+from caxton_llm.memory.passages import passages_of, texts_of_rows
 from caxton_llm.memory.store import Progress, Retention, StoreStats
 from caxton_llm.stores.postgres_memory.codes import tenant_key
 from caxton_llm.stores.postgres_memory.graph import damaged_indexes, is_waiting
@@ -67,18 +67,16 @@ def _records(db: Connection, progress: Progress | None) -> list[str]:
 def rewrite_words(db: Connection, progress: Progress | None) -> None:
     """Give every passage the words of its text, where it has others."""
     last, done, total = 0, 0, _one(db, "select count(*) from passages")
-    query = """select p.id, p.ordinal, p.tenant, p.record, r.payload from passages p join records r on r.key = p.record
+    query = """select p.id, p.tenant, p.ordinal, p.record, r.payload from passages p join records r on r.key = p.record
         where p.id > %s order by p.id limit %s"""
     update = (
         "update passages set length = %s, words = %s::tsvector where id = %s and words is distinct from %s::tsvector"
     )
     while rows := db.execute(query, (last, _MANY)).fetchall():
-        texts: dict[int, list[str]] = {}
+        texts = texts_of_rows((row[2:] for row in rows), decode)
         values = []
-        for passage, ordinal, tenant, key, payload in rows:
-            if key not in texts:
-                texts[key] = passages_of(decode(payload))
-            length, words = words_of(tenant, texts[key][ordinal])
+        for (passage, tenant, *_), text in zip(rows, texts, strict=True):
+            length, words = words_of(tenant, text)
             values.append((length, words, passage, words))
         with db.transaction():
             db.cursor().executemany(update, values)

@@ -14,14 +14,13 @@ from caxton_llm.memory.candidates import Candidates, StoreQuery, embedder_change
 from caxton_llm.memory.embedding import Embedder
 from caxton_llm.memory.embedding.embedder import TokenVectors
 from caxton_llm.memory.embedding.static import StaticEmbedder
-from caxton_llm.memory.filters import Filters, check_filters
-from caxton_llm.memory.limits import check_query
+from caxton_llm.memory.filters import Filters
 from caxton_llm.memory.merging import name_key
 from caxton_llm.memory.model import Kind, Record, Relation, Turn
 from caxton_llm.memory.problems import Problems
 from caxton_llm.memory.store import Forgotten, Progress, Retention, StoreStats, Written
 from caxton_llm.memory.vectors import checked_query
-from caxton_llm.memory.versions import Change, earlier
+from caxton_llm.memory.versions import Change, history_of
 from caxton_llm.stores.postgres_memory.care import expired, problems_of, purge, rewrite_words, stats_of
 from caxton_llm.stores.postgres_memory.codes import Codes, tenant_key, text_key
 from caxton_llm.stores.postgres_memory.failures import place_of, translated
@@ -182,13 +181,8 @@ class PostgresMemory:
 
     def candidates(self, query: StoreQuery) -> Candidates:
         """See `MemoryStore.candidates`."""
-        check_query(query.text, query.limit)
-        check_filters(query.filters)
         space = self._spaces.serving
-        if query.vector is not None:
-            if query.embedder is not None and query.embedder != space.embedder.name:
-                raise embedder_changed(space.embedder.name)
-            query = replace(query, vector=checked_query(query.vector, space.embedder.dimensions))
+        query = checked_query(query, space.embedder)
         try:
             return self._candidates(query, space)
         except MemoryStoreError as error:
@@ -289,12 +283,7 @@ class PostgresMemory:
         with self._sessions.reading() as db:
             found = db.execute(f"select payload from records where {_OWN}", _own([record], tenant)).fetchone()  # noqa: S608
             changes = _changes(db, record, tenant)
-        if found is None:
-            return []
-        versions = [decode(found[0])]
-        for change in changes:
-            versions.append(earlier(versions[-1], change))
-        return versions
+        return [] if found is None else history_of(decode(found[0]), changes)
 
     def changes(self, record: str, *, tenant: str) -> list[Change]:
         """What has changed, the last change first."""

@@ -17,12 +17,12 @@ from caxton_llm.memory.candidates import Candidates, StoreQuery, embedder_change
 from caxton_llm.memory.embedding import Embedder
 from caxton_llm.memory.embedding.embedder import TokenVectors
 from caxton_llm.memory.embedding.static import StaticEmbedder
-from caxton_llm.memory.filters import Filters, check_filters
-from caxton_llm.memory.limits import check_query
+from caxton_llm.memory.filters import Filters
 from caxton_llm.memory.merging import name_key
 from caxton_llm.memory.model import Kind, Record, Relation, Turn
 from caxton_llm.memory.store import Forgotten, Progress, Retention, StoreStats, Written
-from caxton_llm.memory.versions import Change, earlier
+from caxton_llm.memory.vectors import checked_query
+from caxton_llm.memory.versions import Change, history_of
 from caxton_llm.stores.sqlite_memory.checking import problems_of
 from caxton_llm.stores.sqlite_memory.columns import Columns
 from caxton_llm.stores.sqlite_memory.connections import Connections, clear_log, one_state
@@ -38,7 +38,6 @@ from caxton_llm.stores.sqlite_memory.selection import selection
 from caxton_llm.stores.sqlite_memory.spaces import Spaces, vectors_for
 from caxton_llm.stores.sqlite_memory.tail import Tail
 from caxton_llm.stores.sqlite_memory.tokens import Tokens
-from caxton_llm.stores.sqlite_memory.vectors import checked_query
 from caxton_llm.stores.sqlite_memory.writer import Space, Writer
 
 __all__ = ["SqliteMemory"]
@@ -259,13 +258,8 @@ class SqliteMemory:
 
     def candidates(self, query: StoreQuery) -> Candidates:
         """See `MemoryStore.candidates`."""
-        check_query(query.text, query.limit)
-        check_filters(query.filters)
         space = self._spaces.serving
-        if query.vector is not None:
-            if query.embedder is not None and query.embedder != space.embedder.name:
-                raise embedder_changed(space.embedder.name)
-            query = replace(query, vector=checked_query(query.vector, space.embedder.dimensions))
+        query = checked_query(query, space.embedder)
         with translated(self.path), self._connections.lent() as db:
             opened = self._indexes.current(db)
             with one_state(db):
@@ -355,12 +349,7 @@ class SqliteMemory:
     def history(self, record: str, *, tenant: str) -> list[Record]:
         """See `MemoryStore.history`; empty for an unknown id."""
         found = self.get([record], tenant=tenant).get(record)
-        if found is None:
-            return []
-        versions = [found]
-        for change in self.changes(record, tenant=tenant):
-            versions.append(earlier(versions[-1], change))
-        return versions
+        return [] if found is None else history_of(found, self.changes(record, tenant=tenant))
 
     def changes(self, record: str, *, tenant: str) -> list[Change]:
         """What has changed, the last change first."""

@@ -1,13 +1,12 @@
 """The tokens of passages in the database: what late interaction compares, computed once when a passage is written."""
 
 import sqlite3
-from collections import defaultdict
 
 from caxton_llm.memory.embedding.embedder import TokenVectors
-from caxton_llm.memory.passages import passages_of
+from caxton_llm.memory.passages import texts_of_rows
 from caxton_llm.memory.store import Progress
+from caxton_llm.memory.token_bytes import token_bytes
 from caxton_llm.stores.sqlite_memory.rows import decode
-from caxton_llm.stores.sqlite_memory.token_rows import token_bytes
 
 __all__ = ["Tokens"]
 
@@ -46,10 +45,8 @@ class Tokens:
         sql = f"""select p.id, p.ordinal, r.key, r.payload from passages p join records r on r.key = p.record
             where p.id > ? and {which} order by p.id limit ?"""  # noqa: S608
         while rows := db.execute(sql, (last, _MANY)).fetchall():
-            texts: dict[int, list[str]] = defaultdict(list)
-            for _, _, key, payload in rows:
-                texts[key] = texts[key] or passages_of(decode(payload))
-            found = [(self.of(texts[key][ordinal]), passage) for passage, ordinal, key, _ in rows]
+            texts = texts_of_rows((row[1:] for row in rows), decode)
+            found = [(self.of(text), row[0]) for text, row in zip(texts, rows, strict=True)]
             db.execute("begin immediate")
             try:
                 db.executemany("update passages set tokens = ? where id = ?", found)
