@@ -3,10 +3,13 @@
 import subprocess
 import sys
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caxton_llm.memory.filters import areas_of, normal_area
+from caxton_llm.errors import InvalidRequest
+from caxton_llm.memory.filters import Filters, areas_of, check_filters, check_sought, normal_area
+from caxton_llm.memory.limits import check_query
 from caxton_llm.memory.merging import identity_of, merged
 from caxton_llm.memory.model import Entity, Observation, Record, Relation, Turn
 from caxton_llm.memory.passages import PASSAGE_LENGTH, passages_of
@@ -92,6 +95,11 @@ def test_chinese_becomes_pairs_and_emoji_become_words() -> None:
     assert indexable("nice 😀!").split() == ["nice", "emoji1f600", "!"]
 
 
+def test_a_run_of_emoji_is_indexed_at_once() -> None:
+    assert indexable("😀" * 500_000 + " 🎉\u200d😀 x").split() == ["emoji1f600", "emoji1f389", "x"]
+    assert len(indexable("".join(chr(0x1F300 + n) for n in range(200))).split()) == 32
+
+
 def test_focus_areas_are_types_and_tags_however_they_are_written() -> None:
     entity = Entity(name="x", type="Report-Templates", metadata={"tags": ["user_preferences", 7]})
     assert areas_of(entity) == {"report templates", "user preferences"}
@@ -104,3 +112,31 @@ def test_the_records_can_be_used_without_loading_what_a_store_needs() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30
     ).stdout
     assert printed.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        ("focus_areas", "user_preferences", r"write focus_areas=\('user_preferences',\)"),
+        ("types", "note", "must be a tuple"),
+        ("scopes", "agent", "must be a tuple"),
+        ("kinds", "entity", "must be a tuple"),
+        ("since", "2020", "seconds since 1970"),
+        ("types", ("x",) * 1_001, "more than 1000"),
+        ("types", (7,), "must have texts"),
+        ("agent", 7, "must be a text"),
+    ],
+)
+def test_a_filter_of_another_type_is_refused_with_its_name(field: str, value: object, told: str) -> None:
+    with pytest.raises(InvalidRequest, match=told) as caught:
+        check_filters(Filters(**{field: value}))  # type: ignore[arg-type]
+    assert caught.value.param == field
+
+
+def test_a_search_for_relations_and_a_number_of_results_out_of_range_are_refused() -> None:
+    with pytest.raises(InvalidRequest, match="no passages"):
+        check_sought(Filters(kinds=("relation",)))
+    for number in (0, "5"):
+        with pytest.raises(InvalidRequest) as caught:
+            check_query("tea", number)  # type: ignore[arg-type]
+        assert caught.value.param == "max_results"

@@ -19,7 +19,8 @@ from caxton_llm.config.schema import ProviderEntry
 from caxton_llm.errors import ConfigurationError, InvalidRequest, MemoryStoreError
 from caxton_llm.memory.candidates import EMBEDDER_CHANGED, StoreQuery
 from caxton_llm.memory.filters import Filters
-from caxton_llm.memory.model import Entity, Relation
+from caxton_llm.memory.merging import name_key
+from caxton_llm.memory.model import Entity, Relation, Turn
 from caxton_llm.memory_system import Memory
 from caxton_llm.stores.postgres_memory import PostgresMemory
 from caxton_llm.stores.postgres_memory.failures import explained
@@ -486,3 +487,19 @@ def test_filters_that_name_what_nobody_has_written_find_nothing(schema: Schema) 
             Filters(agent="x", scopes=("agent",)),
         ):
             assert by_words(store, "tea", filters) == set()
+
+
+def test_a_store_of_the_version_before_keeps_its_records_under_the_keys_of_today(schema: Schema) -> None:
+    with schema.open() as store:
+        turn = Turn(conversation="c", index=0, text="hi", speaker="Ann")
+        ann = store.put([Entity(name="Ann", type="person"), turn])[0].id
+    with connected(schema.url) as db:
+        db.execute(f"update {schema.name}.records set identity = int8send(-key), name = null")
+        db.execute(f"update {schema.name}.passages set speaker = null")
+        db.execute(f"update {schema.name}.store set value = '2' where key = 'schema'")
+    with schema.open() as store:
+        assert store.find(["ann"], filters=Filters()) == {"ann": [ann]}
+        assert store.put([Entity(name="ANN", type="person")])[0].id == ann
+    with connected(schema.url) as db:
+        speakers = f"select speaker from {schema.name}.passages where speaker is not null"
+        assert db.execute(speakers).fetchall() == [(name_key("Ann"),)]

@@ -1,11 +1,13 @@
 """What the embedded store keeps and finds."""
 
+import sqlite3
 from pathlib import Path
 
 import pytest
 
 from caxton_llm.memory.filters import Filters
-from caxton_llm.memory.model import Relation
+from caxton_llm.memory.merging import name_key
+from caxton_llm.memory.model import Entity, Relation, Turn
 from hashing_embedder import by_words, fact, opened, proposed
 
 
@@ -63,3 +65,22 @@ def test_two_stores_on_one_folder_see_each_other_and_only_one_indexes_at_a_time(
         other.forget([first], tenant="")
         assert by_words(one, "tea") == {second}
         assert one.verify() == other.verify() == []
+
+
+def test_a_store_of_the_version_before_keeps_its_records_under_the_keys_of_today(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        ann = store.put([Entity(name="Ann", type="person"), Turn(conversation="c", index=0, text="hi", speaker="Ann")])[
+            0
+        ].id
+    with sqlite3.connect(tmp_path / "memory.db") as db:
+        db.execute("update records set identity = cast(key as blob)")
+        db.execute("update names set name = x'00'")
+        db.execute("update turns set speaker = x'00'")
+        db.execute("pragma user_version = 4")
+    db.close()
+    with opened(tmp_path) as store:
+        assert store.find(["ann"], filters=Filters()) == {"ann": [ann]}
+        assert store.put([Entity(name="ANN", type="person")])[0].id == ann
+    with sqlite3.connect(tmp_path / "memory.db") as db:
+        assert db.execute("select speaker from turns").fetchone()[0] == name_key("Ann")
+    db.close()

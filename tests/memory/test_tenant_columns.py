@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from caxton_llm.memory.embedding.static import StaticEmbedder
+from caxton_llm.memory.token_bytes import token_bytes
 from caxton_llm.stores.sqlite_memory.beside import Beside
-from caxton_llm.stores.sqlite_memory.token_rows import TokenRows, token_bytes
+from caxton_llm.stores.sqlite_memory.token_rows import TokenRows
 
 VOCABULARY = StaticEmbedder.default()
 SIZE = VOCABULARY.vocabulary_size

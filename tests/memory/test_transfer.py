@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
@@ -9,7 +10,7 @@ from caxton_llm.errors import InvalidRequest
 from caxton_llm.memory.filters import Filters
 from caxton_llm.memory.model import Entity, Observation, Record, Relation
 from caxton_llm.memory.transfer import export_lines, import_lines
-from hashing_embedder import by_words, fact, said
+from hashing_embedder import by_words, fact, opened, said
 from memory_places import Place, Store
 
 
@@ -135,3 +136,24 @@ def test_a_relation_of_the_mcp_file_whose_entity_is_missing_is_told(place: Place
         assert "'Bob'" in imported.problems[0]
         with pytest.raises(InvalidRequest, match="'Bob'"):
             import_lines(store, mcp_lines(ALICE, KNOWS), format="mcp")
+
+
+def test_all_problems_are_counted_and_a_relation_without_its_entity_is_told_with_its_line(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        imported = import_lines(store, [b"{}"] * 150, strict=False)
+        assert (len(imported.problems), imported.problems_total) == (100, 150)
+        lines = [
+            b'{"type":"relation","from":"Ann","to":"Bob","relationType":"knows"}',
+            b'{"type":"entity","name":"Ann","entityType":"person"}',
+            b'{"type":"relation","from":"Ann","to":"Eve","relationType":"knows"}',
+        ]
+        problems = import_lines(store, lines, format="mcp", strict=False).problems
+        assert [problem[:7] for problem in problems] == ["line 1:", "line 3:"]
+
+
+def test_a_bad_relation_in_a_list_is_told_with_its_number_in_the_whole_list(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        records = [fact(f"n{number}", "x") for number in range(1_002)]
+        with pytest.raises(InvalidRequest) as caught:
+            store.put([*records, Relation(source="none", target="none", type="knows")])
+        assert caught.value.param == "records[1002].from"

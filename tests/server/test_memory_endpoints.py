@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import quote
@@ -211,6 +212,22 @@ async def test_what_is_deleted_is_gone_and_the_answer_says_whether_traces_remain
     assert [hit["record"]["name"] for hit in hits] == ["Bob"]
 
 
+async def test_a_purge_that_a_reader_is_in_the_way_of_is_not_called_clean(
+    http: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    (alice,) = await write(http, {"name": "Alice", "observations": ["drinks tea"]})
+    reader = sqlite3.connect(tmp_path / "memory/memory.db", isolation_level=None)
+    try:
+        reader.execute("begin")
+        reader.execute("select count(*) from records").fetchone()
+        assert (await http.delete(f"{API}/entities/{alice['id']}")).json()["indexes"] == "purge needed"
+        answer = await http.post(f"{API}/purge")
+        assert answer.status_code == 500
+        assert "may still hold what was deleted" in answer.json()["error"]["message"]
+    finally:
+        reader.close()
+
+
 # -- what is refused --------------------------------------------------------------------------------------------------------
 
 
@@ -230,7 +247,7 @@ async def test_what_is_deleted_is_gone_and_the_answer_says_whether_traces_remain
         ("entities", {"name": "a", "kind": "turn"}, "kind"),
         ("entities", {"name": "a", "observations": ["x" * (2 * 2**20 + 1)]}, "records[0].observations[0].text"),
         ("entities", [{"name": f"n{n}"} for n in range(1001)], "body"),
-        ("relations", {"from": "a", "to": "b", "type": "knows"}, "relation.from"),
+        ("relations", {"from": "a", "to": "b", "type": "knows"}, "records[0].from"),
         ("turns", {"conversation": "c", "index": -1, "text": "x"}, "records[0].index"),
         ("search", {"query": "x", "max_results": 0}, "max_results"),
         ("search", {"query": "x", "max_results": 10**30}, "max_results"),

@@ -56,7 +56,14 @@ async def test_an_export_that_is_imported_elsewhere_is_exported_there_again_line
         exported = await http.get(f"{API}/export")
         assert exported.headers["content-type"] == "application/x-ndjson"
         imported = (await other.post(f"{API}/import", content=exported.content)).json()
-        assert imported == {"lines": 1502, "created": 1502, "changed": 0, "unchanged": 0, "problems": []}
+        assert imported == {
+            "lines": 1502,
+            "created": 1502,
+            "changed": 0,
+            "unchanged": 0,
+            "problems": [],
+            "problems_total": 0,
+        }
         assert (await other.get(f"{API}/export")).content == exported.content
         again = (await other.post(f"{API}/import", content=exported.content)).json()
         assert (again["created"], again["unchanged"]) == (0, 1502)
@@ -89,7 +96,7 @@ async def test_a_bad_line_is_named_and_can_be_passed_over(tmp_path: Path) -> Non
         assert (lenient["created"] + lenient["unchanged"], len(lenient["problems"])) == (2, 1)
         assert (await http.post(f"{API}/import", params={"format": "xml"}, content=b"")).status_code == 400
         empty = (await http.post(f"{API}/import", content=b"")).json()
-        assert empty == {"lines": 0, "created": 0, "changed": 0, "unchanged": 0, "problems": []}
+        assert empty == {"lines": 0, "created": 0, "changed": 0, "unchanged": 0, "problems": [], "problems_total": 0}
 
 
 async def test_lines_are_written_while_the_rest_is_still_to_come(tmp_path: Path) -> None:

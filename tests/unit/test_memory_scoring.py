@@ -237,7 +237,7 @@ def test_a_query_of_only_function_words_stays_as_it_is(query: str) -> None:
 
 def test_names_are_found_as_whole_words_in_any_case() -> None:
     keys = set(name_keys_in("did ann's dog meet MARY JANE?"))
-    assert {name_key("Ann"), name_key("mary jane"), name_key("The dog")} <= keys
+    assert {name_key("Ann"), name_key("mary jane"), name_key("dog")} <= keys
     assert name_key("Annabel") not in keys
     assert name_key("did") not in keys
     assert name_keys_in("what is it?") == ()

@@ -58,12 +58,12 @@ class Candidates(Struct, frozen=True, kw_only=True):
     """Records that may be what is sought, each with its best passage; all columns have one length.
 
     `keys` are what `MemoryStore.load` takes. `lexical` is BM25 (0: none of the words, or not among the best), `dense` the
-    cosine to the query (NaN: no vector), exact for the best and right to 0.01 for the others. The distinct tokens of the
-    passages stand one after the other in `tokens`, `lengths` of them each. `conversation` and `position` are -1 where the
-    record is no turn; equal numbers are one conversation. `times_s` is what `since` is compared with; NaN in `confidence` is
-    unknown. `related[i]` are the places of two candidates, the first standing in a relation of `strengths[i]` to the second.
-    `holding` counts the passages that hold each of the query's tokens, among `documents`. `searched` is how many records the
-    filter left.
+    cosine to the query (NaN: no vector, of either), exact for the best and right to 0.01 for the others. The distinct tokens
+    of the passages stand one after the other in `tokens`, `lengths` of them each. `conversation` and `position` are -1 where
+    the record is no turn; equal numbers are one conversation. `times_s` is what `since` is compared with; NaN in `confidence`
+    is unknown. `related[i]` are the places of two candidates, the first standing in a relation of `strengths[i]` to the
+    second. `holding` counts the passages that hold each of the query's tokens, among `documents`. `searched` is how many
+    records the filter left.
     """
 
     keys: "NDArray[int64]"

@@ -8,13 +8,20 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from caxton_llm.errors import InvalidRequest
+from caxton_llm.memory.limits import check_record
 from caxton_llm.memory.merging import fold, identity_of, merged
 from caxton_llm.memory.model import Entity, Record, Relation
 from caxton_llm.memory.passages import passages_of
 from caxton_llm.memory.store import Action
 from caxton_llm.memory.versions import Change, change_between
 
-__all__ = ["Draft", "Lookup", "Stored", "plan"]
+__all__ = ["MAX_RECORDS", "Draft", "Lookup", "Stored", "check_records", "plan"]
+
+MAX_RECORDS = 10_000
+"""Records that are written at once: others wait for as long."""
+
+_Name = tuple[str, str]
+"""A tenant and an id of it."""
 
 
 class Stored(Protocol):
@@ -27,9 +34,9 @@ class Stored(Protocol):
 
 
 class Lookup(Protocol):
-    """What a store has, of any tenant."""
+    """What a store has. An id is that of one record of a tenant; another tenant may have it too."""
 
-    def by_id(self, record: str, /) -> Stored | None: ...
+    def by_id(self, record: str, tenant: str, /) -> Stored | None: ...
     def by_identity(self, identity: bytes, /) -> Stored | None: ...
 
 
@@ -46,26 +53,39 @@ class Draft:
     """Passages to embed; empty when the old ones stay as they are."""
 
 
+def check_records(records: Sequence[Record]) -> None:
+    """Raises `InvalidRequest` for too many, or for the first that cannot be."""
+    if len(records) > MAX_RECORDS:
+        message = f"{len(records)} records are more than the {MAX_RECORDS} that are written at once, all or none"
+        raise InvalidRequest(f"{message}; write them in parts", param="records")
+    for number, record in enumerate(records):
+        check_record(record, f"records[{number}]")
+
+
 def plan(
-    records: Sequence[Record], now: float, changes: Sequence[Sequence[Change]] | None, stored: Lookup
+    records: Sequence[Record],
+    now: float,
+    changes: Sequence[Sequence[Change]] | None,
+    stored: Lookup,
 ) -> list[Draft]:
     """One draft for each record; records that are the same thing share one. Raises `InvalidRequest`.
 
     `changes` are those of an export, whose versions and times are kept; `None`: everything is of `now`.
     """
     by_identity: dict[bytes, Draft] = {}
-    by_id: dict[str, Draft] = {}
+    by_id: dict[_Name, Draft] = {}
     outcome: list[Draft] = []
     for number, record in enumerate(records):
         path, restoring = f"records[{number}]", changes is not None
         draft = _draft(record, by_identity, by_id, stored, path=path, now=now, restoring=restoring)
         if changes is not None and number < len(changes) and draft.action in ("created", "updated"):
             draft.changes = list(changes[number])
-        by_identity[identity_of(draft.record)] = by_id[draft.record.id] = draft
+        by_identity[identity_of(draft.record)] = by_id[_name(draft.record)] = draft
         outcome.append(draft)
+    numbers = {id(draft): number for number, draft in reversed(list(enumerate(outcome)))}
     for draft in by_id.values():
         if isinstance(draft.record, Relation):
-            _check_ends(draft.record, by_id, stored)
+            _check_ends(draft.record, by_id, stored, f"records[{numbers[id(draft)]}]")
         if draft.action != "unchanged":
             draft.texts = passages_of(draft.record)
     return outcome
@@ -74,7 +94,7 @@ def plan(
 def _draft(
     record: Record,
     by_identity: dict[bytes, Draft],
-    by_id: dict[str, Draft],
+    by_id: dict[_Name, Draft],
     stored: Lookup,
     *,
     path: str,
@@ -82,13 +102,11 @@ def _draft(
     restoring: bool,
 ) -> Draft:
     identity = identity_of(record)
-    known = by_id.get(record.id) if record.id else None
+    known = by_id.get(_name(record)) if record.id else None
     known = known or by_identity.get(identity)
     if known is not None:
         return _again(known, record, now)
-    row = stored.by_id(record.id) if record.id else None
-    if row is not None and row.record.tenant != record.tenant:
-        raise InvalidRequest("the id is taken", param=f"{path}.id")
+    row = stored.by_id(record.id, record.tenant) if record.id else None
     same = stored.by_identity(identity)
     if row is not None and same is not None and same.key != row.key:
         message = f"another record, {same.record.id}, has this name already; forget one of them"
@@ -148,12 +166,16 @@ def _again(draft: Draft, record: Record, now: float) -> Draft:
     return draft
 
 
-def _check_ends(relation: Relation, by_id: dict[str, Draft], stored: Lookup) -> None:
+def _check_ends(relation: Relation, by_id: dict[_Name, Draft], stored: Lookup, path: str) -> None:
     for name, end_id in (("from", relation.source), ("to", relation.target)):
-        draft = by_id.get(end_id)
-        row = None if draft is not None else stored.by_id(end_id)
+        draft = by_id.get((relation.tenant, end_id))
+        row = None if draft is not None else stored.by_id(end_id, relation.tenant)
         end = draft.record if draft is not None else row.record if row is not None else None
-        if not isinstance(end, Entity) or end.tenant != relation.tenant:
+        if not isinstance(end, Entity):
             raise InvalidRequest(
-                f"there is no entity with the id {end_id[:80]!r}; write it first", param=f"relation.{name}"
+                f"there is no entity with the id {end_id[:80]!r}; write it first", param=f"{path}.{name}"
             )
+
+
+def _name(record: Record) -> _Name:
+    return record.tenant, record.id

@@ -1,38 +1,53 @@
 """When two texts say the same, so that a memory keeps one of them.
 
-Two texts are duplicates when nothing but spelling differs: case, punctuation, white space, contractions, articles and other
-filling words. Long texts may differ in a few words more. The guard comes first: texts that differ in a
-number, a date, a negation or a name are never duplicates, however long they are. No similarity of vectors is asked: "likes
-tea" and "likes coffee" are close there.
+Texts are duplicates when they have the same words in the same order: case, punctuation, white space, contractions and
+articles may differ, and in long texts a few words more that carry nothing. That list is closed: any other difference keeps
+texts apart. A question is never the same as a statement. No similarity of vectors is asked: "likes tea" and "likes coffee"
+are close there.
 """
 
 import re
 import unicodedata
-from difflib import SequenceMatcher
+from functools import cache
 from hashlib import blake2b
 from typing import Literal
 
 from msgspec import Struct
 
-__all__ = ["Difference", "Statement", "difference", "duplicate_key", "is_duplicate", "statement", "words_key"]
+__all__ = [
+    "Difference",
+    "Statement",
+    "difference",
+    "duplicate_key",
+    "is_duplicate",
+    "name_words",
+    "statement",
+    "words_key",
+]
 
 Difference = Literal["number", "negation", "name", "words"]
 
 _LONG = 40
-"""Words from which on a small share of differing words is no difference."""
-_SHARE = 0.95
-_COMPARED = 2_000
-"""Words of the longest texts that are compared word by word; the comparison's time grows with their product."""
+"""Words from which on fillers are no difference: in a short text ("He is just", "just in time") they may be what it says."""
 
-_WORD = re.compile(r"\d+(?:[.,:/-]\d+)*%?|[^\W\d_]+(?:'[^\W\d_]+)?\d*|[^\w\s]", re.UNICODE)
-_KEPT_SIGNS = frozenset("+-<>=$€£¥%#@&*^~|")
+_MOST_MARKS = 100
+"""On one letter, for its spellings to be compared."""
+_KEPT_SIGNS = frozenset("+-<>=$€£¥%#@&*^~|‰\u2032§")
+"""What is punctuation by Unicode, or a symbol, and changes what is said."""
+_PUNCTUATION = frozenset([".", "_", "/", ":", "\\", "?", "!="])
+"""What counts in a sentence, where it asks or joins two words, and not in a name."""
+_ARTICLES = re.compile(r"(?<!\S)(?:(?:an?|the) (?=\w)|The (?=[a-z]))")
+"""With another word after them. A capital A may be a name or a grade."""
+_FILLERS = re.compile(
+    r"(?<!\S)(?<!(?i:not) )(?<!(?i:n't) )(?<!(?i:cannot) )(?<!(?i:never) )(?:really|very|just|also|please|actually) (?=\w)"
+)
+"""The words that carry nothing; after a negation they do ("not just for adults")."""
 
 
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-_FILLING = _words("a an the of that this these those very really just also please so quite then there")
 _NEGATIONS = _words(
     """not no never none nobody nothing neither nor without cannot except only unless hardly barely rarely seldom few
     nicht kein keine nie ohne non pas jamais sin nunca"""
@@ -42,7 +57,9 @@ _NUMBERS = _words(
     half twice first second third once monday tuesday wednesday thursday friday saturday sunday january february march april
     june july august september october november december today tomorrow yesterday am pm"""
 )
+"""These name the difference (`difference`); what is one does not depend on them."""
 _SHORT = {"won't": "will not", "can't": "can not", "cannot": "can not", "shan't": "shall not", "let's": "let us"}
+_SHORT |= {f"{word}'s": f"{word} is" for word in ("he", "she", "it", "that", "there", "here", "who", "what", "where")}
 _ENDINGS = (("n't", " not"), ("'re", " are"), ("'ve", " have"), ("'ll", " will"), ("'m", " am"))
 
 
@@ -53,26 +70,35 @@ class Statement(Struct, frozen=True):
     numbers: tuple[str, ...]
     negations: tuple[str, ...]
     names: tuple[str, ...]
+    bare: tuple[str, ...] = ()
+    """The words of a long text without fillers; empty for a short one."""
 
 
 def statement(text: str) -> Statement:
     """Reduce a text; equal statements are duplicates."""
-    words: list[str] = []
+    plain = _plain(text)
+    said = _ARTICLES.sub("", plain)
+    originals = _spelled_out(said) or list(plain.replace(" ", ""))
+    words = tuple(word.casefold() for word in originals)
     numbers: list[str] = []
     negations: list[str] = []
     names: list[str] = []
-    for original in _spelled_out(text):
-        word = original.casefold()
-        if word in _FILLING:
-            continue
-        words.append(word)
+    for original, word in zip(originals, words, strict=True):
         if word in _NUMBERS or word[0].isdigit():
             numbers.append(word)
         elif word in _NEGATIONS:
             negations.append(word)
         elif original[0].isupper() or word[-1].isdigit():
             names.append(word)
-    return Statement(tuple(words), tuple(numbers), tuple(negations), tuple(names))
+    return Statement(words, tuple(numbers), tuple(negations), tuple(names), _bare(said, words))
+
+
+def name_words(text: str) -> tuple[str, ...]:
+    """The words of a name: case, punctuation and white space are left out. A name of signs alone is all its characters."""
+    plain = _plain(text).casefold()
+    if not any(map(str.isalnum, plain)):
+        return tuple(plain.replace(" ", ""))
+    return tuple(word for word in _tokens(plain) if word not in _PUNCTUATION)
 
 
 def duplicate_key(text: str) -> bytes:
@@ -87,15 +113,13 @@ def words_key(words: str) -> bytes:
 
 def difference(one: Statement, other: Statement) -> Difference | None:
     """What keeps two statements apart; `None`: they are duplicates."""
-    if one.words == other.words:
+    if one.words == other.words or (one.bare and one.bare == other.bare):
         return None
     if one.numbers != other.numbers:
         return "number"
     if one.negations != other.negations:
         return "negation"
-    if one.names != other.names:
-        return "name"
-    return None if _nearly_same(one.words, other.words) else "words"
+    return "name" if one.names != other.names else "words"
 
 
 def is_duplicate(one: str, other: str) -> bool:
@@ -103,10 +127,66 @@ def is_duplicate(one: str, other: str) -> bool:
     return difference(statement(one), statement(other)) is None
 
 
-def _spelled_out(text: str) -> list[str]:
-    plain = text if text.isascii() else unicodedata.normalize("NFKC", text).replace("\u2019", "'")
-    words = [word for word in _WORD.findall(plain) if word[0].isalnum() or word in _KEPT_SIGNS or ord(word[0]) > 0x2000]
+def _plain(text: str) -> str:
+    """The text in one spelling of each character, with single spaces."""
+    if not text.isascii():
+        # Sorting a run of marks takes the square of its length. No script has such runs.
+        whole = _many_marks().search(text) is not None
+        text = (text if whole else unicodedata.normalize("NFKC", text)).replace("\u2019", "'").replace("\u061f", "?")
+    return " ".join(text.split())
+
+
+def _bare(said: str, words: tuple[str, ...]) -> tuple[str, ...]:
+    if len(words) < _LONG:
+        return ()
+    without, fillers = _FILLERS.subn("", said)
+    bare = tuple(word.casefold() for word in _spelled_out(without)) if fillers else words
+    return bare if len(bare) >= _LONG else ()
+
+
+def _spelled_out(plain: str) -> list[str]:
+    words = _tokens(plain)
     return [part for word in words for part in _without_apostrophe(word)] if "'" in plain else words
+
+
+def _tokens(plain: str) -> list[str]:
+    """Numbers, words, and the signs that count."""
+    pattern = _ascii_pattern() if plain.isascii() else _pattern()
+    return ["?" if word[0] == "?" else word for word in pattern.findall(plain) if len(word) > 1 or _counts(word)]
+
+
+def _counts(sign: str) -> bool:
+    if sign.isalnum() or sign in _KEPT_SIGNS or sign in _PUNCTUATION:
+        return True
+    category = unicodedata.category(sign)
+    return category == "Pd" or (not sign.isascii() and category[0] != "P")
+
+
+@cache
+def _ascii_pattern() -> re.Pattern[str]:
+    return _pattern_of(r"[^\W\d_]+")
+
+
+@cache
+def _pattern() -> re.Pattern[str]:
+    return _pattern_of(rf"[^\W\d_]+(?:[{_marks()}\u200c\u200d]+[^\W\d_]*)*")
+
+
+@cache
+def _many_marks() -> re.Pattern[str]:
+    return re.compile(f"[{_marks()}]{{{_MOST_MARKS}}}")
+
+
+@cache
+def _marks() -> str:
+    """Vowel signs and other marks, which are half of the letters of some scripts: `re` has no class of them."""
+    return "".join(chr(code) for code in range(0x300, 0x20000) if unicodedata.category(chr(code))[0] == "M")
+
+
+def _pattern_of(word: str) -> re.Pattern[str]:
+    """Of `._/:\\` only those that join two words are found: an address, a path."""
+    number = r"(?:(?<!\w)\.)?\d+(?:[.,:/-]\d+)*%?"
+    return re.compile(rf"{number}|{word}(?:'{word})?\d*|\?+|!=|(?<=\w)[._/:\\](?=\w)|[^\w\s._/:\\]")
 
 
 def _without_apostrophe(word: str) -> list[str]:
@@ -116,12 +196,4 @@ def _without_apostrophe(word: str) -> list[str]:
     for ending, meaning in _ENDINGS:
         if lower.endswith(ending) and len(word) > len(ending):
             return [word[: -len(ending)], *meaning.split()]
-    return [word.removesuffix("'s").removesuffix("'S")]
-
-
-def _nearly_same(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
-    """Long texts whose words are the same, in the same order, but for a few."""
-    if not _LONG <= min(len(one), len(other)) <= max(len(one), len(other)) <= _COMPARED:
-        return False
-    compared = SequenceMatcher(None, one, other, autojunk=False)
-    return compared.real_quick_ratio() >= _SHARE and compared.quick_ratio() >= _SHARE and compared.ratio() >= _SHARE
+    return [word]

@@ -14,6 +14,7 @@ __all__ = [
     "admits",
     "areas_of",
     "check_filters",
+    "check_sought",
     "confidence_of",
     "kind_of",
     "normal_area",
@@ -21,6 +22,8 @@ __all__ = [
     "weight_of",
 ]
 
+_MOST_VALUES = 1_000
+"""Of one filter."""
 _SEPARATORS = re.compile(r"[\s_\-]+")
 
 
@@ -36,6 +39,7 @@ class Filters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     workspace: str | None = None
     scopes: tuple[Scope, ...] | None = None
     kinds: tuple[Kind, ...] | None = None
+    """Relations have no passages: a search finds none, and refuses to be asked for them."""
     types: tuple[str, ...] | None = None
     """Types of entities, exactly as written."""
     focus_areas: tuple[str, ...] | None = None
@@ -49,16 +53,44 @@ class Filters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def check_filters(filters: Filters) -> None:
-    """Raises `InvalidRequest` for a scope or a kind that does not exist."""
-    for scope in filters.scopes or ():
-        if scope not in get_args(Scope):
-            message = f"unknown scope {scope[:40]!r}; the scopes are {', '.join(get_args(Scope))}"
-            raise InvalidRequest(message, param="scopes")
-    for kind in filters.kinds or ():
-        if kind not in get_args(Kind):
-            raise InvalidRequest(
-                f"unknown kind {kind[:40]!r}; the kinds are {', '.join(get_args(Kind))}", param="kinds"
-            )
+    """Raises `InvalidRequest` for a value of another type, too many values, a scope or a kind that does not exist."""
+    for name in ("tenant", "agent", "workspace", "conversation"):
+        value = getattr(filters, name)
+        if not isinstance(value, str) and (value is not None or name == "tenant"):
+            raise InvalidRequest(f"must be a text, not {type(value).__name__}", param=name)
+    for name in ("since", "until", "valid_at"):
+        value = getattr(filters, name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value)):
+            raise InvalidRequest(f"must be seconds since 1970, a number, not {type(value).__name__}", param=name)
+    for name, known in (("scopes", get_args(Scope)), ("kinds", get_args(Kind)), ("types", ()), ("focus_areas", ())):
+        _check_values(name, getattr(filters, name), known)
+
+
+def _check_values(name: str, values: object, known: tuple[str, ...]) -> None:
+    """`known`: all that there are; empty: any."""
+    if values is None:
+        return
+    if isinstance(values, str):
+        raise InvalidRequest(f"must be a tuple, not one text: write {name}=({values[:40]!r},)", param=name)
+    if not isinstance(values, tuple | list | set | frozenset):
+        raise InvalidRequest(f"must be a tuple of texts, not {type(values).__name__}", param=name)
+    if len(values) > _MOST_VALUES:
+        raise InvalidRequest(f"{len(values)} values are more than {_MOST_VALUES}", param=name)
+    for value in values:
+        if not isinstance(value, str):
+            raise InvalidRequest(f"must have texts, not {type(value).__name__}", param=name)
+        if known and value not in known:
+            raise InvalidRequest(f"unknown {name[:-1]} {value[:40]!r}; the {name} are {', '.join(known)}", param=name)
+
+
+def check_sought(filters: Filters) -> None:
+    """`check_filters` for a search. Raises `InvalidRequest` also for relations, which have no passages to be found by."""
+    check_filters(filters)
+    if filters.kinds is not None and "relation" in filters.kinds:
+        message = (
+            "relations have no passages and are not found by a search; search for entities and read their relations"
+        )
+        raise InvalidRequest(message, param="kinds")
 
 
 def admits(filters: Filters, record: Record) -> bool:

@@ -55,8 +55,10 @@ def check_query(text: str, limit: int) -> None:
     """Raises `InvalidRequest` for a query or a number of results out of range."""
     if len(text) > MAX_QUERY:
         _refuse(f"{len(text)} characters are more than the {MAX_QUERY} that a query may have", "query")
+    if type(limit) is not int:
+        _refuse(f"must be a whole number, not {type(limit).__name__}", "max_results")
     if not 1 <= limit <= MAX_RESULTS:
-        _refuse(f"{limit} is not between 1 and {MAX_RESULTS}", "limit")
+        _refuse(f"{limit} is not between 1 and {MAX_RESULTS}", "max_results")
     _check_characters(text, "query")
 
 

@@ -58,32 +58,34 @@ class Reader:
     def __init__(self, store: MemoryStore, tenant: str) -> None:
         self._store = store
         self._tenant = tenant
-        self._relations: list[_Relation] = []
+        self._relations: list[tuple[int, _Relation]] = []
 
-    def read(self, line: bytes) -> list[Entity]:
-        """The line's entity. Raises `InvalidRequest` for a line of another format."""
+    def read(self, line: bytes, number: int) -> list[Entity]:
+        """The entity of the line with this number. Raises `InvalidRequest` for a line of another format."""
         try:
             decoded = _decoder.decode(line)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise InvalidRequest(f"is not a line of an MCP memory file: {error}") from None
         if isinstance(decoded, _Relation):
-            self._relations.append(decoded)
+            self._relations.append((number, decoded))
             return []
         observations = tuple(Observation(text) for text in decoded.observations if text.strip())
         kind = decoded.entity_type.strip() or "note"
         return [Entity(name=decoded.name, type=kind, observations=observations, tenant=self._tenant)]
 
-    def relations(self, problem: Callable[[int, InvalidRequest], None]) -> Iterator[Relation]:
-        """The file's relations, once its entities are in the store; of one whose entity is missing `problem` hears."""
+    def relations(self, problem: Callable[[int, InvalidRequest], None]) -> Iterator[tuple[int, Relation]]:
+        """The file's relations with the numbers of their lines, once its entities are in the store; of one whose entity is
+        missing `problem` hears."""
         for start in range(0, len(self._relations), _NAMES):
             some = self._relations[start : start + _NAMES]
-            names = [name for one in some for name in (one.source, one.target)]
+            names = [name for _, one in some for name in (one.source, one.target)]
             ids = self._store.find(names, filters=Filters(tenant=self._tenant))
-            for one in some:
+            for number, one in some:
                 missing = [name for name in (one.source, one.target) if name not in ids]
                 if missing:
-                    problem(0, InvalidRequest(f"a relation names an entity that is not there: {missing[0][:80]!r}"))
+                    problem(
+                        number, InvalidRequest(f"a relation names an entity that is not there: {missing[0][:80]!r}")
+                    )
                     continue
-                yield Relation(
-                    source=ids[one.source][0], target=ids[one.target][0], type=one.relation_type, tenant=self._tenant
-                )
+                source, target = ids[one.source][0], ids[one.target][0]
+                yield number, Relation(source=source, target=target, type=one.relation_type, tenant=self._tenant)

@@ -5,19 +5,16 @@ from hashlib import blake2b
 
 from msgspec.structs import replace
 
-from caxton_llm.memory.duplicates import Statement, difference, duplicate_key, statement
+from caxton_llm.memory.duplicates import name_words, statement, words_key
 from caxton_llm.memory.model import Entity, Observation, Record, Relation, Turn, owner_of
 
-__all__ = ["fold", "identity_of", "merged", "name_key"]
-
-_COMPARED = 50
-"""Observations, the last ones, that a long new one is compared with word by word."""
+__all__ = ["fold", "identity_of", "merged", "name_key", "set_apart"]
 
 
 @lru_cache(4096)
 def name_key(name: str) -> bytes:
     """16 bytes that are equal for the spellings of a name."""
-    return duplicate_key(name)
+    return words_key(" ".join(name_words(name)))
 
 
 def identity_of(record: Record) -> bytes:
@@ -31,6 +28,11 @@ def identity_of(record: Record) -> bytes:
     else:
         parts += ["turn", record.conversation, str(record.index)]
     return blake2b("\0".join(parts).encode(), digest_size=16).digest()
+
+
+def set_apart(identity: bytes, record: str) -> bytes:
+    """The identity of a record that must not be another's, though both are called the same: by its id alone it is found."""
+    return blake2b(identity + record.encode(), digest_size=16).digest()
 
 
 def fold(entity: Entity) -> tuple[Entity, int]:
@@ -64,31 +66,26 @@ def merged(old: Record, new: Record) -> tuple[Record, int]:
 
 
 def _joined(entity: Entity, added: tuple[Observation, ...]) -> tuple[Entity, int]:
-    kept = list(entity.observations)
-    statements = [statement(observation.text) for observation in kept]
-    places = {said.words: number for number, said in enumerate(statements)}
+    kept: list[Observation] = []
+    places: dict[tuple[str, ...], int] = {}
+    near: dict[tuple[str, ...], int] = {}
     duplicates = 0
-    for observation in added:
+    for observation in (*entity.observations, *added):
         said = statement(observation.text)
         number = places.get(said.words)
         if number is None:
-            number = _near(said, statements)
-        if number is None:
-            places[said.words] = len(kept)
+            number = near.get(said.bare)
+        # What is there already stays, also what would be a duplicate today.
+        if number is None or len(kept) < len(entity.observations):
+            number = len(kept)
             kept.append(observation)
-            statements.append(said)
         else:
             duplicates += 1
             kept[number] = _confirmed(kept[number], observation)
+        places.setdefault(said.words, number)
+        if said.bare:
+            near.setdefault(said.bare, number)
     return replace(entity, observations=tuple(kept)), duplicates
-
-
-def _near(said: Statement, statements: list[Statement]) -> int | None:
-    """The observation, among the last ones, that a long new one repeats but for a few words."""
-    for number in range(len(statements) - 1, max(-1, len(statements) - 1 - _COMPARED), -1):
-        if difference(statements[number], said) is None:
-            return number
-    return None
 
 
 def _confirmed(old: Observation, again: Observation) -> Observation:

@@ -3,11 +3,14 @@
 A record with many observations has several, so that one fact is not lost among hundreds; each starts with the entity's name.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 from caxton_llm.memory.model import Entity, Record, Relation
 
-__all__ = ["PASSAGE_LENGTH", "passages_of"]
+__all__ = ["PASSAGE_LENGTH", "passages_of", "texts_of_rows"]
+
+_Payload = TypeVar("_Payload")
 
 PASSAGE_LENGTH = 800
 """Characters that a passage aims at; one observation is not cut before it has twice as many."""
@@ -22,6 +25,20 @@ def passages_of(record: Record) -> list[str]:
         return [head + part for part in _cut(record.text)]
     head = f"{record.name} ({record.type})"
     return [f"{head}: {text}" if text else head for text in _packed(record)]
+
+
+def texts_of_rows(rows: Iterable[tuple[int, int, _Payload]], decode: Callable[[_Payload], Record]) -> list[str]:
+    """The texts of stored passages: of each its place in its record, the record's key and the record's payload.
+
+    A record is decoded once however many of its passages there are. Raises what `decode` raises.
+    """
+    by_key: dict[int, list[str]] = {}
+    found = []
+    for ordinal, key, payload in rows:
+        if key not in by_key:
+            by_key[key] = passages_of(decode(payload))
+        found.append(by_key[key][ordinal])
+    return found
 
 
 def _packed(entity: Entity) -> Iterator[str]:

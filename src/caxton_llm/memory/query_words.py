@@ -2,7 +2,7 @@
 
 import re
 
-from caxton_llm.memory.duplicates import statement, words_key
+from caxton_llm.memory.duplicates import name_words, words_key
 
 __all__ = ["FUNCTION_WORDS", "content_words", "is_question", "name_keys_in"]
 
@@ -40,17 +40,19 @@ def content_words(query: str) -> str:
 
 
 def name_keys_in(query: str) -> tuple[bytes, ...]:
-    """Keys (as of `name_key`) of all runs of up to five words of `query`: what it may call by its name.
+    """Keys (as of `name_key`) of all runs of up to five words of `query`, and of what stands there in signs alone: what it
+    may call by its name.
 
-    Runs of function words alone are left out.
+    Runs of function words alone are left out. Who has a thing is named too: "Ann's dog" names Ann.
     """
-    words = statement(query).words[:_NAMING_WORDS]
-    runs = {
-        " ".join(words[start : start + length])
-        for length in range(1, _LONGEST_NAME + 1)
-        for start in range(len(words) - length + 1)
-        if any(word not in FUNCTION_WORDS for word in words[start : start + length])
-    }
+    words = name_words(query)[:_NAMING_WORDS]
+    runs = {" ".join(name_words(token)) for token in query.split()[:_NAMING_WORDS] if not any(map(str.isalnum, token))}
+    for length in range(1, _LONGEST_NAME + 1):
+        for start in range(len(words) - length + 1):
+            run = words[start : start + length]
+            for named in {run, (*run[:-1], run[-1].removesuffix("'s"))}:
+                if any(word not in FUNCTION_WORDS for word in named):
+                    runs.add(" ".join(named))
     return tuple(sorted(words_key(run) for run in runs))
 
 

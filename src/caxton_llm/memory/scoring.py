@@ -96,7 +96,8 @@ class Scores(Struct, frozen=True, kw_only=True):
 
     def reasons(self, index: int) -> Reasons:
         """Why candidate `index` has its score."""
-        return Reasons(**{name: float(getattr(self, name)[index]) for name in Reasons.__struct_fields__})
+        # Zero added: no negative zero.
+        return Reasons(**{name: float(getattr(self, name)[index]) + 0.0 for name in Reasons.__struct_fields__})
 
     def __iter__(self) -> Iterator[Reasons]:
         return (self.reasons(index) for index in range(len(self.total)))

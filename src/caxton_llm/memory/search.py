@@ -13,7 +13,7 @@ from caxton_llm.errors import InvalidRequest, LlmError
 from caxton_llm.memory.candidates import EMBEDDER_CHANGED, ORIGINS, Candidates, StoreQuery
 from caxton_llm.memory.embedding.calibration import Calibration
 from caxton_llm.memory.embedding.embedder import Embedder
-from caxton_llm.memory.filters import Filters
+from caxton_llm.memory.filters import Filters, admits, check_sought
 from caxton_llm.memory.hits import Found, Hit
 from caxton_llm.memory.late_interaction import inverse_frequency, late_interaction
 from caxton_llm.memory.limits import check_query
@@ -54,6 +54,7 @@ class MemorySearch:
     ) -> Found:
         """The best records for `query`. `now` is what ages are counted from. Raises `InvalidRequest`."""
         check_query(query, max_results)
+        check_sought(filters)
         if min_similarity is not None and not 0.0 <= min_similarity <= 1.0:
             raise InvalidRequest(f"{min_similarity!r} is not between 0 and 1", param="min_similarity")
         asked, proposed, problem = self._proposed(query, filters, max(self.limit, max_results))
@@ -67,7 +68,7 @@ class MemorySearch:
             order = order[similarity[order] >= min_similarity]
         best = order[:max_results].tolist()
         return Found(
-            hits=self._hits(best, proposed, similarity, scores, filters.tenant),
+            hits=self._hits(best, proposed, similarity, scores, filters),
             searched=proposed.searched,
             candidates=len(proposed),
             above_threshold=len(order),
@@ -91,6 +92,8 @@ class MemorySearch:
                 vector = embedder.embed([query])[0]
             except LlmError as error:
                 return asked, self.store.candidates(asked), f"the embedder {embedder.name} failed: {error}"
+            if not vector.any():
+                return asked, self.store.candidates(asked), _no_vector(embedder.name)
             try:
                 return asked, self.store.candidates(replace(asked, vector=vector, embedder=embedder.name)), None
             except InvalidRequest as error:
@@ -123,17 +126,17 @@ class MemorySearch:
         proposed: Candidates,
         similarity: NDArray[np.float64],
         scores: Scores,
-        tenant: str,
+        filters: Filters,
     ) -> tuple[Hit, ...]:
         keys = proposed.keys[best].tolist()
-        records = self.store.load(keys, tenant=tenant)
+        records = self.store.load(keys, tenant=filters.tenant)
         hits = []
         for place, key in zip(best, keys, strict=True):
-            # What was deleted or rewritten meanwhile is no longer what was compared.
+            # What was deleted or rewritten meanwhile is no longer what was compared, and may have become private.
             record = records.get(key)
             passages = passages_of(record) if record is not None else []
             ordinal = int(proposed.ordinals[place])
-            if record is None or ordinal >= len(passages):
+            if record is None or ordinal >= len(passages) or not admits(filters, record):
                 continue
             near = float(similarity[place])
             hits.append(
@@ -147,3 +150,8 @@ class MemorySearch:
                 )
             )
         return tuple(hits)
+
+
+def _no_vector(embedder: str) -> str:
+    missing = f"the query has no word that the embedder knows: {embedder} has no vector for it"
+    return f"{missing}, so no similarity is known"

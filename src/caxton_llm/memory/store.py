@@ -84,8 +84,8 @@ class MemoryStore(Protocol):
     """Keeps the records of a memory and finds candidates among them."""
 
     def put(self, records: Sequence[Record]) -> list[Written]:
-        """Write all or none. A record without an id is merged with the one that has its identity, one with an id replaces
-        the one that has it."""
+        """Write all or none, at most 10,000. A record without an id is merged with the one that has its identity, one with an
+        id replaces the one that has it."""
 
     def restore(self, records: Sequence[Record], changes: Sequence[Sequence[Change]] = ()) -> list[Written]:
         """Write records as an export has them: with their ids, times, version and earlier versions."""
@@ -97,7 +97,7 @@ class MemoryStore(Protocol):
 
     @property
     def problems(self) -> list[str]:
-        """What was wrong with index files since the store was opened; searches do without them until they are made anew."""
+        """What is wrong with index files, the last things, each once; searches do without them until they are made anew."""
 
     @property
     def embedder(self) -> Embedder:
@@ -132,7 +132,7 @@ class MemoryStore(Protocol):
     def retain(self, retention: Retention, *, now: float) -> Forgotten: ...
 
     def purge(self, progress: Progress | None = None) -> None:
-        """Rewrite what may hold traces of deleted records."""
+        """Rewrite what may hold traces of deleted records. Raises `MemoryStoreError` when who reads is in the way."""
 
     def rebuild(self, progress: Progress | None = None) -> None:
         """Make the indexes anew from the records."""

@@ -32,13 +32,14 @@ Format = Literal["caxton", "mcp", "auto"]
 
 
 class Imported(Struct, frozen=True):
-    """What an import has done. `problems` has lines that could not be used, the first hundred."""
+    """What an import has done. `problems` has lines that could not be used, the first hundred of `problems_total`."""
 
     lines: int
     created: int
     changed: int
     unchanged: int
     problems: tuple[str, ...] = ()
+    problems_total: int = 0
 
 
 class _Line(Struct, frozen=True):
@@ -109,7 +110,7 @@ def import_lines(
         if not line.strip():
             continue
         try:
-            batch += ((number, one) for one in _read(line, reader, tenant))
+            batch += ((number, one) for one in _read(number, line, reader, tenant))
         except InvalidRequest as error:
             counter.problem(number, error)
         size += len(line)
@@ -121,10 +122,11 @@ def import_lines(
                 progress(number, None)
     _write(store, batch, counter)
     if reader is not None:
-        _write(store, [(number, _Line(relation)) for relation in reader.relations(counter.problem)], counter)
+        _write(store, [(at, _Line(relation)) for at, relation in reader.relations(counter.problem)], counter)
     if progress is not None:
         progress(number, number)
-    return Imported(number, counter.created, counter.changed, counter.unchanged, tuple(counter.problems))
+    counts = (counter.created, counter.changed, counter.unchanged)
+    return Imported(number, *counts, tuple(counter.problems), counter.problems_total)
 
 
 def _recognised(lines: Iterable[bytes]) -> tuple[Format, Iterable[bytes]]:
@@ -144,29 +146,31 @@ class _Counter:
         self.strict = strict
         self.created = self.changed = self.unchanged = 0
         self.problems: list[str] = []
-        self.renamed: dict[str, str] = {}
-        """Ids of the file whose records were merged with others that were there."""
+        self.problems_total = 0
+        self.renamed: dict[tuple[str, str], str] = {}
+        """Tenants and ids of the file whose records were merged with others that were there, and the ids of those."""
 
     def adapted(self, record: Record) -> Record:
         """A relation with the ids that its entities have here."""
         if not isinstance(record, Relation):
             return record
-        source = self.renamed.get(record.source, record.source)
-        return replace(record, source=source, target=self.renamed.get(record.target, record.target))
+        source, target = (self.renamed.get((record.tenant, end), end) for end in (record.source, record.target))
+        return replace(record, source=source, target=target)
 
     def problem(self, number: int, error: InvalidRequest) -> None:
         message = f"line {number}: {error}"
         if self.strict:
             raise InvalidRequest(message) from error
+        self.problems_total += 1
         if len(self.problems) < 100:
             self.problems.append(message)
 
 
-def _read(line: bytes, reader: mcp_format.Reader | None, tenant: str | None) -> list[_Line]:
+def _read(number: int, line: bytes, reader: mcp_format.Reader | None, tenant: str | None) -> list[_Line]:
     if len(line) > MAX_LINE:
         raise InvalidRequest(f"{len(line)} bytes are more than the {MAX_LINE} that a line may have")
     if reader is not None:
-        return [_Line(entity) for entity in reader.read(line)]
+        return [_Line(entity) for entity in reader.read(line, number)]
     try:
         decoded = _decoder.decode(line)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -200,7 +204,9 @@ def _count(store: MemoryStore, lines: Sequence[_Line], counter: _Counter) -> Non
     if restored:
         records = [counter.adapted(line.record) for line in restored]
         written += store.restore(records, [line.changes for line in restored])
-        counter.renamed.update((old.id, new.id) for old, new in zip(records, written, strict=True) if old.id != new.id)
+        counter.renamed.update(
+            ((old.tenant, old.id), new.id) for old, new in zip(records, written, strict=True) if old.id != new.id
+        )
     if fresh:
         written += store.put(fresh)
     for one in written:

@@ -1,12 +1,13 @@
 """Earlier versions of a record, kept as what has changed since: a record that only grows costs little."""
 
+from collections.abc import Iterable
 from typing import Any, cast
 
 import msgspec
 
 from caxton_llm.memory.model import Record
 
-__all__ = ["Change", "change_between", "earlier"]
+__all__ = ["Change", "change_between", "earlier", "history_of"]
 
 _KEPT = "observations_kept"
 
@@ -45,6 +46,14 @@ def earlier(record: Record, change: Change) -> Record:
         else:
             plain[name] = value
     return cast("Record", msgspec.convert(plain, Record))
+
+
+def history_of(record: Record, changes: Iterable[Change]) -> list[Record]:
+    """The record and its earlier versions, from its changes, the last change first."""
+    versions = [record]
+    for change in changes:
+        versions.append(earlier(versions[-1], change))
+    return versions
 
 
 def _plain(record: Record) -> dict[str, Any]:

@@ -83,8 +83,10 @@ def load(place: Place, options: ImportOptions, screen: Screen) -> None:
             raise
         for problem in imported.problems:
             screen.warn(problem)
+        if imported.problems_total > len(imported.problems):
+            screen.warn(f"{imported.problems_total - len(imported.problems)} more lines could not be used")
         counts = f"{imported.created} created, {imported.changed} changed, {imported.unchanged} there already"
-        passed_over = f", {len(imported.problems)} problems" if imported.problems else ""
+        passed_over = f", {imported.problems_total} problems" if imported.problems else ""
         screen.line(f"{imported.lines} lines: {counts}{passed_over}")
         if imported.problems:
             raise typer.Exit(1)

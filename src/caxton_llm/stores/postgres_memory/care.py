@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from caxton_llm.errors import InvalidRequest, MemoryStoreError
 from caxton_llm.memory.analysis import terms_of
-from caxton_llm.memory.passages import passages_of
+from caxton_llm.memory.passages import passages_of, texts_of_rows
 from caxton_llm.memory.store import Progress, Retention, StoreStats
 from caxton_llm.stores.postgres_memory.codes import tenant_key
 from caxton_llm.stores.postgres_memory.graph import damaged_indexes, is_waiting
@@ -17,6 +17,9 @@ __all__ = ["expired", "problems_of", "purge", "rewrite_words", "stats_of"]
 
 _MANY = 1_000
 _SHOWN = 20
+_PATIENCE_S = 5
+_LOOKS = 10
+"""In a second."""
 _TABLES = ("records", "relations", "versions", "passages")
 _COUNTS = (
     ("passages of records that do not exist", "passages t where not exists (select from records where key = t.record)"),
@@ -64,18 +67,16 @@ def _records(db: Connection, progress: Progress | None) -> list[str]:
 def rewrite_words(db: Connection, progress: Progress | None) -> None:
     """Give every passage the words of its text, where it has others."""
     last, done, total = 0, 0, _one(db, "select count(*) from passages")
-    query = """select p.id, p.ordinal, p.tenant, p.record, r.payload from passages p join records r on r.key = p.record
+    query = """select p.id, p.tenant, p.ordinal, p.record, r.payload from passages p join records r on r.key = p.record
         where p.id > %s order by p.id limit %s"""
     update = (
         "update passages set length = %s, words = %s::tsvector where id = %s and words is distinct from %s::tsvector"
     )
     while rows := db.execute(query, (last, _MANY)).fetchall():
-        texts: dict[int, list[str]] = {}
+        texts = texts_of_rows((row[2:] for row in rows), decode)
         values = []
-        for passage, ordinal, tenant, key, payload in rows:
-            if key not in texts:
-                texts[key] = passages_of(decode(payload))
-            length, words = words_of(tenant, texts[key][ordinal])
+        for (passage, tenant, *_), text in zip(rows, texts, strict=True):
+            length, words = words_of(tenant, text)
             values.append((length, words, passage, words))
         with db.transaction():
             db.cursor().executemany(update, values)
@@ -85,12 +86,31 @@ def rewrite_words(db: Connection, progress: Progress | None) -> None:
 
 
 def purge(db: Connection, tables: Sequence[str], progress: Progress | None) -> None:
-    """Let the server remove rows that were deleted, from tables and indexes."""
+    """Let the server remove rows that were deleted, from tables and indexes. Raises `MemoryStoreError` when transactions
+    that may still see them go on for longer than 5 s; those of other users are seen with `pg_read_all_stats` alone."""
     every = (*_TABLES, *tables)
+    older = _older(db)
     for done, table in enumerate(every, 1):
         db.execute(f"vacuum (analyze, index_cleanup on) {table}")
         if progress is not None:
             progress(done, len(every))
+    if older:
+        message = f"the server may still hold what was deleted: {older} older transactions went on for longer than"
+        raise MemoryStoreError(f"{message} {_PATIENCE_S} s and may still see it; end them or try again")
+
+
+def _older(db: Connection) -> int:
+    """How many transactions began before this one and do not end soon."""
+    row = db.execute("select pg_snapshot_xmax(pg_current_snapshot())::text").fetchone()
+    query = """select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()
+        and backend_type = 'client backend'
+        and greatest(age(backend_xmin), age(backend_xid)) > age((%s::text::xid8)::xid)"""
+    for _ in range(_PATIENCE_S * _LOOKS):
+        count = _one(db, query, row[0] if row else "0")
+        if not count:
+            break
+        db.execute("select pg_sleep(%s)", (1 / _LOOKS,))
+    return count
 
 
 def stats_of(db: Connection, space: Space) -> StoreStats:

@@ -45,15 +45,14 @@ def beside(db: Connection, chosen: Selection, turns: Sequence[int], reach: int) 
     return db.execute(query, values).fetchall()
 
 
-def edges_of(db: Connection, records: Sequence[int]) -> Edges:
-    """The strongest relations from and to each of these entities."""
+def edges_of(db: Connection, chosen: Selection, records: Sequence[int]) -> Edges:
+    """The strongest relations from and to each of these entities, of those that may be seen."""
     if not records:
         return {}
-    query = """select r.source, r.target, max(r.strength) from unnest(%(keys)s::bigint[]) one(key) cross join lateral (
-          (select source, target, strength from relations where source = one.key order by strength desc limit %(most)s)
-          union all
-          (select source, target, strength from relations where target = one.key order by strength desc limit %(most)s)
-          order by strength desc limit %(most)s
-        ) r group by r.source, r.target"""
-    rows = db.execute(query, {"keys": list(records), "most": _RELATIONS}).fetchall()
+    some = f"""(select l.source, l.target, l.strength from relations l join records o on o.key = l.record
+          where l.{{}} = one.key and {chosen.seen("o")} order by l.strength desc limit %(most)s)"""  # noqa: S608
+    query = f"""select r.source, r.target, max(r.strength) from unnest(%(keys)s::bigint[]) one(key) cross join lateral (
+          {some.format("source")} union all {some.format("target")} order by strength desc limit %(most)s
+        ) r group by r.source, r.target"""  # noqa: S608
+    rows = db.execute(query, {**chosen.values, "keys": list(records), "most": _RELATIONS}).fetchall()
     return {(source, target): strength for source, target, strength in rows}

@@ -166,11 +166,23 @@ def quoted(text: str) -> str:
 # -- reading ------------------------------------------------------------------------------------------------------------
 
 
+_NAMED = """select r.key from unnest(%s::bytea[], %s::bytea[]) wanted(tenant, id_key)
+    join codes c on c.key = wanted.tenant join records r on r.tenant = c.id and r.id_key = wanted.id_key"""
+"""Keys of records by tenants and ids."""
+
+
+def _keys(names: Iterable[tuple[str, str]]) -> tuple[list[bytes], list[bytes]]:
+    """The parameters of `_NAMED`."""
+    wanted = list(names)
+    return [tenant_key(tenant) for tenant, _ in wanted], [text_key(record) for _, record in wanted]
+
+
 class Known:
     """What the store has of some records, and of the entities that relations among them join."""
 
     def __init__(self) -> None:
-        self._by_id: dict[str, Row] = {}
+        self._by_id: dict[tuple[str, str], Row] = {}
+        """By tenant and id."""
         self._by_identity: dict[bytes, Row] = {}
         self.state: frozenset[tuple[int, int, bytes]] = frozenset()
         """Equal when nothing that matters has changed."""
@@ -179,26 +191,33 @@ class Known:
     def read(cls, db: Connection, records: Sequence[Record], *, lock: bool) -> Self:
         """With `lock` nobody else changes them before the transaction ends."""
         known = cls()
-        ids = {record.id for record in records if record.id}
+        ids = {(record.tenant, record.id) for record in records if record.id}
         identities = [identity_of(record) for record in records]
         # Always in one order, so that two writers do not wait for each other.
-        query = "select key, version, id, identity, payload from records where id_key = any(%s) or identity = any(%s)"
+        query = f"""select key, version, identity, payload from records where key = any(array(
+            {_NAMED} union all select key from records where identity = any(%s)))"""  # noqa: S608
         query += " order by key for no key update" if lock else ""
-        rows = db.execute(query, ([text_key(one) for one in ids], identities)).fetchall()
-        known.state = frozenset((key, version, identity) for key, version, _, identity, _ in rows)
-        known._add((key, name, identity, payload) for key, _, name, identity, payload in rows)
-        ends = {end for record in records if isinstance(record, Relation) for end in (record.source, record.target)}
+        rows = db.execute(query, (*_keys(ids), identities)).fetchall()
+        known.state = frozenset((key, version, identity) for key, version, identity, _ in rows)
+        known._add((key, identity, payload) for key, _, identity, payload in rows)
+        ends = {
+            (record.tenant, end)
+            for record in records
+            if isinstance(record, Relation)
+            for end in (record.source, record.target)
+        }
         if ends := ends - known._by_id.keys():
-            query = "select key, id, identity, payload from records where id_key = any(%s)"
-            known._add(db.execute(query, ([text_key(one) for one in ends],)).fetchall())
+            query = f"select key, identity, payload from records where key = any(array({_NAMED}))"  # noqa: S608
+            known._add(db.execute(query, _keys(ends)).fetchall())
         return known
 
-    def _add(self, rows: Iterable[tuple[int, str, bytes, str]]) -> None:
-        for key, name, identity, payload in rows:
-            self._by_id[name] = self._by_identity[identity] = Row(key, decode(payload))
+    def _add(self, rows: Iterable[tuple[int, bytes, str]]) -> None:
+        for key, identity, payload in rows:
+            row = Row(key, decode(payload))
+            self._by_id[row.record.tenant, row.record.id] = self._by_identity[identity] = row
 
-    def by_id(self, record: str, /) -> Row | None:
-        return self._by_id.get(record)
+    def by_id(self, record: str, tenant: str, /) -> Row | None:
+        return self._by_id.get((tenant, record))
 
     def by_identity(self, identity: bytes, /) -> Row | None:
         return self._by_identity.get(identity)

@@ -8,9 +8,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+import msgspec
 from psycopg import errors, sql
 
 from caxton_llm.errors import MemoryStoreError
+from caxton_llm.memory.merging import identity_of, name_key, set_apart
+from caxton_llm.memory.model import Entity, Record, Turn
 from caxton_llm.stores.postgres_memory.halves import read_type
 from caxton_llm.stores.postgres_memory.locks import alone_until_committed
 from caxton_llm.stores.postgres_memory.sessions import Connection, Setup
@@ -76,7 +79,43 @@ def _remember_embedders(db: Connection) -> None:
     db.execute("alter table spaces add column settings text, add column calibration text")
 
 
-_STEPS: tuple[Callable[[Connection], None], ...] = (_make_tables, _remember_embedders)
+def _let_tenants_choose_ids(db: Connection) -> None:
+    """Version 3: an id is that of one record of a tenant, not of all."""
+    db.execute(
+        """alter table records drop constraint if exists records_id_key_key,
+        drop constraint if exists records_by_id, add constraint records_by_id unique (tenant, id_key)"""
+    )
+
+
+_KEYS_AT_ONCE = 500
+
+
+def _make_keys_anew(db: Connection) -> None:
+    """Version 4: names differ in every word, and words keep their marks. Where two records have one identity now, the first
+    one keeps it."""
+    decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
+    db.execute("update records set identity = int8send(key)")  # a new one may be another's old one
+    last = -1
+    some = "select key, payload from records where key > %s order by key limit %s"
+    while rows := db.execute(some, (last, _KEYS_AT_ONCE)).fetchall():
+        for last, payload in rows:
+            record = decoder.decode(payload)
+            identity = identity_of(record)
+            if _one(db, "select 1 from records where identity = %s", identity):
+                identity = set_apart(identity, record.id)
+            name = name_key(record.name) if isinstance(record, Entity) else None
+            db.execute("update records set identity = %s, name = %s where key = %s", (identity, name, last))
+            if isinstance(record, Turn) and record.speaker:
+                speaker = name_key(record.speaker)
+                db.execute("update passages set speaker = %s where record = %s", (speaker, last))
+
+
+_STEPS: tuple[Callable[[Connection], None], ...] = (
+    _make_tables,
+    _remember_embedders,
+    _let_tenants_choose_ids,
+    _make_keys_anew,
+)
 SCHEMA = len(_STEPS)
 """The version of the tables."""
 

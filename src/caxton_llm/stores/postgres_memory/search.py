@@ -119,10 +119,8 @@ class Search:
 
     def _read(self, ids: Iterable[int]) -> list[_Passage]:
         cosine, vectors = "null::float8", ""
-        if self._query.vector is not None:
-            cosine = "case when v.passage is null then null else 0 end::float8"
-            vectors = f"left join {self._space.table} v on v.passage = p.id"
         if self._vector is not None:
+            vectors = f"left join {self._space.table} v on v.passage = p.id"
             cosine = "nullif(1 - (v.vector <=> %(vector)s), 'NaN')"
         query = f"""select p.id, p.record, p.ordinal, p.owner, p.conversation, p.position, p.speaker, p.asks, p.at,
               p.confidence, p.tokens, {cosine}
@@ -142,7 +140,7 @@ class Search:
         if not self._query.relations:
             return {}
         ordered = sorted(passages, key=lambda one: -2.0 if one.cosine is None else one.cosine, reverse=True)
-        return edges_of(self._db, list(dict.fromkeys(one.record for one in ordered))[:_SEEDS])
+        return edges_of(self._db, self._chosen, list(dict.fromkeys(one.record for one in ordered))[:_SEEDS])
 
     def _related(self, edges: Edges) -> Reached:
         return passages_of_records(self._db, self._chosen, {end for pair in edges for end in pair})

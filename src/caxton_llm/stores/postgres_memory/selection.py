@@ -22,11 +22,17 @@ _NOTHING = -1
 
 
 class Selection(NamedTuple):
-    """What may be found. `values` are the parameters of the condition; their names start with `f_`."""
+    """What may be found. `values` are the parameters of the condition; their names start with `f_`. `scopes` are those of
+    the conditions that say what may be seen at all."""
 
     tenant: int
     conditions: tuple[str, ...]
+    scopes: tuple[str, ...]
     values: dict[str, object]
+
+    def seen(self, table: str) -> str:
+        """The condition for what may be seen, of whatever kind and time."""
+        return " and ".join(condition.replace("t.", f"{table}.") for condition in self.scopes)
 
     def of(self, table: str) -> str:
         """The condition over a table by its name in the query."""
@@ -39,11 +45,20 @@ def selection(db: Connection, codes: Codes, filters: Filters) -> Selection | Non
     tenant = known.get(tenant_key(filters.tenant))
     if tenant is None:
         return None
-    given = [(condition, value) for condition, value in _conditions(filters, known) if value is not None]
-    names = [f"f_{number}" for number in range(len(given))]
-    conditions = [condition.replace("?", f"%({name})s") for (condition, _), name in zip(given, names, strict=True)]
-    values = dict(zip(names, (value for _, value in given), strict=True))
-    return Selection(tenant, ("t.tenant = %(f_tenant)s", *conditions), {"f_tenant": tenant, **values})
+    values: dict[str, object] = {"f_tenant": tenant}
+    scopes = ("t.tenant = %(f_tenant)s", *_named(_scopes(filters, known), values))
+    return Selection(tenant, (*scopes, *_named(_conditions(filters, known), values)), scopes, values)
+
+
+def _named(given: Iterator[tuple[str, object]], values: dict[str, object]) -> list[str]:
+    """Conditions with names for their values, which are added to `values`."""
+    conditions = []
+    for condition, value in given:
+        if value is not None:
+            name = f"f_{len(values)}"
+            values[name] = value
+            conditions.append(condition.replace("?", f"%({name})s"))
+    return conditions
 
 
 def _keys_of(filters: Filters) -> list[bytes]:
@@ -57,13 +72,17 @@ def _keys_of(filters: Filters) -> list[bytes]:
     return keys
 
 
-def _conditions(filters: Filters, known: dict[bytes, int]) -> Iterator[tuple[str, object]]:
+def _scopes(filters: Filters, known: dict[bytes, int]) -> Iterator[tuple[str, object]]:
     """Conditions with `?` for their values; `None`: is not asked for."""
-    tenant = filters.tenant
     for scope, name in _agents(filters):
-        owner = None if name is None else known.get(owner_key(tenant, scope, name), _NOTHING)
+        owner = None if name is None else known.get(owner_key(filters.tenant, scope, name), _NOTHING)
         yield f"(t.scope <> {SCOPES[scope]} or t.owner = ?)", owner
     yield "t.scope = any(?)", _each(filters.scopes, SCOPES.__getitem__)
+
+
+def _conditions(filters: Filters, known: dict[bytes, int]) -> Iterator[tuple[str, object]]:
+    """The others."""
+    tenant = filters.tenant
     yield "t.kind = any(?)", _each(filters.kinds, KINDS.__getitem__)
     types = _each(filters.types, lambda name: known.get(type_key(tenant, name), _NOTHING))
     yield f"(t.kind = {KINDS['entity']} and t.type = any(?))", types

@@ -6,7 +6,6 @@ whoever still searches or writes one of them notices by the missing row. Their t
 """
 
 import threading
-from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -15,7 +14,7 @@ from psycopg import errors
 from caxton_llm.errors import MemoryStoreError
 from caxton_llm.memory.embedder_store import KeptEmbedder
 from caxton_llm.memory.embedding import Embedder
-from caxton_llm.memory.passages import passages_of
+from caxton_llm.memory.passages import texts_of_rows
 from caxton_llm.memory.vectors import checked_rows
 from caxton_llm.stores.postgres_memory.halves import Halves, halves_of
 from caxton_llm.stores.postgres_memory.locks import alone_until_committed
@@ -154,12 +153,8 @@ class Spaces:
         if not rows and self._filled_to:
             self._filled_to = 0
             return self.lacking(db, limit)
-        texts: dict[int, list[str]] = defaultdict(list)
-        found = []
-        for passage, ordinal, key, payload in rows:
-            texts[key] = texts[key] or passages_of(decode(payload))
-            found.append(Lacking(passage, texts[key][ordinal]))
-        return found
+        texts = texts_of_rows((row[1:] for row in rows), decode)
+        return [Lacking(row[0], text) for row, text in zip(rows, texts, strict=True)]
 
     def fill(self, db: Connection, lacking: Sequence[Lacking], vectors: Sequence[Halves]) -> None:
         """Write vectors of the wanted embedder; a passage may have gone while its text was embedded."""

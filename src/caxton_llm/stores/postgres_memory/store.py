@@ -14,13 +14,13 @@ from caxton_llm.memory.candidates import Candidates, StoreQuery, embedder_change
 from caxton_llm.memory.embedding import Embedder
 from caxton_llm.memory.embedding.embedder import TokenVectors
 from caxton_llm.memory.embedding.static import StaticEmbedder
-from caxton_llm.memory.filters import Filters, check_filters
-from caxton_llm.memory.limits import check_query
+from caxton_llm.memory.filters import Filters
 from caxton_llm.memory.merging import name_key
 from caxton_llm.memory.model import Kind, Record, Relation, Turn
+from caxton_llm.memory.problems import Problems
 from caxton_llm.memory.store import Forgotten, Progress, Retention, StoreStats, Written
 from caxton_llm.memory.vectors import checked_query
-from caxton_llm.memory.versions import Change, earlier
+from caxton_llm.memory.versions import Change, history_of
 from caxton_llm.stores.postgres_memory.care import expired, problems_of, purge, rewrite_words, stats_of
 from caxton_llm.stores.postgres_memory.codes import Codes, tenant_key, text_key
 from caxton_llm.stores.postgres_memory.failures import place_of, translated
@@ -41,7 +41,6 @@ __all__ = ["PostgresMemory"]
 _LOOK_S = 10.0
 _CANCEL_S = 1.0
 _MANY = 500
-_BATCH = 1_000
 _OWN = "id_key = any(%s) and tenant = (select id from codes where key = %s)"
 """Records by their ids, of one tenant."""
 
@@ -73,8 +72,7 @@ class PostgresMemory:
     ) -> None:
         self.place = place_of(url)
         self.vocabulary: TokenVectors = StaticEmbedder.default()
-        self.problems: list[str] = []
-        """What went wrong in the background since the store was opened."""
+        self._problems = Problems()
         self._clock = clock
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
@@ -99,22 +97,20 @@ class PostgresMemory:
         """The embedder that queries need: the previous one while vectors of the new one are missing."""
         return self._spaces.serving.embedder
 
+    @property
+    def problems(self) -> list[str]:
+        """What went wrong in the background, until it goes well again."""
+        return self._problems.texts
+
     # -- writing --------------------------------------------------------------------------------------------------------
 
     def put(self, records: Sequence[Record]) -> list[Written]:
-        """See `MemoryStore.put`. More than 1,000 records are several transactions."""
-        return self._put(records, None)
+        """See `MemoryStore.put`."""
+        return self._writer.put(records, self._clock(), None)
 
     def restore(self, records: Sequence[Record], changes: Sequence[Sequence[Change]] = ()) -> list[Written]:
         """See `MemoryStore.restore`. What is there in the same or a later version stays."""
-        return self._put(records, changes)
-
-    def _put(self, records: Sequence[Record], changes: Sequence[Sequence[Change]] | None) -> list[Written]:
-        written: list[Written] = []
-        for start in range(0, len(records), _BATCH):
-            some = None if changes is None else changes[start : start + _BATCH]
-            written += self._writer.put(records[start : start + _BATCH], self._clock(), some)
-        return written
+        return self._writer.put(records, self._clock(), changes)
 
     def forget(self, ids: Iterable[str], *, tenant: str) -> Forgotten:
         """Delete records, their versions and, of entities, their relations. Unknown ids are passed over."""
@@ -185,13 +181,8 @@ class PostgresMemory:
 
     def candidates(self, query: StoreQuery) -> Candidates:
         """See `MemoryStore.candidates`."""
-        check_query(query.text, query.limit)
-        check_filters(query.filters)
         space = self._spaces.serving
-        if query.vector is not None:
-            if query.embedder is not None and query.embedder != space.embedder.name:
-                raise embedder_changed(space.embedder.name)
-            query = replace(query, vector=checked_query(query.vector, space.embedder.dimensions))
+        query = checked_query(query, space.embedder)
         try:
             return self._candidates(query, space)
         except MemoryStoreError as error:
@@ -292,12 +283,7 @@ class PostgresMemory:
         with self._sessions.reading() as db:
             found = db.execute(f"select payload from records where {_OWN}", _own([record], tenant)).fetchone()  # noqa: S608
             changes = _changes(db, record, tenant)
-        if found is None:
-            return []
-        versions = [decode(found[0])]
-        for change in changes:
-            versions.append(earlier(versions[-1], change))
-        return versions
+        return [] if found is None else history_of(decode(found[0]), changes)
 
     def changes(self, record: str, *, tenant: str) -> list[Change]:
         """What has changed, the last change first."""
@@ -320,7 +306,7 @@ class PostgresMemory:
                 self._indexing = None
 
     def purge(self, progress: Progress | None = None) -> None:
-        """See `MemoryStore.purge`. Rows that an open transaction may still see stay until it has ended."""
+        """See `MemoryStore.purge`. Rows that an open transaction may still see stay until it has ended, and that is told."""
         with self._sessions.connection() as db:
             purge(db, vector_tables(db), progress)
 
@@ -363,8 +349,11 @@ class PostgresMemory:
         while not self._closing.wait(_LOOK_S):
             try:
                 self.catch_up()
-            except LlmError as error:
-                self.problems = [*self.problems[-19:], f"indexing failed: {error}"]
+            except Exception as error:  # noqa: BLE001 - else nothing would ever be indexed again, and nobody would know
+                what = error if isinstance(error, LlmError) else f"{type(error).__name__}: {error}"
+                self._problems.add(f"indexing failed: {what}")
+            else:
+                self._problems.mended()
 
 
 def _own(ids: Iterable[str], tenant: str) -> tuple[list[bytes], bytes]:

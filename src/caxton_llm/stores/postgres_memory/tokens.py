@@ -1,14 +1,14 @@
 """The tokens of passages: what late interaction compares, computed once when a passage is written."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from caxton_llm.memory.embedding.embedder import TokenIds, TokenVectors
-from caxton_llm.memory.passages import passages_of
+from caxton_llm.memory.passages import texts_of_rows
 from caxton_llm.memory.store import Progress
+from caxton_llm.memory.token_bytes import token_bytes, token_kind
 from caxton_llm.stores.postgres_memory.rows import decode
 from caxton_llm.stores.postgres_memory.sessions import Connection
 
@@ -22,11 +22,11 @@ class Tokens:
 
     def __init__(self, vocabulary: TokenVectors) -> None:
         self.vocabulary = vocabulary
-        self._kind: type[np.uint16 | np.uint32] = np.uint16 if vocabulary.vocabulary_size <= 1 << 16 else np.uint32
+        self._kind = token_kind(vocabulary.vocabulary_size)
 
     def of(self, text: str) -> bytes:
         """The distinct tokens of a passage, as they are kept."""
-        return np.unique(self.vocabulary.tokens(text)).astype(self._kind).tobytes()
+        return token_bytes(self.vocabulary.tokens(text), self.vocabulary.vocabulary_size)
 
     def read(self, rows: Sequence[bytes]) -> tuple[TokenIds, NDArray[np.int64]]:
         """The tokens of passages one after the other, and how many each has."""
@@ -43,10 +43,8 @@ class Tokens:
         query = """select p.id, p.ordinal, r.key, r.payload from passages p join records r on r.key = p.record
             where p.id > %s order by p.id limit %s"""
         while rows := db.execute(query, (last, _MANY)).fetchall():
-            texts: dict[int, list[str]] = defaultdict(list)
-            for _, _, key, payload in rows:
-                texts[key] = texts[key] or passages_of(decode(payload))
-            found = [(self.of(texts[key][ordinal]), passage) for passage, ordinal, key, _ in rows]
+            texts = texts_of_rows((row[1:] for row in rows), decode)
+            found = [(self.of(text), row[0]) for text, row in zip(texts, rows, strict=True)]
             with db.transaction():
                 db.cursor().executemany("update passages set tokens = %s where id = %s", found)
             last, done = rows[-1][0], done + len(rows)

@@ -14,9 +14,8 @@ from itertools import islice
 from psycopg import errors
 
 from caxton_llm.errors import InvalidRequest, LlmError, MemoryStoreError
-from caxton_llm.memory.drafts import Draft, plan
+from caxton_llm.memory.drafts import Draft, check_records, plan
 from caxton_llm.memory.filters import weight_of
-from caxton_llm.memory.limits import check_record
 from caxton_llm.memory.model import Record, Relation
 from caxton_llm.memory.store import Forgotten, Written
 from caxton_llm.memory.versions import Change
@@ -82,8 +81,7 @@ class Writer:
 
     def put(self, records: Sequence[Record], now: float, changes: Sequence[Sequence[Change]] | None) -> list[Written]:
         """Write all or none. `changes` are those of an export, whose versions and times are kept; `None`: of now."""
-        for number, record in enumerate(records):
-            check_record(record, f"records[{number}]")
+        check_records(records)
         vectors: _Vectors = {}
         attempt = 1
         while True:
@@ -102,7 +100,11 @@ class Writer:
             attempt += 1
 
     def _try(
-        self, records: Sequence[Record], now: float, changes: Sequence[Sequence[Change]] | None, vectors: _Vectors
+        self,
+        records: Sequence[Record],
+        now: float,
+        changes: Sequence[Sequence[Change]] | None,
+        vectors: _Vectors,
     ) -> list[Draft]:
         with self._sessions.connection() as db:
             spaces = self._spaces.written(db)
@@ -181,7 +183,10 @@ class _Batch:
         self._codes = codes
         self._known = known
         new = self._numbers("records", "key", sum(draft.old is None for draft in drafts))
-        self._keys = {draft.record.id: next(new) if draft.old is None else draft.old.key for draft in drafts}
+        self._keys = {
+            (draft.record.tenant, draft.record.id): next(new) if draft.old is None else draft.old.key
+            for draft in drafts
+        }
 
     def write(self, spaces: Sequence[Space], vectors: _Vectors, tokens: Tokens) -> None:
         self._replace()
@@ -189,7 +194,7 @@ class _Batch:
         self._copy(
             "records",
             ("key", *RECORD_COLUMNS),
-            ((self._keys[record.id], *record_values(record, self._codes)) for record in created),
+            ((self._key(record), *record_values(record, self._codes)) for record in created),
         )
         relations = [draft.record for draft in self._drafts if isinstance(draft.record, Relation)]
         self._copy("relations", ("record", "source", "target", "strength"), map(self._ends, relations))
@@ -202,24 +207,31 @@ class _Batch:
         if not changed:
             return
         columns = ", ".join(f"{name} = %s" for name in RECORD_COLUMNS)
-        values = [(*record_values(record, self._codes), self._keys[record.id]) for record in changed]
+        values = [(*record_values(record, self._codes), self._key(record)) for record in changed]
         self._db.cursor().executemany(f"update records set {columns} where key = %s", values)  # noqa: S608
-        keys = [self._keys[record.id] for record in changed]
+        keys = [self._key(record) for record in changed]
         for table in ("passages", "relations"):
             self._db.execute(f"delete from {table} where record = any(%s)", (keys,))  # noqa: S608
 
     def _ends(self, relation: Relation) -> tuple[object, ...]:
-        return self._keys[relation.id], self._end(relation.source), self._end(relation.target), weight_of(relation)
+        ends = (self._end(relation.tenant, end) for end in (relation.source, relation.target))
+        return self._key(relation), *ends, weight_of(relation)
 
-    def _end(self, entity: str) -> int:
-        row = None if entity in self._keys else self._known.by_id(entity)
-        if entity not in self._keys and row is None:
+    def _end(self, tenant: str, entity: str) -> int:
+        key = self._keys.get((tenant, entity))
+        if key is not None:
+            return key
+        row = self._known.by_id(entity, tenant)
+        if row is None:
             raise InvalidRequest(f"there is no entity with the id {entity[:80]!r}; write it first", param="relation")
-        return self._keys[entity] if row is None else row.key
+        return row.key
+
+    def _key(self, record: Record) -> int:
+        return self._keys[record.tenant, record.id]
 
     def _write_changes(self) -> None:
         changes = [
-            (self._keys[draft.record.id], change.version, encode(change))
+            (self._key(draft.record), change.version, encode(change))
             for draft in self._drafts
             for change in draft.changes
         ]
@@ -236,7 +248,7 @@ class _Batch:
             record, filtered = draft.record, filtered_values(draft.record, self._codes)
             tenant = self._codes[tenant_key(record.tenant)]
             for ordinal, (text, passage) in enumerate(zip(draft.texts, islice(ids, len(draft.texts)), strict=True)):
-                place = (passage, self._keys[record.id], ordinal, *filtered)
+                place = (passage, self._key(record), ordinal, *filtered)
                 rows.append((*place, *passage_values(record), *words_of(tenant, text), tokens.of(text)))
                 placed.append((place, text))
         columns = ("record", "ordinal", *FILTERED)

@@ -1,11 +1,13 @@
 """Whether a store is whole: the database, its tables among each other, and the indexes against them."""
 
 import sqlite3
+from collections.abc import Sequence
 
 from caxton_llm.errors import MemoryStoreError
 from caxton_llm.memory.passages import passages_of
 from caxton_llm.memory.store import Progress
 from caxton_llm.stores.sqlite_memory import manifest as manifests
+from caxton_llm.stores.sqlite_memory.connections import one_state
 from caxton_llm.stores.sqlite_memory.indexes import Indexes, Opened
 from caxton_llm.stores.sqlite_memory.rows import decode
 
@@ -14,6 +16,11 @@ __all__ = ["problems_of"]
 _EVERY = 1_000
 _SHOWN = 20
 _COUNTS = (
+    (
+        "records whose type, owner or tenant does not exist",
+        """select count(*) from records where type not in (select id from types)
+        or owner not in (select id from owners) or tenant not in (select id from tenants)""",
+    ),
     (
         "passages of records that do not exist",
         "select count(*) from passages where record not in (select key from records)",
@@ -41,14 +48,10 @@ def problems_of(db: sqlite3.Connection, indexes: Indexes, space: int, progress: 
     missing = "select count(*) from passages where id not in (select passage from vectors where space = ?)"
     if count := db.execute(missing, (space,)).fetchone()[0]:
         found.append(f"{count} passages without a vector: embed them")
-    opened = indexes.current(db)
-    found += _damaged(opened, indexes)
-    db.execute("begin")
-    try:
-        found += _records(db, opened, progress)
-    finally:
-        db.execute("commit")
-    return found[:_SHOWN]
+    if count := db.execute("select count(*) from passages where tokens is null").fetchone()[0]:
+        found.append(f"{count} passages without tokens: rebuild")
+    found += _damaged(indexes.current(db), indexes)
+    return (found + _records(db, indexes, progress))[:_SHOWN]
 
 
 def _damaged(opened: Opened, indexes: Indexes) -> list[str]:
@@ -59,12 +62,27 @@ def _damaged(opened: Opened, indexes: Indexes) -> list[str]:
     return [f"the index file {name} is damaged: rebuild" for name in wrong]
 
 
-def _records(db: sqlite3.Connection, opened: Opened, progress: Progress | None) -> list[str]:
-    """Each record can be read, has its passages, and the index has those that it should."""
+def _records(db: sqlite3.Connection, indexes: Indexes, progress: Progress | None) -> list[str]:
+    """Each record can be read, has its passages, and the index has those that it should. Read in parts: a transaction that
+    goes on for long would keep the log from being cleared."""
     found: list[str] = []
-    total = int(db.execute("select count(*) from records").fetchone()[0])
-    sql = "select key, id, payload from records order by key"
-    for done, (key, name, payload) in enumerate(db.execute(sql).fetchall(), 1):
+    last, done, total = 0, 0, int(db.execute("select count(*) from records").fetchone()[0])
+    while True:
+        opened = indexes.current(db)
+        with one_state(db):
+            sql = "select key, id, payload from records where key > ? order by key limit ?"
+            rows = db.execute(sql, (last, _EVERY)).fetchall()
+            found += _part(db, opened, rows)
+        if not rows:
+            return found
+        last, done = rows[-1][0], done + len(rows)
+        if progress is not None:
+            progress(done, max(total, done))
+
+
+def _part(db: sqlite3.Connection, opened: Opened, rows: Sequence[tuple[int, str, bytes]]) -> list[str]:
+    found: list[str] = []
+    for key, name, payload in rows:
         try:
             record = decode(payload)
         except MemoryStoreError as error:
@@ -76,6 +94,4 @@ def _records(db: sqlite3.Connection, opened: Opened, progress: Progress | None) 
         if opened.lexical is not None:
             absent = [one for one in passages if one <= opened.indexed and not opened.lexical.has(one)]
             found += [f"passage {one} of {name} is missing in the lexical index: rebuild" for one in absent]
-        if progress is not None and (done % _EVERY == 0 or done == total):
-            progress(done, total)
     return found

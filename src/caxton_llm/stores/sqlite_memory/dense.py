@@ -109,8 +109,8 @@ def _products(seen: Snapshot, places: NDArray[np.int64], query: SmallQuery) -> F
 
 
 def approximate(seen: Snapshot, places: NDArray[np.int64], query: SmallQuery | None) -> NDArray[np.float64]:
-    """Cosines from vectors as bytes, right to about 0.005; -2 where there is no vector."""
-    if query is None or not len(places):
+    """Cosines from vectors as bytes, right to about 0.005; -2 where there is no vector, on either side."""
+    if query is None or not query.reciprocal or not len(places):
         return np.full(len(places), -2.0)
     near = _products(seen, places, query).astype(np.float64) * query.reciprocal
     near[seen.reciprocals[places] == 0] = -2.0

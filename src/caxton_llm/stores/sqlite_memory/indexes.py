@@ -5,6 +5,7 @@ import threading
 from pathlib import Path
 from typing import NamedTuple
 
+from caxton_llm.memory.problems import Problems
 from caxton_llm.stores.sqlite_memory import manifest as manifests
 from caxton_llm.stores.sqlite_memory.dense import Graph
 from caxton_llm.stores.sqlite_memory.lexical import Lexical
@@ -35,7 +36,7 @@ class Indexes:
         self.folder = folder
         self.store = store
         self.dimensions = dimensions
-        self.problems: list[str] = []
+        self.problems = Problems()
         self._lock = threading.Lock()
         self._stamp: tuple[int, int] | None = None
         self._opened = Opened(Manifest(store), None, {})
@@ -54,7 +55,7 @@ class Indexes:
     def lost(self, problem: str) -> None:
         """The lexical index has failed while it was used: from now on everything is the tail until it is made anew."""
         with self._lock:
-            self.problems.append(problem)
+            self.problems.add(problem)
             self._opened = Opened(self._opened.manifest, None, self._opened.graphs)
 
     def _open(self, manifest: Manifest, db: sqlite3.Connection) -> None:
@@ -86,18 +87,18 @@ class Indexes:
                 problem = f"has {lexical.count} of {alive} passages"
         except (ValueError, OSError) as error:
             problem = f"cannot be opened: {error}"
-        self.problems.append(f"the lexical index {problem}")
+        self.problems.add(f"the lexical index {problem}")
         return None
 
     def _graph(self, dense: DenseFile) -> Graph | None:
         path = self.folder / dense.file
         try:
             if not path.is_file() or manifests.differing(self.folder, dense.files):
-                self.problems.append(f"{dense.file} is missing or damaged")
+                self.problems.add(f"{dense.file} is missing or damaged")
                 return None
             return Graph(self.dimensions, path, dense.passage)
         except (ValueError, RuntimeError, OSError) as error:
-            self.problems.append(f"{dense.file} cannot be opened: {error}")
+            self.problems.add(f"{dense.file} cannot be opened: {error}")
             return None
 
 

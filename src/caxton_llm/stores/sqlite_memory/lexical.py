@@ -114,6 +114,7 @@ class Lexical:
         """See what was committed."""
         self._index.reload()
         self._searcher = self._index.searcher()
+        """Is replaced while others search, so each search takes it once."""
 
     @property
     def count(self) -> int:
@@ -129,21 +130,16 @@ class Lexical:
 
     def search(self, terms: Iterable[str], facets: Facets, limit: int) -> Found:
         """The best passages for terms that are already analysed."""
-        known = self._worth(sorted((count, term) for term in set(terms) if (count := self.frequency(term))))
+        searcher = self._searcher
+        counted = ((searcher.doc_freq("text", term), term) for term in set(terms))
+        known = _worth(sorted(one for one in counted if one[0]), searcher.num_docs)
         if not known:
             return []
         words = [(Occur.Should, Query.term_query(self._schema, "text", term, "freq")) for _, term in known]
         parts = [(Occur.Must, Query.boolean_query(words)), *((Occur.Must, query) for query in self._conditions(facets))]
-        hits = self._searcher.search(Query.boolean_query(parts), limit, count=False).hits
-        keys = self._searcher.fast_field_values("key", [address for _, address in hits])
+        hits = searcher.search(Query.boolean_query(parts), limit, count=False).hits
+        keys = searcher.fast_field_values("key", [address for _, address in hits])
         return [(int(key), score) for key, (score, _) in zip(keys, hits, strict=True) if key is not None]
-
-    def _worth(self, known: list[tuple[int, str]]) -> list[tuple[int, str]]:
-        """The terms that are looked up, of all by ascending frequency."""
-        total = self.count
-        common = total // _COMMON if total >= _LARGE else total
-        rare = sum(count <= common for count, _ in known)
-        return known[: min(max(rare, _FEWEST_TERMS), _MOST_TERMS)]
 
     def _conditions(self, facets: Facets) -> list[Query]:
         conditions: list[Query] = []
@@ -186,3 +182,10 @@ class Lexical:
         """The files that never change once they are written."""
         changing = {"meta.json"}
         return [path for path in self.folder.iterdir() if path.name not in changing and not path.name.startswith(".")]
+
+
+def _worth(known: list[tuple[int, str]], total: int) -> list[tuple[int, str]]:
+    """The terms that are looked up, of all by ascending frequency."""
+    common = total // _COMMON if total >= _LARGE else total
+    rare = sum(count <= common for count, _ in known)
+    return known[: min(max(rare, _FEWEST_TERMS), _MOST_TERMS)]

@@ -1,7 +1,7 @@
 """Records that a search reaches by names and relations: looked up in the database, few and exact."""
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -40,17 +40,26 @@ class Edges(NamedTuple):
         return np.concatenate([places, places[:, ::-1]]), np.concatenate([strengths, strengths])
 
 
-def edges_of(db: sqlite3.Connection, records: Sequence[int]) -> Edges:
-    """The strongest relations from and to these entities."""
+def edges_of(db: sqlite3.Connection, records: Sequence[int], tenant: int, owners: Collection[int] | None) -> Edges:
+    """The strongest relations from and to these entities, of those that belong to one of the owners (`None`: any)."""
     if not records:
         return Edges.none()
-    sql = f"""select source, target, strength from relations where source in ({marks(records)})
-        union select source, target, strength from relations where target in ({marks(records)})
-        order by strength desc limit ?"""  # noqa: S608
-    rows = db.execute(sql, (*records, *records, _RELATIONS)).fetchall()
-    if not rows:
+    # SQLite keeps the order of a cross join: from few relations to their records, never through all records of a tenant.
+    known = "from relations l cross join records r on r.key = l.record"
+    sql = f"""select l.source, l.target, l.strength as strength, r.owner {known}
+          where l.source in ({marks(records)}) and r.tenant = ?
+        union select l.source, l.target, l.strength, r.owner {known}
+          where l.target in ({marks(records)}) and r.tenant = ?
+        order by strength desc"""
+    strongest: dict[tuple[int, int], float] = {}
+    for source, target, strength, owner in db.execute(sql, (*records, tenant, *records, tenant)):
+        if owners is None or owner in owners:
+            strongest.setdefault((source, target), strength)
+        if len(strongest) == _RELATIONS:
+            break
+    if not strongest:
         return Edges.none()
-    return Edges(np.array([row[:2] for row in rows], np.int64), np.array([row[2] for row in rows], np.float32))
+    return Edges(np.array(list(strongest), np.int64), np.array(list(strongest.values()), np.float32))
 
 
 def named_records(db: sqlite3.Connection, tenant: int, names: Sequence[bytes], limit: int) -> list[int]:

@@ -98,14 +98,16 @@ class Rows:
         row = self.db.execute("select id from tenants where name = ?", (name,)).fetchone()
         return None if row is None else int(row[0])
 
-    def by_id(self, record: str) -> Row | None:
-        return self._one("select key, tenant, payload from records where id = ?", record)
+    def by_id(self, record: str, tenant: str) -> Row | None:
+        number = self.tenant(tenant)
+        sql = "select key, tenant, payload from records where tenant = ? and id = ?"
+        return None if number is None else self._one(sql, number, record)
 
     def by_identity(self, identity: bytes) -> Row | None:
         return self._one("select key, tenant, payload from records where identity = ?", identity)
 
-    def _one(self, sql: str, value: object) -> Row | None:
-        row = self.db.execute(sql, (value,)).fetchone()
+    def _one(self, sql: str, *values: object) -> Row | None:
+        row = self.db.execute(sql, values).fetchone()
         return None if row is None else Row(row[0], row[1], decode(row[2]))
 
     def by_ids(self, ids: Iterable[str], tenant: int) -> dict[str, Row]:
@@ -184,10 +186,9 @@ class Rows:
             values = (key, tenant, record.conversation, record.index, speaker, is_question(record.text))
             self.db.execute("insert into turns values (?, ?, ?, ?, ?, ?)", values)
         else:
-            sql = (
-                "insert into relations select ?, s.key, t.key, ? from records s, records t where s.id = ? and t.id = ?"
-            )
-            self.db.execute(sql, (key, weight_of(record), record.source, record.target))
+            sql = """insert into relations select ?1, s.key, t.key, ?2 from records s, records t
+                where s.tenant = ?3 and s.id = ?4 and t.tenant = ?3 and t.id = ?5"""
+            self.db.execute(sql, (key, weight_of(record), tenant, record.source, record.target))
         for area in areas_of(record):
             self.db.execute("insert into areas values (?, ?, ?)", (tenant, area, key))
 

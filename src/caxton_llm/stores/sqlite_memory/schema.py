@@ -114,11 +114,67 @@ def _remember_embedders(db: sqlite3.Connection) -> None:
     sqlite.run(db, _SPACES)
 
 
+def _miss_tokens(db: sqlite3.Connection) -> None:
+    """Version 5: where passages have lost their tokens (version 4 did that), opening the store makes them anew."""
+    lost = "exists (select 1 from passages where tokens is null)"
+    db.execute(f"delete from store where key = 'vocabulary' and {lost}")  # noqa: S608
+
+
+_RECORDS = """
+create table records_of_tenants (key integer primary key autoincrement, id text not null, identity blob not null unique,
+  kind integer not null, tenant integer not null, owner integer not null, type integer not null, at real not null,
+  valid_from real, valid_until real, updated real not null, version integer not null, payload blob not null,
+  confidence real, unique (tenant, id));
+insert into records_of_tenants select key, id, identity, kind, tenant, owner, type, at, valid_from, valid_until, updated,
+  version, payload, confidence from records;
+delete from sqlite_sequence where name = 'records_of_tenants';
+insert into sqlite_sequence select 'records_of_tenants', seq from sqlite_sequence where name = 'records';
+drop table records;
+alter table records_of_tenants rename to records;
+create index records_by_owner on records (owner, kind, updated);
+"""
+
+
+def _let_tenants_choose_ids(db: sqlite3.Connection) -> None:
+    """Version 6: an id is that of one record of a tenant, not of all. Keys of deleted records are not used again."""
+    _run(db, _RECORDS)
+
+
+_KEYS_AT_ONCE = 500
+
+
+def _make_keys_anew(db: sqlite3.Connection) -> None:
+    """Version 7: names differ in every word, and words keep their marks. Where two records have one identity now, the first
+    one keeps it."""
+    from caxton_llm.memory.merging import identity_of, name_key, set_apart  # noqa: PLC0415 - as above
+    from caxton_llm.memory.model import Entity, Record, Turn  # noqa: PLC0415
+
+    decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
+    db.execute("update records set identity = cast('old ' || key as blob)")  # a new one may be another's old one
+    last = -1
+    while rows := db.execute(
+        "select key, payload from records where key > ? order by key limit ?", (last, _KEYS_AT_ONCE)
+    ).fetchall():
+        for last, payload in rows:
+            record = decoder.decode(payload)
+            identity = identity_of(record)
+            if db.execute("select 1 from records where identity = ?", (identity,)).fetchone():
+                identity = set_apart(identity, record.id)
+            db.execute("update records set identity = ? where key = ?", (identity, last))
+            if isinstance(record, Entity):
+                db.execute("update names set name = ? where record = ?", (name_key(record.name), last))
+            elif isinstance(record, Turn) and record.speaker:
+                db.execute("update turns set speaker = ? where record = ?", (name_key(record.speaker), last))
+
+
 _STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _make_tables,
     _add_areas,
     _add_facts,
     _remember_embedders,
+    _miss_tokens,
+    _let_tenants_choose_ids,
+    _make_keys_anew,
 )
 SCHEMA = len(_STEPS)
 """The version of the tables."""

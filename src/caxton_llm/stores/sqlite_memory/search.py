@@ -40,7 +40,7 @@ _Scores = NDArray[np.float64]
 
 
 class Search:
-    """One search in a connection's transaction, which must not be older than `opened`. The query's vector has length 1."""
+    """One search in a connection's transaction, which must not be older than `opened`. Its vector has length 1, or 0."""
 
     def __init__(
         self, db: sqlite3.Connection, indexes: Indexes, opened: Opened, tail: Tail, seen: Snapshot, *, query: StoreQuery
@@ -81,18 +81,19 @@ class Search:
         if not terms:
             return np.empty(0, np.int64), np.empty(0, np.float64)
         last = int(self.seen.ids[-1])
-        self.tail.refresh(self.db, self.opened.indexed, last)
-        lexical, found = self.opened.lexical, Found()
+        lexical, found, indexed = self.opened.lexical, Found(), self.opened.indexed
         if lexical is not None:
             try:
                 found = self._indexed(terms)
             except (ValueError, OSError) as error:
                 self.indexes.lost(f"the lexical index failed: {error}")
-                lexical = None
-                self.tail.refresh(self.db, 0, last)
+                lexical, indexed = None, 0
         folder = self.opened.manifest.lexical
         waiting = self.tail.search(
+            self.db,
             terms,
+            indexed=indexed,
+            newest=last,
             count=0 if lexical is None else lexical.count,
             average=0.0 if folder is None else folder.average_length,
             frequency=(lambda _: 0) if lexical is None else lexical.frequency,
@@ -177,7 +178,9 @@ class Search:
         if not self.query.relations:
             return Edges.none()
         nearest_first = self.seen.records[places[np.argsort(-cosine, kind="stable")[: 2 * _SEEDS]]]
-        return edges_of(self.db, list(dict.fromkeys(nearest_first.tolist()))[:_SEEDS])
+        seeds = list(dict.fromkeys(nearest_first.tolist()))[:_SEEDS]
+        owners = None if self.chosen.owners is None else frozenset(self.chosen.owners)
+        return edges_of(self.db, seeds, self.tail.tenant, owners)
 
     # -- together -------------------------------------------------------------------------------------------------------
 
@@ -188,7 +191,7 @@ class Search:
         """The best from the vectors in the database, the others from bytes; below `_NONE` where there is none."""
         vector = self.query.vector
         near = self._approximate(places)
-        if vector is None or not len(places):
+        if vector is None or not vector.any() or not len(places):
             return near
         best = np.argsort(-near)[:_EXACT]
         ids = self.seen.ids[places[best]].tolist()

@@ -9,7 +9,6 @@ comes late makes its passage a new one, which all of them see.
 """
 
 import sqlite3
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import NamedTuple
 from caxton_llm.errors import MemoryStoreError
 from caxton_llm.memory.embedder_store import KeptEmbedder
 from caxton_llm.memory.embedding import Embedder
-from caxton_llm.memory.passages import passages_of
+from caxton_llm.memory.passages import texts_of_rows
 from caxton_llm.stores.sqlite_memory.rows import Rows, decode
 from caxton_llm.stores.sqlite_memory.schema import connect, prepare, translated
 from caxton_llm.stores.sqlite_memory.vectors import as_bytes, checked_rows
@@ -153,12 +152,8 @@ class Spaces:
         if not rows and self._filled_to:
             self._filled_to = 0
             return self.lacking(db, limit)
-        texts: dict[int, list[str]] = defaultdict(list)
-        found = []
-        for passage, ordinal, key, payload in rows:
-            texts[key] = texts[key] or passages_of(decode(payload))
-            found.append(Lacking(passage, texts[key][ordinal]))
-        return found
+        texts = texts_of_rows((row[1:] for row in rows), decode)
+        return [Lacking(row[0], text) for row, text in zip(rows, texts, strict=True)]
 
     def fill(self, lacking: Sequence[Lacking], vectors: Sequence[bytes]) -> None:
         """Write vectors of the wanted embedder, unless its space or a passage has gone meanwhile."""
@@ -176,9 +171,8 @@ class Spaces:
 
     def _made_new(self, passage: int) -> int | None:
         """The passage under a new number, with the vectors that it has in other spaces. `None`: it has gone."""
-        copied = (
-            "insert into passages (tenant, record, ordinal) select tenant, record, ordinal from passages where id = ?"
-        )
+        copied = """insert into passages (tenant, record, ordinal, tokens)
+            select tenant, record, ordinal, tokens from passages where id = ?"""
         made = self._db.execute(f"{copied} returning id, tenant", (passage,)).fetchone()
         if made is None:
             return None

@@ -1,6 +1,5 @@
-"""The embedded store as its users see it: opening and closing, connections of threads, the thread that indexes."""
+"""The embedded store as its users see it: opening and closing, the thread that indexes."""
 
-import contextlib
 import sqlite3
 import threading
 import time
@@ -18,17 +17,18 @@ from caxton_llm.memory.candidates import Candidates, StoreQuery, embedder_change
 from caxton_llm.memory.embedding import Embedder
 from caxton_llm.memory.embedding.embedder import TokenVectors
 from caxton_llm.memory.embedding.static import StaticEmbedder
-from caxton_llm.memory.filters import Filters, check_filters
-from caxton_llm.memory.limits import check_query
+from caxton_llm.memory.filters import Filters
 from caxton_llm.memory.merging import name_key
 from caxton_llm.memory.model import Kind, Record, Relation, Turn
 from caxton_llm.memory.store import Forgotten, Progress, Retention, StoreStats, Written
-from caxton_llm.memory.versions import Change, earlier
+from caxton_llm.memory.vectors import checked_query
+from caxton_llm.memory.versions import Change, history_of
 from caxton_llm.stores.sqlite_memory.checking import problems_of
 from caxton_llm.stores.sqlite_memory.columns import Columns
+from caxton_llm.stores.sqlite_memory.connections import Connections, clear_log, one_state
 from caxton_llm.stores.sqlite_memory.counting import count
 from caxton_llm.stores.sqlite_memory.indexer import Indexer
-from caxton_llm.stores.sqlite_memory.indexes import Indexes
+from caxton_llm.stores.sqlite_memory.indexes import Indexes, Opened
 from caxton_llm.stores.sqlite_memory.locks import writer_lock
 from caxton_llm.stores.sqlite_memory.retention import expired
 from caxton_llm.stores.sqlite_memory.rows import KINDS, Rows, decode, marks
@@ -38,8 +38,7 @@ from caxton_llm.stores.sqlite_memory.selection import selection
 from caxton_llm.stores.sqlite_memory.spaces import Spaces, vectors_for
 from caxton_llm.stores.sqlite_memory.tail import Tail
 from caxton_llm.stores.sqlite_memory.tokens import Tokens
-from caxton_llm.stores.sqlite_memory.vectors import checked_query
-from caxton_llm.stores.sqlite_memory.writer import Writer
+from caxton_llm.stores.sqlite_memory.writer import Space, Writer
 
 __all__ = ["SqliteMemory"]
 
@@ -50,10 +49,12 @@ _HELD_PASSAGES = 2_000_000
 _GATHER_S = 2.0
 """Writes that are gathered for one commit of the index: it costs as much for one passage as for a thousand."""
 _LOOK_S = 10.0
+_PATIENCE_S = 5.0
+"""How long `purge` waits for those who read."""
+_PAUSE_S = 0.05
 _LAST = 64
 """Missing vectors that are made while nothing else is written."""
 _MANY = 500
-_BATCH = 1_000
 
 
 class SqliteMemory:
@@ -80,8 +81,7 @@ class SqliteMemory:
         self.path = self.folder / "memory.db"
         self.vocabulary: TokenVectors = StaticEmbedder.default()
         self._clock = clock
-        self._local = threading.local()
-        self._connections: list[sqlite3.Connection] = []
+        self._connections = Connections(self.path)
         self._write_lock = threading.Lock()
         self._held_lock = threading.Lock()
         self._columns: OrderedDict[tuple[int, int], Columns] = OrderedDict()
@@ -101,7 +101,6 @@ class SqliteMemory:
 
     def _open(self, embedder: Embedder, previous: Embedder | None, progress: Progress | None, *, claims: bool) -> None:
         writing = connect(self.path)
-        self._connections.append(writing)
         try:
             prepare(writing, self.path)
             self._spaces = Spaces(writing, embedder, previous, claims=claims)
@@ -124,13 +123,13 @@ class SqliteMemory:
 
     @property
     def problems(self) -> list[str]:
-        """What was wrong with index files since the store was opened; they are made anew by themselves."""
-        return self._indexes.problems
+        """What is wrong with index files; they are made anew by themselves, and then it is forgotten."""
+        return self._indexes.problems.texts
 
     # -- writing --------------------------------------------------------------------------------------------------------
 
     def put(self, records: Sequence[Record]) -> list[Written]:
-        """See `MemoryStore.put`. More than 1,000 records are several transactions."""
+        """See `MemoryStore.put`."""
         return self._put(records, None)
 
     def restore(self, records: Sequence[Record], changes: Sequence[Sequence[Change]] = ()) -> list[Written]:
@@ -138,11 +137,8 @@ class SqliteMemory:
         return self._put(records, changes)
 
     def _put(self, records: Sequence[Record], changes: Sequence[Sequence[Change]] | None) -> list[Written]:
-        written: list[Written] = []
-        for start in range(0, len(records), _BATCH):
-            some = None if changes is None else changes[start : start + _BATCH]
-            with self._writing():
-                written += self._writer.put(records[start : start + _BATCH], self._clock(), some)
+        with self._writing():
+            written = self._writer.put(records, self._clock(), changes)
         self._wake.set()
         return written
 
@@ -162,11 +158,13 @@ class SqliteMemory:
         forgotten, passages = self._writer.delete(keys)
         if not forgotten.records:
             return forgotten
-        with contextlib.suppress(sqlite3.OperationalError):  # a reader may hold the log; `purge` tries again
-            self._writer.db.execute("pragma wal_checkpoint(truncate)").fetchall()
+        try:
+            is_clear = clear_log(self._writer.db)
+        except sqlite3.OperationalError:
+            is_clear = False  # the records are gone whatever it was; `purge` tells
         traces = self._indexer.traces(self._writer.db, passages)
         self._wake.set()
-        return replace(forgotten, indexes="purge needed") if traces else forgotten
+        return forgotten if is_clear and not traces else replace(forgotten, indexes="purge needed")
 
     # -- embedders ------------------------------------------------------------------------------------------------------
 
@@ -260,26 +258,24 @@ class SqliteMemory:
 
     def candidates(self, query: StoreQuery) -> Candidates:
         """See `MemoryStore.candidates`."""
-        check_query(query.text, query.limit)
-        check_filters(query.filters)
         space = self._spaces.serving
-        if query.vector is not None:
-            if query.embedder is not None and query.embedder != space.embedder.name:
-                raise embedder_changed(space.embedder.name)
-            query = replace(query, vector=checked_query(query.vector, space.embedder.dimensions))
-        with translated(self.path):
-            opened = self._indexes.current(self._connection())
-            with self._reading() as db:
-                tenant = Rows(db).tenant(query.filters.tenant)
-                if tenant is None:
-                    return no_candidates(query)
-                if query.vector is not None and not self._spaces.is_there(db, space):
-                    if self._spaces.serving is not space:
-                        raise embedder_changed(self._spaces.serving.embedder.name)
-                    query = replace(query, vector=None)  # another process has changed the embedder: see `successor`
-                columns, tail = self._held(tenant, space.number, space.embedder.dimensions)
-                seen = columns.refresh(db)
-                return Search(db, self._indexes, opened, tail, seen, query=query).candidates()
+        query = checked_query(query, space.embedder)
+        with translated(self.path), self._connections.lent() as db:
+            opened = self._indexes.current(db)
+            with one_state(db):
+                return self._candidates(db, query, space, opened)
+
+    def _candidates(self, db: sqlite3.Connection, query: StoreQuery, space: Space, opened: Opened) -> Candidates:
+        tenant = Rows(db).tenant(query.filters.tenant)
+        if tenant is None:
+            return no_candidates(query)
+        if query.vector is not None and not self._spaces.is_there(db, space):
+            if self._spaces.serving is not space:
+                raise embedder_changed(self._spaces.serving.embedder.name)
+            query = replace(query, vector=None)  # another process has changed the embedder: see `successor`
+        columns, tail = self._held(tenant, space.number, space.embedder.dimensions)
+        seen = columns.refresh(db)
+        return Search(db, self._indexes, opened, tail, seen, query=query).candidates()
 
     def load(self, keys: Iterable[int], *, tenant: str) -> dict[int, Record]:
         """See `MemoryStore.load`."""
@@ -320,7 +316,7 @@ class SqliteMemory:
             join turns t on t.tenant = mine.tenant and t.conversation = mine.conversation
               and t.number between mine.number - ? and mine.number + ? and t.record != mine.record
             join records r on r.key = t.record and r.owner = me.owner
-            where me.id = ? and mine.tenant = (select id from tenants where name = ?) order by t.number"""
+            where me.id = ? and me.tenant = (select id from tenants where name = ?) order by t.number"""
         with self._reading() as db:
             records = (decode(payload) for (payload,) in db.execute(sql, (distance, distance, turn, tenant)))
             return [record for record in records if isinstance(record, Turn)]
@@ -353,12 +349,7 @@ class SqliteMemory:
     def history(self, record: str, *, tenant: str) -> list[Record]:
         """See `MemoryStore.history`; empty for an unknown id."""
         found = self.get([record], tenant=tenant).get(record)
-        if found is None:
-            return []
-        versions = [found]
-        for change in self.changes(record, tenant=tenant):
-            versions.append(earlier(versions[-1], change))
-        return versions
+        return [] if found is None else history_of(found, self.changes(record, tenant=tenant))
 
     def changes(self, record: str, *, tenant: str) -> list[Change]:
         """What has changed, the last change first."""
@@ -371,34 +362,50 @@ class SqliteMemory:
 
     def catch_up(self, progress: Progress | None = None) -> bool:
         """Index what is committed; returns whether this process had the lock. Whoever's vectors are gone indexes nothing."""
-        with translated(self.path):
-            if not self._spaces.is_there(self._connection(), self._spaces.serving):
+        with self._lent() as db:
+            if not self._spaces.is_there(db, self._spaces.serving):
                 return False
-            return self._indexer.catch_up(self._connection(), progress)
+            has_caught_up = self._indexer.catch_up(db, progress)
+            if has_caught_up:
+                self._indexes.problems.mended()
+            return has_caught_up
 
     def purge(self, progress: Progress | None = None) -> None:
-        """See `MemoryStore.purge`."""
+        """See `MemoryStore.purge`. Raises `MemoryStoreError` when another process reads for longer than 5 s meanwhile."""
         with self._writing():
-            self._writer.db.execute("pragma wal_checkpoint(truncate)").fetchall()
-        with translated(self.path):
-            if self._indexer.traces(self._connection()):
-                self._indexer.rebuild(self._connection(), progress)
+            self._writer.drop_unused_names()
+        with self._lent() as db:
+            if self._indexer.traces(db):
+                self._indexer.rebuild(db, progress)
+            end = time.monotonic() + _PATIENCE_S
+            while not clear_log(db):
+                if time.monotonic() > end:
+                    message = (
+                        f"{self.path}-wal may still hold what was deleted: another process, or a search here, has read"
+                    )
+                    raise MemoryStoreError(
+                        f"{message} the memory for longer than {_PATIENCE_S:g} s; end it or try again"
+                    )
+                time.sleep(_PAUSE_S)
 
     def rebuild(self, progress: Progress | None = None) -> None:
         """See `MemoryStore.rebuild`."""
-        with translated(self.path):
-            self._indexer.rebuild(self._connection(), progress)
+        with self._writing():
+            if self._writer.tokens.mend():
+                with self._held_lock:
+                    self._columns.clear()
+        with self._lent() as db:
+            self._indexer.rebuild(db, progress)
+            self._indexes.problems.mended()
 
     def verify(self, progress: Progress | None = None) -> list[str]:
         """See `MemoryStore.verify`."""
-        with translated(self.path):
-            db = self._connection()
+        with self._lent() as db:
             return problems_of(db, self._indexes, self._spaces.serving.number, progress)
 
     def stats(self) -> StoreStats:
         """See `MemoryStore.stats`."""
-        with translated(self.path):
-            db = self._connection()
+        with self._lent() as db:
             return count(db, self.folder, self._indexer.waiting(db), self._spaces.serving)
 
     def close(self) -> None:
@@ -408,10 +415,9 @@ class SqliteMemory:
         self._wake.set()
         if self._thread is not None:
             self._thread.join()
-        with self._write_lock, self._held_lock:
-            for connection in self._connections:
-                connection.close()
-            self._connections.clear()
+        self._connections.close()
+        with self._write_lock:
+            self._writer.db.close()
 
     def __enter__(self) -> Self:
         return self
@@ -423,27 +429,17 @@ class SqliteMemory:
 
     # -- connections and threads ----------------------------------------------------------------------------------------
 
-    def _connection(self) -> sqlite3.Connection:
-        """This thread's connection."""
-        if not self._is_open:
-            raise MemoryStoreError(f"the memory in {self.folder} is closed")
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = self._local.connection = connect(self.path)
-            with self._held_lock:
-                self._connections.append(connection)
-        return connection
+    @contextmanager
+    def _lent(self) -> Iterator[sqlite3.Connection]:
+        """A connection that sees the newest state with every statement."""
+        with translated(self.path), self._connections.lent() as db:
+            yield db
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
         """One state of the database, whatever is written meanwhile."""
-        with translated(self.path):
-            db = self._connection()
-            db.execute("begin")
-            try:
-                yield db
-            finally:
-                db.execute("commit")
+        with self._lent() as db, one_state(db):
+            yield db
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -471,5 +467,6 @@ class SqliteMemory:
                 return
             try:
                 self.catch_up()
-            except (LlmError, ValueError, OSError, RuntimeError) as error:
-                self.problems.append(f"indexing failed: {error}")
+            except Exception as error:  # noqa: BLE001 - else nothing would ever be indexed again, and nobody would know
+                what = error if isinstance(error, LlmError) else f"{type(error).__name__}: {error}"
+                self._indexes.problems.add(f"indexing failed: {what}")

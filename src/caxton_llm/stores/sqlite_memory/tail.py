@@ -21,33 +21,27 @@ class Tail:
 
     def __init__(self, tenant: int) -> None:
         self.tenant = tenant
-        self.lock = threading.Lock()
+        self._lock = threading.Lock()
         self._from = self._last = 0
         self._postings: dict[str, list[tuple[int, int]]] = {}
         self._lengths: dict[int, int] = {}
 
-    def refresh(self, db: sqlite3.Connection, indexed: int, newest: int) -> None:
-        """Hold the passages after `indexed` up to `newest`, which is the tenant's last."""
-        with self.lock:
-            if indexed != self._from:
-                self._forget(indexed)
-            while self._last < newest:
-                where = "p.tenant = ? and p.id > ? and p.id <= ?"
-                texts = passage_texts(db, where, (self.tenant, self._last, newest), _READ)
-                for passage in texts:
-                    self._add(passage.id, terms_of(passage.text))
-                self._last = newest if len(texts) < _READ else texts[-1].id
-
     def search(
         self,
+        db: sqlite3.Connection,
         terms: Iterable[str],
         *,
+        indexed: int,
+        newest: int,
         count: int,
         average: float,
         frequency: Callable[[str], int],
     ) -> Found:
-        """All passages that have one of the terms, in any order. `count`, `average` and `frequency` are the index's."""
-        with self.lock:
+        """All passages after `indexed` up to `newest`, the tenant's last, that have one of the terms, in any order. `count`,
+        `average` and `frequency` are the index's."""
+        # One step: another search may know of another state of the index.
+        with self._lock:
+            self._refresh(db, indexed, newest)
             total = count + len(self._lengths)
             if not self._lengths:
                 return []
@@ -63,6 +57,16 @@ class Tail:
                     norm = _K1 * (1 - _B + _B * self._lengths[passage] / average)
                     scores[passage] = scores.get(passage, 0.0) + weight * times / (times + norm)
         return list(scores.items())
+
+    def _refresh(self, db: sqlite3.Connection, indexed: int, newest: int) -> None:
+        if indexed != self._from:
+            self._forget(indexed)
+        while self._last < newest:
+            where = "p.tenant = ? and p.id > ? and p.id <= ?"
+            texts = passage_texts(db, where, (self.tenant, self._last, newest), _READ)
+            for passage in texts:
+                self._add(passage.id, terms_of(passage.text))
+            self._last = newest if len(texts) < _READ else texts[-1].id
 
     def _add(self, passage: int, terms: list[str]) -> None:
         self._lengths[passage] = len(terms)

@@ -4,26 +4,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caxton_llm.memory.embedding.embedder import TokenIds, TokenVectors
+from caxton_llm.memory.token_bytes import token_kind
 
-__all__ = ["TokenRows", "token_bytes"]
+__all__ = ["TokenRows"]
 
 _Lengths = NDArray[np.int64]
-
-
-def token_bytes(ids: TokenIds, vocabulary_size: int) -> bytes:
-    """The distinct ones of `ids`, as they are kept."""
-    return np.unique(ids).astype(_kind(vocabulary_size)).tobytes()
-
-
-def _kind(vocabulary_size: int) -> type[np.uint16 | np.uint32]:
-    return np.uint16 if vocabulary_size <= 1 << 16 else np.uint32
 
 
 class TokenRows:
     """Rows are appended and never moved; `holding` counts in how many of those that are not gone a token stands."""
 
     def __init__(self, vocabulary: TokenVectors) -> None:
-        self._kind = _kind(vocabulary.vocabulary_size)
+        self._kind = token_kind(vocabulary.vocabulary_size)
         self._flat: NDArray[np.uint16 | np.uint32] = np.empty(0, self._kind)
         self._starts: _Lengths = np.zeros(1, np.int64)
         self._count = 0

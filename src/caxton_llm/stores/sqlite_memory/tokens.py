@@ -1,13 +1,12 @@
 """The tokens of passages in the database: what late interaction compares, computed once when a passage is written."""
 
 import sqlite3
-from collections import defaultdict
 
 from caxton_llm.memory.embedding.embedder import TokenVectors
-from caxton_llm.memory.passages import passages_of
+from caxton_llm.memory.passages import texts_of_rows
 from caxton_llm.memory.store import Progress
+from caxton_llm.memory.token_bytes import token_bytes
 from caxton_llm.stores.sqlite_memory.rows import decode
-from caxton_llm.stores.sqlite_memory.token_rows import token_bytes
 
 __all__ = ["Tokens"]
 
@@ -31,19 +30,32 @@ class Tokens:
         known = db.execute("select value from store where key = 'vocabulary'").fetchone()
         if known is not None and known[0] == name:
             return
-        total = int(db.execute("select count(*) from passages").fetchone()[0])
+        self._fill("1", progress)
+        db.execute("insert or replace into store values ('vocabulary', ?)", (name,))
+
+    def mend(self) -> bool:
+        """Give passages that have no tokens theirs. Returns whether there were any."""
+        return self._fill("p.tokens is null", None) > 0
+
+    def _fill(self, which: str, progress: Progress | None) -> int:
+        """Compute the tokens of passages; returns of how many."""
+        db = self._db
+        total = int(db.execute(f"select count(*) from passages p where {which}").fetchone()[0])  # noqa: S608
         last = done = 0
-        sql = """select p.id, p.ordinal, r.key, r.payload from passages p join records r on r.key = p.record
-            where p.id > ? order by p.id limit ?"""
+        sql = f"""select p.id, p.ordinal, r.key, r.payload from passages p join records r on r.key = p.record
+            where p.id > ? and {which} order by p.id limit ?"""  # noqa: S608
         while rows := db.execute(sql, (last, _MANY)).fetchall():
-            texts: dict[int, list[str]] = defaultdict(list)
-            for _, _, key, payload in rows:
-                texts[key] = texts[key] or passages_of(decode(payload))
-            found = [(self.of(texts[key][ordinal]), passage) for passage, ordinal, key, _ in rows]
+            texts = texts_of_rows((row[1:] for row in rows), decode)
+            found = [(self.of(text), row[0]) for text, row in zip(texts, rows, strict=True)]
             db.execute("begin immediate")
-            db.executemany("update passages set tokens = ? where id = ?", found)
-            db.execute("commit")
+            try:
+                db.executemany("update passages set tokens = ? where id = ?", found)
+                db.execute("commit")
+            except BaseException:
+                if db.in_transaction:
+                    db.execute("rollback")
+                raise
             last, done = rows[-1][0], done + len(rows)
             if progress is not None:
                 progress(done, total)
-        db.execute("insert or replace into store values ('vocabulary', ?)", (name,))
+        return done

@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from caxton_llm.memory.vectors import Floats, checked_query, checked_rows
+from caxton_llm.memory.vectors import Floats, checked_rows
 
-__all__ = ["Floats", "as_bytes", "checked_query", "checked_rows", "cosines", "from_bytes", "quantised"]
+__all__ = ["Floats", "as_bytes", "checked_rows", "cosines", "from_bytes", "quantised"]
 
 
 def as_bytes(rows: Floats) -> list[bytes]:

@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from caxton_llm.errors import LlmError
-from caxton_llm.memory.drafts import Draft, plan
+from caxton_llm.memory.drafts import Draft, check_records, plan
 from caxton_llm.memory.embedding import Embedder
-from caxton_llm.memory.limits import check_record
 from caxton_llm.memory.model import Record
 from caxton_llm.memory.store import Forgotten, Written
 from caxton_llm.memory.versions import Change
@@ -55,14 +54,15 @@ class Writer:
         self.rows = Rows(db)
         self._written = written
         self._clock = clock
+        self._codes_seen: int | None = None
+        """The state of the database in which the remembered codes are right."""
         self._failed_at: float | None = None
         self.owes = False
         """Whether a passage was written without a vector."""
 
     def put(self, records: Sequence[Record], now: float, changes: Sequence[Sequence[Change]] | None) -> list[Written]:
         """Write all or none. `changes` are those of an export, whose versions and times are kept; `None`: of now."""
-        for number, record in enumerate(records):
-            check_record(record, f"records[{number}]")
+        check_records(records)
         seen = self._data_version()
         outcome = plan(records, now, changes, self.rows)
         spaces = self._written()
@@ -70,7 +70,11 @@ class Writer:
         self._embed(outcome, vectors, spaces)
         self.db.execute("begin immediate")
         try:
-            if self._data_version() != seen:
+            version = self._data_version()
+            if version != self._codes_seen:
+                self.rows.forget_codes()  # another process may have deleted names that nobody used
+                self._codes_seen = version
+            if version != seen:
                 outcome = plan(records, now, changes, self.rows)
                 spaces = self._written()
                 self._embed(outcome, vectors, spaces)
@@ -115,6 +119,18 @@ class Writer:
             records=len(ids), relations=relations, versions=versions, passages=passages, ids=tuple(ids)
         )
         return forgotten, gone
+
+    def drop_unused_names(self) -> None:
+        """Delete the names of types, owners and tenants that no record has."""
+        self.db.execute("begin immediate")
+        try:
+            for table, column in (("types", "type"), ("owners", "owner"), ("tenants", "tenant")):
+                self.db.execute(f"delete from {table} where id not in (select {column} from records)")  # noqa: S608
+            self.db.execute("commit")
+        except BaseException:
+            self._undo()
+            raise
+        self.rows.forget_codes()
 
     def _undo(self) -> None:
         self.rows.forget_codes()
