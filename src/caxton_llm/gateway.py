@@ -84,10 +84,11 @@ class Gateway:
             raise UnknownModel(f"nothing is called {name!r}; there is: {known}", param="model", code="model_not_found")
         return route
 
-    async def complete(self, request: ChatRequest) -> ChatResponse:
-        """A whole answer, from the first target that gives one within the deadline."""
+    async def complete(self, request: ChatRequest, *, fitter: Fitter | None = None) -> ChatResponse:
+        """A whole answer, from the first target that gives one within the deadline. `fitter` makes the request that each
+        target gets; without one all get the same, as far as they can take it."""
         route = self.resolve(request.model)
-        run = self._start(route, request)
+        run = self._start(route, request, fitter)
         try:
             answered = await self._dispatch(run, _complete, _nothing, streamed=False)
         except BaseException as error:
@@ -97,8 +98,8 @@ class Gateway:
             raise
         return self._settlement.complete(run, answered)
 
-    def stream(self, request: ChatRequest) -> ChatStream:
-        """A streamed answer: nothing is sent before the first iteration."""
+    def stream(self, request: ChatRequest, *, fitter: Fitter | None = None) -> ChatStream:
+        """A streamed answer: nothing is sent before the first iteration. `fitter` is as in `complete`."""
         route = self.resolve(request.model)
         if not self._streams:
             raise UnsupportedFeature(
@@ -106,18 +107,18 @@ class Gateway:
             )
 
         def source(stream: ChatStream) -> AsyncGenerator[list[ChatChunk], None]:
-            return self._batches(route, request, stream)
+            return self._batches(route, request, stream, fitter)
 
         return ChatStream(source, provider=route.first.target.name, model=route.first.model)
 
-    def _start(self, route: Route, request: ChatRequest) -> Run:
+    def _start(self, route: Route, request: ChatRequest, fitter: Fitter | None) -> Run:
         now = self._clock()
         plan = route.plan(now, turn=next(self._turns[request.model]))
         first = (plan.peek() or route.first).target
         return Run(
             request=request,
             plan=plan,
-            fitter=self._fitter,
+            fitter=fitter or self._fitter,
             started=now,
             deadline_s=first.timeouts.deadline_s,
             max_attempts=self._max_attempts or max(_USUAL_ATTEMPTS, route.sends),
@@ -139,9 +140,9 @@ class Gateway:
     # -- streams --------------------------------------------------------------------------------------------------------
 
     async def _batches(
-        self, route: Route, request: ChatRequest, stream: ChatStream
+        self, route: Route, request: ChatRequest, stream: ChatStream, fitter: Fitter | None
     ) -> AsyncGenerator[list[ChatChunk], None]:
-        run = self._start(route, request)
+        run = self._start(route, request, fitter)
         try:
             answered = await self._dispatch(run, _open, _close, streamed=True)
         except BaseException as error:

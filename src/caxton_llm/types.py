@@ -388,6 +388,9 @@ class ChatChunk(Discreet, Struct, kw_only=True):
     event: str | None = None
     """The name of the server-sent event, where the dialect names its events."""
     wire: bytes | None = None
+    progress: Json = None
+    """What is being done before the answer goes on, for who watches: an object of the gateway's own. Such a chunk has no
+    choices and no `wire`."""
 
     @property
     def text(self) -> str:
