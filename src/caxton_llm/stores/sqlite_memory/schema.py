@@ -137,7 +137,7 @@ create index records_by_owner on records (owner, kind, updated);
 
 def _let_tenants_choose_ids(db: sqlite3.Connection) -> None:
     """Version 6: an id is that of one record of a tenant, not of all. Keys of deleted records are not used again."""
-    _run(db, _RECORDS)
+    sqlite.run(db, _RECORDS)
 
 
 _KEYS_AT_ONCE = 500
