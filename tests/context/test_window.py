@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from caxton_llm.context.digest import Said, digest
-from caxton_llm.context.window import HIGH, window_start
+from caxton_llm.context.window import window_start
 from caxton_llm.memory.embedding.static import StaticEmbedder
 
-TURNS = st.lists(st.integers(1, 100), max_size=60)
+TOKENS = st.lists(st.integers(1, 100), max_size=60)
 EMBEDDER = StaticEmbedder.default()
 
 
@@ -17,25 +17,40 @@ def words(text: str) -> int:
     return len(text.split())
 
 
-@given(TURNS, st.integers(1, 1000))
-def test_the_window_has_room_for_its_turns_unless_the_last_one_alone_is_too_large(tokens: list[int], room: int) -> None:
-    start = window_start(tokens, room)
-    assert sum(tokens[start:]) <= HIGH * room or start == len(tokens) - 1
+@given(TOKENS, st.integers(0, 1000), st.integers(0, 20))
+def test_the_window_keeps_to_its_depth_and_its_room(tokens: list[int], room: int, depth: int) -> None:
+    start = window_start(range(len(tokens)), tokens, depth=depth, room=room)
+    assert sum(tokens[start:]) <= room
+    assert len(tokens) - start <= depth
 
 
-@given(TURNS, st.integers(1, 1000))
-def test_the_window_never_moves_back(tokens: list[int], room: int) -> None:
-    starts = [window_start(tokens[:end], room) for end in range(len(tokens) + 1)]
+@given(TOKENS, st.integers(0, 1000), st.integers(1, 20))
+def test_the_window_has_at_least_half_of_what_could_be_in_it(tokens: list[int], room: int, depth: int) -> None:
+    start = window_start(range(len(tokens)), tokens, depth=depth, room=room)
+    possible = 0
+    while possible < min(depth, len(tokens)) and sum(tokens[len(tokens) - possible - 1 :]) <= room:
+        possible += 1
+    assert 2 * (len(tokens) - start) >= possible
+
+
+@given(st.integers(4, 40), st.integers(60, 200))
+def test_the_beginning_stays_for_many_turns(depth: int, count: int) -> None:
+    starts = [window_start(range(end), [10] * end, depth=depth, room=10_000) for end in range(depth, count)]
+    moves = sum(one != other for one, other in itertools.pairwise(starts))
+    assert moves <= len(starts) / (depth // 2 + 1) + 1
     assert starts == sorted(starts)
 
 
-@given(st.integers(5, 20), st.integers(40, 200))
-def test_the_beginning_stays_for_many_turns(turn: int, count: int) -> None:
-    """With turns of one size, a quarter of the room is gained by every move."""
-    room = 20 * turn
-    starts = [window_start([turn] * end, room) for end in range(1, count)]
-    moves = sum(one != other for one, other in itertools.pairwise(starts))
-    assert moves <= count / 5
+def test_ten_exchanges_are_five_to_ten() -> None:
+    sizes = [end - window_start(range(end), [10] * end, depth=10, room=10_000) for end in range(10, 40)]
+    assert (min(sizes), max(sizes)) == (5, 10)
+
+
+def test_where_a_conversation_is_read_from_does_not_move_its_window() -> None:
+    """A store gives the last turns; they keep their numbers."""
+    whole = window_start(range(100), [10] * 100, depth=10, room=1000)
+    part = window_start(range(60, 100), [10] * 40, depth=10, room=1000)
+    assert part + 60 == whole
 
 
 CONVERSATION = [

@@ -6,6 +6,7 @@ numbers and names, which a reader cannot guess. Nothing is written that nobody s
 
 import re
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import numpy as np
 from msgspec import Struct
@@ -19,6 +20,8 @@ __all__ = ["Said", "digest"]
 _SENTENCE = re.compile(r"(?<=[.!?\u3002\uff01\uff1f])\s+|\n+")
 _SHORTEST = 3
 """Words of a sentence that can say something."""
+_SHORTEST_LINE = 5
+"""Tokens of a line with such a sentence."""
 _LONGEST = 400
 """Characters of a sentence; a longer one is a list or code, and is left out."""
 _FOR_FACTS = 0.15
@@ -37,7 +40,9 @@ class Said(Struct, frozen=True):
 class _Sentence(Struct, frozen=True):
     role: str
     text: str
+    words: tuple[str, ...]
     facts: int
+    asks: bool
 
 
 def digest(turns: Sequence[Said], room: int, count: Callable[[str], int], embedder: Embedder) -> str:
@@ -45,38 +50,42 @@ def digest(turns: Sequence[Said], room: int, count: Callable[[str], int], embedd
 
     `count` gives the tokens of a text. Equal turns give equal digests.
     """
-    sentences = [one for turn in turns for one in _sentences(turn)]
-    if not sentences:
+    sentences = [_Sentence(turn.role, *one) for turn in turns for one in _sentences(turn.text)]
+    if not sentences or room < _SHORTEST_LINE:
         return ""
     vectors = embedder.embed([one.text for one in sentences])
     middle = vectors.mean(axis=0)
     length = float(np.linalg.norm(middle)) or 1.0
     scores = vectors @ (middle / length)
-    scores += np.array([_FOR_FACTS * min(3, one.facts) - _FOR_ASKING * is_question(one.text) for one in sentences])
+    scores += np.array([_FOR_FACTS * min(3, one.facts) - _FOR_ASKING * one.asks for one in sentences])
     chosen: list[int] = []
     said: set[tuple[str, ...]] = set()
     left = room
     for place in np.argsort(-scores, kind="stable").tolist():
-        line = _line(sentences[place])
-        words = statement(sentences[place].text).words
-        cost = count(line + "\n")
-        if cost <= left and words not in said:
+        words = sentences[place].words
+        cost = count(_line(sentences[place]) + "\n") if words not in said else left + 1
+        if cost <= left:
             chosen.append(place)
             said.add(words)
             left -= cost
+            if left < _SHORTEST_LINE:
+                break
     return "\n".join(_line(sentences[place]) for place in sorted(chosen))
 
 
-def _sentences(turn: Said) -> list[_Sentence]:
+@lru_cache(maxsize=5_000)
+def _sentences(text: str) -> tuple[tuple[str, tuple[str, ...], int, bool], ...]:
+    """The sentences of a turn, with their words, how many figures and names there are, and whether it asks. Kept, because a
+    long conversation comes again with every request."""
     found = []
-    for part in _SENTENCE.split(turn.text):
-        text = " ".join(part.split())
-        said = statement(text)
-        if len(said.words) >= _SHORTEST and len(text) <= _LONGEST:
+    for part in _SENTENCE.split(text):
+        sentence = " ".join(part.split())
+        said = statement(sentence)
+        if len(said.words) >= _SHORTEST and len(sentence) <= _LONGEST:
             # The first word of a sentence only looks like a name.
             names = sum(name != said.words[0] for name in said.names)
-            found.append(_Sentence(turn.role, text, len(said.numbers) + names))
-    return found
+            found.append((sentence, said.words, len(said.numbers) + names, is_question(sentence)))
+    return tuple(found)
 
 
 def _line(sentence: _Sentence) -> str:

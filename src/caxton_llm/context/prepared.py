@@ -3,6 +3,7 @@
 from msgspec import Struct
 
 from caxton_llm.agents.registry import CapabilityContext
+from caxton_llm.context.digest import Said
 from caxton_llm.discreet import Discreet
 from caxton_llm.tool_specs import ToolData, ToolSpec
 from caxton_llm.types import Message
@@ -26,7 +27,8 @@ class PreparedTool(Discreet, Struct, frozen=True, kw_only=True):
 
 
 class Prepared(Discreet, Struct, frozen=True, kw_only=True):
-    """Everything that goes into one request. `digest` stands for the turns before `history`; empty where there are none.
+    """Everything that goes into one request. `digest` stands for the turns before `history`, `excerpts` are what some of
+    them said, in their order.
 
     `current` begins with the message that the request is about, with everything since.
     """
@@ -35,6 +37,7 @@ class Prepared(Discreet, Struct, frozen=True, kw_only=True):
     current: tuple[Message, ...]
     history: tuple[Message, ...] = ()
     digest: str = ""
+    excerpts: tuple[Said, ...] = ()
     memories: tuple[FoundMemory, ...] = ()
     capabilities: CapabilityContext | None = None
     tools: tuple[PreparedTool, ...] = ()

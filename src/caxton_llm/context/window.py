@@ -1,28 +1,37 @@
-"""Which turns of a long conversation are sent as they are: a window that moves rarely and then far.
+"""Which turns of a conversation are sent word for word: a window that moves rarely and then far.
 
 A provider's prompt cache pays for an unchanged beginning. A window that loses one turn with every new one changes the
-beginning every time; this one fills up to `HIGH` of its room and is then cut back to `LOW`, so the beginning stays for many
-turns. It follows from the turns alone, so nothing has to be remembered and equal conversations have equal windows.
+beginning every time; this one begins at fixed places of the conversation only, so it grows from half its depth to all of it
+and is then cut back. It follows from the turns alone: nothing has to be remembered.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-__all__ = ["HIGH", "LOW", "window_start"]
-
-HIGH = 0.9
-LOW = 0.6
+__all__ = ["window_start"]
 
 
-def window_start(tokens: Sequence[int], room: int) -> int:
-    """The place of the first turn that is sent; `tokens` are those of all turns in order, `room` is for them together.
+def window_start(numbers: Sequence[int], tokens: Sequence[int], *, depth: int, room: int) -> int:
+    """The place of the first turn that is sent, `len(numbers)` for none.
 
-    The last turn is always in, whatever it takes.
+    `numbers` are those of the turns, ascending; `tokens` what each takes. At most `depth` turns and `room` tokens are sent,
+    and at least half of `depth` where there is room and there are so many.
     """
-    start, total = 0, 0
-    for place, cost in enumerate(tokens):
-        total += cost
-        if total > HIGH * room:
-            while start < place and total > LOW * room:
-                total -= tokens[start]
-                start += 1
-    return start
+    count = len(numbers)
+    first = max(0, count - depth)
+    while first < count and sum(tokens[first:]) > room:
+        first += 1
+    if first in (0, count):
+        return first
+    step = depth // 2 + 1
+    while step > 1:
+        # Finer places where turns are so long that the coarse ones would leave out too much.
+        start = next(_places(numbers, step, first), count)
+        if 2 * (count - start) >= count - first:
+            return start
+        step //= 2
+    return first
+
+
+def _places(numbers: Sequence[int], step: int, first: int) -> Iterator[int]:
+    """Places from `first` on where a block of `step` numbers begins."""
+    return (place for place in range(first, len(numbers)) if numbers[place - 1] // step != numbers[place] // step)

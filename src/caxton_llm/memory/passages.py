@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from caxton_llm.memory.model import Entity, Record, Relation
 
-__all__ = ["PASSAGE_LENGTH", "passages_of", "texts_of_rows"]
+__all__ = ["PASSAGE_LENGTH", "cut", "passages_of", "texts_of_rows"]
 
 _Payload = TypeVar("_Payload")
 
@@ -22,7 +22,7 @@ def passages_of(record: Record) -> list[str]:
         return []
     if not isinstance(record, Entity):
         head = f"{record.speaker}: " if record.speaker else ""
-        return [head + part for part in _cut(record.text)]
+        return [head + part for part in cut(record.text)]
     head = f"{record.name} ({record.type})"
     return [f"{head}: {text}" if text else head for text in _packed(record)]
 
@@ -45,7 +45,7 @@ def _packed(entity: Entity) -> Iterator[str]:
     """Observations joined until a passage is full."""
     gathered = ""
     for observation in entity.observations:
-        for part in _cut(observation.text):
+        for part in cut(observation.text):
             if gathered and len(gathered) + len(part) > PASSAGE_LENGTH:
                 yield gathered
                 gathered = ""
@@ -54,7 +54,7 @@ def _packed(entity: Entity) -> Iterator[str]:
         yield gathered
 
 
-def _cut(text: str) -> Iterator[str]:
+def cut(text: str) -> Iterator[str]:
     """A long text in parts that end at a space where there is one in the last quarter."""
     start = 0
     while len(text) - start > 2 * PASSAGE_LENGTH:

@@ -13,11 +13,12 @@ from msgspec import Struct
 
 from caxton_llm.tokens.content import KINDS, ContentKind
 
-__all__ = ["Estimate", "Factors", "TokenCalibration", "family_of"]
+__all__ = ["DEVIATIONS", "Estimate", "Factors", "TokenCalibration", "family_of"]
 
 _STEP = 0.3
 """How far one report moves a factor that everything in the prompt depends on."""
-_DEVIATIONS = 3.0
+DEVIATIONS = 3.0
+"""From the estimate to the bound that all but one of a thousand prompts stay below."""
 _FEW = 5
 """Reports below which the deviation is not believed to be smaller than before."""
 _LARGEST = 4.0
@@ -79,7 +80,7 @@ class TokenCalibration:
         """Tokens of a prompt whose parts were counted with the vocabulary, by kind."""
         factors = self.factors(model, provider)
         tokens = sum(factors.of(kind) * count for kind, count in counted.items())
-        return Estimate(round(tokens), math.ceil(tokens * math.exp(_DEVIATIONS * factors.deviation)))
+        return Estimate(round(tokens), math.ceil(tokens * math.exp(DEVIATIONS * factors.deviation)))
 
     def learn(self, model: str, provider: str, counted: Mapping[ContentKind, int], real: int) -> None:
         """A provider has reported `real` prompt tokens for what was counted. What cannot be is passed over."""

@@ -10,12 +10,22 @@ from typing import Literal
 
 from msgspec.structs import replace
 
+from caxton_llm.agents.registry import CapabilityContext
 from caxton_llm.context.prepared import Prepared, PreparedTool
 from caxton_llm.context.render.enrichment import Style, enriched
 from caxton_llm.context.render.fence import DATA_NOTE, fenced
 from caxton_llm.types import ContentPart, FunctionDefinition, Json, Message, Tool
 
-__all__ = ["CACHED_FROM", "Family", "family_of", "rendered"]
+__all__ = [
+    "CACHED_FROM",
+    "Family",
+    "excerpt_line",
+    "family_of",
+    "memory_line",
+    "related_line",
+    "rendered",
+    "rendered_tool",
+]
 
 Family = Literal["openai", "anthropic", "local"]
 CACHED_FROM = 1_024
@@ -50,22 +60,40 @@ def rendered(prepared: Prepared, family: Family, *, stable_tokens: int) -> tuple
         current.insert(0, Message(role="system", content=context))
     elif late and context and current:
         current[0] = _with_text_before(current[0], context)
-    return messages + history + current, [_tool(tool, family) for tool in prepared.tools]
+    return messages + history + current, [rendered_tool(tool, family) for tool in prepared.tools]
 
 
 def _context(prepared: Prepared, family: Family) -> str:
     """Everything that was looked up, fenced; empty where nothing was."""
     parts = []
-    if prepared.digest:
-        parts.append(fenced("conversation", prepared.digest))
-    known = [observation for memory in prepared.memories for observation in memory.observations]
+    earlier = [prepared.digest] if prepared.digest else []
+    earlier += [excerpt_line(said.role, said.text) for said in prepared.excerpts]
+    if earlier:
+        parts.append(fenced("conversation", "\n".join(("Earlier in this conversation:", *earlier))))
+    known = [memory_line(memory.name, text) for memory in prepared.memories for text in memory.observations]
     if known:
-        lines = "\n".join(f"- {' '.join(text.split())}" for text in known)
-        parts.append(fenced("memory", f"{_HEADINGS[family]}\n{lines}"))
-    if prepared.capabilities is not None and prepared.capabilities.related_capabilities and family != "local":
-        related = ", ".join(prepared.capabilities.related_capabilities)
-        parts.append(fenced("capabilities", f"Related capabilities: {related}"))
+        parts.append(fenced("memory", "\n".join((_HEADINGS[family], *known))))
+    related = related_line(prepared.capabilities)
+    if related and family != "local":
+        parts.append(fenced("capabilities", related))
     return "\n\n".join(parts)
+
+
+def memory_line(name: str, text: str) -> str:
+    """What is known of something, as a prompt has it."""
+    return f"- {name}: {' '.join(text.split())}" if name else f"- {' '.join(text.split())}"
+
+
+def excerpt_line(role: str, text: str) -> str:
+    """What somebody has said before, as a prompt has it."""
+    return f"{role}: {' '.join(text.split())}"
+
+
+def related_line(capabilities: CapabilityContext | None) -> str:
+    """Capabilities that go with the requested one, as a prompt has them; empty where there are none."""
+    if capabilities is None or not capabilities.related_capabilities:
+        return ""
+    return f"Related capabilities: {', '.join(capabilities.related_capabilities)}"
 
 
 def _system(text: str, family: Family, *, marked: bool) -> Message:
@@ -93,7 +121,8 @@ def _parts(message: Message) -> list[ContentPart]:
     return list(content or ())
 
 
-def _tool(tool: PreparedTool, family: Family) -> Tool:
+def rendered_tool(tool: PreparedTool, family: Family) -> Tool:
+    """A tool as a kind of provider is offered it."""
     style: Style = family
     told = enriched(tool.spec, tool.data, style=style)
     schema = _brief(told.input_schema) if family == "local" else told.input_schema

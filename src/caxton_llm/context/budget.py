@@ -1,0 +1,66 @@
+"""How many tokens a prompt may have for one target, and what says so."""
+
+from msgspec import Struct
+
+from caxton_llm.agents.requirements import Requirements
+from caxton_llm.context.fit import prompt_limit
+from caxton_llm.context.render.provider import Family, family_of
+from caxton_llm.model_info import ModelInfo
+from caxton_llm.tokens.calibrated import Factors
+
+__all__ = ["ASSUMED_WINDOW", "TargetView", "view_of"]
+
+ASSUMED_WINDOW = 8_192
+"""Tokens of a window of which nothing is known."""
+
+
+class TargetView(Struct, frozen=True, kw_only=True):
+    """What a context is made for: a model behind a kind of provider. `budget` are tokens of the whole prompt, as the target
+    counts them; `limited_by` says what it follows from."""
+
+    kind: str
+    model: str
+    family: Family
+    factors: Factors
+    budget: int
+    limited_by: str
+    notes: tuple[str, ...] = ()
+
+
+def view_of(
+    kind: str,
+    info: ModelInfo,
+    factors: Factors,
+    *,
+    requirements: Requirements,
+    budget: int | None,
+    reserve: int,
+    output_limit: int | None,
+) -> TargetView:
+    """The smallest of what the agent, its tools and the model's window permit.
+
+    `budget` is the agent's own, `reserve` stays free for the answer where `output_limit` does not say how long it may be.
+    """
+    limits = []
+    if budget is not None:
+        limits.append((budget, "the agent's budget"))
+    asked = requirements.max_context_tokens(kind)
+    if asked is not None:
+        limits.append((asked, f"max_context_tokens for {kind}"))
+    window = prompt_limit(info, reserve if output_limit is None else output_limit)
+    notes: tuple[str, ...] = ()
+    if window is not None:
+        limits.append((window, "the model's window"))
+    elif not limits:
+        limits.append((ASSUMED_WINDOW, "an assumed window"))
+        notes = (f"the window of {info.id} is not known: {ASSUMED_WINDOW:,} tokens are assumed",)
+    least, limited_by = min(limits)
+    return TargetView(
+        kind=kind,
+        model=info.id,
+        family=family_of(kind),
+        factors=factors,
+        budget=least,
+        limited_by=limited_by,
+        notes=notes,
+    )

@@ -1,0 +1,223 @@
+"""From gathered material to candidates for one target: what always stands, the window of past turns, and pieces to choose."""
+
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from caxton_llm.context.budget import TargetView
+from caxton_llm.context.costs import Costs
+from caxton_llm.context.digest import Said, digest
+from caxton_llm.context.material import Excerpt, Material, Offer, Remembered
+from caxton_llm.context.pieces import Piece
+from caxton_llm.context.prepared import PreparedTool
+from caxton_llm.context.relevance import TextVectors
+from caxton_llm.context.render.provider import excerpt_line, memory_line, related_line, rendered_tool
+from caxton_llm.context.turns import PastTurn, text_of
+from caxton_llm.context.window import window_start
+from caxton_llm.types import Message
+
+__all__ = ["Candidates", "candidates_of", "data_id", "memory_id", "offered_id"]
+
+DIGEST = "conversation:digest"
+CAPABILITIES = "capabilities:related"
+
+_CONVERSATION_SHARE = 0.6
+"""The most of what the instructions, the tools and the request leave that past turns get word for word: what was looked up
+needs room, too, and a share that does not depend on it keeps the prompt's beginning the same."""
+_TOOLS_SHARE = 0.4
+"""The most of the budget that definitions of tools get before unlikely ones are left out."""
+_DIGEST_SHARE, _DIGEST_MOST, _DIGEST_LEAST = 0.1, 400, 24
+_RELEVANT = 0.5
+"""Parts of past turns that have less to do with the request than the average of them are not brought back."""
+_MOST_EXCERPTS = 200
+
+
+class Candidates(Struct, frozen=True, kw_only=True):
+    """`always` and `pieces` are what `select` takes; `window` the turns sent word for word, `offers` the tools."""
+
+    pieces: tuple[Piece, ...]
+    window: tuple[PastTurn, ...]
+    excerpts: dict[str, Excerpt]
+    memories: dict[str, Remembered]
+    digest: str
+    less_relevant: int
+    """Parts of past turns that were passed over."""
+
+
+def candidates_of(material: Material, target: TargetView, costs: Costs, vectors: TextVectors) -> Candidates:
+    """All pieces that may go into a prompt for the target, with what they take of its window."""
+    always = [*_always(material, costs), *_definitions(material, target, costs)]
+    left = target.budget - sum(piece.tokens for piece in always if piece.tier == "always")
+    turns = material.history.turns
+    tokens = [sum(map(costs.message, turn.messages)) for turn in turns]
+    depth = material.requirements.conversation_depth or 0
+    start = window_start(
+        [turn.number for turn in turns], tokens, depth=depth, room=int(_CONVERSATION_SHARE * max(0, left))
+    )
+    window, earlier = turns[start:], turns[:start]
+    recent = [_recent(turn, cost) for turn, cost in zip(window, tokens[start:], strict=True)]
+    first = window[0].number if window else None
+    old = [one for one in material.excerpts if first is None or one.turn < first]
+    worth = sorted((one for one in old if one.score >= _RELEVANT), key=lambda one: -one.score)[:_MOST_EXCERPTS]
+    summary = _digest(material, earlier, target, costs, vectors)
+    return Candidates(
+        pieces=(
+            *always,
+            *recent,
+            *(_memory(one, costs) for one in material.memories),
+            *_data(material, target, costs),
+            *_capabilities(material, costs),
+            *(_excerpt(one, costs) for one in worth),
+            *([_digest_piece(summary, costs)] if summary else []),
+        ),
+        window=window,
+        excerpts={f"conversation:{one.place}": one for one in worth},
+        memories={memory_id(one): one for one in material.memories},
+        digest=summary,
+        less_relevant=len(old) - len(worth),
+    )
+
+
+def memory_id(one: Remembered) -> str:
+    """The id of a memory's piece."""
+    return f"memory:{one.record}:{one.place}"
+
+
+def data_id(tool: str, key: str) -> str:
+    """The id of the piece of a tool's data."""
+    return f"data:{tool}:{key}"
+
+
+def offered_id(tool: str) -> str:
+    """The id of the piece of a tool's definition."""
+    return f"tool:{tool}"
+
+
+def _always(material: Material, costs: Costs) -> Iterator[Piece]:
+    if material.instructions:
+        yield Piece(
+            id="instructions",
+            source="instructions",
+            tier="always",
+            text=material.instructions,
+            tokens=costs.message(Message(role="system", content=material.instructions)),
+            score=1.0,
+        )
+    current = material.history.current
+    yield Piece(
+        id="request",
+        source="request",
+        tier="always",
+        text="\n".join(map(text_of, current)),
+        tokens=costs.tools([]) + sum(map(costs.message, current)),
+        score=1.0,
+    )
+
+
+def _definitions(material: Material, target: TargetView, costs: Costs) -> Iterator[Piece]:
+    """All tools while they take little of the budget; otherwise likely ones first, and no more than have room."""
+    bare = {
+        offer.spec.name: costs.tools([rendered_tool(PreparedTool(spec=offer.spec), target.family)]) - costs.tools([])
+        for offer in material.offers
+    }
+    room = int(_TOOLS_SHARE * target.budget)
+    for offer in sorted(material.offers, key=lambda offer: (not offer.is_likely, -offer.likelihood, offer.spec.name)):
+        tokens = bare[offer.spec.name]
+        room -= tokens
+        yield Piece(
+            id=offered_id(offer.spec.name),
+            source="tools",
+            tier="always" if room >= 0 else "tools",
+            text=f"{offer.spec.name}: {offer.spec.description}",
+            tokens=tokens,
+            score=max(offer.likelihood, 0.01),
+        )
+
+
+def _data(material: Material, target: TargetView, costs: Costs) -> Iterator[Piece]:
+    for offer in material.offers:
+        bare = costs.tools([rendered_tool(PreparedTool(spec=offer.spec), target.family)])
+        for number, one in enumerate(offer.data):
+            told = rendered_tool(PreparedTool(spec=offer.spec, data=(one,)), target.family)
+            yield Piece(
+                id=data_id(offer.spec.name, one.key),
+                source="tools",
+                tier="tools",
+                text=f"{offer.spec.name} {one.key}",
+                tokens=max(0, costs.tools([told]) - bare),
+                score=_data_score(offer, one.priority),
+                order=number,
+            )
+
+
+def _data_score(offer: Offer, priority: float | None) -> float:
+    """What a likely tool keeps counts most; a server's own priority moves it."""
+    usual = 0.5 + 0.5 * offer.likelihood if offer.is_likely else 0.5
+    return usual if priority is None else (usual + priority) / 2
+
+
+def _recent(turn: PastTurn, tokens: int) -> Piece:
+    return Piece(
+        id=f"turn:{turn.number}",
+        source="conversation",
+        tier="recent",
+        text="\n".join(map(text_of, turn.messages)),
+        tokens=tokens,
+        score=1.0,
+        order=turn.number,
+    )
+
+
+def _memory(one: Remembered, costs: Costs) -> Piece:
+    return Piece(
+        id=memory_id(one),
+        source="memory",
+        tier="memory",
+        text=one.text,
+        tokens=costs.text(memory_line(one.name, one.text) + "\n"),
+        score=one.score,
+        order=-one.score,
+    )
+
+
+def _excerpt(one: Excerpt, costs: Costs) -> Piece:
+    return Piece(
+        id=f"conversation:{one.place}",
+        source="conversation",
+        tier="older",
+        text=one.text,
+        tokens=costs.text(excerpt_line(one.role, one.text) + "\n"),
+        score=one.score,
+        order=one.place,
+    )
+
+
+def _capabilities(material: Material, costs: Costs) -> Iterator[Piece]:
+    text = related_line(material.capabilities)
+    if text:
+        tokens = costs.text(text + "\n")
+        yield Piece(id=CAPABILITIES, source="capabilities", tier="capabilities", text=text, tokens=tokens, score=0.5)
+
+
+def _digest_piece(text: str, costs: Costs) -> Piece:
+    return Piece(
+        id=DIGEST, source="conversation", tier="older", text=text, tokens=costs.text(text + "\n"), score=0.9, order=-1
+    )
+
+
+def _digest(
+    material: Material, earlier: tuple[PastTurn, ...], target: TargetView, costs: Costs, vectors: TextVectors
+) -> str:
+    """The turns before the window in short: a summary that was made before, and sentences of what it does not cover."""
+    if not earlier:
+        return ""
+    room = min(_DIGEST_MOST, int(_DIGEST_SHARE * target.budget))
+    made = [one for one in material.summaries if one.last <= earlier[-1].number]
+    told = max(made, key=lambda one: one.last) if made else None
+    if told is not None:
+        room -= costs.text(told.text + "\n")
+        earlier = tuple(turn for turn in earlier if turn.number > told.last)
+    spoken = ("user", "assistant")
+    said = [Said(one.role, text_of(one)) for turn in earlier for one in turn.messages if one.role in spoken]
+    sentences = digest(said, room, costs.text, vectors) if room >= _DIGEST_LEAST else ""
+    return "\n".join(part for part in (told.text if told is not None else "", sentences) if part)

@@ -1,0 +1,41 @@
+"""What texts, messages and tools take of a target's window at most."""
+
+import math
+
+from caxton_llm.tokens import frame_tokens, message_tokens
+from caxton_llm.tokens.calibrated import DEVIATIONS, Factors
+from caxton_llm.tokens.meter import TokenMeter
+from caxton_llm.types import ChatRequest, Message, Tool
+
+__all__ = ["Costs"]
+
+
+class Costs:
+    """Upper bounds in the tokens of a target, whose `factors` are of the vocabulary that `meter` counts with."""
+
+    def __init__(self, meter: TokenMeter, factors: Factors) -> None:
+        self._meter = meter
+        margin = math.exp(DEVIATIONS * factors.deviation)
+        self._margins = {
+            "prose": factors.prose * margin,
+            "code": factors.code * margin,
+            "json": factors.json * margin,
+            "cjk": factors.cjk * margin,
+        }
+
+    def text(self, text: str) -> int:
+        """A text alone."""
+        tokens, kind = self._meter.measure(text)
+        return math.ceil(tokens * self._margins[kind])
+
+    def message(self, message: Message) -> int:
+        """A message with its frame."""
+        return message_tokens(message, self.text)
+
+    def tools(self, tools: list[Tool]) -> int:
+        """Definitions of tools, and the beginning of the answer."""
+        return frame_tokens(ChatRequest(messages=[], tools=tools or None), self.text)
+
+    def prompt(self, messages: list[Message], tools: list[Tool]) -> int:
+        """The whole prompt."""
+        return self.tools(tools) + sum(map(self.message, messages))

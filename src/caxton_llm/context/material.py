@@ -1,0 +1,140 @@
+"""What was gathered for a request, before anybody knows which target gets it: on one scale of relevance, nothing chosen."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+from msgspec import Struct
+
+from caxton_llm.agents.conversation import Summary
+from caxton_llm.agents.registry import CapabilityContext
+from caxton_llm.agents.requirements import Requirements
+from caxton_llm.context.pieces import Source
+from caxton_llm.context.relevance import TextVectors, relevance, relevance_of_score
+from caxton_llm.context.turns import History, text_of
+from caxton_llm.discreet import Discreet
+from caxton_llm.memory.hits import Found, Hit
+from caxton_llm.memory.model import Entity, Turn
+from caxton_llm.memory.passages import cut
+from caxton_llm.tool_specs import ToolData, ToolSpec
+
+__all__ = ["Excerpt", "Material", "Offer", "Remembered", "SourceGap", "excerpts_of", "remembered"]
+
+_MOST_OBSERVATIONS = 8
+"""Of one entity: those of the passage that was found, then the newest."""
+_REST = 0.7
+"""What an observation has of its entity's relevance at least; the rest depends on its own likeness to the query."""
+_SPOKEN = ("user", "assistant")
+
+
+class SourceGap(Struct, frozen=True):
+    """What of a source is missing, and why; `name` is the server, tool or key, empty for all of it."""
+
+    source: Source
+    name: str
+    reason: str
+
+
+class Remembered(Discreet, Struct, frozen=True, kw_only=True):
+    """One thing that the memory knows: an observation of an entity, or what was said in another conversation."""
+
+    record: str
+    """The id of its record."""
+    place: int
+    """Which of the record's observations."""
+    name: str
+    text: str
+    similarity: float | None
+    score: float
+
+
+class Excerpt(Discreet, Struct, frozen=True, kw_only=True):
+    """A part of a past turn: `turn` is its number, `place` the part's among all of the conversation."""
+
+    turn: int
+    place: int
+    role: str
+    text: str
+    score: float
+
+
+class Offer(Struct, frozen=True, kw_only=True):
+    """A tool that the model may be offered: `likelihood` from 0 to 1 that it is used, and what it keeps."""
+
+    spec: ToolSpec
+    likelihood: float = 0.0
+    is_likely: bool = False
+    data: tuple[ToolData, ...] = ()
+
+
+class Material(Discreet, Struct, frozen=True, kw_only=True):
+    """Everything that a request's context may be made of. `memories` and `excerpts` have their scores on one scale."""
+
+    instructions: str
+    history: History
+    requirements: Requirements
+    memories: tuple[Remembered, ...] = ()
+    excerpts: tuple[Excerpt, ...] = ()
+    """Of all past turns, in order."""
+    summaries: tuple[Summary, ...] = ()
+    """Those that were made before."""
+    capabilities: CapabilityContext | None = None
+    offers: tuple[Offer, ...] = ()
+    gaps: tuple[SourceGap, ...] = ()
+    seconds: Mapping[Source, float] = {}
+
+
+def excerpts_of(history: History, query: str, vectors: TextVectors) -> tuple[Excerpt, ...]:
+    """What was said in the past turns, each part with its relevance to the query."""
+    parts = [
+        (turn.number, message.role, part)
+        for turn in history.turns
+        for message in turn.messages
+        if message.role in _SPOKEN
+        for part in cut(text_of(message).strip())
+        if part
+    ]
+    scores = relevance(query, [text for _, _, text in parts], vectors).tolist()
+    return tuple(
+        Excerpt(turn=turn, place=place, role=role, text=text, score=score)
+        for place, ((turn, role, text), score) in enumerate(zip(parts, scores, strict=True))
+    )
+
+
+def remembered(searches: Sequence[Found], query: str, vectors: TextVectors) -> tuple[Remembered, ...]:
+    """What the searches have found, each once, the most relevant first."""
+    best: dict[str, Hit] = {}
+    for found in searches:
+        for hit in found.hits:
+            known = best.get(hit.record.id)
+            if known is None or hit.score > known.score:
+                best[hit.record.id] = hit
+    parts = [(hit, *part) for hit in best.values() for part in _observations(hit)]
+    if not parts:
+        return ()
+    scores = relevance_of_score(np.array([hit.score for hit, *_ in parts]))
+    cosines = vectors.embed([text for *_, text in parts]) @ vectors.embed([query])[0]
+    several = Counter(hit.record.id for hit, *_ in parts)
+    is_one_of_several = np.array([several[hit.record.id] > 1 for hit, *_ in parts])
+    scores *= np.where(is_one_of_several, _REST + (1 - _REST) * np.maximum(cosines, 0.0), 1.0)
+    every = [
+        Remembered(
+            record=hit.record.id, place=place, name=name, text=text, similarity=hit.similarity, score=float(score)
+        )
+        for (hit, place, name, text), score in zip(parts, scores, strict=True)
+    ]
+    return tuple(sorted(every, key=lambda one: -one.score))
+
+
+def _observations(hit: Hit) -> Iterator[tuple[int, str, str]]:
+    """What a record says: the number of each observation, whose it is, and the text."""
+    record = hit.record
+    if isinstance(record, Turn):
+        yield 0, record.speaker or record.role, record.text
+    elif isinstance(record, Entity) and not record.observations:
+        yield 0, "", f"{record.name} ({record.type})"
+    elif isinstance(record, Entity):
+        numbered = list(enumerate(record.observations))
+        numbered.sort(key=lambda one: (one[1].text not in hit.passage, -one[0]))
+        for number, observation in numbered[:_MOST_OBSERVATIONS]:
+            yield number, record.name, observation.text

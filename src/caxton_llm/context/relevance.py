@@ -1,0 +1,122 @@
+"""How much texts have to do with a request, on the scale on which the memory ranks what it finds.
+
+The texts of a conversation are compared as the memory compares its records: by words, by meaning, token by token, and by what
+stands beside them (`memory.scoring`). So what was said and what is remembered can be ranked together.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from threading import Lock
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from caxton_llm.memory.embedding.static import StaticEmbedder
+from caxton_llm.memory.late_interaction import inverse_frequency, late_interaction
+from caxton_llm.memory.query_words import content_words, is_question
+from caxton_llm.memory.scoring import Features, Weights, score
+
+__all__ = ["TextVectors", "relevance", "relevance_of_score"]
+
+_SATURATION, _LENGTH = 1.2, 0.75
+"""BM25's k1 and b."""
+_SCALE = 4.0
+"""Deviations above the mean at which a relevance is 0.88."""
+
+
+class _Known(Struct, frozen=True):
+    tokens: NDArray[np.int32]
+    vector: NDArray[np.float32]
+
+
+class TextVectors:
+    """Tokens and vectors of texts, the last `most` of them kept: a conversation's turns come with request after request.
+
+    Safe to share between threads.
+    """
+
+    def __init__(self, embedder: StaticEmbedder, *, most: int = 10_000) -> None:
+        self.embedder = embedder
+        self._most = most
+        self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._lock = Lock()
+
+    @property
+    def name(self) -> str:
+        return self.embedder.name
+
+    @property
+    def dimensions(self) -> int:
+        return self.embedder.dimensions
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """A row for each text: this is an `Embedder`, too."""
+        return self.of(texts)[1]
+
+    def of(self, texts: Sequence[str]) -> tuple[list[NDArray[np.int32]], NDArray[np.float32]]:
+        """The tokens of each text, and a row for each."""
+        found = [self._one(text) for text in texts]
+        if not found:
+            return [], np.zeros((0, self.embedder.dimensions), np.float32)
+        return [one.tokens for one in found], np.stack([one.vector for one in found])
+
+    def _one(self, text: str) -> _Known:
+        with self._lock:
+            known = self._known.get(text)
+            if known is not None:
+                self._known.move_to_end(text)
+                return known
+        ids = self.embedder.tokens(text)
+        known = _Known(ids, self.embedder.embed_tokens(ids))
+        with self._lock:
+            self._known[text] = known
+            while len(self._known) > self._most:
+                self._known.popitem(last=False)
+        return known
+
+
+def relevance(
+    query: str, texts: Sequence[str], vectors: TextVectors, *, weights: Weights | None = None, in_order: bool = True
+) -> NDArray[np.float64]:
+    """Of each text from 0 to 1. `in_order`: they follow each other in one conversation, and share with their neighbours."""
+    if not texts:
+        return np.zeros(0)
+    tokens, rows = vectors.of(texts)
+    asked = np.unique(vectors.embedder.tokens(content_words(query)))
+    lengths = np.array([len(ids) for ids in tokens], np.int64)
+    every = np.concatenate(tokens) if len(tokens) else np.empty(0, np.int32)
+    counts = _counts(asked, every, lengths)
+    rarity = inverse_frequency((counts > 0).sum(axis=0), len(texts))
+    places = np.arange(len(texts), dtype=np.int64)
+    features = Features(
+        lexical=_bm25(counts, lengths, rarity),
+        dense=rows @ vectors.of([query])[1][0],
+        matches=late_interaction(asked, rarity, every, lengths, vectors.embedder),
+        conversation=np.zeros(len(texts), np.int64) if in_order else None,
+        position=places if in_order else None,
+        asks=np.array([is_question(text) for text in texts]),
+    )
+    return relevance_of_score(score(features, weights).total)
+
+
+def relevance_of_score(total: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Scores in deviations from the mean of their search, from 0 to 1: the mean is 0.5."""
+    return np.asarray(0.5 + 0.5 * np.tanh(total / _SCALE))
+
+
+def _counts(asked: NDArray[np.int32], every: NDArray[np.int32], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
+    """How often each text (a row) has each token of the query."""
+    found = np.zeros((len(lengths), len(asked)), np.float32)
+    if len(asked) and len(every):
+        column = np.minimum(np.searchsorted(asked, every), len(asked) - 1)
+        is_asked = asked[column] == every
+        text_of = np.repeat(np.arange(len(lengths)), lengths)
+        np.add.at(found, (text_of[is_asked], column[is_asked]), 1.0)
+    return found
+
+
+def _bm25(counts: NDArray[np.float32], lengths: NDArray[np.int64], rarity: NDArray[np.float32]) -> NDArray[np.float32]:
+    usual = max(1.0, float(lengths.mean()))
+    room = _SATURATION * (1 - _LENGTH + _LENGTH * lengths[:, None] / usual)
+    return np.asarray((counts * (_SATURATION + 1) / (counts + room)) @ rarity, np.float32)
