@@ -29,6 +29,8 @@ _TOOLS_SHARE = 0.4
 _DIGEST_SHARE, _DIGEST_MOST, _DIGEST_LEAST = 0.1, 400, 24
 _RELEVANT = 0.5
 """Parts of past turns that have less to do with the request than the average of them are not brought back."""
+_SIMILAR = 0.5
+"""A memory that is below it, and less relevant than most that were compared, has nothing to do with the request."""
 _MOST_EXCERPTS = 200
 
 
@@ -40,6 +42,8 @@ class Candidates(Struct, frozen=True, kw_only=True):
     excerpts: dict[str, Excerpt]
     memories: dict[str, Remembered]
     digest: str
+    irrelevant: tuple[Piece, ...]
+    """Memories that were passed over."""
     less_relevant: int
     """Parts of past turns that were passed over."""
 
@@ -60,11 +64,12 @@ def candidates_of(material: Material, target: TargetView, costs: Costs, vectors:
     old = [one for one in material.excerpts if first is None or one.turn < first]
     worth = sorted((one for one in old if one.score >= _RELEVANT), key=lambda one: -one.score)[:_MOST_EXCERPTS]
     summary = _digest(material, earlier, target, costs, vectors)
+    memories = [one for one in material.memories if not _is_irrelevant(one)]
     return Candidates(
         pieces=(
             *always,
             *recent,
-            *(_memory(one, costs) for one in material.memories),
+            *(_memory(one, costs) for one in memories),
             *_data(material, target, costs),
             *_capabilities(material, costs),
             *(_excerpt(one, costs) for one in worth),
@@ -72,8 +77,9 @@ def candidates_of(material: Material, target: TargetView, costs: Costs, vectors:
         ),
         window=window,
         excerpts={f"conversation:{one.place}": one for one in worth},
-        memories={memory_id(one): one for one in material.memories},
+        memories={memory_id(one): one for one in memories},
         digest=summary,
+        irrelevant=tuple(_memory(one, costs) for one in material.memories if _is_irrelevant(one)),
         less_relevant=len(old) - len(worth),
     )
 
@@ -109,7 +115,7 @@ def _always(material: Material, costs: Costs) -> Iterator[Piece]:
         source="request",
         tier="always",
         text="\n".join(map(text_of, current)),
-        tokens=costs.tools([]) + sum(map(costs.message, current)),
+        tokens=costs.frame(material.request) + sum(map(costs.message, current)),
         score=1.0,
     )
 
@@ -117,7 +123,7 @@ def _always(material: Material, costs: Costs) -> Iterator[Piece]:
 def _definitions(material: Material, target: TargetView, costs: Costs) -> Iterator[Piece]:
     """All tools while they take little of the budget; otherwise likely ones first, and no more than have room."""
     bare = {
-        offer.spec.name: costs.tools([rendered_tool(PreparedTool(spec=offer.spec), target.family)]) - costs.tools([])
+        offer.spec.name: costs.tool(rendered_tool(PreparedTool(spec=offer.spec), target.family))
         for offer in material.offers
     }
     room = int(_TOOLS_SHARE * target.budget)
@@ -136,7 +142,7 @@ def _definitions(material: Material, target: TargetView, costs: Costs) -> Iterat
 
 def _data(material: Material, target: TargetView, costs: Costs) -> Iterator[Piece]:
     for offer in material.offers:
-        bare = costs.tools([rendered_tool(PreparedTool(spec=offer.spec), target.family)])
+        bare = costs.tool(rendered_tool(PreparedTool(spec=offer.spec), target.family))
         for number, one in enumerate(offer.data):
             told = rendered_tool(PreparedTool(spec=offer.spec, data=(one,)), target.family)
             yield Piece(
@@ -144,7 +150,7 @@ def _data(material: Material, target: TargetView, costs: Costs) -> Iterator[Piec
                 source="tools",
                 tier="tools",
                 text=f"{offer.spec.name} {one.key}",
-                tokens=max(0, costs.tools([told]) - bare),
+                tokens=max(0, costs.tool(told) - bare),
                 score=_data_score(offer, one.priority),
                 order=number,
             )
@@ -178,6 +184,10 @@ def _memory(one: Remembered, costs: Costs) -> Piece:
         score=one.score,
         order=-one.score,
     )
+
+
+def _is_irrelevant(one: Remembered) -> bool:
+    return one.score < _RELEVANT and one.similarity is not None and one.similarity < _SIMILAR
 
 
 def _excerpt(one: Excerpt, costs: Costs) -> Piece:

@@ -70,7 +70,7 @@ def compose(material: Material, target: TargetView, costs: Costs, vectors: TextV
         selection = select(pieces, _limits(found, budget))
         prepared = _prepared(material, found, selection)
         messages, tools = rendered(prepared, target.family, stable_tokens=stable)
-        tokens = costs.prompt(messages, tools)
+        tokens = costs.frame(material.request) + sum(map(costs.tool, tools)) + sum(map(costs.message, messages))
         if tokens <= target.budget:
             break
         budget -= tokens - target.budget
@@ -81,13 +81,17 @@ def compose(material: Material, target: TargetView, costs: Costs, vectors: TextV
         tools=tuple(tools),
         tokens=tokens,
         spent=_spent(selection, tokens),
-        decisions=(*selection.decisions, *repeated),
+        decisions=(*selection.decisions, *repeated, *map(_passed_over, found.irrelevant)),
         memories=tuple(
             dict.fromkeys(found.memories[one.id].record for one in selection.kept if one.source == "memory")
         ),
         less_relevant=found.less_relevant,
         stable_tokens=stable,
     )
+
+
+def _passed_over(piece: Piece) -> Decision:
+    return Decision(piece=piece, kept=False, stage="relevance", reason="below the threshold")
 
 
 def _limits(found: Candidates, budget: int) -> Limits:

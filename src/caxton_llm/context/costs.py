@@ -6,6 +6,7 @@ from caxton_llm.tokens import frame_tokens, message_tokens
 from caxton_llm.tokens.calibrated import DEVIATIONS, Factors
 from caxton_llm.tokens.meter import TokenMeter
 from caxton_llm.types import ChatRequest, Message, Tool
+from caxton_llm.wire.written import written
 
 __all__ = ["Costs"]
 
@@ -32,10 +33,10 @@ class Costs:
         """A message with its frame."""
         return message_tokens(message, self.text)
 
-    def tools(self, tools: list[Tool]) -> int:
-        """Definitions of tools, and the beginning of the answer."""
-        return frame_tokens(ChatRequest(messages=[], tools=tools or None), self.text)
+    def tool(self, tool: Tool) -> int:
+        """The definition of a tool."""
+        return self.text(written(tool).decode())
 
-    def prompt(self, messages: list[Message], tools: list[Tool]) -> int:
-        """The whole prompt."""
-        return self.tools(tools) + sum(map(self.message, messages))
+    def frame(self, request: ChatRequest) -> int:
+        """What a request has around its messages: tools, the schema of the answer, the answer's beginning."""
+        return frame_tokens(request, self.text)

@@ -17,6 +17,7 @@ from caxton_llm.memory.hits import Found, Hit
 from caxton_llm.memory.model import Entity, Turn
 from caxton_llm.memory.passages import cut
 from caxton_llm.tool_specs import ToolData, ToolSpec
+from caxton_llm.types import ChatRequest
 
 __all__ = ["Excerpt", "Material", "Offer", "Remembered", "SourceGap", "excerpts_of", "remembered"]
 
@@ -70,6 +71,8 @@ class Offer(Struct, frozen=True, kw_only=True):
 class Material(Discreet, Struct, frozen=True, kw_only=True):
     """Everything that a request's context may be made of. `memories` and `excerpts` have their scores on one scale."""
 
+    request: ChatRequest
+    """As it came: its tools and its schema of the answer take room, too."""
     instructions: str
     history: History
     requirements: Requirements

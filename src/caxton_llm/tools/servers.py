@@ -45,6 +45,8 @@ class McpServers:
         self._elsewhere = ToolDataReader(None, clock)
         self._named: list[ToolListing] = []
         self._known_names: Mapping[tuple[str, str], str] = {}
+        self._specs: dict[tuple[str, str], tuple[ListedTool, ToolSpec]] = {}
+        """By server and tool: what is unchanged is the same object, so that others may keep what they made of it."""
 
     @property
     def statuses(self) -> list[ServerStatus]:
@@ -160,6 +162,13 @@ class McpServers:
         return None
 
     def _spec(self, server: McpServer, tool: ListedTool, name: str) -> ToolSpec:
+        place = (server.settings.name, tool.name)
+        known = self._specs.get(place)
+        if known is None or known[0] is not tool or known[1].name != name:
+            known = self._specs[place] = (tool, self._made(server, tool, name))
+        return known[1]
+
+    def _made(self, server: McpServer, tool: ListedTool, name: str) -> ToolSpec:
         configured = server.settings.context_requirements.get(tool.name) or self._tool_context.get(tool.name)
         return ToolSpec(
             name=name,

@@ -1,0 +1,220 @@
+"""The context document: what was gathered for a request, what of it is sent, and why. The keys are the specification's."""
+
+from collections.abc import Mapping
+
+from msgspec import Struct, field
+
+from caxton_llm.agents.analysis import REQUEST, Analysis
+from caxton_llm.agents.registry import CapabilityContext
+from caxton_llm.context.compose import Composed
+from caxton_llm.context.material import Material, SourceGap
+from caxton_llm.context.pieces import Decision, Reason, Source, Stage
+from caxton_llm.context.turns import text_of
+from caxton_llm.discreet import Discreet
+from caxton_llm.memory.hits import Found
+from caxton_llm.types import Json
+
+__all__ = ["CandidateReport", "ContextDocument", "document_of"]
+
+_SPOKEN = ("user", "assistant")
+
+
+class RequiredContext(Struct, frozen=True, kw_only=True):
+    """What the request needs, as its tools and itself ask for it."""
+
+    conversation_depth: int | None
+    memory_similarity_threshold: float | None
+    tool_context_sources: tuple[str, ...]
+
+
+class RequestContext(Discreet, Struct, frozen=True, kw_only=True):
+    """Who asks for what. `requested_capability` is null where the agent itself was named."""
+
+    agent: str
+    requesting_agent: str | None
+    requested_capability: str | None
+    request_parameters: Mapping[str, str]
+    context_requirements: RequiredContext
+
+
+class HistoryEntry(Discreet, Struct, frozen=True, kw_only=True):
+    """A message of the conversation that is sent word for word."""
+
+    role: str
+    content: str
+
+
+class RelevantEntity(Discreet, Struct, frozen=True, kw_only=True):
+    """A memory that is sent. `similarity` is from 0 to 1, null where it is not known."""
+
+    name: str
+    similarity: float | None
+    observations: tuple[str, ...]
+
+
+class MemoryContext(Discreet, Struct, frozen=True, kw_only=True):
+    """What was looked for in the memory, and found. Null is not known: there was no search, or no memory."""
+
+    search_query: str | None
+    relevant_entities: tuple[RelevantEntity, ...]
+    total_memory_entries_searched: int | None
+    entries_above_threshold: int | None
+
+
+class AvailableTool(Discreet, Struct, frozen=True, kw_only=True):
+    """A tool that the model is offered, with the data that it is told with."""
+
+    name: str
+    description: str
+    context_data: Mapping[str, Json]
+
+
+class ContextMetadata(Struct, frozen=True, kw_only=True):
+    """Figures of the preparation. Tokens are upper bounds in the tokens of the target."""
+
+    preparation_time_ms: float
+    total_context_tokens: int
+    token_utilization_rate: float
+    context_sources_used: tuple[str, ...]
+    token_budget: int
+    budget_limited_by: str
+    tokens_by_source: Mapping[Source, int]
+    source_times_ms: Mapping[Source, float]
+    sources_missing: tuple[SourceGap, ...]
+    turns_not_relevant: int
+    """Parts of past turns that have less to do with the request than most, and are no candidates."""
+    notes: tuple[str, ...]
+    target: str
+    provider: str
+
+
+class CandidateReport(Discreet, Struct, frozen=True, kw_only=True):
+    """What became of one candidate. `repeats` is the candidate that says the same."""
+
+    id: str
+    source: Source
+    score: float
+    tokens: int
+    kept: bool
+    stage: Stage
+    reason: Reason
+    repeats: str | None
+    text: str
+
+
+class ContextDocument(Discreet, Struct, frozen=True, kw_only=True):
+    """Everything about a request's context. `payloads` are the requests that it becomes, by provider."""
+
+    request_context: RequestContext
+    conversation_history: tuple[HistoryEntry, ...]
+    memory_context: MemoryContext
+    capability_context: CapabilityContext | None
+    available_tools: tuple[AvailableTool, ...]
+    context_metadata: ContextMetadata
+    candidates: tuple[CandidateReport, ...]
+    payloads: Mapping[str, Json] = field(default_factory=dict)
+
+
+def document_of(
+    material: Material,
+    analysis: Analysis,
+    searches: Mapping[str, Found],
+    composed: Composed,
+    *,
+    parameters: Mapping[str, str],
+    seconds: float,
+) -> ContextDocument:
+    """The document of a context that was composed; `searches` by their queries, `seconds` for all of it."""
+    prepared, target = composed.prepared, composed.target
+    return ContextDocument(
+        request_context=_request(analysis, parameters),
+        conversation_history=tuple(
+            HistoryEntry(role=message.role, content=text_of(message))
+            for message in prepared.history
+            if message.role in _SPOKEN and text_of(message)
+        ),
+        memory_context=_memory(searches, composed),
+        capability_context=material.capabilities,
+        available_tools=tuple(
+            AvailableTool(
+                name=tool.spec.name,
+                description=tool.spec.description,
+                context_data={one.key: one.value for one in tool.data},
+            )
+            for tool in prepared.tools
+        ),
+        context_metadata=ContextMetadata(
+            preparation_time_ms=round(1000 * seconds, 3),
+            total_context_tokens=composed.tokens,
+            token_utilization_rate=round(composed.utilization, 4),
+            context_sources_used=_sources(composed),
+            token_budget=target.budget,
+            budget_limited_by=target.limited_by,
+            tokens_by_source=composed.spent,
+            source_times_ms={source: round(1000 * spent, 3) for source, spent in material.seconds.items()},
+            sources_missing=material.gaps,
+            turns_not_relevant=composed.less_relevant,
+            notes=(*analysis.notes, *target.notes),
+            target=target.model,
+            provider=target.kind,
+        ),
+        candidates=tuple(map(_candidate, composed.decisions)),
+    )
+
+
+def _request(analysis: Analysis, parameters: Mapping[str, str]) -> RequestContext:
+    needs = analysis.requirements
+    lowest = [search.min_similarity for search in needs.memory_searches if search.min_similarity is not None]
+    keys = dict.fromkeys(key for tool in sorted(needs.tool_data, key=_request_last) for key in needs.tool_data[tool])
+    return RequestContext(
+        agent=analysis.agent or "",
+        requesting_agent=analysis.requesting_agent,
+        requested_capability=analysis.capability,
+        request_parameters=parameters,
+        context_requirements=RequiredContext(
+            conversation_depth=needs.conversation_depth,
+            memory_similarity_threshold=min(lowest, default=None),
+            tool_context_sources=tuple(keys),
+        ),
+    )
+
+
+def _request_last(tool: str) -> tuple[bool, str]:
+    return tool == REQUEST, tool
+
+
+def _memory(searches: Mapping[str, Found], composed: Composed) -> MemoryContext:
+    return MemoryContext(
+        search_query="; ".join(searches) if searches else None,
+        relevant_entities=tuple(
+            RelevantEntity(
+                name=memory.name,
+                similarity=None if memory.similarity is None else round(memory.similarity, 4),
+                observations=memory.observations,
+            )
+            for memory in composed.prepared.memories
+        ),
+        total_memory_entries_searched=max((found.searched for found in searches.values()), default=None),
+        entries_above_threshold=max((found.above_threshold for found in searches.values()), default=None),
+    )
+
+
+def _sources(composed: Composed) -> tuple[str, ...]:
+    """Where the context is from; what every request has (instructions, the request itself) is no source."""
+    order: tuple[Source, ...] = ("conversation", "memory", "tools", "capabilities")
+    return tuple(source for source in order if composed.spent.get(source))
+
+
+def _candidate(decision: Decision) -> CandidateReport:
+    piece = decision.piece
+    return CandidateReport(
+        id=piece.id,
+        source=piece.source,
+        score=round(piece.score, 4),
+        tokens=piece.tokens,
+        kept=decision.kept,
+        stage=decision.stage,
+        reason=decision.reason,
+        repeats=decision.by,
+        text=piece.text,
+    )

@@ -1,0 +1,241 @@
+"""The router: what a request is about, what it needs, the sources asked at the same time, and a context for any target.
+
+analyse -> requirements -> conversation | memory | tools | capabilities -> material -> composed for a target
+"""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from functools import partial
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from caxton_llm.agents.agent import Agent
+from caxton_llm.agents.analysis import REQUEST, Analysis, analyse
+from caxton_llm.agents.conversation import ConversationKey, Thread
+from caxton_llm.agents.likely_tools import ToolIndex
+from caxton_llm.agents.registry import Addressed, CapabilityRegistry
+from caxton_llm.context.budget import TargetView, view_of
+from caxton_llm.context.compose import Composed, compose
+from caxton_llm.context.costs import Costs
+from caxton_llm.context.material import Material, Offer, excerpts_of, remembered
+from caxton_llm.context.relevance import TextVectors
+from caxton_llm.context.turns import History, history_of
+from caxton_llm.context_engine.sources import (
+    ContextSources,
+    ConversationRead,
+    DataRead,
+    MemoryRead,
+    ToolsListed,
+    filters_of,
+    searches_of,
+)
+from caxton_llm.discreet import Discreet
+from caxton_llm.memory.embedding.static import StaticEmbedder
+from caxton_llm.model_info import ModelInfo
+from caxton_llm.tokens import O200kCounter
+from caxton_llm.tokens.calibrated import TokenCalibration
+from caxton_llm.tokens.meter import TokenMeter
+from caxton_llm.tool_specs import ToolSpec
+from caxton_llm.tools.access import ToolAccess
+from caxton_llm.types import ChatRequest, ContentPart, Message
+
+__all__ = ["ContextEngine", "GatheredContext"]
+
+_USUAL_MEMORIES = 5
+"""The most memories where nobody says how many are wanted (the specification's "top 5 by similarity")."""
+_MOST_INDEXES = 64
+
+
+class GatheredContext(Discreet, Struct, frozen=True, kw_only=True):
+    """A request with everything that was gathered for it: what a context for any target is composed from."""
+
+    request: ChatRequest
+    addressed: Addressed
+    analysis: Analysis
+    key: ConversationKey | None
+    thread: Thread | None
+    history: History
+    material: Material
+    memory: MemoryRead
+    seconds: float
+    """From the request to here."""
+
+    @property
+    def agent(self) -> Agent:
+        return self.addressed.agent
+
+
+class ContextEngine:
+    """Prepares contexts; for any number of requests at once, in one event loop."""
+
+    def __init__(
+        self,
+        registry: CapabilityRegistry,
+        sources: ContextSources,
+        *,
+        reserve_tokens: int = 1024,
+        calibration: TokenCalibration | None = None,
+    ) -> None:
+        self.registry = registry
+        self.sources = sources
+        self.calibration = calibration or TokenCalibration()
+        self._reserve = reserve_tokens
+        self._meter = TokenMeter(O200kCounter().count)
+        self._vectors = TextVectors(StaticEmbedder.default())
+        self._indexes: OrderedDict[tuple[int, ...], ToolIndex] = OrderedDict()
+
+    async def gather(
+        self,
+        request: ChatRequest,
+        addressed: Addressed,
+        *,
+        key: ConversationKey | None = None,
+        more_tools: Sequence[ToolSpec] = (),
+    ) -> GatheredContext:
+        """Everything for a request to an agent. `key` names the stored conversation that it continues; `more_tools` are
+        offered beside those of servers.
+
+        Raises `InvalidRequest` for a request that cannot be understood. Sources that fail are in the material's gaps.
+        """
+        begun = time.perf_counter()
+        agent = addressed.agent
+        access = ToolAccess(agent.name, agent.tools)
+        read, listed = await asyncio.gather(self.sources.conversation(key, agent), self.sources.tools(access))
+        specs = (*listed.tools, *more_tools)
+        analysis = await asyncio.to_thread(
+            analyse,
+            request,
+            agent=agent,
+            capability=None if addressed.capability is None else addressed.capability.name,
+            tools=self._index(specs),
+        )
+        filters = filters_of(agent)
+        needs = searches_of(analysis.requirements, agent, analysis.user_request, _USUAL_MEMORIES)
+        memory, data = await asyncio.gather(
+            self.sources.memories(needs, filters),
+            self.sources.tool_data(_wanted(specs, analysis, agent), filters, agent.memory.tenant or agent.name),
+        )
+        history = _with_prompt(history_of(request.messages, read.thread), analysis.prompt)
+        material = await asyncio.to_thread(
+            partial(
+                self._material,
+                request=request,
+                addressed=addressed,
+                analysis=analysis,
+                history=history,
+                answers=(read, memory, data, listed),
+                specs=specs,
+            )
+        )
+        return GatheredContext(
+            request=request,
+            addressed=addressed,
+            analysis=analysis,
+            key=key,
+            thread=read.thread,
+            history=history,
+            material=material,
+            memory=memory,
+            seconds=time.perf_counter() - begun,
+        )
+
+    def view(self, gathered: GatheredContext, kind: str, info: ModelInfo) -> TargetView:
+        """What the context is made for where the target is a model behind a kind of provider."""
+        return view_of(
+            kind,
+            info,
+            self.calibration.factors(info.id, kind),
+            requirements=gathered.material.requirements,
+            budget=gathered.agent.context.budget,
+            reserve=self._reserve,
+            output_limit=gathered.request.output_limit,
+        )
+
+    def compose(self, gathered: GatheredContext, target: TargetView) -> Composed:
+        """The context for a target. Takes milliseconds of this thread. Raises `InvalidRequest` when the instructions and the
+        request alone are larger than the budget."""
+        return compose(gathered.material, target, self.costs(target), self._vectors)
+
+    def costs(self, target: TargetView) -> Costs:
+        """What texts take of a target's window."""
+        return Costs(self._meter, target.factors)
+
+    # -- parts ----------------------------------------------------------------------------------------------------------
+
+    def _material(
+        self,
+        *,
+        request: ChatRequest,
+        addressed: Addressed,
+        analysis: Analysis,
+        history: History,
+        answers: tuple[ConversationRead, MemoryRead, DataRead, ToolsListed],
+        specs: tuple[ToolSpec, ...],
+    ) -> Material:
+        read, memory, data, listed = answers
+        agent = addressed.agent
+        likely = {tool.name: tool.score for tool in analysis.tools}
+        instructions = [agent.system_prompt.strip()] if agent.system_prompt else []
+        capability = addressed.capability
+        wants_related = analysis.requirements.capability_context or capability is not None
+        related = wants_related and "capabilities" in agent.context.sources and capability is not None
+        return Material(
+            request=request,
+            instructions="\n\n".join((*instructions, *history.instructions)),
+            history=history,
+            requirements=analysis.requirements,
+            memories=remembered([found for _, found in memory.found], analysis.user_request, self._vectors),
+            excerpts=excerpts_of(history, analysis.user_request, self._vectors),
+            summaries=() if read.thread is None else read.thread.summaries,
+            capabilities=self.registry.describe(capability.name) if related and capability is not None else None,
+            offers=tuple(
+                Offer(
+                    spec=spec,
+                    likelihood=likely.get(spec.name, 0.0),
+                    is_likely=spec.name in likely,
+                    data=data.data.get(spec.name, ()),
+                )
+                for spec in specs
+            ),
+            gaps=(*read.gaps, *listed.gaps, *memory.gaps, *data.gaps),
+            seconds={"conversation": read.seconds, "memory": memory.seconds, "tools": data.seconds},
+        )
+
+    def _index(self, specs: tuple[ToolSpec, ...]) -> ToolIndex:
+        """Made once for a set of tools."""
+        key = tuple(map(id, specs))
+        known = self._indexes.get(key)
+        if known is None or any(one is not other for one, other in zip(known.tools, specs, strict=True)):
+            known = self._indexes[key] = ToolIndex(specs)
+            while len(self._indexes) > _MOST_INDEXES:
+                self._indexes.popitem(last=False)
+        return known
+
+
+def _wanted(specs: Sequence[ToolSpec], analysis: Analysis, agent: Agent) -> list[tuple[ToolSpec, tuple[str, ...]]]:
+    """Which data of which tool. All tools tell theirs, likely or not: definitions that change with every request would cost
+    the provider's prompt cache more than they take."""
+    if "tools" not in agent.context.sources:
+        return []
+    asked = analysis.requirements.tool_data.get(REQUEST, ())
+    keys = [(spec, (*(spec.requirements.tool_data if spec.requirements is not None else ()), *asked)) for spec in specs]
+    return [(spec, tuple(dict.fromkeys(wanted))) for spec, wanted in keys if wanted and spec.server]
+
+
+def _with_prompt(history: History, prompt: str | None) -> History:
+    """The agent's template in the place of what the user wrote; images beside the text stay."""
+    if prompt is None:
+        return history
+    current = list(history.current)
+    places = [place for place, message in enumerate(current) if message.role == "user"]
+    if not places:
+        return replace(history, current=(*current, Message(role="user", content=prompt)))
+    asked = current[places[-1]]
+    content = asked.content
+    others = [part for part in content if part.type != "text"] if isinstance(content, list) else []
+    filled = [ContentPart(type="text", text=prompt), *others] if others else prompt
+    current[places[-1]] = replace(asked, content=filled)
+    return replace(history, current=tuple(current))

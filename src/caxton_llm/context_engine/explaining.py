@@ -1,0 +1,91 @@
+"""A request's context without sending it: the document, and the exact requests that it becomes."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from caxton_llm.config.parts import HTTP_KINDS, make_parts
+from caxton_llm.config.schema import ProviderEntry
+from caxton_llm.context.document import ContextDocument, document_of
+from caxton_llm.context_engine.engine import ContextEngine, GatheredContext
+from caxton_llm.context_engine.fitter import Contexts
+from caxton_llm.errors import InvalidRequest, LlmError
+from caxton_llm.model_info import ModelInfo
+from caxton_llm.types import ChatRequest, Json
+
+__all__ = ["PAYLOAD_KINDS", "Destination", "assumed_destination", "explain"]
+
+PAYLOAD_KINDS = tuple(kind for kind in HTTP_KINDS if kind not in ("azure", "custom"))
+"""Kinds of providers that a request can be shown for without a configuration."""
+_NO_MODEL = "MODEL"
+_NOWHERE = "http://127.0.0.1"
+
+
+class Destination(Struct, frozen=True, kw_only=True):
+    """A model that a context is shown for; without an `entry` (the builtin provider, plug-ins) no request over HTTP is."""
+
+    name: str
+    kind: str
+    info: ModelInfo
+    entry: ProviderEntry | None = None
+
+
+def assumed_destination(kind: str) -> Destination:
+    """A model of a kind of provider that is not configured: nothing is known of it. Raises `InvalidRequest`."""
+    if kind not in PAYLOAD_KINDS:
+        known = ", ".join(PAYLOAD_KINDS)
+        raise InvalidRequest(f"no request can be shown for {kind!r}; known are {known}", param="providers")
+    entry = ProviderEntry(provider=kind, model=_NO_MODEL, base_url=_NOWHERE, api_key="none")
+    return Destination(name=kind, kind=kind, info=ModelInfo(id=_NO_MODEL, provider=kind), entry=entry)
+
+
+async def explain(
+    engine: ContextEngine, gathered: GatheredContext, destinations: Sequence[Destination]
+) -> ContextDocument:
+    """The document for the first destination, with the requests to all of them, by their names.
+
+    A destination that cannot take the request has the reason in the place of its request. Raises `InvalidRequest` when the
+    first cannot be given a context.
+    """
+    begun = time.perf_counter()
+    contexts = Contexts(engine, gathered)
+    first = destinations[0]
+    composed = await contexts.composed(engine.view(gathered, first.kind, first.info), ())
+    seconds = gathered.seconds + time.perf_counter() - begun
+    document = document_of(
+        gathered.material,
+        gathered.analysis,
+        {need.query: found for need, found in gathered.memory.found},
+        composed,
+        parameters=_parameters(gathered),
+        seconds=seconds,
+    )
+    payloads = {one.name: await _payload(contexts, one) for one in destinations if one.entry is not None}
+    return replace(document, payloads=payloads)
+
+
+async def _payload(contexts: Contexts, destination: Destination) -> Json:
+    try:
+        view = contexts.engine.view(contexts.gathered, destination.kind, destination.info)
+        composed = await contexts.composed(view, ())
+        request = contexts.request_for(contexts.gathered.request, composed, destination.kind, destination.info.id)
+        return await asyncio.to_thread(_encoded, destination, request)
+    except LlmError as error:
+        return {"error": str(error)}
+
+
+def _encoded(destination: Destination, request: ChatRequest) -> Json:
+    assert destination.entry is not None  # noqa: S101 - asked for those alone
+    adapter, _ = make_parts(destination.entry)
+    opened = adapter.open(request, destination.info, stream=bool(request.stream))
+    return msgspec.json.decode(opened.request.body)
+
+
+def _parameters(gathered: GatheredContext) -> Mapping[str, str]:
+    """What the request says beside its messages; what was derived from it is left out."""
+    derived = {"user_request", "agent", "capability", "requesting_agent", "request_type"}
+    return {name: value for name, value in gathered.analysis.variables.items() if name not in derived}

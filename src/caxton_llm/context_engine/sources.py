@@ -1,0 +1,227 @@
+"""The four sources of context, each asked within its own time limit: what is late or fails is left out, and named."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from caxton_llm.agents.agent import Agent
+from caxton_llm.agents.conversation import ConversationKey, Thread
+from caxton_llm.agents.requirements import Requirements, SearchNeed
+from caxton_llm.context.material import SourceGap
+from caxton_llm.discreet import Discreet
+from caxton_llm.errors import ConversationStoreError, LlmError
+from caxton_llm.memory.filters import Filters
+from caxton_llm.memory.hits import Found
+from caxton_llm.memory.model import Entity
+from caxton_llm.tool_specs import ToolData, ToolSpec
+from caxton_llm.types import Json
+
+if TYPE_CHECKING:
+    from caxton_llm.memory_system import Memory
+    from caxton_llm.stores.conversations import ConversationStore
+    from caxton_llm.tools.access import ToolAccess
+    from caxton_llm.tools.servers import McpServers
+
+__all__ = [
+    "ContextSources",
+    "ConversationRead",
+    "DataRead",
+    "MemoryRead",
+    "SourceLimits",
+    "ToolsListed",
+    "filters_of",
+    "searches_of",
+]
+
+_ALL_TURNS = 100_000
+_STARTING_S = 2.0
+"""A server that has not told its tools yet gets this long; it goes on starting beside the request."""
+_LONGEST_QUERY = 2_000
+"""Characters of a request that are searched for."""
+
+
+class SourceLimits(Struct, frozen=True, kw_only=True):
+    """How long each source is waited for, in seconds."""
+
+    conversation_s: float = 0.1
+    memory_s: float = 0.2
+    tools_s: float = 0.5
+
+
+class ConversationRead(Struct, frozen=True, kw_only=True):
+    """The stored conversation; `None` where there is none, or it could not be had."""
+
+    thread: Thread | None = None
+    gaps: tuple[SourceGap, ...] = ()
+    seconds: float = 0.0
+
+
+class MemoryRead(Discreet, Struct, frozen=True, kw_only=True):
+    """What each search has found."""
+
+    found: tuple[tuple[SearchNeed, Found], ...] = ()
+    gaps: tuple[SourceGap, ...] = ()
+    seconds: float = 0.0
+
+
+class ToolsListed(Struct, frozen=True, kw_only=True):
+    """The tools that an agent may call."""
+
+    tools: tuple[ToolSpec, ...] = ()
+    gaps: tuple[SourceGap, ...] = ()
+
+
+class DataRead(Discreet, Struct, frozen=True, kw_only=True):
+    """The tools' own data, by the tools' names."""
+
+    data: Mapping[str, tuple[ToolData, ...]] = {}
+    gaps: tuple[SourceGap, ...] = ()
+    seconds: float = 0.0
+
+
+class ContextSources:
+    """The sources of a configuration; `None` is a source that it does not have."""
+
+    def __init__(
+        self,
+        *,
+        conversations: "ConversationStore | None" = None,
+        memory: "Memory | None" = None,
+        servers: "McpServers | None" = None,
+        limits: SourceLimits | None = None,
+    ) -> None:
+        self.conversations = conversations
+        self.memory = memory
+        self.servers = servers
+        self._limits = limits or SourceLimits()
+
+    async def conversation(self, key: ConversationKey | None, agent: Agent) -> ConversationRead:
+        """The stored conversation as far as the agent sees it."""
+        store = self.conversations
+        if store is None or key is None:
+            return ConversationRead()
+        limit = self._limits.conversation_s
+        begun = time.perf_counter()
+        try:
+            async with asyncio.timeout(limit):
+                thread = await asyncio.to_thread(store.thread, key, last=_turns_seen(agent))
+        except TimeoutError:
+            return ConversationRead(
+                gaps=(SourceGap("conversation", "", f"not read within {limit:g} s"),), seconds=limit
+            )
+        except ConversationStoreError as error:
+            return ConversationRead(gaps=(SourceGap("conversation", "", str(error)),))
+        return ConversationRead(thread=thread, seconds=time.perf_counter() - begun)
+
+    async def tools(self, access: "ToolAccess") -> ToolsListed:
+        """The tools that an agent may call, of the servers that are there in time."""
+        if self.servers is None or not access.allowed:
+            return ToolsListed()
+        found = await self.servers.tools(access, timeout_s=_STARTING_S)
+        gaps = tuple(SourceGap("tools", _named(gap.server, gap.name), gap.reason) for gap in found.gaps)
+        return ToolsListed(tools=found.tools, gaps=gaps)
+
+    async def memories(self, needs: Sequence[SearchNeed], filters: Filters) -> MemoryRead:
+        """All searches at the same time."""
+        memory = self.memory
+        if memory is None or not needs:
+            return MemoryRead()
+        begun = time.perf_counter()
+        answers = await asyncio.gather(*(self._searched(memory, need, filters) for need in needs))
+        found = tuple((need, one) for need, one in zip(needs, answers, strict=True) if isinstance(one, Found))
+        problems = tuple(SourceGap("memory", "", one.problem) for _, one in found if one.problem)
+        return MemoryRead(
+            found=found,
+            gaps=(*(one for one in answers if isinstance(one, SourceGap)), *problems),
+            seconds=time.perf_counter() - begun,
+        )
+
+    async def _searched(self, memory: "Memory", need: SearchNeed, filters: Filters) -> Found | SourceGap:
+        asked_by = ", ".join(need.asked_by)
+        limit = self._limits.memory_s
+        try:
+            async with asyncio.timeout(limit):
+                return await asyncio.to_thread(_search, memory, need, filters)
+        except TimeoutError:
+            return SourceGap("memory", asked_by, f"the search took longer than {limit:g} s")
+        except LlmError as error:
+            return SourceGap("memory", asked_by, str(error))
+
+    async def tool_data(
+        self, wanted: Sequence[tuple[ToolSpec, tuple[str, ...]]], filters: Filters, owner: str
+    ) -> DataRead:
+        """What tools keep under their keys. `owner` is for whom a server's private data are."""
+        servers = self.servers
+        if servers is None or not wanted:
+            return DataRead()
+
+        async def look_up(name: str) -> Json:
+            return await asyncio.to_thread(_entity, self.memory, name, filters)
+
+        begun = time.perf_counter()
+        memory = look_up if self.memory is not None else None
+        limit = self._limits.tools_s
+        gathered = await asyncio.gather(
+            *(servers.data(spec.server, keys, owner=owner, memory=memory, timeout_s=limit) for spec, keys in wanted)
+        )
+        return DataRead(
+            data={spec.name: one.found for (spec, _), one in zip(wanted, gathered, strict=True) if one.found},
+            gaps=tuple(
+                SourceGap("tools", _named(gap.server, gap.name), gap.reason) for one in gathered for gap in one.missing
+            ),
+            seconds=time.perf_counter() - begun,
+        )
+
+
+def filters_of(agent: Agent) -> Filters:
+    """What of the memory an agent may see."""
+    return Filters(tenant=agent.memory.tenant, agent=agent.name, workspace=agent.memory.workspace)
+
+
+def searches_of(requirements: Requirements, agent: Agent, text: str, usual: int) -> tuple[SearchNeed, ...]:
+    """The searches that a request needs: those that its tools ask for, or else its own text for `usual` results."""
+    query = " ".join(text.split())[:_LONGEST_QUERY]
+    if requirements.memory_searches or "memory" not in agent.context.sources or not query:
+        return requirements.memory_searches
+    return (SearchNeed(query=query, max_results=usual, asked_by=("agent",)),)
+
+
+def _turns_seen(agent: Agent) -> int:
+    seen = {"sliding_window": agent.conversation.max_turns, "full": _ALL_TURNS, "none": 0}
+    return seen[agent.conversation.strategy]
+
+
+def _search(memory: "Memory", need: SearchNeed, filters: Filters) -> Found:
+    """What has to do with the areas that are preferred comes first; where that is too little, the rest is searched, too."""
+
+    def found(within: Filters) -> Found:
+        return memory.search(need.query, within, max_results=need.max_results, min_similarity=need.min_similarity)
+
+    if not need.focus_areas:
+        return found(filters)
+    preferred = found(replace(filters, focus_areas=need.focus_areas))
+    if len(preferred.hits) >= need.max_results:
+        return preferred
+    every = found(filters)
+    known = {hit.record.id for hit in preferred.hits}
+    others = tuple(hit for hit in every.hits if hit.record.id not in known)
+    return replace(every, hits=(*preferred.hits, *others)[: need.max_results])
+
+
+def _entity(memory: "Memory | None", name: str, filters: Filters) -> Json:
+    """What the memory has under a name: the observations of the entity; `None` where it has none."""
+    if memory is None:
+        return None
+    found = memory.find([name, name.replace("_", " ")], filters)
+    ids = [one for every in found.values() for one in every]
+    records = memory.get(ids[:1], tenant=filters.tenant).values()
+    told = [one.text for record in records if isinstance(record, Entity) for one in record.observations]
+    return told or None
+
+
+def _named(server: str, name: str) -> str:
+    return ".".join(part for part in (server, name) if part)
