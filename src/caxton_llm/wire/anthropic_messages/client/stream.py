@@ -4,6 +4,8 @@ A stream that comes in this dialect is forwarded event by event, byte by byte. O
 contiguous indices, one strictly after the other. Because other vendors may interleave their tool calls, a piece of the answer
 that begins while an earlier one is still open waits until that one is complete.
 
+What is done before an answer goes on (`ChatChunk.progress`) comes with a `ping`.
+
 Either way `message_delta` and `message_stop` are held back to the end of the stream, because what is known only then goes
 into the one, and because an answer that breaks off must not look complete.
 """
@@ -69,7 +71,9 @@ class _Forwarding:
     def encode(self, chunks: list[ChatChunk]) -> bytes:
         events: list[bytes] = []
         for chunk in chunks:
-            if self._held or chunk.event in ("message_delta", "message_stop"):
+            if chunk.progress is not None:
+                events.append(_progress_event(chunk.progress))
+            elif self._held or chunk.event in ("message_delta", "message_stop"):
                 self._hold(chunk, events)
             else:
                 _forward(chunk.event, chunk.wire, events)
@@ -90,6 +94,11 @@ class _Forwarding:
                 wire = wire.rstrip()[:-1].rstrip() + b',"caxton":' + _encode(dict(trailer)) + b"}"
             _forward(chunk.event, wire, events)
         return b"".join(events)
+
+
+def _progress_event(progress: Json) -> bytes:
+    """A ping, which clients read over, with what is being done."""
+    return b"event: ping\ndata: " + _encode({"type": "ping", "caxton": {"progress": progress}}) + b"\n\n"
 
 
 def _forward(event: str | None, wire: bytes | None, events: list[bytes]) -> None:
@@ -142,6 +151,8 @@ class _Making:
                 self._usage = chunk.usage
             if not self._begun:
                 self._begin(chunk)
+            if chunk.progress is not None:
+                self._events.append(_progress_event(chunk.progress))
             for choice in chunk.choices:
                 if choice.index == 0:  # a client of this dialect cannot have asked for more
                     self._take(choice)

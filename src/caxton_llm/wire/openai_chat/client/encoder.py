@@ -7,6 +7,8 @@ reason comes in a chunk of its own.
 Thinking blocks are held back and come all at once before the finish reason: OpenAI's package appends to a list only what has
 an `index`, and a signed block must stay as it is.
 
+What is done before an answer goes on (`ChatChunk.progress`) comes under `caxton`, in a chunk that adds nothing to the answer.
+
 The usage event belongs to clients that asked for it (`stream_options.include_usage`). It is held back to the end, where it
 takes what is known only then. `data: [DONE]` ends a whole stream and no other.
 """
@@ -103,6 +105,8 @@ class OpenAIStreamEncoder:
         self._remember(chunk)
         if chunk.usage is not None:
             self._usage = chunk.usage
+        if chunk.progress is not None:
+            return self._progress(chunk.progress)
         if not chunk.choices:
             return b"" if chunk.usage is not None else _KEEP_ALIVE
         events = []
@@ -116,6 +120,12 @@ class OpenAIStreamEncoder:
             if finish:
                 events.append(self._event([self._choice(choice, _EMPTY, finish)], None))
         return b"data: " + b"\n\ndata: ".join(events) + b"\n\n"
+
+    def _progress(self, progress: Json) -> bytes:
+        """An empty delta to whoever reads `choices[0]` of every event."""
+        choice: dict[str, Json] = {"index": 0, "delta": {}, "finish_reason": None}
+        event = self._event([choice], None)
+        return b"data: " + event[:-1] + b',"caxton":' + _ENCODER.encode({"progress": progress}) + b"}\n\n"
 
     def _remember(self, chunk: ChatChunk) -> None:
         """The first id, time and model that the stream tells are those of all its events."""

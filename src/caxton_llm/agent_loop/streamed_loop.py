@@ -1,0 +1,166 @@
+"""The loop of one streamed request, seen as one stream: texts, what happens to the calls, one end and one usage."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+
+from caxton_llm.agent_loop.loop_record import LoopRecord, LoopResult
+from caxton_llm.agent_loop.streamed_answer import StreamedAnswer
+from caxton_llm.agent_loop.time_limit import TimeLimit
+from caxton_llm.agent_loop.tool_events import ToolEvent, ToolEvents
+from caxton_llm.agent_loop.tool_runner import ToolRunner
+from caxton_llm.background import end_tasks
+from caxton_llm.dispatch.fitting import Fitter
+from caxton_llm.gateway import Gateway
+from caxton_llm.protocols import Clock
+from caxton_llm.types import ChatChunk, ChatResponse, ChatStream, ChunkChoice, Delta, Message, ToolCall
+from caxton_llm.wire.whole import chunk_of
+
+__all__ = ["FitterOf", "OnDone", "StreamedLoop"]
+
+FitterOf = Callable[[Sequence[Message]], Fitter]
+"""What makes the request for each target, with these steps (calls and their results) behind the current message."""
+OnDone = Callable[[LoopResult], Awaitable[None]]
+
+_BETWEEN_TEXTS = "\n\n"
+"""Between the texts of two steps, which nothing else would keep apart."""
+
+
+class StreamedLoop:
+    """The batches of `stream`, which is told what is learned on the way."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        runner: ToolRunner,
+        record: LoopRecord,
+        stream: ChatStream,
+        *,
+        fitter_of: FitterOf,
+        on_done: OnDone | None,
+    ) -> None:
+        self._gateway = gateway
+        self._runner = runner
+        self._record = record
+        self._stream = stream
+        self._fitter_of = fitter_of
+        self._on_done = on_done
+        self._id = ""
+        self._created = 0
+        self._has_begun = False
+        self._has_text = False
+
+    async def batches(self, deadline_s: float | None, clock: Clock) -> AsyncGenerator[list[ChatChunk], None]:
+        """Everything until the end. Its own end, whatever the reason, ends the provider's answer and the running calls."""
+        limit = TimeLimit(deadline_s, clock)
+        calls: list[ToolCall] | None = None
+        while calls is None or calls:
+            async with contextlib.aclosing(self._calls_run(calls or [], limit)) as told:
+                async for batch in told:
+                    yield batch
+            answer = StreamedAnswer(begins=not self._has_begun, before=_BETWEEN_TEXTS if self._has_text else "")
+            async with self._asked() as source:
+                while (batch := await limit.keep(_next(source))) is not None:
+                    self._describe(source)
+                    if seen := self._seen(answer, batch):
+                        yield seen
+                calls = self._record.take(answer.response(source))
+            self._has_text |= answer.has_text
+        result = self._record.result()
+        if self._on_done is not None:
+            await self._on_done(result)
+        yield self._end(result.response)
+
+    def _asked(self) -> ChatStream:
+        fitter = self._fitter_of(tuple(self._record.steps))
+        return self._gateway.stream(self._record.next_request(), fitter=fitter)
+
+    async def _calls_run(self, calls: list[ToolCall], limit: TimeLimit) -> AsyncGenerator[list[ChatChunk], None]:
+        """Run the calls, and tell what happens to them."""
+        if not calls:
+            return
+        events = ToolEvents()
+        running = asyncio.create_task(self._run(calls, events))
+        running.add_done_callback(lambda _: events.wake())
+        try:
+            while not running.done():
+                if told := await limit.keep(events.take()):
+                    yield self._progress(told)
+            if told := events.left():
+                yield self._progress(told)
+            await running
+        finally:
+            await end_tasks([running])
+
+    async def _run(self, calls: list[ToolCall], events: ToolEvents) -> None:
+        record = self._record
+        results = await self._runner.run(calls, callers=record.callers, parallel=record.parallel, on_event=events.add)
+        record.add(results)
+
+    # -- what is seen ---------------------------------------------------------------------------------------------------
+
+    def _describe(self, source: ChatStream) -> None:
+        """Who answers first is told at once; the rest at the end."""
+        if not self._has_begun:
+            stream = self._stream
+            stream.provider, stream.model, stream.request_id = source.provider, source.model, source.request_id
+            stream.attempts, stream.failed_attempts, stream.skipped = (
+                source.attempts,
+                source.failed_attempts,
+                source.skipped,
+            )
+            stream.params, stream.warnings, stream.upstream_s = source.params, source.warnings, source.upstream_s
+            stream.degraded = source.degraded
+
+    def _seen(self, answer: StreamedAnswer, batch: list[ChatChunk]) -> list[ChatChunk]:
+        seen = []
+        for chunk in batch:
+            self._id, self._created = self._id or chunk.id, self._created or chunk.created
+            choices = answer.take(chunk)
+            if choices is not None:
+                seen.append(self._chunk(choices))
+        self._has_begun |= bool(seen)
+        return seen
+
+    def _progress(self, events: list[ToolEvent]) -> list[ChatChunk]:
+        chunks = []
+        for event in events:
+            chunk = self._chunk([])
+            chunk.progress = event.told()
+            chunks.append(chunk)
+        return chunks
+
+    def _chunk(self, choices: list[ChunkChoice]) -> ChatChunk:
+        return ChatChunk(choices=choices, id=self._id, model=self._stream.model, created=self._created)
+
+    def _end(self, response: ChatResponse) -> list[ChatChunk]:
+        """The calls that are the caller's, the end of the answer, the usage of all steps."""
+        stream = self._stream
+        stream.provider, stream.model, stream.request_id = response.provider, response.model, response.request_id
+        stream.attempts, stream.failed_attempts = response.attempts, response.failed_attempts
+        stream.skipped, stream.degraded, stream.params = response.skipped, response.degraded, response.params
+        stream.warnings, stream.usage, stream.cost_usd = response.warnings, response.usage, response.cost_usd
+        chunks = []
+        choice = chunk_of(response).choices[0]
+        if choice.delta.tool_calls:
+            role = None if self._has_begun else "assistant"
+            delta = Delta(role=role, tool_calls=choice.delta.tool_calls)
+            chunks.append(self._chunk([ChunkChoice(index=0, delta=delta)]))
+        if choice.finish_reason is not None:
+            end = ChunkChoice(
+                index=0, delta=Delta(), finish_reason=choice.finish_reason, stop_sequence=choice.stop_sequence
+            )
+            chunks.append(self._chunk([end]))
+        if response.usage is not None:
+            usage = self._chunk([])
+            usage.usage = response.usage
+            chunks.append(usage)
+        return chunks or [self._chunk([])]
+
+
+async def _next(source: ChatStream) -> list[ChatChunk] | None:
+    """The next batch; `None` at the end."""
+    try:
+        return await source.next_batch()
+    except StopAsyncIteration:
+        return None
