@@ -1,7 +1,7 @@
 """Query and texts compared token by token: for each query token its best match in the text, weighted by its rarity. Pure.
 
 This finds what a text's one vector blurs (a single word in a long turn) and what its words miss ("doctor" for "physician").
-Token vectors are static, so each is compared once however many texts hold it.
+Token vectors are static, so which tokens are related is known before there is a question.
 """
 
 import numpy as np
@@ -13,9 +13,6 @@ __all__ = ["MAX_QUERY_TOKENS", "inverse_frequency", "late_interaction"]
 
 MAX_QUERY_TOKENS = 64
 """Of a longer query the rarest tokens count; the others would cost time and say little."""
-
-_RELATED = 0.4
-"""Two tokens with a cosine below this have nothing to do with each other."""
 
 
 def inverse_frequency(documents_with_token: NDArray[np.integer], documents: int) -> Floats:
@@ -36,18 +33,18 @@ def late_interaction(
     result = np.zeros((len(lengths), len(query)), np.float32)
     if not len(query) or not len(tokens):
         return result
-    place = np.full(vectors.vocabulary_size, -1, np.int32)
-    place[tokens] = 0
-    distinct = np.flatnonzero(place == 0).astype(np.int32)
-    cosines = vectors.token_cosines(distinct, query)
-    related = (cosines >= _RELATED).any(axis=1)
-    place[distinct] = np.where(related, np.cumsum(related) - 1, -1)
-    similar = np.where(cosines[related] >= _RELATED, cosines[related], 0) ** 2 * rarity
-    found = place[tokens]
-    text_of = np.repeat(np.arange(len(lengths)), lengths)[found >= 0]
-    if len(text_of):
+    column, related, cosines = vectors.related(query)
+    # A row for each pair; of pairs with the same token only the last one's row is used.
+    row = np.zeros(vectors.vocabulary_size, np.int32)
+    row[related] = np.arange(1, len(related) + 1)
+    worth = np.zeros((len(related) + 1, len(query)), np.float32)
+    worth[row[related], column] = cosines * cosines * rarity[column]
+    rows = row[tokens]
+    matching = np.flatnonzero(rows)
+    if len(matching):
+        text_of = np.repeat(np.arange(len(lengths)), lengths)[matching]
         starts = np.flatnonzero(np.diff(text_of, prepend=-1))
-        result[text_of[starts]] = np.maximum.reduceat(similar[found[found >= 0]], starts, axis=0)
+        result[text_of[starts]] = np.maximum.reduceat(worth[rows[matching]], starts, axis=0)
     return result
 
 

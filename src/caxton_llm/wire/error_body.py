@@ -14,7 +14,7 @@ from msgspec import Struct
 from caxton_llm.types import Json
 from caxton_llm.wire.unreadable import UNREADABLE
 
-__all__ = ["ErrorBody", "describe_html", "read_error", "read_error_body", "shown_message"]
+__all__ = ["ErrorBody", "describe_html", "masked", "read_error", "read_error_body", "shown_message"]
 
 _READ_LIMIT = 256 * 1024
 _TEXT_LIMIT = 2000
@@ -141,7 +141,7 @@ def _text(value: Json) -> str:
 
 
 def _short(value: Json) -> str | None:
-    return _masked(value[:200]) if isinstance(value, str) and value else None
+    return masked(value[:200]) if isinstance(value, str) and value else None
 
 
 def _clean(text: str) -> str:
@@ -162,11 +162,12 @@ _SECRETS = re.compile(
 
 def shown_message(body: ErrorBody) -> str:
     """The provider's message for people: keys masked, at most 500 characters; empty when there is none."""
-    text = _masked(body.text)
+    text = masked(body.text)
     if body.categories:
         text = f"{text} [filtered: {', '.join(body.categories)}]"
     return text if len(text) <= _SHOWN_LIMIT else text[: _SHOWN_LIMIT - 1] + "…"
 
 
-def _masked(text: str) -> str:
+def masked(text: str) -> str:
+    """`text` with `***` in place of what looks like a vendor's key or a token."""
     return _SECRETS.sub("***", text)

@@ -17,8 +17,8 @@ TokenIds = NDArray[np.int32]
 class TokenVectors(Protocol):
     """One vector for each token of a fixed vocabulary, whatever stands beside it: what late interaction compares.
 
-    `name` identifies the token ids: those kept under another name are computed anew. `token_cosines` has a row for each of
-    `ids`, a column for each of `others`.
+    `name` identifies the token ids: those kept under another name are computed anew. `related` has all pairs of one of `ids`
+    (its index there) and a token that is related to it, itself among them, with their cosine; one of `ids` after the other.
     """
 
     @property
@@ -26,4 +26,4 @@ class TokenVectors(Protocol):
     @property
     def vocabulary_size(self) -> int: ...
     def tokens(self, text: str) -> TokenIds: ...
-    def token_cosines(self, ids: TokenIds, others: TokenIds) -> Floats: ...
+    def related(self, ids: TokenIds) -> tuple[NDArray[np.int64], TokenIds, Floats]: ...

@@ -28,8 +28,9 @@ from passages p join records r on r.key = p.record left join turns t on t.record
 left join vectors v on v.space = ? and v.passage = p.id
 where p.tenant = ? and p.id > ? order by p.id
 """
-# Each alone is the end of an index; both in one would read all.
-_REMOVALS = "select (select min(seq) from removals), (select max(seq) from removals)"
+# Each alone is the end of an index; both in one would read all. The last is the newest passage there ever was.
+_CHANGES = """select (select min(seq) from removals), (select max(seq) from removals),
+  ifnull((select seq from sqlite_sequence where name = 'passages'), 0)"""
 _READ = 20_000
 """Rows that are read at a time."""
 _NUMBERS = (
@@ -69,6 +70,8 @@ class Columns:
         self.gone = 0
         self.beside = Beside()
         self._removal: int | None = None
+        self._newest = 0
+        self._snapshot: Snapshot | None = None
         self._arrays: dict[str, NDArray[np.generic]] = {name: np.empty(0, kind) for name, kind in _COLUMNS}
         self.tokens = TokenRows(self.vocabulary)
         self._conversations: dict[tuple[int, str], int] = {}
@@ -80,7 +83,7 @@ class Columns:
     def refresh(self, db: sqlite3.Connection) -> "Snapshot":
         """Read what is new in the connection's transaction."""
         with self.lock:
-            oldest, newest = db.execute(_REMOVALS).fetchone()
+            oldest, newest, passage = db.execute(_CHANGES).fetchone()
             known = self._removal
             if known is not None and (
                 (oldest is not None and oldest > known + 1) or self.gone > 1000 + self.count // 4
@@ -92,11 +95,15 @@ class Columns:
                 sql = "select passage from removals where seq > ? and tenant = ?"
                 self._remove([row[0] for row in db.execute(sql, (known, self.tenant))])
             self._removal = newest or known or 0
-            last = int(self._arrays["ids"][self.count - 1]) if self.count else 0
-            cursor = db.execute(_PASSAGES, (self.space, self.tenant, last))
-            while rows := cursor.fetchmany(_READ):
-                self._append(rows)
-            return Snapshot(self)
+            if passage > self._newest:
+                last = int(self._arrays["ids"][self.count - 1]) if self.count else 0
+                cursor = db.execute(_PASSAGES, (self.space, self.tenant, last))
+                while rows := cursor.fetchmany(_READ):
+                    self._append(rows)
+                self._newest = passage
+            if self._snapshot is None:
+                self._snapshot = Snapshot(self)
+            return self._snapshot
 
     def _remove(self, ids: list[int]) -> None:
         known = self._arrays["ids"][: self.count]
@@ -105,11 +112,15 @@ class Columns:
         inside = places < self.count
         places = places[inside][known[places[inside]] == wanted[inside]]
         places = places[self._alive[places]]
+        if not len(places):
+            return
+        self._snapshot = None
         self.gone += len(places)
         self._alive[places] = False
         self.tokens.remove(places)
 
     def _append(self, rows: list[tuple[Any, ...]]) -> None:
+        self._snapshot = None
         start, end = self.count, self.count + len(rows)
         self._grow(end)
         fields = list(zip(*rows, strict=True))

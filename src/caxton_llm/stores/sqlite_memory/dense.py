@@ -5,7 +5,7 @@ whoever asks sorts by the exact cosines.
 """
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numkong
 import numpy as np
@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from usearch.index import Index
 
 from caxton_llm.stores.sqlite_memory.columns import Mask, Snapshot
-from caxton_llm.stores.sqlite_memory.vectors import Floats, quantised
+from caxton_llm.stores.sqlite_memory.vectors import Floats
 
-__all__ = ["EXACT", "Graph", "SmallQuery", "approximate", "nearest"]
+__all__ = ["EXACT", "Dense", "Graph"]
 
 EXACT = 131_072
 """Vectors up to which all are compared: 0.2 ms for 10,000. A graph as good costs more than that up to here, and its making
@@ -56,62 +56,66 @@ class Graph:
         return keys.astype(np.int64)
 
 
-class SmallQuery(NamedTuple):
-    """A query's vector as bytes, a row, and the reciprocal of its length; 0 for a vector of zeros."""
+class Dense:
+    """One query compared with a tenant's vectors as bytes. Where all of them were compared, that is remembered."""
 
-    row: NDArray[np.int8]
-    reciprocal: float
+    def __init__(self, seen: Snapshot, query: Floats | None) -> None:
+        """`None` and a vector of zeros have nothing that is near."""
+        self._seen = seen
+        self._every: Floats | None = None
+        largest = 0.0 if query is None else float(np.abs(query).max(initial=0.0))
+        self.is_empty = query is None or not largest
+        if query is not None and largest:
+            self._row = np.rint(query * (127.0 / largest)).astype(np.int8).reshape(1, -1)
+            self._length = float(np.linalg.norm(self._row.astype(np.float32)))
 
-    @classmethod
-    def of(cls, query: Floats | None) -> "SmallQuery | None":
-        if query is None:
-            return None
-        row, reciprocals = quantised(query.reshape(1, -1))
-        return cls(row, float(reciprocals[0]))
+    def nearest(self, mask: Mask, limit: int, graph: Graph | None) -> NDArray[np.int64]:
+        """Places of the nearest passages among those of the mask, in any order."""
+        seen = self._seen
+        if self.is_empty:
+            return np.empty(0, np.int64)
+        allowed = mask.nonzero()[0]
+        if graph is None or not len(graph) or len(allowed) <= EXACT:
+            return self._exact(allowed, limit)
+        # As many more as the filter and what is gone will take away, and then some.
+        wanted = int(1.2 * limit * seen.count / len(allowed)) + 32
+        if wanted > len(graph) // 8:
+            return self._exact(allowed, limit)
+        places = seen.places(graph.search(self._row[0], wanted))
+        places = places[places >= 0]
+        places = places[mask[places]]
+        if len(places) < min(limit, len(allowed)):
+            return self._exact(allowed, limit)
+        tail = allowed[np.searchsorted(seen.ids[allowed], graph.passage, side="right") :]
+        return self._exact(np.union1d(places, tail), limit)
 
+    def cosines(self, places: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Cosines to passages in ascending order, right to about 0.005; -2 where there is no vector, on either side."""
+        if self.is_empty or not len(places):
+            return np.full(len(places), -2.0)
+        near = self._products(places).astype(np.float64) / self._length
+        near[self._seen.reciprocals[places] == 0] = -2.0
+        return near
 
-def nearest(seen: Snapshot, mask: Mask, query: SmallQuery, limit: int, graph: Graph | None) -> NDArray[np.int64]:
-    """Places of the passages that are nearest by their vectors as bytes, among those of the mask, in any order."""
-    if not query.reciprocal:
-        return np.empty(0, np.int64)
-    allowed = np.flatnonzero(mask)
-    if graph is None or not len(graph) or len(allowed) <= EXACT:
-        return _exact(seen, allowed, query, limit)
-    # As many more as the filter and what is gone will take away, and then some.
-    wanted = int(1.2 * limit * seen.count / len(allowed)) + 32
-    if wanted > len(graph) // 8:
-        return _exact(seen, allowed, query, limit)
-    places = seen.places(graph.search(query.row[0], wanted))
-    places = places[places >= 0]
-    places = places[mask[places]]
-    if len(places) < min(limit, len(allowed)):
-        return _exact(seen, allowed, query, limit)
-    tail = allowed[np.searchsorted(seen.ids[allowed], graph.passage, side="right") :]
-    return _exact(seen, np.union1d(places, tail), query, limit)
+    def _exact(self, places: NDArray[np.int64], limit: int) -> NDArray[np.int64]:
+        if not len(places):
+            return places
+        near = self._products(places)
+        if len(near) > limit:
+            places = places[np.argpartition(near, len(near) - limit)[len(near) - limit :]]
+        # A vector of zeros is no vector: nothing is near it.
+        return places[self._seen.reciprocals[places] > 0]
 
+    def _products(self, places: NDArray[np.int64]) -> Floats:
+        """Cosines times the length of the query as bytes."""
+        seen = self._seen
+        if self._every is not None:
+            return self._every[places]
+        if len(places) == seen.count:
+            self._every = self._compared(seen.small) * seen.reciprocals
+            return self._every
+        return self._compared(seen.small.take(places, axis=0)) * seen.reciprocals[places]
 
-def _exact(seen: Snapshot, places: NDArray[np.int64], query: SmallQuery, limit: int) -> NDArray[np.int64]:
-    if not len(places):
-        return places
-    near = _products(seen, places, query)
-    if len(near) > limit:
-        places = places[np.argpartition(-near, limit)[:limit]]
-    # A vector of zeros is no vector: nothing is near it.
-    return places[seen.reciprocals[places] > 0]
-
-
-def _products(seen: Snapshot, places: NDArray[np.int64], query: SmallQuery) -> Floats:
-    """Cosines times the length of the query as bytes."""
-    rows = seen.small if len(places) == seen.count else seen.small[places]
-    products = np.asarray(numkong.cdist(query.row, rows, metric="dot", threads=1), np.float32)[0]
-    near: Floats = products * seen.reciprocals[places]
-    return near
-
-
-def approximate(seen: Snapshot, places: NDArray[np.int64], query: SmallQuery | None) -> NDArray[np.float64]:
-    """Cosines from vectors as bytes, right to about 0.005; -2 where there is no vector, on either side."""
-    if query is None or not query.reciprocal or not len(places):
-        return np.full(len(places), -2.0)
-    near = _products(seen, places, query).astype(np.float64) * query.reciprocal
-    near[seen.reciprocals[places] == 0] = -2.0
-    return near
+    def _compared(self, rows: NDArray[np.int8]) -> Floats:
+        products: Floats = np.asarray(numkong.cdist(self._row, rows, metric="dot", threads=1), np.float32)[0]
+        return products

@@ -7,9 +7,11 @@ writer's lock; readers see a commit after `reload`.
 import sqlite3
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
+import numpy as np
 import tantivy
+from numpy.typing import NDArray
 from tantivy import Occur, Query
 
 from caxton_llm.memory.analysis import ANALYZER, analyzer
@@ -30,8 +32,16 @@ _COMMON = 20
 others are: of 100 results two change, and the slowest searches take half the time."""
 _FEWEST_TERMS = 3
 
-Found = list[tuple[int, float]]
-"""Passages and their scores, best first."""
+
+class Found(NamedTuple):
+    """Passages, each once, and their scores."""
+
+    passages: NDArray[np.int64]
+    scores: NDArray[np.float64]
+
+    @classmethod
+    def none(cls) -> Self:
+        return cls(np.empty(0, np.int64), np.empty(0, np.float64))
 
 
 class Facets(NamedTuple):
@@ -129,17 +139,18 @@ class Lexical:
         return self._searcher.doc_freq("key", passage) > 0
 
     def search(self, terms: Iterable[str], facets: Facets, limit: int) -> Found:
-        """The best passages for terms that are already analysed."""
+        """The best passages for terms that are already analysed, best first."""
         searcher = self._searcher
         counted = ((searcher.doc_freq("text", term), term) for term in set(terms))
         known = _worth(sorted(one for one in counted if one[0]), searcher.num_docs)
         if not known:
-            return []
+            return Found.none()
         words = [(Occur.Should, Query.term_query(self._schema, "text", term, "freq")) for _, term in known]
         parts = [(Occur.Must, Query.boolean_query(words)), *((Occur.Must, query) for query in self._conditions(facets))]
         hits = searcher.search(Query.boolean_query(parts), limit, count=False).hits
         keys = searcher.fast_field_values("key", [address for _, address in hits])
-        return [(int(key), score) for key, (score, _) in zip(keys, hits, strict=True) if key is not None]
+        found = [(key, score) for key, (score, _) in zip(keys, hits, strict=True) if key is not None]
+        return Found(np.array([key for key, _ in found], np.int64), np.array([score for _, score in found], np.float64))
 
     def _conditions(self, facets: Facets) -> list[Query]:
         conditions: list[Query] = []

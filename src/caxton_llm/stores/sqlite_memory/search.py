@@ -5,6 +5,7 @@ Passages are known by their places in the tenant's columns, which have all that 
 
 import sqlite3
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +15,9 @@ from caxton_llm.memory.analysis import terms_of
 from caxton_llm.memory.candidates import Candidates, StoreQuery
 from caxton_llm.memory.embedding.embedder import TokenIds
 from caxton_llm.stores.sqlite_memory.columns import Mask, Snapshot
-from caxton_llm.stores.sqlite_memory.dense import SmallQuery, approximate, nearest
+from caxton_llm.stores.sqlite_memory.dense import Dense
 from caxton_llm.stores.sqlite_memory.indexes import Indexes, Opened
-from caxton_llm.stores.sqlite_memory.lexical import Found, facets_of
+from caxton_llm.stores.sqlite_memory.lexical import Found, Lexical, facets_of
 from caxton_llm.stores.sqlite_memory.related import Edges, edges_of, named_records, passages_of_records
 from caxton_llm.stores.sqlite_memory.rows import marks
 from caxton_llm.stores.sqlite_memory.selection import mask_of, selection
@@ -29,12 +30,10 @@ _WIDER = 4
 _NONE = -1.5
 """Less than any cosine: there is no vector."""
 _SPARE = 16
-_EXACT = 32
+_EXACT = 20
 """Vectors, the nearest, that are compared as they are in the database."""
 _SEEDS = 32
 """Candidates, the nearest, whose relations are followed."""
-_ORDER = (origins.LEXICAL, origins.DENSE, origins.NAMED, origins.NEIGHBOUR, origins.RELATED)
-
 _Places = NDArray[np.int64]
 _Scores = NDArray[np.float64]
 
@@ -43,7 +42,15 @@ class Search:
     """One search in a connection's transaction, which must not be older than `opened`. Its vector has length 1, or 0."""
 
     def __init__(
-        self, db: sqlite3.Connection, indexes: Indexes, opened: Opened, tail: Tail, seen: Snapshot, *, query: StoreQuery
+        self,
+        db: sqlite3.Connection,
+        indexes: Indexes,
+        opened: Opened,
+        tail: Tail,
+        seen: Snapshot,
+        *,
+        query: StoreQuery,
+        has_relations: bool,
     ) -> None:
         self.db = db
         self.indexes = indexes
@@ -51,27 +58,28 @@ class Search:
         self.tail = tail
         self.seen = seen
         self.query = query
+        self.has_relations = has_relations
         self.chosen = selection(db, query.filters, tail.tenant)
-        self.small = SmallQuery.of(query.vector)
+        self.dense = Dense(seen, query.vector)
         self.mask: Mask = mask_of(seen, query.filters, self.chosen)
 
     def candidates(self) -> Candidates:
         """About `limit` records by words and as many by vectors, those with one of the names, and what comes with them."""
         if not self.mask.any():
             return no_candidates(self.query)
+        found = _Origins(self.seen.count)
         words, scores = self._by_words()
-        near, named = self._by_vectors(), self._by_names()
-        proposed = _distinct(words, near, named)
+        found.add((origins.LEXICAL, words), (origins.DENSE, self._by_vectors()), (origins.NAMED, self._by_names()))
+        proposed = found.places()
         cosine = self._cosines(proposed)
         edges = self._edges(proposed, cosine)
         beside, related = self._beside(proposed), self._passages(edges.records)
-        more = np.setdiff1d(_distinct(beside, related), proposed, assume_unique=True)
-        found = _Gathered(np.concatenate([proposed, more]), np.concatenate([cosine, self._approximate(more)]))
-        found.lexical[found.at(words)] = scores
-        came_along = (np.intersect1d(places, more, assume_unique=True) for places in (beside, related))
-        for origin, places in zip(_ORDER, (words, near, named, *came_along), strict=True):
-            found.origins[found.at(places)] |= origin
-        return self._columns(found, edges)
+        if len(beside) or len(related):
+            found.add_new((origins.NEIGHBOUR, beside), (origins.RELATED, related))
+        places = found.places()
+        gathered = _Gathered(places, self._widened(cosine, proposed, places), np.zeros(len(places)), found.bits[places])
+        gathered.lexical[np.searchsorted(places, words)] = scores
+        return self._columns(gathered, edges)
 
     # -- what proposes --------------------------------------------------------------------------------------------------
 
@@ -80,11 +88,10 @@ class Search:
         terms = terms_of(self.query.text)
         if not terms:
             return np.empty(0, np.int64), np.empty(0, np.float64)
-        last = int(self.seen.ids[-1])
-        lexical, found, indexed = self.opened.lexical, Found(), self.opened.indexed
+        lexical, found, indexed = self.opened.lexical, Found.none(), self.opened.indexed
         if lexical is not None:
             try:
-                found = self._indexed(terms)
+                found = self._indexed(terms, lexical)
             except (ValueError, OSError) as error:
                 self.indexes.lost(f"the lexical index failed: {error}")
                 lexical, indexed = None, 0
@@ -93,39 +100,34 @@ class Search:
             self.db,
             terms,
             indexed=indexed,
-            newest=last,
+            newest=int(self.seen.ids[-1]),
             count=0 if lexical is None else lexical.count,
             average=0.0 if folder is None else folder.average_length,
             frequency=(lambda _: 0) if lexical is None else lexical.frequency,
         )
-        scored = dict(waiting) | dict(found)
-        places = self._allowed(np.fromiter(scored, np.int64, len(scored)))
-        scores = np.fromiter(scored.values(), np.float64, len(scored))
-        best = np.flatnonzero(places >= 0)
-        best = best[np.argsort(-scores[best], kind="stable")]
+        passages, scores = found if not len(waiting.passages) else _together(found, waiting)
+        places = self._allowed(passages)
+        best = np.argsort(-scores, kind="stable")
+        best = best[places[best] >= 0]
         best = best[self._of_first_records(places[best])]
         return places[best], scores[best]
 
-    def _indexed(self, terms: list[str]) -> Found:
-        lexical = self.opened.lexical
+    def _indexed(self, terms: list[str], lexical: Lexical) -> Found:
         filters = facets_of(self.query.filters, self.tail.tenant, self.chosen.owners, self.chosen.types)
-        found = Found()
+        found = Found.none()
 
         def search(wanted: int) -> _Places:
             nonlocal found
-            found = Found() if lexical is None else lexical.search(terms, filters, wanted)
-            return self._allowed(np.array([passage for passage, _ in found], np.int64))
+            found = lexical.search(terms, filters, wanted)
+            return self._allowed(found.passages)
 
         self._enough(search)
         return found
 
     def _by_vectors(self) -> _Places:
         """The nearest passages, of `limit` records and a few more: bytes may swap near neighbours."""
-        small = self.small
-        if small is None:
-            return np.empty(0, np.int64)
         graph = self.opened.graphs.get((self.tail.tenant, self.seen.space))
-        return self._enough(lambda wanted: nearest(self.seen, self.mask, small, wanted + _SPARE, graph))
+        return self._enough(lambda wanted: self.dense.nearest(self.mask, wanted + _SPARE, graph))
 
     def _by_names(self) -> _Places:
         return self._passages(named_records(self.db, self.tail.tenant, self.query.names, self.query.limit))
@@ -150,7 +152,7 @@ class Search:
             good = places[places >= 0]
             if len(places) < wanted or wanted >= self.seen.count:
                 return good
-            if len(np.unique(self.seen.records[good])) >= self.query.limit:
+            if len(set(self.seen.records[good].tolist())) >= self.query.limit:
                 return good
             wanted *= _WIDER
 
@@ -175,7 +177,7 @@ class Search:
 
     def _edges(self, places: _Places, cosine: _Scores) -> Edges:
         """Relations of the nearest candidates."""
-        if not self.query.relations:
+        if not self.query.relations or not self.has_relations:
             return Edges.none()
         nearest_first = self.seen.records[places[np.argsort(-cosine, kind="stable")[: 2 * _SEEDS]]]
         seeds = list(dict.fromkeys(nearest_first.tolist()))[:_SEEDS]
@@ -184,14 +186,11 @@ class Search:
 
     # -- together -------------------------------------------------------------------------------------------------------
 
-    def _approximate(self, places: _Places) -> _Scores:
-        return approximate(self.seen, places, self.small)
-
     def _cosines(self, places: _Places) -> _Scores:
         """The best from the vectors in the database, the others from bytes; below `_NONE` where there is none."""
+        near = self.dense.cosines(places)
         vector = self.query.vector
-        near = self._approximate(places)
-        if vector is None or not vector.any() or not len(places):
+        if vector is None or self.dense.is_empty:
             return near
         best = np.argsort(-near)[:_EXACT]
         ids = self.seen.ids[places[best]].tolist()
@@ -201,6 +200,14 @@ class Search:
         if there:
             near[best[there]] = cosines(from_bytes([blobs[ids[number]] for number in there], len(vector)), vector)
         return near
+
+    def _widened(self, cosine: _Scores, known: _Places, places: _Places) -> _Scores:
+        """Cosines for all of `places`: those of the ones among them that are `known`, for others from bytes."""
+        if len(known) == len(places):
+            return cosine
+        wider = self.dense.cosines(places)
+        wider[np.searchsorted(places, known)] = cosine
+        return wider
 
     def _columns(self, found: "_Gathered", edges: Edges) -> Candidates:
         """One candidate for each record: its best scores, and the passage that is nearest, or fits best."""
@@ -241,23 +248,39 @@ class Search:
         return np.isin(self.seen.speakers[places], codes) if codes else np.zeros(len(places), np.bool_)
 
 
-class _Gathered:
-    """The passages of all candidates, each once, with what is found out about them."""
+class _Origins:
+    """What has proposed each passage of the tenant: bits by its place."""
 
-    def __init__(self, places: _Places, cosine: _Scores) -> None:
-        order = np.argsort(places)
-        self.places = places[order]
-        self.cosine = cosine[order]
-        self.lexical = np.zeros(len(places))
-        self.origins = np.zeros(len(places), np.uint8)
+    def __init__(self, count: int) -> None:
+        self.bits = np.zeros(count, np.uint8)
 
-    def at(self, places: _Places) -> NDArray[np.int64]:
-        """Where passages are in the columns."""
-        return np.searchsorted(self.places, places)
+    def places(self) -> _Places:
+        """What was proposed, ascending."""
+        return self.bits.view(np.bool_).nonzero()[0]
+
+    def add(self, *proposed: tuple[int, _Places]) -> None:
+        for origin, places in proposed:
+            self.bits[places] |= origin
+
+    def add_new(self, *proposed: tuple[int, _Places]) -> None:
+        """Add what nothing had proposed before."""
+        self.add(*[(origin, places[self.bits[places] == 0]) for origin, places in proposed])
+
+
+class _Gathered(NamedTuple):
+    """The passages of all candidates, each once and ascending, with what is found out about them."""
+
+    places: _Places
+    cosine: _Scores
+    lexical: _Scores
+    origins: NDArray[np.uint8]
 
     def by_record(self, records: _Places) -> tuple[NDArray[np.int64], _Scores, NDArray[np.uint8]]:
         """By ascending records: the best passage of each, the best score by words, and all origins."""
         of = records[self.places]
+        if len(set(of.tolist())) == len(of):
+            order = np.argsort(of)
+            return order, self.lexical[order], self.origins[order]
         # First comes the best of a record: the nearest, then the better one by words, then the first passage.
         order = np.lexsort((self.places, -self.lexical, -self.cosine, of))
         starts = np.flatnonzero(np.diff(of[order], prepend=-1))
@@ -266,8 +289,11 @@ class _Gathered:
         return order[starts], lexical, bits
 
 
-def _distinct(*places: _Places) -> _Places:
-    return np.unique(np.concatenate(places))
+def _together(found: Found, waiting: Found) -> Found:
+    """What stands in both counts as the index has it."""
+    new = ~np.isin(waiting.passages, found.passages)
+    passages = np.concatenate([waiting.passages[new], found.passages])
+    return Found(passages, np.concatenate([waiting.scores[new], found.scores]))
 
 
 def no_candidates(query: StoreQuery) -> Candidates:

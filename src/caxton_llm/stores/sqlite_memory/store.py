@@ -52,6 +52,8 @@ _LOOK_S = 10.0
 _PATIENCE_S = 5.0
 """How long `purge` waits for those who read."""
 _PAUSE_S = 0.05
+_STATE = """select (select id from tenants where name = ?), exists (select 1 from spaces where id = ?),
+  exists (select 1 from relations)"""
 _LAST = 64
 """Missing vectors that are made while nothing else is written."""
 _MANY = 500
@@ -266,20 +268,22 @@ class SqliteMemory:
                 return self._candidates(db, query, space, opened)
 
     def _candidates(self, db: sqlite3.Connection, query: StoreQuery, space: Space, opened: Opened) -> Candidates:
-        tenant = Rows(db).tenant(query.filters.tenant)
+        tenant, is_there, has_relations = db.execute(_STATE, (query.filters.tenant, space.number)).fetchone()
         if tenant is None:
             return no_candidates(query)
-        if query.vector is not None and not self._spaces.is_there(db, space):
+        if query.vector is not None and not is_there:
             if self._spaces.serving is not space:
                 raise embedder_changed(self._spaces.serving.embedder.name)
             query = replace(query, vector=None)  # another process has changed the embedder: see `successor`
         columns, tail = self._held(tenant, space.number, space.embedder.dimensions)
         seen = columns.refresh(db)
-        return Search(db, self._indexes, opened, tail, seen, query=query).candidates()
+        return Search(
+            db, self._indexes, opened, tail, seen, query=query, has_relations=bool(has_relations)
+        ).candidates()
 
     def load(self, keys: Iterable[int], *, tenant: str) -> dict[int, Record]:
         """See `MemoryStore.load`."""
-        with self._reading() as db:
+        with self._lent() as db:
             found = Rows(db).by_keys(keys)
             return {key: record for key, record in found.items() if record.tenant == tenant}
 

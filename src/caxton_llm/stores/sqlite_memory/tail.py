@@ -6,6 +6,8 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
 
+import numpy as np
+
 from caxton_llm.memory.analysis import terms_of
 from caxton_llm.stores.sqlite_memory.lexical import Found, passage_texts
 
@@ -44,7 +46,7 @@ class Tail:
             self._refresh(db, indexed, newest)
             total = count + len(self._lengths)
             if not self._lengths:
-                return []
+                return Found.none()
             average = average or sum(self._lengths.values()) / len(self._lengths) or 1.0
             scores: dict[int, float] = {}
             for term in set(terms):
@@ -56,7 +58,7 @@ class Tail:
                 for passage, times in postings:
                     norm = _K1 * (1 - _B + _B * self._lengths[passage] / average)
                     scores[passage] = scores.get(passage, 0.0) + weight * times / (times + norm)
-        return list(scores.items())
+        return Found(np.fromiter(scores, np.int64, len(scores)), np.fromiter(scores.values(), np.float64, len(scores)))
 
     def _refresh(self, db: sqlite3.Connection, indexed: int, newest: int) -> None:
         if indexed != self._from:

@@ -43,7 +43,7 @@ class TokenRows:
         lengths = self._starts[places + 1] - starts
         before = np.cumsum(lengths) - lengths
         found = np.arange(int(lengths.sum())) + np.repeat(starts - before, lengths)
-        return self._flat[found].astype(np.int32), lengths
+        return self._flat.take(found).astype(np.int32), lengths
 
 
 def _with_room(array: NDArray[np.generic], used: int, needed: int) -> NDArray:  # type: ignore[type-arg]
