@@ -72,15 +72,19 @@ REQUEST = ChatRequest(
 @contextlib.asynccontextmanager
 async def scene(folder: Path, agent: Agent = REPORTS) -> AsyncIterator[ContextEngine]:
     """An engine over real stores and a real server of tools, with everything that the scene has."""
-    with Memory.open(folder / "memory") as memory, ConversationStore(folder / "conversations") as conversations:
-        memory.add(MEMORIES)
-        exchanges = [
-            Exchange(messages=(Message(role="user", content=asked), Message(role="assistant", content=answered)))
-            for asked, answered in SAID
-        ]
+    exchanges = [
+        Exchange(messages=(Message(role="user", content=asked), Message(role="assistant", content=answered)))
+        for asked, answered in SAID
+    ]
+    with ConversationStore(folder / "conversations") as conversations:
         conversations.append(KEY, exchanges)
+    with Memory.open(folder / "memory") as memory:
+        memory.add(MEMORIES)
         async with running(program(_SERVER, name="reports")) as servers:
             await servers.start()
             patient = SourceLimits(conversation_s=30.0, memory_s=30.0, tools_s=30.0)
-            sources = ContextSources(conversations=conversations, memory=memory, servers=servers, limits=patient)
-            yield ContextEngine(CapabilityRegistry([agent]), sources)
+            sources = ContextSources(folder / "conversations", memory=memory, servers=servers, limits=patient)
+            try:
+                yield ContextEngine(CapabilityRegistry([agent]), sources)
+            finally:
+                await sources.aclose()

@@ -30,8 +30,10 @@ from caxton_llm.transport.choose import make_transport
 from caxton_llm.usage import Usage
 
 if TYPE_CHECKING:
+    from caxton_llm.agent_service import AgentService
     from caxton_llm.alerts.watch import AlertWatch
     from caxton_llm.health_checks import HealthChecks
+    from caxton_llm.memory_system import Memory
 
 __all__ = ["PLUGIN_GROUP", "Assembly", "assemble"]
 
@@ -51,17 +53,18 @@ class Assembly(Struct, kw_only=True):
     """Requested name -> sentence about the end of its model's life."""
     health_checks: "HealthChecks | None"
     alert_watch: "AlertWatch | None"
-    """Both `None` where none are configured."""
+    agents: "AgentService | None"
+    """All three `None` where none are configured."""
 
     def start(self) -> None:
-        """Begin the health checks and the alerts, in the running event loop."""
-        for task in (self.health_checks, self.alert_watch):
+        """Begin the health checks, the alerts, and what agents use, in the running event loop."""
+        for task in (self.health_checks, self.alert_watch, self.agents):
             if task is not None:
                 task.start()
 
     async def aclose(self) -> None:
         """Stop what `start` began, and close all connections. Safe to call twice."""
-        for task in (self.health_checks, self.alert_watch):
+        for task in (self.agents, self.health_checks, self.alert_watch):
             if task is not None:
                 await task.aclose()
         while self.transports:
@@ -73,9 +76,13 @@ def assemble(
     observers: Sequence[Observer],
     environ: Mapping[str, str] | None = None,
     *,
+    memory: "Memory | None" = None,
     clock: Clock = time.monotonic,
 ) -> Assembly:
-    """Build everything. Raises `ConfigurationError` with all that only shows now: secrets, plug-ins, certificates."""
+    """Build everything. Raises `ConfigurationError` with all that only shows now: secrets, plug-ins, certificates.
+
+    `memory` is what agents remember with; without one they open the configured one when it is needed.
+    """
     configuration = resolve_secrets(configuration, environ=environ)
     transports = _Transports()
     catalog = shipped_catalog()
@@ -95,13 +102,15 @@ def assemble(
     serving = [(states[entry.name], entry) for entry in configuration.all_entries if configuration.permits(entry)]
     checked = [(state, block) for state, entry in serving if (block := entry.settings.health_check) is not None]
     watched = [state for state, _ in serving]
+    gateway = _gateway(configuration, routes, observers, clock)
     return Assembly(
-        gateway=_gateway(configuration, routes, observers, clock),
+        gateway=gateway,
         states=list(states.values()),
         transports=transports.made,
         deprecations=_deprecations(routes),
         health_checks=_health_checks(checked, observers, clock) if checked else None,
         alert_watch=_alert_watch(configuration.monitoring.alerts, watched, transports, observers, clock),
+        agents=_agents(configuration, gateway, memory) if configuration.agents else None,
     )
 
 
@@ -120,6 +129,12 @@ def _gateway(
         degraded_message=configuration.degraded_message,
         clock=clock,
     )
+
+
+def _agents(configuration: Configuration, gateway: Gateway, memory: "Memory | None") -> "AgentService":
+    from caxton_llm.agent_assembly import make_agents  # noqa: PLC0415 - only what is configured is imported
+
+    return make_agents(configuration, gateway, memory)
 
 
 def _health_checks(
@@ -226,7 +241,9 @@ def _providers(entry: Entry, describe: EntryModels, transports: _Transports) -> 
     if entry.kind == "builtin":
         from caxton_llm.builtin_provider import BuiltinProvider  # noqa: PLC0415 - only what is configured is imported
 
-        return (BuiltinProvider(settings),)
+        builtin = BuiltinProvider(settings)
+        describe.learn(builtin.describe())
+        return (builtin,)
     if entry.kind not in HTTP_KINDS:
         keys = entry.keys or (settings.api_key if isinstance(settings.api_key, str) else None,)
         return tuple(_plugged_in(entry, key) for key in keys)

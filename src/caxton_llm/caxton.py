@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
+from caxton_llm.agents.registry import AGENT_PREFIXES
 from caxton_llm.assembly import Assembly, assemble
 from caxton_llm.config.configuration import Configuration
 from caxton_llm.config.load import load_file, load_mapping
@@ -24,6 +25,9 @@ from caxton_llm.wire.openai_chat import client as openai_chat_client
 from caxton_llm.wire.written import written
 
 if TYPE_CHECKING:
+    from caxton_llm.agent_service import AgentService
+    from caxton_llm.context.document import ContextDocument
+    from caxton_llm.memory_system import Memory
     from caxton_llm.target_status import TargetStatus
 
 __all__ = ["Caxton", "TokenCount"]
@@ -54,9 +58,11 @@ class Caxton:
         *,
         environ: Mapping[str, str] | None = None,
         observers: Sequence[Observer] = (),
+        memory: "Memory | None" = None,
     ) -> None:
+        """`memory` is what agents remember with; without one they use the configured one."""
         self.configuration = configuration
-        self._assembly: Assembly = assemble(configuration, observers, environ)
+        self._assembly: Assembly = assemble(configuration, observers, environ, memory=memory)
         self.gateway: Gateway = self._assembly.gateway
         self._closed = False
         self._started = False
@@ -88,12 +94,44 @@ class Caxton:
         self._require_open()
         if parameters.get("stream"):
             raise InvalidRequest("complete_chat gives a whole answer: stream_chat streams", param="stream")
-        return await self.gateway.complete(_request(request, parameters))
+        return await self.complete(_request(request, parameters))
 
     def stream_chat(self, request: ChatRequest | None = None, /, **parameters: Json) -> ChatStream:
         """A streamed answer; takes what `complete_chat` takes. Nothing is sent before the first iteration."""
         self._require_open()
-        return self.gateway.stream(_request(request, {**parameters, "stream": True} if request is None else parameters))
+        return self.stream(_request(request, {**parameters, "stream": True} if request is None else parameters))
+
+    async def complete(self, request: ChatRequest) -> ChatResponse:
+        """A whole answer to a request that has been checked, from an agent or a model."""
+        agents = self._agents_for(request)
+        return await (self.gateway.complete(request) if agents is None else agents.complete(request))
+
+    def stream(self, request: ChatRequest) -> ChatStream:
+        """A streamed answer to a request that has been checked, from an agent or a model."""
+        agents = self._agents_for(request)
+        return self.gateway.stream(request) if agents is None else agents.stream(request)
+
+    async def prepare_context(
+        self, request: ChatRequest | None = None, /, *, providers: Sequence[str] = (), **parameters: Json
+    ) -> "ContextDocument":
+        """The context that a request to an agent would be sent with, and why: nothing is sent, and nothing is kept.
+
+        Takes what `complete_chat` takes; `model` names an agent or a capability. `providers` are kinds (`openai`,
+        `anthropic`, `ollama`, `vllm`) that the request is shown for, beside the agent's first target.
+        """
+        self._require_open()
+        asked = _request(request, parameters)
+        return await self._require_agents(asked).prepare(asked, providers=providers)
+
+    def _agents_for(self, request: ChatRequest) -> "AgentService | None":
+        return self._assembly.agents if request.model.startswith(AGENT_PREFIXES) else None
+
+    def _require_agents(self, request: ChatRequest) -> "AgentService":
+        agents = self._agents_for(request)
+        if agents is None:
+            message = f"{request.model!r} is no agent: context is prepared for agent:NAME and capability:NAME"
+            raise UnknownModel(message, param="model", code="model_not_found")
+        return agents
 
     def provider(self, name: str = "default") -> LlmProvider:
         """The provider behind a name, without retries and deadlines. Raises `UnknownModel`."""

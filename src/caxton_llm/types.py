@@ -30,6 +30,7 @@ __all__ = [
     "ChunkChoice",
     "CompletionTokensDetails",
     "ContentPart",
+    "ContextReport",
     "Delta",
     "Discreet",
     "FileInput",
@@ -269,6 +270,19 @@ class ParameterReport(Struct):
     dropped: dict[str, str] = field(default_factory=dict)
 
 
+class ContextReport(Struct, frozen=True, kw_only=True):
+    """What an agent's request was given: at most `tokens` of `budget`, from which sources; what was left out of candidates,
+    and which sources failed."""
+
+    tokens: int
+    budget: int
+    sources: tuple[str, ...]
+    missing: tuple[str, ...] = ()
+    dropped: int = 0
+    conversation: str | None = None
+    """The stored conversation that the request belongs to."""
+
+
 class ChatResponse(Discreet, Struct, kw_only=True):
     """A whole answer.
 
@@ -296,6 +310,8 @@ class ChatResponse(Discreet, Struct, kw_only=True):
     warnings: list[str] = field(default_factory=list)
     upstream_s: float | None = None
     """Seconds from sending to the end of the provider's answer."""
+    context: ContextReport | None = None
+    """For an agent's answer."""
     dialect: str = ""
     wire: bytes | None = None
 
@@ -440,6 +456,8 @@ class ChatStream:
         self.cost_usd: float | None = None
         self.upstream_s: float | None = None
         """Seconds from sending to the first chunk."""
+        self.context: ContextReport | None = None
+        """For an agent's answer."""
         self._batches = source(self)
         self._pending: list[ChatChunk] = []
 

@@ -58,7 +58,10 @@ def test_openai_gets_the_context_in_the_system_message_and_tools_with_their_choi
     assert [message.role for message in messages] == ["system", "user", "assistant", "user"]
     system = text_of(messages[0])
     assert system.startswith(PREPARED.instructions)
-    assert "Context from memory system:\n- Q3 Sales Analysis Pattern: Standard quarterly reports include revenue trends" in system
+    assert (
+        "Context from memory system:\n- Q3 Sales Analysis Pattern: Standard quarterly reports include revenue trends"
+        in system
+    )
     assert DATA_NOTE in system
     assert tools[0].function is not None
     assert tools[0].function.description is not None

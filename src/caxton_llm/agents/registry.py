@@ -6,10 +6,12 @@ from msgspec import Struct
 
 from caxton_llm.agents.agent import Agent, Capability
 
-__all__ = ["Addressed", "CapabilityContext", "CapabilityRegistry", "CapabilityRequirements"]
+__all__ = ["AGENT_PREFIXES", "Addressed", "CapabilityContext", "CapabilityRegistry", "CapabilityRequirements"]
 
 _AGENT = "agent:"
 _CAPABILITY = "capability:"
+AGENT_PREFIXES = (_AGENT, _CAPABILITY)
+"""What the `model` of a request to an agent begins with."""
 
 
 class CapabilityRequirements(Struct, frozen=True, kw_only=True):

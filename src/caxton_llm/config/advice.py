@@ -7,14 +7,13 @@ from caxton_llm.config.addresses import host_of, is_this_machine, uses_plain_htt
 from caxton_llm.config.configuration import Entry
 from caxton_llm.config.kinds import BUILT_IN_KINDS, SIGNING_HEADERS, is_vendor_host
 from caxton_llm.config.problems import Problems
-from caxton_llm.config.schema import AgentBlock, ConfigurationFile, ProviderEntry, written_entries
+from caxton_llm.config.schema import ConfigurationFile, ProviderEntry, written_entries
 from caxton_llm.errors import ConfigurationProblem
 from caxton_llm.model_info import ModelInfo
 from caxton_llm.providers.catalog import Catalog, shipped_catalog
 from caxton_llm.routing.timeouts import Timeouts
 
 __all__ = [
-    "AGENT_KEYS_NOT_YET_APPLIED",
     "ENTRY_KEYS_NOT_YET_APPLIED",
     "NOT_YET_APPLIED",
     "entry_warnings",
@@ -29,7 +28,6 @@ NOT_YET_APPLIED = {
     "llm.compliance.encryption_at_rest": "nothing is stored, and nothing is encrypted yet",
     "llm.compliance.network_isolation": "addresses are not restricted yet",
     "llm.monitoring.budget_limit_usd": "the budget is not enforced yet",
-    "context": "no context is prepared yet",
 }
 """Blocks that are read and checked, and what they do not do in this version. A path counts when its value is set and true."""
 
@@ -38,19 +36,7 @@ ENTRY_KEYS_NOT_YET_APPLIED = {
 }
 """The same for keys of an entry."""
 
-AGENT_KEYS_NOT_YET_APPLIED = {
-    "system_prompt": "it is not sent yet",
-    "user_prompt_template": "requests are sent as they are",
-    "tools": "agents have no tools yet",
-    "requires": "agents do not call each other yet",
-    "memory": "nothing is remembered by itself yet",
-    "conversation": "conversations are not kept yet",
-    "context": "no context is prepared yet",
-}
-"""The same for keys of an agent."""
-
 _ENTRY_DEFAULTS = ProviderEntry(provider="")
-_AGENT_DEFAULTS = AgentBlock(name="")
 _RETIRES_SOON = timedelta(days=60)
 _SIGNING_HEADERS = frozenset(SIGNING_HEADERS.values())
 _CATALOGUED = ("openai", "anthropic", "azure")
@@ -68,11 +54,6 @@ def file_warnings(document: ConfigurationFile, problems: Problems) -> list[Confi
             on = value != getattr(_ENTRY_DEFAULTS, key) and getattr(value, "enabled", True)
             if on and here not in NOT_YET_APPLIED:
                 warnings.append(problems.at(f"has no effect in this version: {what}", path=here))
-    for index, agent in enumerate(document.agents):
-        for key, what in AGENT_KEYS_NOT_YET_APPLIED.items():
-            if getattr(agent, key) != getattr(_AGENT_DEFAULTS, key):
-                path = f"agents[{index}].{key}"
-                warnings.append(problems.at(f"has no effect in this version: {what}", path=path))
     if document.server is not None and not is_this_machine(document.server.host):
         warnings.append(
             problems.at(

@@ -31,7 +31,6 @@ def resolve_context(block: ContextBlock | None, *, file: Callable[[str], str]) -
         max_exchanges=block.max_exchanges,
         oversize=block.oversize,
         summarizer=block.summarizer,
-        sticky=block.sticky,
         max_agent_depth=block.max_agent_depth,
         conversation_s=limits.conversation_ms / 1000.0,
         memory_s=limits.memory_ms / 1000.0,

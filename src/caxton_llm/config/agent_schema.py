@@ -80,9 +80,9 @@ class AgentContextBlock(SettingsBlock, frozen=True, kw_only=True):
 class ContextTimeLimitsBlock(SettingsBlock, frozen=True, kw_only=True):
     """How long a source of context is waited for, in milliseconds. What comes later is left out, and the request says so."""
 
-    conversation_ms: Milliseconds = 100
+    conversation_ms: Milliseconds = 1000
     """The stored conversation."""
-    memory_ms: Milliseconds = 200
+    memory_ms: Milliseconds = 500
     """All searches in the memory."""
     tools_ms: Milliseconds = 500
     """The tools' own data."""
@@ -113,8 +113,6 @@ class ContextBlock(SettingsBlock, frozen=True, kw_only=True):
     conversation into a summary; `multi_turn` has the model read it piece by piece; `error` refuses it."""
     summarizer: str | None = None
     """The model that summarises, named as in a request. Default: none; sentences are chosen without a model."""
-    sticky: bool = True
-    """What a conversation has been given stays for its next turns, so that providers' prompt caches hold."""
     max_agent_depth: Annotated[int, Meta(ge=1, le=32)] = 5
     """How many agents may stand in one chain of calls, the first included."""
     time_limits: ContextTimeLimitsBlock = ContextTimeLimitsBlock()

@@ -23,9 +23,8 @@ class ContextConfiguration(Struct, frozen=True, kw_only=True):
     max_exchanges: int = 10
     oversize: Oversize = "trim"
     summarizer: str | None = None
-    sticky: bool = True
     max_agent_depth: int = 5
-    conversation_s: float = 0.1
-    memory_s: float = 0.2
+    conversation_s: float = 1.0
+    memory_s: float = 0.5
     tools_s: float = 0.5
     conversations: ConversationsConfiguration = ConversationsConfiguration()

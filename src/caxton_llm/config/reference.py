@@ -12,7 +12,7 @@ import msgspec.inspect as kinds
 from msgspec import NODEFAULT, Struct
 
 from caxton_llm.config import agent_schema, alert_schema, mcp_schema, memory_schema, schema
-from caxton_llm.config.advice import AGENT_KEYS_NOT_YET_APPLIED, ENTRY_KEYS_NOT_YET_APPLIED, NOT_YET_APPLIED
+from caxton_llm.config.advice import ENTRY_KEYS_NOT_YET_APPLIED, NOT_YET_APPLIED
 from caxton_llm.config.kinds import API_KEY_VARIABLES
 from caxton_llm.context_requirements import ContextRequirements, MemorySearch, ProviderOptimization
 from caxton_llm.protocols import Quirks
@@ -113,7 +113,6 @@ def render() -> str:
     variables = ", ".join(f"`{name}` ({kind})" for kind, name in API_KEY_VARIABLES.items())
     blocks = [f"- `{path}`: {what}" for path, what in NOT_YET_APPLIED.items()]
     keys = [f"- `{key}` of a provider entry: {what}" for key, what in ENTRY_KEYS_NOT_YET_APPLIED.items()]
-    keys += [f"- `{key}` of an agent: {what}" for key, what in AGENT_KEYS_NOT_YET_APPLIED.items()]
     later = "\n".join(blocks + keys)
     preface = f"{_PREFACE}{variables}.\nIt is sent only to the vendor's own hosts, never to another `base_url`.\n"
     status = (

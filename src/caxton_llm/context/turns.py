@@ -25,12 +25,13 @@ class PastTurn(Discreet, Struct, frozen=True, kw_only=True):
 class History(Discreet, Struct, frozen=True, kw_only=True):
     """What a request is made of: what instructs, the turns so far, and the messages that are to be answered.
 
-    `fresh` are the exchanges that the request brings and no store has: the current one is not among them.
+    `fresh` are earlier exchanges that the request brings and no store has, `asked` is what no store has of the current one.
     """
 
     instructions: tuple[str, ...]
     turns: tuple[PastTurn, ...]
     current: tuple[Message, ...]
+    asked: tuple[Message, ...]
     fresh: tuple[tuple[Message, ...], ...] = ()
 
 
@@ -47,15 +48,33 @@ def history_of(messages: Sequence[Message], thread: Thread | None) -> History:
     fresh = brought[_overlap([turn.messages for turn in stored], brought) :]
     begin = stored[-1].number + 1 if stored else 0
     turns = [*stored, *(PastTurn(number=begin + place, messages=one) for place, one in enumerate(fresh))]
-    if turns and current and current[0].role in _RESULTS:
-        # Results of the caller's tools: they belong to the calls before them.
-        current = (*turns.pop().messages, *current)
+    asked = current
+    if turns and (known := _open_part(turns[-1].messages, current)) is not None:
+        # Results of the caller's tools continue the turn that called them.
+        asked = current[known:]
+        current = (*turns.pop().messages, *asked)
     return History(
         instructions=tuple(text_of(one) for one in every if one.role in _SYSTEM),
         turns=tuple(turns),
         current=current,
+        asked=asked,
         fresh=tuple(fresh),
     )
+
+
+def _open_part(last: tuple[Message, ...], current: tuple[Message, ...]) -> int | None:
+    """How much of `current` is the last turn again, which waits for these results; `None`: it does not."""
+    open_calls = _call_ids(last[-1:])
+    if not open_calls:
+        return None
+    if current and current[0].role in _RESULTS:
+        return 0
+    again = current[: len(last)]
+    return len(last) if len(current) > len(last) and _call_ids(again[-1:]) == open_calls else None
+
+
+def _call_ids(messages: Sequence[Message]) -> set[str]:
+    return {call.id for message in messages for call in message.tool_calls or ()}
 
 
 def text_of(message: Message) -> str:

@@ -87,6 +87,11 @@ class ContextEngine:
         self._vectors = TextVectors(StaticEmbedder.default())
         self._indexes: OrderedDict[tuple[int, ...], ToolIndex] = OrderedDict()
 
+    async def start(self) -> None:
+        """What the first request would have to wait for."""
+        warming = asyncio.to_thread(self._meter.measure, "")
+        await asyncio.gather(warming, *([self.sources.servers.start()] if self.sources.servers is not None else []))
+
     async def gather(
         self,
         request: ChatRequest,

@@ -3,6 +3,9 @@
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -38,8 +41,9 @@ __all__ = [
 ]
 
 _ALL_TURNS = 100_000
-_STARTING_S = 2.0
-"""A server that has not told its tools yet gets this long; it goes on starting beside the request."""
+_STARTING_S = 10.0
+"""A server that has not told its tools yet gets this long, because an agent is of little use without them; what takes longer
+goes on starting beside the request."""
 _LONGEST_QUERY = 2_000
 """Characters of a request that are searched for."""
 
@@ -47,8 +51,8 @@ _LONGEST_QUERY = 2_000
 class SourceLimits(Struct, frozen=True, kw_only=True):
     """How long each source is waited for, in seconds."""
 
-    conversation_s: float = 0.1
-    memory_s: float = 0.2
+    conversation_s: float = 1.0
+    memory_s: float = 0.5
     tools_s: float = 0.5
 
 
@@ -84,31 +88,54 @@ class DataRead(Discreet, Struct, frozen=True, kw_only=True):
 
 
 class ContextSources:
-    """The sources of a configuration; `None` is a source that it does not have."""
+    """The sources of a configuration; `None` is a source that it does not have.
+
+    The store of conversations is in `folder`, and opened when the first of them is named.
+    """
 
     def __init__(
         self,
+        folder: Path | str,
         *,
-        conversations: "ConversationStore | None" = None,
         memory: "Memory | None" = None,
         servers: "McpServers | None" = None,
         limits: SourceLimits | None = None,
     ) -> None:
-        self.conversations = conversations
+        self._folder = Path(folder)
+        self._store: ConversationStore | None = None
+        self._lock = Lock()
         self.memory = memory
         self.servers = servers
         self._limits = limits or SourceLimits()
 
+    def conversations(self) -> "ConversationStore":
+        """The store of conversations. Blocks; raises `ConversationStoreError`."""
+        from caxton_llm.stores.conversations import ConversationStore  # noqa: PLC0415 - many agents keep none
+
+        with self._lock:
+            if self._store is None:
+                self._store = ConversationStore(self._folder)
+            return self._store
+
+    async def aclose(self) -> None:
+        """End the servers of tools and close the store. The memory belongs to who gave it."""
+        if self.servers is not None:
+            await self.servers.close()
+        with self._lock:
+            store, self._store = self._store, None
+        if store is not None:
+            await asyncio.to_thread(store.close)
+
     async def conversation(self, key: ConversationKey | None, agent: Agent) -> ConversationRead:
         """The stored conversation as far as the agent sees it."""
-        store = self.conversations
-        if store is None or key is None:
+        if key is None:
             return ConversationRead()
         limit = self._limits.conversation_s
         begun = time.perf_counter()
         try:
+            store = await asyncio.to_thread(self.conversations)
             async with asyncio.timeout(limit):
-                thread = await asyncio.to_thread(store.thread, key, last=_turns_seen(agent))
+                thread = await asyncio.to_thread(partial(store.thread, key, last=_turns_seen(agent)))
         except TimeoutError:
             return ConversationRead(
                 gaps=(SourceGap("conversation", "", f"not read within {limit:g} s"),), seconds=limit

@@ -8,6 +8,8 @@ from dataclasses import asdict
 from types import TracebackType
 from typing import Self
 
+from msgspec.structs import replace
+
 from caxton_llm.caxton import Caxton
 from caxton_llm.errors import LlmError, Overloaded
 from caxton_llm.protocols import ClientDialect
@@ -18,6 +20,7 @@ from caxton_llm.types import ChatRequest, ChatStream, Json
 
 __all__ = ["ChatEndpoint", "CountEndpoint", "answer_errors"]
 
+_CONVERSATION = "x-caxton-conversation"
 _MESSAGE_PATH = r"\bmessages\[\d+\](?:\[\d+\]|\.\w+)*"
 
 
@@ -35,7 +38,8 @@ class ChatEndpoint:
         request_id = new_request_id()
         async with answer_errors(exchange, self._dialect, request_id, self._failures) as errors:
             body = await exchange.body(self._limit)
-            request = self._dialect.decode_request(body, exchange.headers())
+            headers = exchange.headers()
+            request = _with_conversation(self._dialect.decode_request(body, headers), headers)
             errors.counted_by_gateway = True
             answer = self._stream if request.stream else self._complete
             try:
@@ -44,14 +48,14 @@ class ChatEndpoint:
                 raise _as_the_client_wrote(error, self._dialect, request) from error.__cause__
 
     async def _complete(self, exchange: HttpExchange, request: ChatRequest, request_id: str, arrived: float) -> None:
-        response = await exchange.while_connected(lambda: self._caxton.gateway.complete(request))
+        response = await exchange.while_connected(lambda: self._caxton.complete(request))
         body = self._dialect.encode_response(response, request)
         deprecation = self._caxton.deprecation(request.model)
         headers = response_headers(response, request_id, time.perf_counter() - arrived, deprecation)
         await exchange.respond(200, headers, body)
 
     async def _stream(self, exchange: HttpExchange, request: ChatRequest, request_id: str, arrived: float) -> None:
-        async with self._caxton.gateway.stream(request) as stream:
+        async with self._caxton.stream(request) as stream:
             await exchange.while_connected(lambda: self._send_stream(exchange, request, stream, request_id, arrived))
 
     async def _send_stream(
@@ -79,6 +83,13 @@ class ChatEndpoint:
             # The client is gone, or the drain time of a shutdown is over; the second kind must not look like an end.
             await exchange.finish(encoder.fail(_shutting_down(request_id)))
             raise
+
+
+def _with_conversation(request: ChatRequest, headers: Mapping[str, str]) -> ChatRequest:
+    """The stored conversation may be named in a header, for clients that cannot add fields to a body."""
+    if _CONVERSATION not in headers or "conversation_id" in request.extra:
+        return request
+    return replace(request, extra={**request.extra, "conversation_id": headers[_CONVERSATION]})
 
 
 class CountEndpoint:

@@ -5,7 +5,7 @@ import random
 from functools import lru_cache
 
 from caxton_llm.errors import LlmError
-from caxton_llm.types import ChatResponse, ChatStream, ParameterReport
+from caxton_llm.types import ChatResponse, ChatStream, ContextReport, ParameterReport
 
 __all__ = ["Header", "error_headers", "format_parameters", "new_request_id", "response_headers", "stream_headers"]
 
@@ -100,8 +100,23 @@ def _with_notes(headers: list[Header], answer: ChatResponse | ChatStream, deprec
         headers.append((b"x-caxton-degraded", b"true"))
     if answer.warnings:
         headers.append((b"x-caxton-warnings", _latin("; ".join(answer.warnings))))
+    if answer.context is not None:
+        headers += _of_context(answer.context)
     if deprecation:
         headers.append((b"x-caxton-deprecation", _latin(deprecation)))
+    return headers
+
+
+def _of_context(report: ContextReport) -> list[Header]:
+    """`tokens=2847; budget=3200; sources=conversation,memory; dropped=3; missing=tools`."""
+    parts = [f"tokens={report.tokens}", f"budget={report.budget}", f"sources={','.join(report.sources)}"]
+    if report.dropped:
+        parts.append(f"dropped={report.dropped}")
+    if report.missing:
+        parts.append(f"missing={','.join(report.missing)}")
+    headers = [(b"x-caxton-context", "; ".join(parts).encode("ascii"))]
+    if report.conversation is not None:
+        headers.append((b"x-caxton-conversation", _latin(report.conversation)))
     return headers
 
 

@@ -51,11 +51,11 @@ def make_app(
 ) -> GatewayApp:
     """The ASGI application for a configuration. Raises `ConfigurationError`.
 
-    `memory` is what `/api/v1/memory` serves; the application closes it when the server ends. `metrics_folder`
+    `memory` is what agents remember with and `/api/v1/memory` serves; the application closes it at the end. `metrics_folder`
     is where several processes keep their metrics, so that any of them can show the sums.
     """
     metrics = PrometheusObserver(shared_folder=metrics_folder) if configuration.monitoring.metrics_enabled else None
-    caxton = Caxton(configuration, observers=(metrics,) if metrics else ())
+    caxton = Caxton(configuration, observers=(metrics,) if metrics else (), memory=memory)
     if metrics is not None:
         metrics.watch(caxton.readings)
     return GatewayApp(caxton, metrics, max_body_bytes=configuration.server.max_body_bytes, memory=memory)
