@@ -179,6 +179,6 @@ def test_a_summarizer_must_be_a_name_that_requests_may_use() -> None:
         loaded(text.replace("agent:A", "agent:B"))
 
 
-def test_what_has_no_effect_yet_is_said() -> None:
+def test_what_an_agent_is_given_without_being_there_is_said() -> None:
     warned = {warning.path for warning in loaded(WHOLE).warnings}
-    assert {"context", "agents[0].requires", "agents[0].memory", "agents[1].conversation"} <= warned
+    assert {"agents[0].tools", "agents[0].memory.auto_store"} <= warned

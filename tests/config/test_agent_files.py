@@ -170,9 +170,9 @@ def test_agents_in_two_files_that_call_each_other_are_a_circle(files: Files) -> 
 
 
 def test_a_warning_names_the_file_of_the_agent(files: Files) -> None:
-    files.write("agents/a.md", "---\n---\nText\n")
+    files.write("agents/a.md", "---\ntools: [search]\n---\nText\n")
     (warning,) = files.load().warnings
-    assert (Path(warning.file).name, warning.line, warning.path) == ("a.md", 3, "system_prompt")
+    assert (Path(warning.file).name, warning.line, warning.path) == ("a.md", 2, "tools")
 
 
 def test_lines_of_toml_are_found_beside_long_texts_and_arrays_of_tables() -> None:

@@ -280,7 +280,11 @@ def test_plain_http_without_a_secret_is_nobodys_business() -> None:
         ("llm: {provider: builtin}\nserver: {host: 0.0.0.0}", "server.host: whoever reaches this address"),
         ("llm: {provider: builtin, caching: {}}", "llm.caching: has no effect in this version"),
         ("llm: {provider: builtin, security: {pii_redaction: true}}", "llm.security.pii_redaction: has no effect"),
-        ("llm: {provider: builtin}\nagents: [{name: A, system_prompt: p}]", "agents[0].system_prompt: has no effect"),
+        ("llm: {provider: builtin}\nagents: [{name: A, tools: [t]}]", "agents[0].tools: has no effect: there are no"),
+        (
+            "llm: {provider: builtin}\nagents: [{name: A, memory: {auto_store: true}}]",
+            "agents[0].memory.auto_store: has no effect: there is no memory",
+        ),
     ],
 )
 def test_what_an_operator_should_know_is_said(text: str, expected: str) -> None:

@@ -54,6 +54,7 @@ def file_warnings(document: ConfigurationFile, problems: Problems) -> list[Confi
             on = value != getattr(_ENTRY_DEFAULTS, key) and getattr(value, "enabled", True)
             if on and here not in NOT_YET_APPLIED:
                 warnings.append(problems.at(f"has no effect in this version: {what}", path=here))
+    warnings += _of_agents(document, problems)
     if document.server is not None and not is_this_machine(document.server.host):
         warnings.append(
             problems.at(
@@ -63,6 +64,18 @@ def file_warnings(document: ConfigurationFile, problems: Problems) -> list[Confi
             )
         )
     return warnings
+
+
+
+def _of_agents(document: ConfigurationFile, problems: Problems) -> Iterator[ConfigurationProblem]:
+    """What an agent is given that is not there."""
+    for index, agent in enumerate(document.agents):
+        if agent.tools and document.mcp is None:
+            what = "has no effect: there are no servers with tools (mcp.servers)"
+            yield problems.at(what, path=f"agents[{index}].tools")
+        if agent.memory.auto_store is not False and document.memory is None:
+            what = "has no effect: there is no memory (the block 'memory')"
+            yield problems.at(what, path=f"agents[{index}].memory.auto_store")
 
 
 def _is_set(document: ConfigurationFile, keys: list[str]) -> bool:
