@@ -9,12 +9,13 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
-from caxton_llm.memory.duplicates import statement
+from caxton_llm.memory.duplicates import Statement, statement
 from caxton_llm.memory.embedding import Embedder
 from caxton_llm.memory.query_words import is_question
 
-__all__ = ["Said", "digest"]
+__all__ = ["Said", "digest", "worth"]
 
 _SENTENCE = re.compile(r"(?<=[.!?\u3002\uff01\uff1f])\s+|\n+")
 _SHORTEST = 3
@@ -48,11 +49,7 @@ def digest(turns: Sequence[Said], room: int, count: Callable[[str], int], embedd
     sentences = [one for turn in turns for one in _sentences(turn)]
     if not sentences:
         return ""
-    vectors = embedder.embed([one.text for one in sentences])
-    middle = vectors.mean(axis=0)
-    length = float(np.linalg.norm(middle)) or 1.0
-    scores = vectors @ (middle / length)
-    scores += np.array([_FOR_FACTS * min(3, one.facts) - _FOR_ASKING * is_question(one.text) for one in sentences])
+    scores = _scores([one.text for one in sentences], [one.facts for one in sentences], embedder)
     chosen: list[int] = []
     said: set[tuple[str, ...]] = set()
     left = room
@@ -67,16 +64,34 @@ def digest(turns: Sequence[Said], room: int, count: Callable[[str], int], embedd
     return "\n".join(_line(sentences[place]) for place in sorted(chosen))
 
 
+def worth(texts: Sequence[str], embedder: Embedder) -> NDArray[np.float32]:
+    """How much each text says of what all of them are about, at least one; to be compared among them only."""
+    return _scores(texts, [_facts(statement(text)) for text in texts], embedder)
+
+
+def _scores(texts: Sequence[str], facts: Sequence[int], embedder: Embedder) -> NDArray[np.float32]:
+    vectors = embedder.embed(texts)
+    middle = vectors.mean(axis=0)
+    length = float(np.linalg.norm(middle)) or 1.0
+    more = [
+        _FOR_FACTS * min(3, number) - _FOR_ASKING * is_question(text) for text, number in zip(texts, facts, strict=True)
+    ]
+    return vectors @ (middle / length) + np.array(more, np.float32)
+
+
 def _sentences(turn: Said) -> list[_Sentence]:
     found = []
     for part in _SENTENCE.split(turn.text):
         text = " ".join(part.split())
         said = statement(text)
         if len(said.words) >= _SHORTEST and len(text) <= _LONGEST:
-            # The first word of a sentence only looks like a name.
-            names = sum(name != said.words[0] for name in said.names)
-            found.append(_Sentence(turn.role, text, len(said.numbers) + names))
+            found.append(_Sentence(turn.role, text, _facts(said)))
     return found
+
+
+def _facts(said: Statement) -> int:
+    """Numbers and names; the first word of a sentence only looks like a name."""
+    return len(said.numbers) + sum(name != said.words[0] for name in said.names)
 
 
 def _line(sentence: _Sentence) -> str:

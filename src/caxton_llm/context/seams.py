@@ -4,6 +4,7 @@ The pieces joined are the text. Each is cut as long as it may be, and looks for 
 grows with the text and not faster, whatever is in it.
 """
 
+import csv
 import re
 from bisect import bisect_right
 from collections.abc import Callable
@@ -30,6 +31,7 @@ _REACH = 16
 """A fence that is so many times longer than a piece is taken for one that fits no piece, and not counted."""
 _DELIMITERS = ",;\t|"
 _ROWS_LOOKED_AT = 8
+_LONGEST_NAME = 60
 _LOOKED_AT = 20_000
 
 
@@ -50,15 +52,15 @@ def pieces_of(text: str, room: int, count: Callable[[str], int], *, rows: bool =
 
 def csv_header(text: str) -> str:
     """The first line with its line break, if the text is a table of rows with a delimiter; else empty."""
-    if kind_of(text) == "json":
-        return ""
     lines = text[:_LOOKED_AT].splitlines(keepends=True)[: _ROWS_LOOKED_AT + 1]
-    if len(lines) < 3 or '"' in lines[0]:
+    if len(lines) < 3 or kind_of(text) == "json" or lines[0].count('"') % 2:
         return ""
     for delimiter in _DELIMITERS:
-        columns = lines[0].count(delimiter)
-        whole = [line for line in lines[1:-1] if '"' not in line]
-        if columns and whole and all(line.count(delimiter) == columns for line in whole) and _names(lines[0]):
+        try:
+            header, *records = csv.reader(lines[:-1], delimiter=delimiter)
+        except csv.Error:
+            continue
+        if len(header) > 1 and all(len(record) == len(header) for record in records) and all(map(_is_name, header)):
             return lines[0]
     return ""
 
@@ -74,12 +76,10 @@ def shortened_end(text: str, room: int, count: Callable[[str], int]) -> str:
         return ""
 
 
-def _names(line: str) -> bool:
-    """Whether a line may hold the names of columns: short, no sentence, no number among them."""
-    cells = re.split(f"[{_DELIMITERS}]", line.strip())
-    return all(cell.strip() and len(cell) <= 60 and not cell.strip()[0].isdigit() for cell in cells) and not (
-        line.rstrip().endswith((".", "!", "?", ":"))
-    )
+def _is_name(cell: str) -> bool:
+    """Whether a cell may be the name of a column: short, no number, no end of a sentence."""
+    name = cell.strip()
+    return 0 < len(name) <= _LONGEST_NAME and not name[0].isdigit() and not name.endswith((".", "!", "?", ":"))
 
 
 class _Cutter:
