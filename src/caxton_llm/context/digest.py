@@ -76,7 +76,8 @@ def _scores(texts: Sequence[str], facts: Sequence[int], embedder: Embedder) -> N
     more = [
         _FOR_FACTS * min(3, number) - _FOR_ASKING * is_question(text) for text, number in zip(texts, facts, strict=True)
     ]
-    return vectors @ (middle / length) + np.array(more, np.float32)
+    scores: NDArray[np.float32] = vectors @ (middle / length) + np.array(more, np.float32)
+    return scores
 
 
 def _sentences(turn: Said) -> list[_Sentence]:

@@ -20,6 +20,7 @@ __all__ = [
     "Material",
     "Part",
     "TakenApart",
+    "no_room_for_material",
     "oversize_error",
     "split",
     "take_apart",
@@ -142,6 +143,16 @@ def oversize_error(needed: int, room: int, model: str) -> ContextWindowExceeded:
     )
 
 
+def no_room_for_material(needed: int, room: int, model: str) -> ContextWindowExceeded:
+    """The error for a request whose own frame of `needed` tokens leaves nothing of the `room` for the material's parts."""
+    return _exceeded(
+        f"the instructions, the tools and what is asked take about {needed:,} tokens, and {model} has room for {room:,}: too "
+        "little is left to read the material in parts; shorten them, allow a shorter answer, or ask a model with a larger "
+        "window",
+        model,
+    )
+
+
 def too_many_parts(needed: int, parts: int, *, most: int, room: int, model: str) -> ContextWindowExceeded:
     """The error for material of `needed` tokens that makes more than `most` parts of `room` tokens."""
     return _exceeded(
@@ -203,6 +214,7 @@ def _without_ends(one: Material, room: int, count: Callable[[str], int]) -> Mate
         end = len(text)
     if not text[begin:end].strip():
         return one
+    end = len(text) if end == len(text) else len(text[:end].rstrip())
     return replace(one, before=text[:begin], text=text[begin:end], after=text[end:])
 
 
