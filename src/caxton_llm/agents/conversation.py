@@ -24,6 +24,7 @@ __all__ = [
     "Removed",
     "Summary",
     "Thread",
+    "best_summary",
     "check_exchange",
     "check_key",
     "check_summary",
@@ -97,6 +98,13 @@ class Thread(Struct, frozen=True, kw_only=True):
     def messages(self) -> list[Message]:
         """The messages of its exchanges."""
         return [message for exchange in self.exchanges for message in exchange.messages]
+
+
+def best_summary(summaries: Sequence[Summary], before: int) -> Summary | None:
+    """The summary of the most exchanges, all of them before number `before`; of two as large the newer, then one that a model
+    wrote. `None`: there is none."""
+    among = [summary for summary in summaries if summary.last < before]
+    return max(among, key=lambda one: (one.last - one.first, one.last, one.at or 0.0, one.model != ""), default=None)
 
 
 class Conversation(Struct, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
+from caxton_llm.agents.conversation import best_summary
 from caxton_llm.context.budget import TargetView
 from caxton_llm.context.costs import Costs
 from caxton_llm.context.digest import Said, digest
@@ -222,8 +223,7 @@ def _digest(
     if not earlier:
         return ""
     room = min(_DIGEST_MOST, int(_DIGEST_SHARE * target.budget))
-    made = [one for one in material.summaries if one.last <= earlier[-1].number]
-    told = max(made, key=lambda one: one.last) if made else None
+    told = best_summary(material.summaries, earlier[-1].number + 1)
     if told is not None:
         room -= costs.text(told.text + "\n")
         earlier = tuple(turn for turn in earlier if turn.number > told.last)

@@ -10,12 +10,13 @@ from functools import lru_cache
 
 import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
-from caxton_llm.memory.duplicates import statement
+from caxton_llm.memory.duplicates import Statement, statement
 from caxton_llm.memory.embedding import Embedder
 from caxton_llm.memory.query_words import is_question
 
-__all__ = ["Said", "digest"]
+__all__ = ["Said", "digest", "worth"]
 
 _SENTENCE = re.compile(r"(?<=[.!?\u3002\uff01\uff1f])\s+|\n+")
 _SHORTEST = 3
@@ -42,7 +43,6 @@ class _Sentence(Struct, frozen=True):
     text: str
     words: tuple[str, ...]
     facts: int
-    asks: bool
 
 
 def digest(turns: Sequence[Said], room: int, count: Callable[[str], int], embedder: Embedder) -> str:
@@ -53,11 +53,7 @@ def digest(turns: Sequence[Said], room: int, count: Callable[[str], int], embedd
     sentences = [_Sentence(turn.role, *one) for turn in turns for one in _sentences(turn.text)]
     if not sentences or room < _SHORTEST_LINE:
         return ""
-    vectors = embedder.embed([one.text for one in sentences])
-    middle = vectors.mean(axis=0)
-    length = float(np.linalg.norm(middle)) or 1.0
-    scores = vectors @ (middle / length)
-    scores += np.array([_FOR_FACTS * min(3, one.facts) - _FOR_ASKING * one.asks for one in sentences])
+    scores = _scores([one.text for one in sentences], [one.facts for one in sentences], embedder)
     chosen: list[int] = []
     said: set[tuple[str, ...]] = set()
     left = room
@@ -73,19 +69,38 @@ def digest(turns: Sequence[Said], room: int, count: Callable[[str], int], embedd
     return "\n".join(_line(sentences[place]) for place in sorted(chosen))
 
 
+def worth(texts: Sequence[str], embedder: Embedder) -> NDArray[np.float32]:
+    """How much each text says of what all of them are about, at least one; to be compared among them only."""
+    return _scores(texts, [_facts(statement(text)) for text in texts], embedder)
+
+
+def _scores(texts: Sequence[str], facts: Sequence[int], embedder: Embedder) -> NDArray[np.float32]:
+    vectors = embedder.embed(texts)
+    middle = vectors.mean(axis=0)
+    length = float(np.linalg.norm(middle)) or 1.0
+    more = [
+        _FOR_FACTS * min(3, number) - _FOR_ASKING * is_question(text) for text, number in zip(texts, facts, strict=True)
+    ]
+    scores: NDArray[np.float32] = vectors @ (middle / length) + np.array(more, np.float32)
+    return scores
+
+
 @lru_cache(maxsize=5_000)
-def _sentences(text: str) -> tuple[tuple[str, tuple[str, ...], int, bool], ...]:
-    """The sentences of a turn, with their words, how many figures and names there are, and whether it asks. Kept, because a
-    long conversation comes again with every request."""
+def _sentences(text: str) -> tuple[tuple[str, tuple[str, ...], int], ...]:
+    """The sentences of a turn, with their words, and how many figures and names there are. Kept, because a long
+    conversation comes again with every request."""
     found = []
     for part in _SENTENCE.split(text):
         sentence = " ".join(part.split())
         said = statement(sentence)
         if len(said.words) >= _SHORTEST and len(sentence) <= _LONGEST:
-            # The first word of a sentence only looks like a name.
-            names = sum(name != said.words[0] for name in said.names)
-            found.append((sentence, said.words, len(said.numbers) + names, is_question(sentence)))
+            found.append((sentence, said.words, _facts(said)))
     return tuple(found)
+
+
+def _facts(said: Statement) -> int:
+    """Numbers and names; the first word of a sentence only looks like a name."""
+    return len(said.numbers) + sum(name != said.words[0] for name in said.names)
 
 
 def _line(sentence: _Sentence) -> str:
