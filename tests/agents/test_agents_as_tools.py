@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from caxton_llm.agent_loop.loop_record import LoopResult
 from caxton_llm.agent_loop.tool_runner import AgentCalls, ToolLimits, ToolResult, ToolRunner
@@ -104,13 +105,16 @@ async def never(*_: object) -> str:
 async def test_arguments_that_do_not_fit_the_capability_are_told_and_nobody_is_called() -> None:
     result = await one(never, {"title": 7})
     assert result.outcome.failure == "arguments"
-    assert "7 is not of type 'string'" in str(result.message.content)
+    content = str(result.message.content)
+    assert content.startswith('The call failed:\n<data from="tool">\nthe arguments do not fit')
+    assert "7 is not of type 'string'" in content
 
 
 @pytest.mark.parametrize(
     ("error", "failure", "told"),
     [
         (ProviderFailure("words of a provider"), "agent", "the agent 'Charts' gave no answer: provider_failure"),
+        (InvalidRequest("words of a provider", source="provider"), "agent", "gave no answer: invalid_request"),
         (InvalidRequest("the template needs audience"), "agent", "gave no answer: the template needs audience"),
         (AgentCallRefused("too deep"), "refused", "too deep"),
     ],
@@ -141,6 +145,28 @@ async def test_a_timeout_that_is_not_ours_is_not_taken_for_one() -> None:
 
     with pytest.raises(TimeoutError):
         await one(broken)
+
+
+async def test_a_mistake_of_the_program_is_raised_and_ends_the_other_calls() -> None:
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def broken(_capability: str, arguments: dict[str, Json], _chain: CallChain) -> str:
+        if arguments["title"] == "bad":
+            await begun.wait()
+            raise RuntimeError("a mistake")
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+        return ""
+
+    (chart,) = capability_tools(REPORTS, REGISTRY)
+    calls = AgentCalls(registry=REGISTRY, chain=CallChain(), call=broken)
+    runner = ToolRunner([replace(chart, read_only=True)], agents=calls)
+    with pytest.raises(RuntimeError, match="a mistake"):
+        await runner.run([call("chart", {"title": title}, id=title) for title in ("slow", "bad")])
+    assert ended.is_set()
 
 
 async def test_without_agents_a_capability_is_a_result_that_says_so() -> None:

@@ -166,6 +166,17 @@ async def test_closing_the_stream_ends_a_running_call(runner: ToolRunner, tmp_pa
     assert marker.read_text() == "cancelled"
 
 
+async def test_a_stream_whose_calls_tell_nothing_says_that_it_is_alive(runner: ToolRunner, tmp_path: Path) -> None:
+    model = FakeProvider(calling(call("hold", {"marker": str(tmp_path / "marker")})))
+    stream = loop_of(model, runner, quiet_s=0.01).stream(asked(), fitter_of(runner))
+    async with stream:
+        async for chunk in stream:
+            if not chunk.choices and chunk.progress is None:
+                break
+    encoder = OpenAIStreamEncoder(asked(), verbatim=False, model="m")
+    assert encoder.encode([chunk]) == b": keep-alive\n\n"
+
+
 async def test_closing_the_stream_ends_the_providers_request(runner: ToolRunner) -> None:
     records, clock = Records(), FakeClock()
     silent = BuiltinStep(text="There are", error="stall", after_chunks=1)

@@ -211,7 +211,7 @@ async def test_of_a_call_that_runs_only_the_latest_waits_for_a_slow_reader() -> 
     for number in range(1000):
         events.add(ToolEvent(tool="t", call="c", state="running", progress=ToolProgress(progress=number)))
     events.add(ToolEvent(tool="t", call="c", state="done", seconds=0.25))
-    running, done = await events.take()
+    running, done = await events.take(20)
     assert running.told() == {"tool": "t", "call": "c", "state": "running", "progress": 999}
     assert done.told() == {"tool": "t", "call": "c", "state": "done", "seconds": 0.25}
     assert events.left() == []
