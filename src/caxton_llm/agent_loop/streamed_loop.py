@@ -58,8 +58,8 @@ class StreamedLoop:
         calls: list[ToolCall] | None = None
         while calls is None or calls:
             async with contextlib.aclosing(self._calls_run(calls or [], limit)) as told:
-                async for batch in told:
-                    yield batch
+                async for happened in told:
+                    yield happened
             answer = StreamedAnswer(begins=not self._has_begun, before=_BETWEEN_TEXTS if self._has_text else "")
             async with self._asked() as source:
                 while (batch := await limit.keep(_next(source))) is not None:
