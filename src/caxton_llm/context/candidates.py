@@ -45,6 +45,8 @@ class Candidates(Struct, frozen=True, kw_only=True):
     digest: str
     irrelevant: tuple[Piece, ...]
     """Memories that were passed over."""
+    overflow: int
+    """Tokens that the past turns, as many as are wanted word for word, take beyond the budget."""
     less_relevant: int
     """Parts of past turns that were passed over."""
 
@@ -81,6 +83,7 @@ def candidates_of(material: Material, target: TargetView, costs: Costs, vectors:
         memories={memory_id(one): one for one in memories},
         digest=summary,
         irrelevant=tuple(_memory(one, costs) for one in material.memories if _is_irrelevant(one)),
+        overflow=max(0, sum(tokens[-depth:] if depth else ()) - left),
         less_relevant=len(old) - len(worth),
     )
 
@@ -123,6 +126,8 @@ def _always(material: Material, costs: Costs) -> Iterator[Piece]:
 
 def _definitions(material: Material, target: TargetView, costs: Costs) -> Iterator[Piece]:
     """All tools while they take little of the budget; otherwise likely ones first, and no more than have room."""
+    if not target.offers_tools:
+        return
     bare = {
         offer.spec.name: costs.tool(rendered_tool(PreparedTool(spec=offer.spec), target.family))
         for offer in material.offers
@@ -142,7 +147,7 @@ def _definitions(material: Material, target: TargetView, costs: Costs) -> Iterat
 
 
 def _data(material: Material, target: TargetView, costs: Costs) -> Iterator[Piece]:
-    for offer in material.offers:
+    for offer in material.offers if target.offers_tools else ():
         bare = costs.tool(rendered_tool(PreparedTool(spec=offer.spec), target.family))
         for number, one in enumerate(offer.data):
             told = rendered_tool(PreparedTool(spec=offer.spec, data=(one,)), target.family)

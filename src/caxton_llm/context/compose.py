@@ -19,6 +19,7 @@ from caxton_llm.context.prepared import FoundMemory, Prepared, PreparedTool
 from caxton_llm.context.redundancy import repetitions
 from caxton_llm.context.relevance import TextVectors
 from caxton_llm.context.render.provider import rendered
+from caxton_llm.context.render.strict import strictly
 from caxton_llm.context.selection import Limits, Selection, select
 from caxton_llm.discreet import Discreet
 from caxton_llm.types import Message, Tool
@@ -47,6 +48,10 @@ class Composed(Discreet, Struct, frozen=True, kw_only=True):
     decisions: tuple[Decision, ...]
     memories: tuple[str, ...]
     """The ids of the memory's records that went in."""
+    window_from: int | None
+    """The number of the first past turn that is sent word for word; `None`: there is none."""
+    overflow: int
+    """Tokens that the past turns, as many as are wanted word for word, take beyond the budget."""
     less_relevant: int
     stable_tokens: int
     """How much of the beginning stays from turn to turn."""
@@ -70,6 +75,7 @@ def compose(material: Material, target: TargetView, costs: Costs, vectors: TextV
         selection = select(pieces, _limits(found, budget))
         prepared = _prepared(material, found, selection)
         messages, tools = rendered(prepared, target.family, stable_tokens=stable)
+        tools = [strictly(tool) for tool in tools] if target.strict_tools else tools
         tokens = costs.frame(material.request) + sum(map(costs.tool, tools)) + sum(map(costs.message, messages))
         if tokens <= target.budget:
             break
@@ -85,6 +91,8 @@ def compose(material: Material, target: TargetView, costs: Costs, vectors: TextV
         memories=tuple(
             dict.fromkeys(found.memories[one.id].record for one in selection.kept if one.source == "memory")
         ),
+        window_from=found.window[0].number if found.window else None,
+        overflow=found.overflow,
         less_relevant=found.less_relevant,
         stable_tokens=stable,
     )

@@ -82,9 +82,9 @@ class ContextEngine:
         self.registry = registry
         self.sources = sources
         self.calibration = calibration or TokenCalibration()
-        self._reserve = reserve_tokens
+        self.reserve_tokens = reserve_tokens
         self._meter = TokenMeter(O200kCounter().count)
-        self._vectors = TextVectors(StaticEmbedder.default())
+        self.vectors = TextVectors(StaticEmbedder.default())
         self._indexes: OrderedDict[tuple[int, ...], ToolIndex] = OrderedDict()
 
     async def start(self) -> None:
@@ -155,14 +155,14 @@ class ContextEngine:
             self.calibration.factors(info.id, kind),
             requirements=gathered.material.requirements,
             budget=gathered.agent.context.budget,
-            reserve=self._reserve,
+            reserve=self.reserve_tokens,
             output_limit=gathered.request.output_limit,
         )
 
     def compose(self, gathered: GatheredContext, target: TargetView) -> Composed:
         """The context for a target. Takes milliseconds of this thread. Raises `InvalidRequest` when the instructions and the
         request alone are larger than the budget."""
-        return compose(gathered.material, target, self.costs(target), self._vectors)
+        return compose(gathered.material, target, self.costs(target), self.vectors)
 
     def costs(self, target: TargetView) -> Costs:
         """What texts take of a target's window."""
@@ -192,8 +192,8 @@ class ContextEngine:
             instructions="\n\n".join((*instructions, *history.instructions)),
             history=history,
             requirements=analysis.requirements,
-            memories=remembered([found for _, found in memory.found], analysis.user_request, self._vectors),
-            excerpts=excerpts_of(history, analysis.user_request, self._vectors),
+            memories=remembered([found for _, found in memory.found], analysis.user_request, self.vectors),
+            excerpts=excerpts_of(history, analysis.user_request, self.vectors),
             summaries=() if read.thread is None else read.thread.summaries,
             capabilities=self.registry.describe(capability.name) if related and capability is not None else None,
             offers=tuple(
