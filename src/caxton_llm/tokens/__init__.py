@@ -1,7 +1,7 @@
 """Token counts without asking a provider."""
 
 from caxton_llm.tokens.calibrated import Estimate, Factors, TokenCalibration, family_of, usage_prompt_tokens
-from caxton_llm.tokens.o200k import O200kCounter, estimate_prompt_tokens
+from caxton_llm.tokens.o200k import O200kCounter
 from caxton_llm.tokens.parts import PromptParts, prompt_parts
 from caxton_llm.tokens.prompt import frame_tokens, message_tokens, prompt_tokens, rough_tokens, uncounted_parts
 
@@ -11,7 +11,6 @@ __all__ = [
     "O200kCounter",
     "PromptParts",
     "TokenCalibration",
-    "estimate_prompt_tokens",
     "family_of",
     "frame_tokens",
     "message_tokens",

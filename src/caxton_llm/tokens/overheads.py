@@ -46,9 +46,9 @@ _HARMONY = Overheads(message=4, answer=71, call=8, result=8, response_format=8)
 # Usage of Sonnet 4.5 and Haiku 4.5: 7 around one message; 59 around a call and its result, which are written as XML.
 _ANTHROPIC = Overheads(message=4, answer=3, call=34, result=25, response_format=60)
 
-# ChatML and Llama 3 have 4 marks around a message, and their templates write a system message of 20 to 40 tokens. Qwen and
+# ChatML and Llama 3 have 4 marks around a message, and some templates write a system message of 20 to 30 tokens. Qwen and
 # Hermes write a call as JSON in <tool_call>, a result in <tool_response>. A schema is said twice (usage of Ollama).
-_LOCAL = Overheads(message=5, answer=5, call=16, result=9, without_system=40, response_format=40)
+_LOCAL = Overheads(message=5, answer=5, call=16, result=9, without_system=25, response_format=55)
 
 _OF_VENDOR: Mapping[Vendor, Overheads] = {
     "openai": NEUTRAL,
