@@ -6,6 +6,7 @@ known costs the most that the model's rule allows.
 """
 
 import math
+
 from msgspec import Struct
 
 from caxton_llm.tokens.image_size import image_size
