@@ -50,8 +50,10 @@ def reported(exchange: Interaction) -> int:
 
 
 def request_of(exchange: Interaction) -> ChatRequest:
-    decode = anthropic_client if "anthropic" in exchange.uri else openai_client
-    return decode.decode_request(json.dumps(exchange.request).encode(), {})
+    body = json.dumps(exchange.request).encode()
+    if "anthropic" in exchange.uri:
+        return anthropic_client.decode_request(body, {})
+    return openai_client.decode_request(body, {})
 
 
 def compared(name: str) -> list[tuple[int, int, int]]:

@@ -128,7 +128,8 @@ def _shared(total: int, weights: list[int]) -> list[int]:
     whole = sum(weights)
     if whole == 0:
         return [*weights[:-1], total]
-    shares, before = [], 0
+    shares: list[int] = []
+    before = 0
     for weight in weights:
         done = sum(shares)
         before += weight
