@@ -19,8 +19,8 @@ __all__ = ["InParts", "Sized", "sized"]
 
 
 class InParts(Struct, frozen=True, kw_only=True):
-    """A request that is worked through in parts: without its conversation, its memories and its agent's tools, for which there
-    is no room. Tokens are those that `costs` counts."""
+    """A request that is worked through in parts: without its conversation, its memories and the tools of its agent, for which
+    there is no room. Tokens are those that `costs` counts."""
 
     request: ChatRequest
     costs: Costs
@@ -71,7 +71,11 @@ async def _shortened(
     """The current messages extractively shortened to what the instructions leave."""
     material, costs = gathered.material, engine.costs(view)
     instructions = Message(role="system", content=material.instructions)
-    room = view.budget - costs.frame(material.request) - (costs.message(instructions) if material.instructions else 0)
+    room = (
+        view.budget
+        - costs.frame(material.request, offers_tools=bool(material.offers))
+        - (costs.message(instructions) if material.instructions else 0)
+    )
     asked = ChatRequest(messages=list(material.history.current))
     shorter = await asyncio.to_thread(condensed, asked, int(_FOR_REQUEST * room), costs.text, engine.vectors)
     if shorter is None:

@@ -53,7 +53,7 @@ class Candidates(Struct, frozen=True, kw_only=True):
 
 def candidates_of(material: Material, target: TargetView, costs: Costs, vectors: TextVectors) -> Candidates:
     """All pieces that may go into a prompt for the target, with what they take of its window."""
-    always = [*_always(material, costs), *_definitions(material, target, costs)]
+    always = [*_always(material, target, costs), *_definitions(material, target, costs)]
     left = target.budget - sum(piece.tokens for piece in always if piece.tier == "always")
     turns = material.history.turns
     tokens = [sum(map(costs.message, turn.messages)) for turn in turns]
@@ -103,7 +103,7 @@ def offered_id(tool: str) -> str:
     return f"tool:{tool}"
 
 
-def _always(material: Material, costs: Costs) -> Iterator[Piece]:
+def _always(material: Material, target: TargetView, costs: Costs) -> Iterator[Piece]:
     if material.instructions:
         yield Piece(
             id="instructions",
@@ -119,9 +119,13 @@ def _always(material: Material, costs: Costs) -> Iterator[Piece]:
         source="request",
         tier="always",
         text="\n".join(map(text_of, current)),
-        tokens=costs.frame(material.request) + sum(map(costs.message, current)),
+        tokens=costs.frame(material.request, offers_tools=_offers(material, target)) + sum(map(costs.message, current)),
         score=1.0,
     )
+
+
+def _offers(material: Material, target: TargetView) -> bool:
+    return bool(material.offers) and target.offers_tools
 
 
 def _definitions(material: Material, target: TargetView, costs: Costs) -> Iterator[Piece]:

@@ -76,7 +76,8 @@ def compose(material: Material, target: TargetView, costs: Costs, vectors: TextV
         prepared = _prepared(material, found, selection)
         messages, tools = rendered(prepared, target.family, stable_tokens=stable)
         tools = [strictly(tool) for tool in tools] if target.strict_tools else tools
-        tokens = costs.frame(material.request) + sum(map(costs.tool, tools)) + sum(map(costs.message, messages))
+        tokens = sum(map(costs.tool, tools)) + sum(map(costs.message, messages))
+        tokens += costs.frame(material.request, offers_tools=bool(tools))
         if tokens <= target.budget:
             break
         budget -= tokens - target.budget

@@ -166,7 +166,7 @@ class ContextEngine:
 
     def costs(self, target: TargetView) -> Costs:
         """What texts take of a target's window."""
-        return Costs(self._meter, target.factors)
+        return Costs(self._meter, target.factors, target.kind, target.model)
 
     # -- parts ----------------------------------------------------------------------------------------------------------
 
