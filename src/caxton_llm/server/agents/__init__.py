@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from caxton_llm.agents.registry import CapabilityRegistry
 from caxton_llm.caxton import Caxton
-from caxton_llm.context.document import ContextDocument
+from caxton_llm.context.document_types import ContextDocument
 from caxton_llm.errors import InvalidRequest
 from caxton_llm.server.agents.service import agents_of
 from caxton_llm.server.agents.shapes import (
