@@ -1,8 +1,12 @@
 """From a configuration to the service that answers for its agents: registry, sources, memory, tools."""
 
+from collections.abc import Callable
+from functools import partial
+
 from caxton_llm.agent_service import AgentService
 from caxton_llm.agents.registry import CapabilityRegistry
 from caxton_llm.config.configuration import Configuration
+from caxton_llm.config.context_configuration import ConversationsConfiguration
 from caxton_llm.context_engine.engine import ContextEngine
 from caxton_llm.context_engine.sources import ContextSources, SourceLimits
 from caxton_llm.gateway import Gateway
@@ -37,4 +41,12 @@ def make_agents(configuration: Configuration, gateway: Gateway, memory: Memory |
         remembering=None if memory is None else Remembering(memory, gateway.complete),
         max_agent_depth=context.max_agent_depth,
         closing=own,
+        tidy=_retention(sources, context.conversations),
     )
+
+
+def _retention(sources: ContextSources, kept: ConversationsConfiguration) -> Callable[[], object] | None:
+    """What deletes the conversations that may not stay; `None` where all may."""
+    if kept.max_age_s is None and kept.max_conversations is None:
+        return None
+    return partial(sources.retain, max_age_s=kept.max_age_s, max_conversations=kept.max_conversations)

@@ -5,7 +5,7 @@ addressed -> gather -> [too large?] -> loop of the model and its tools -> conver
 
 import asyncio
 import uuid
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -21,12 +21,12 @@ from caxton_llm.agents.registry import Addressed
 from caxton_llm.background import end_tasks, of_this_loop
 from caxton_llm.context.document import ContextDocument
 from caxton_llm.context_engine.engine import ContextEngine, GatheredContext
-from caxton_llm.context_engine.explaining import Destination, assumed_destination, explain
+from caxton_llm.context_engine.explaining import Destination, assumed_destination, destination_of, explain
 from caxton_llm.context_engine.fitter import Contexts
-from caxton_llm.dispatch.target import Candidate
 from caxton_llm.errors import InvalidRequest, UnknownModel
 from caxton_llm.gateway import Gateway
 from caxton_llm.memory_system import Memory
+from caxton_llm.memory_upkeep import Upkeep
 from caxton_llm.remembering import Remembering
 from caxton_llm.tools.access import ToolAccess
 from caxton_llm.types import ChatChunk, ChatRequest, ChatResponse, ChatStream, ContextReport, Json, Message
@@ -54,13 +54,16 @@ class AgentService:
         remembering: Remembering | None = None,
         max_agent_depth: int = 5,
         closing: Memory | None = None,
+        tidy: Callable[[], object] | None = None,
     ) -> None:
-        """`closing` is a memory that is closed at the end."""
+        """`closing` is a memory that is closed at the end; `tidy` is done every hour between the start and the end."""
         self.gateway = gateway
         self.engine = engine
         self.registry = engine.registry
         self._remembering = remembering
         self._closing = closing
+        self._tidy = tidy
+        self._upkeep: Upkeep | None = None
         self._chain = CallChain(limit=max_agent_depth)
         self._starting: list[asyncio.Task[None]] = []
 
@@ -100,17 +103,30 @@ class AgentService:
     async def prepare(self, request: ChatRequest, *, providers: Sequence[str] = ()) -> ContextDocument:
         """The context that a request would be sent with, and why: nothing is sent, nothing is kept.
 
-        `providers` are kinds of providers that the request is shown for, beside the first target of the agent. Raises
-        `InvalidRequest`, `UnknownModel`.
+        `providers` are entries, or kinds of providers, that the request is shown for, beside the first target of the agent.
+        Raises `InvalidRequest`, `UnknownModel`.
         """
         addressed = self._addressed(request.model)
+        destinations = [destination_of(self.gateway.resolve(request.model).first), *map(self._destination, providers)]
         gathered = await self._gathered(request, addressed)
-        destinations = [_destination(self.gateway.resolve(request.model).first)]
-        destinations += [assumed_destination(kind) for kind in dict.fromkeys(providers)]
         return await explain(self.engine, gathered, destinations)
 
+    def _destination(self, name: str) -> Destination:
+        route = self.gateway.routes.get(name)
+        is_entry = route is not None and route.first.target.name == name
+        return destination_of(route.first) if route is not None and is_entry else assumed_destination(name)
+
+    @property
+    def problems(self) -> list[str]:
+        """What the operator should know: that conversations could not be deleted when they should be."""
+        problem = None if self._upkeep is None else self._upkeep.problem
+        return [] if problem is None else [f"conversations: {problem}"]
+
     def start(self) -> None:
-        """Begin, in the running event loop, what would make the first request slow: programs of tools, vocabularies."""
+        """Begin, in the running event loop, what would make the first request slow: programs of tools, vocabularies; and the
+        hourly deletion of conversations that may not stay."""
+        if self._tidy is not None and self._upkeep is None:
+            self._upkeep = Upkeep(self._tidy)
         if not of_this_loop(self._starting):
             self._starting = [asyncio.get_running_loop().create_task(self.engine.start(), name="caxton-agents")]
 
@@ -118,6 +134,9 @@ class AgentService:
         """Finish what is kept in the background, within bounded time, and close what the agents use."""
         starting, self._starting = of_this_loop(self._starting), []
         await end_tasks(starting)
+        upkeep, self._upkeep = self._upkeep, None
+        if upkeep is not None:
+            await asyncio.to_thread(upkeep.close)
         if self._remembering is not None:
             await self._remembering.close()
         await self.engine.sources.aclose()
@@ -213,11 +232,6 @@ def _key(request: ChatRequest, agent: Agent) -> ConversationKey | None:
     if not isinstance(name, str):
         raise InvalidRequest("must be text", param="conversation_id")
     return ConversationKey(name, agent=agent.name, tenant=agent.memory.tenant)
-
-
-def _destination(candidate: Candidate) -> Destination:
-    target = candidate.target
-    return Destination(name=target.name, kind=target.kind, info=target.describe(candidate.model), entry=None)
 
 
 def _warnings(gathered: GatheredContext) -> list[str]:

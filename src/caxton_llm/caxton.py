@@ -132,12 +132,17 @@ class Caxton:
     ) -> "ContextDocument":
         """The context that a request to an agent would be sent with, and why: nothing is sent, and nothing is kept.
 
-        Takes what `complete_chat` takes; `model` names an agent or a capability. `providers` are kinds (`openai`,
-        `anthropic`, `ollama`, `vllm`) that the request is shown for, beside the agent's first target.
+        Takes what `complete_chat` takes; `model` names an agent or a capability. `providers` are configured entries, or
+        kinds (`openai`, `anthropic`, `ollama`, `vllm`), that the request is shown for, beside the agent's first target.
         """
         self._require_open()
         asked = _request(request, parameters)
         return await self._require_agents(asked).prepare(asked, providers=providers)
+
+    @property
+    def agents(self) -> "AgentService | None":
+        """What answers for the configured agents; `None` where there are none."""
+        return self._assembly.agents
 
     def _agents_for(self, request: ChatRequest) -> "AgentService | None":
         return self._assembly.agents if request.model.startswith(AGENT_PREFIXES) else None

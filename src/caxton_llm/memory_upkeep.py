@@ -1,4 +1,4 @@
-"""What a memory does by itself every hour: delete what may not stay."""
+"""What a memory and a store of conversations do by themselves every hour: delete what may not stay."""
 
 import threading
 from collections.abc import Callable
@@ -21,7 +21,7 @@ class Upkeep:
         self._work = work
         self._every_s = every_s
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="caxton-memory-upkeep", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="caxton-upkeep", daemon=True)
         self._thread.start()
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ from msgspec import Struct
 from caxton_llm.agents.conversation import Summary
 from caxton_llm.agents.registry import CapabilityContext
 from caxton_llm.agents.requirements import Requirements
-from caxton_llm.context.pieces import Source
+from caxton_llm.context.pieces import Source, SourceGap
 from caxton_llm.context.relevance import TextVectors, relevance, relevance_of_score
 from caxton_llm.context.turns import History, text_of
 from caxton_llm.discreet import Discreet
@@ -26,14 +26,6 @@ _MOST_OBSERVATIONS = 8
 _REST = 0.7
 """What an observation has of its entity's relevance at least; the rest depends on its own likeness to the query."""
 _SPOKEN = ("user", "assistant")
-
-
-class SourceGap(Struct, frozen=True):
-    """What of a source is missing, and why; `name` is the server, tool or key, empty for all of it."""
-
-    source: Source
-    name: str
-    reason: str
 
 
 class Remembered(Discreet, Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from caxton_llm.discreet import Discreet
 
-__all__ = ["Decision", "Piece", "Reason", "Source", "Stage", "Tier"]
+__all__ = ["Decision", "Piece", "Reason", "Source", "SourceGap", "Stage", "Tier"]
 
 Source = Literal["instructions", "request", "conversation", "memory", "tools", "capabilities"]
 Stage = Literal["relevance", "redundancy", "selection"]
@@ -28,6 +28,14 @@ Reason = Literal[
 Tier = Literal["always", "recent", "memory", "tools", "capabilities", "older"]
 """In which order pieces are taken: what a request cannot be without, the last turns, memories, tool data, capabilities, older
 turns."""
+
+
+class SourceGap(Struct, frozen=True):
+    """What of a source is missing, and why; `name` is the server, tool or key, empty for all of it."""
+
+    source: Source
+    name: str
+    reason: str
 
 
 class Piece(Discreet, Struct, frozen=True, kw_only=True):

@@ -13,11 +13,14 @@ from caxton_llm.config.schema import ProviderEntry
 from caxton_llm.context.document import ContextDocument, document_of
 from caxton_llm.context_engine.engine import ContextEngine, GatheredContext
 from caxton_llm.context_engine.fitter import Contexts
+from caxton_llm.dispatch.target import Candidate
 from caxton_llm.errors import InvalidRequest, LlmError
+from caxton_llm.http_provider import HttpProvider
 from caxton_llm.model_info import ModelInfo
+from caxton_llm.protocols import ProviderAdapter
 from caxton_llm.types import ChatRequest, Json
 
-__all__ = ["PAYLOAD_KINDS", "Destination", "assumed_destination", "explain"]
+__all__ = ["PAYLOAD_KINDS", "Destination", "assumed_destination", "destination_of", "explain"]
 
 PAYLOAD_KINDS = tuple(kind for kind in HTTP_KINDS if kind not in ("azure", "custom"))
 """Kinds of providers that a request can be shown for without a configuration."""
@@ -26,21 +29,35 @@ _NOWHERE = "http://127.0.0.1"
 
 
 class Destination(Struct, frozen=True, kw_only=True):
-    """A model that a context is shown for; without an `entry` (the builtin provider, plug-ins) no request over HTTP is."""
+    """A model that a context is shown for; without an `adapter` (the builtin provider, plug-ins) no request over HTTP is."""
 
     name: str
     kind: str
     info: ModelInfo
-    entry: ProviderEntry | None = None
+    adapter: ProviderAdapter | None = None
+
+
+def destination_of(candidate: Candidate) -> Destination:
+    """A configured model, as requests to it are made."""
+    target = candidate.target
+    provider = target.provider
+    return Destination(
+        name=target.name,
+        kind=target.kind,
+        info=target.describe(candidate.model),
+        adapter=provider.adapter if isinstance(provider, HttpProvider) else None,
+    )
 
 
 def assumed_destination(kind: str) -> Destination:
     """A model of a kind of provider that is not configured: nothing is known of it. Raises `InvalidRequest`."""
     if kind not in PAYLOAD_KINDS:
         known = ", ".join(PAYLOAD_KINDS)
-        raise InvalidRequest(f"no request can be shown for {kind!r}; known are {known}", param="providers")
+        message = f"no request can be shown for {kind!r}: it is no configured entry, and none of {known}"
+        raise InvalidRequest(message, param="providers")
     entry = ProviderEntry(provider=kind, model=_NO_MODEL, base_url=_NOWHERE, api_key="none")
-    return Destination(name=kind, kind=kind, info=ModelInfo(id=_NO_MODEL, provider=kind), entry=entry)
+    adapter, _ = make_parts(entry)
+    return Destination(name=kind, kind=kind, info=ModelInfo(id=_NO_MODEL, provider=kind), adapter=adapter)
 
 
 async def explain(
@@ -64,25 +81,22 @@ async def explain(
         parameters=_parameters(gathered),
         seconds=seconds,
     )
-    payloads = {one.name: await _payload(contexts, one) for one in destinations if one.entry is not None}
+    payloads = {one.name: await _payload(contexts, one, one.adapter) for one in destinations if one.adapter is not None}
     return replace(document, payloads=payloads)
 
 
-async def _payload(contexts: Contexts, destination: Destination) -> Json:
+async def _payload(contexts: Contexts, destination: Destination, adapter: ProviderAdapter) -> Json:
     try:
         view = contexts.engine.view(contexts.gathered, destination.kind, destination.info)
         composed = await contexts.composed(view, ())
         request = contexts.request_for(contexts.gathered.request, composed, destination.kind, destination.info.id)
-        return await asyncio.to_thread(_encoded, destination, request)
+        return await asyncio.to_thread(_encoded, adapter, request, destination.info)
     except LlmError as error:
         return {"error": str(error)}
 
 
-def _encoded(destination: Destination, request: ChatRequest) -> Json:
-    assert destination.entry is not None  # noqa: S101 - asked for those alone
-    adapter, _ = make_parts(destination.entry)
-    opened = adapter.open(request, destination.info, stream=bool(request.stream))
-    return msgspec.json.decode(opened.request.body)
+def _encoded(adapter: ProviderAdapter, request: ChatRequest, info: ModelInfo) -> Json:
+    return msgspec.json.decode(adapter.open(request, info, stream=bool(request.stream)).request.body)
 
 
 def _parameters(gathered: GatheredContext) -> Mapping[str, str]:

@@ -117,6 +117,14 @@ class ContextSources:
                 self._store = ConversationStore(self._folder)
             return self._store
 
+    def retain(self, *, max_age_s: float | None, max_conversations: int | None) -> None:
+        """Delete the conversations that may not stay; where none was ever kept, none is begun. Blocks; raises
+        `ConversationStoreError`."""
+        from caxton_llm.stores.conversations import ConversationStore  # noqa: PLC0415
+
+        if ConversationStore.is_in(self._folder):
+            self.conversations().retain(max_age_s=max_age_s, max_conversations=max_conversations)
+
     async def aclose(self) -> None:
         """End the servers of tools and close the store. The memory belongs to who gave it."""
         if self.servers is not None:

@@ -18,7 +18,10 @@ from caxton_llm.caxton import Caxton
 from caxton_llm.errors import InvalidRequest, UnknownModel
 from caxton_llm.observers.prometheus import PrometheusObserver
 from caxton_llm.server.admin import admin_operations
+from caxton_llm.server.agents import agent_operations
 from caxton_llm.server.chat import ChatEndpoint, CountEndpoint
+from caxton_llm.server.conversations import conversation_operations
+from caxton_llm.server.conversations.work import ConversationWork
 from caxton_llm.server.exchange import WATCH_AFTER_S, HttpExchange, Receive, Scope, Send
 from caxton_llm.server.failures import FailureLog
 from caxton_llm.server.memory import memory_operations
@@ -57,6 +60,7 @@ class GatewayApp:
     ) -> None:
         self.caxton = caxton
         self._memory_work = MemoryWork(memory)
+        self._conversation_work = ConversationWork(caxton)
         self._metrics = metrics
         self.accepting = True
         self._started = datetime.now(UTC).replace(microsecond=0)
@@ -84,7 +88,7 @@ class GatewayApp:
                 Route("/health/live", self._live),
                 Route("/health/ready", self._ready),
                 Route("/metrics", self._render_metrics),
-                *self._administration(failures, max_body_bytes),
+                *self._administration(openai, failures, max_body_bytes),
             ],
             exception_handlers={404: _no_such_path, 405: _no_such_method},
         )
@@ -94,8 +98,13 @@ class GatewayApp:
         """What is answered beside chat."""
         return self._rest.routes
 
-    def _administration(self, failures: FailureLog, max_body_bytes: int) -> list[Route]:
-        operations = [*admin_operations(self.caxton), *memory_operations(self._memory_work, failures)]
+    def _administration(self, chat: ChatEndpoint, failures: FailureLog, max_body_bytes: int) -> list[Route]:
+        operations = [
+            *admin_operations(self.caxton),
+            *agent_operations(self.caxton, chat, self._patience),
+            *conversation_operations(self.caxton, self._conversation_work, failures),
+            *memory_operations(self._memory_work, failures),
+        ]
         operations.append(openapi_operation(operations, version("caxton-llm")))
         return routes_of(operations, failures, max_body_bytes=max_body_bytes)
 
@@ -119,6 +128,7 @@ class GatewayApp:
         await send({"type": "lifespan.startup.complete"})
         async with self._publishing():
             await receive()
+        await asyncio.to_thread(self._conversation_work.close)
         await self.caxton.aclose()
         await asyncio.to_thread(self._memory_work.close)
         await send({"type": "lifespan.shutdown.complete"})

@@ -11,14 +11,14 @@ from typing import Self
 from msgspec.structs import replace
 
 from caxton_llm.caxton import Caxton
-from caxton_llm.errors import LlmError, Overloaded
+from caxton_llm.errors import InvalidRequest, LlmError, Overloaded
 from caxton_llm.protocols import ClientDialect
 from caxton_llm.server.exchange import ClientGone, HttpExchange
 from caxton_llm.server.failures import FailureLog
 from caxton_llm.server.headers import error_headers, new_request_id, response_headers, stream_headers
 from caxton_llm.types import ChatRequest, ChatStream, Json
 
-__all__ = ["ChatEndpoint", "CountEndpoint", "answer_errors"]
+__all__ = ["ChatEndpoint", "CountEndpoint", "answer_errors", "with_conversation"]
 
 _CONVERSATION = "x-caxton-conversation"
 _MESSAGE_PATH = r"\bmessages\[\d+\](?:\[\d+\]|\.\w+)*"
@@ -33,13 +33,16 @@ class ChatEndpoint:
         self._failures = failures
         self._limit = max_body_bytes
 
-    async def __call__(self, exchange: HttpExchange) -> None:
+    async def __call__(self, exchange: HttpExchange, *, model: str | None = None) -> None:
+        """`model` is the name that the address means, where it means one."""
         arrived = time.perf_counter()
         request_id = new_request_id()
         async with answer_errors(exchange, self._dialect, request_id, self._failures) as errors:
             body = await exchange.body(self._limit)
             headers = exchange.headers()
-            request = _with_conversation(self._dialect.decode_request(body, headers), headers)
+            request = with_conversation(self._dialect.decode_request(body, headers), headers)
+            if model is not None:
+                request = _addressed(request, model)
             errors.counted_by_gateway = True
             answer = self._stream if request.stream else self._complete
             try:
@@ -85,11 +88,18 @@ class ChatEndpoint:
             raise
 
 
-def _with_conversation(request: ChatRequest, headers: Mapping[str, str]) -> ChatRequest:
+def with_conversation(request: ChatRequest, headers: Mapping[str, str]) -> ChatRequest:
     """The stored conversation may be named in a header, for clients that cannot add fields to a body."""
     if _CONVERSATION not in headers or "conversation_id" in request.extra:
         return request
     return replace(request, extra={**request.extra, "conversation_id": headers[_CONVERSATION]})
+
+
+def _addressed(request: ChatRequest, model: str) -> ChatRequest:
+    if request.model not in ("default", model):
+        message = f"the address means {model!r}: leave model out, or ask another one at /v1/chat/completions"
+        raise InvalidRequest(message, param="model")
+    return replace(request, model=model)
 
 
 class CountEndpoint:

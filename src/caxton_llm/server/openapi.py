@@ -56,7 +56,7 @@ def openapi_operation(operations: Sequence[Operation], version: str) -> Operatio
 
 def openapi_document(operations: Sequence[Operation], version: str) -> _Schema:
     """Schemas are those of the types that the operations decode and answer."""
-    used = {each.body for each in operations if each.takes in ("one", "one or many")}
+    used = {each.body for each in operations if each.takes in ("one", "one or many", "unread")}
     used |= {each.answer for each in operations if isinstance(each.answer, type)} | {ErrorAnswer}
     ordered = sorted(used, key=lambda one: one.__name__)
     _, components = msgspec.json.schema_components(ordered, ref_template="#/components/schemas/{name}")
@@ -73,7 +73,7 @@ def openapi_document(operations: Sequence[Operation], version: str) -> _Schema:
         "info": {
             "title": "Caxton administration",
             "version": version,
-            "description": "The memory and the providers of a gateway. Chat is OpenAI's and Anthropic's API.",
+            "description": "Agents, conversations, memory and providers of a gateway. Chat is OpenAI's and Anthropic's API.",
         },
         "paths": paths,
         "components": {"schemas": components},
@@ -104,7 +104,7 @@ def _taken(each: Operation) -> _Schema:
     if each.takes == "lines":
         return {_LINES: {"schema": {"type": "string"}}}
     one = _ref(each.body)
-    if each.takes == "one":
+    if each.takes in ("one", "unread"):
         return {_JSON: {"schema": one}}
     return {_JSON: {"schema": {"anyOf": [one, {"type": "array", "items": one}]}}}
 

@@ -26,6 +26,8 @@ __all__ = ["Call", "NoBody", "NoQuery", "NotThere", "Operation", "operation", "r
 _Q = TypeVar("_Q", bound=Struct)
 _B = TypeVar("_B", bound=Struct)
 
+Takes = Literal["nothing", "one", "one or many", "lines", "unread"]
+
 _CLOSED = 499
 """Written nowhere: the client is gone."""
 _KNOWN = {"scope": Scope, "scopes": Scope, "kinds": Kind}
@@ -49,15 +51,20 @@ class NotThere(InvalidRequest):
 class Call(Generic[_Q, _B]):
     """One request of an operation: the parameters of its address, and its body decoded."""
 
-    def __init__(self, request: Request, query: _Q, bodies: Sequence[_B]) -> None:
+    def __init__(self, request: Request, query: _Q, bodies: Sequence[_B], *, body_limit: int) -> None:
         self.request = request
         self.query = query
         self.bodies = bodies
         """Where an operation takes one or a list: all of them."""
+        self._body_limit = body_limit
 
     @property
     def body(self) -> _B:
         return self.bodies[0]
+
+    async def read_body(self) -> bytes:
+        """The body, where the operation reads it itself. Raises `RequestTooLarge`."""
+        return await read_body(self.request.receive, self._body_limit)
 
     @property
     def id(self) -> str:
@@ -69,7 +76,8 @@ class Call(Generic[_Q, _B]):
 class Operation:
     """`path` is as in OpenAPI: `/things/{id}`. `answer` is the type of what it gives, `None`: JSON Lines.
 
-    `takes` says whether its body is nothing, an object, one or a list of them, or JSON Lines.
+    `takes` says whether its body is nothing, an object, one or a list of them, JSON Lines, or an object that the operation
+    reads itself.
     """
 
     method: str
@@ -77,7 +85,7 @@ class Operation:
     summary: str
     query: type[Struct]
     body: type[Struct]
-    takes: Literal["nothing", "one", "one or many", "lines"]
+    takes: Takes
     answer: object
     run: Callable[[Request, int], Awaitable[object]]
     """The request, and how many bytes its body may have."""
@@ -92,7 +100,7 @@ def operation(
     query: type[_Q],
     body: type[_B],
     answer: object,
-    takes: Literal["nothing", "one", "one or many", "lines"] = "nothing",
+    takes: Takes = "nothing",
 ) -> Operation:
     """`run` returns a value for JSON or a whole response, and raises `LlmError`."""
     decode_one = msgspec.json.Decoder(body)
@@ -104,7 +112,7 @@ def operation(
             data = await read_body(request.receive, limit)
             many = takes == "one or many" and data.lstrip()[:1] == b"["
             bodies = _decoded(lambda: decode_many.decode(data) if many else [decode_one.decode(data)], data)
-        return await run(Call(request, _query(request, query), bodies))
+        return await run(Call(request, _query(request, query), bodies, body_limit=limit))
 
     return Operation(
         method=method, path=path, summary=summary, query=query, body=body, takes=takes, answer=answer, run=checked

@@ -1,31 +1,18 @@
 """Export and import over HTTP: both are streams of lines, and neither is ever in memory as a whole."""
 
-import asyncio
-import concurrent.futures
-import contextlib
-from collections.abc import AsyncIterator, Generator, Iterator
+from collections.abc import AsyncIterator, Iterator
 
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from caxton_llm.errors import InvalidRequest, LlmError
 from caxton_llm.memory.transfer import Imported, lines_of
-from caxton_llm.server.exchange import Receive, Scope, Send
 from caxton_llm.server.failures import FailureLog
+from caxton_llm.server.line_streams import LinesResponse, SentBody, begun, piece_of
 from caxton_llm.server.memory.shapes import ExportQuery, ImportQuery
 from caxton_llm.server.memory.work import MemoryWork
 from caxton_llm.server.operation import Call, NoBody
 
-__all__ = ["LINES", "StreamEndpoints"]
-
-LINES = "application/x-ndjson"
-
-_PIECE = 256 * 1024
-"""Bytes that are made at a time."""
-_SILENCE_S = 60.0
-"""How long an import waits for the next bytes: it holds a thread."""
-_DISCARD = 256 * 1024 * 1024
-"""Bytes of a refused import that are read and thrown away, so that the client gets to read our answer."""
+__all__ = ["StreamEndpoints"]
 
 
 class StreamEndpoints:
@@ -39,16 +26,16 @@ class StreamEndpoints:
         """What fails at the beginning is an answer; what fails later breaks the connection, so that no part looks whole."""
         query = call.query
         lines, first = await self._work.run(
-            lambda memory: _begun(memory.export(tenant=query.tenant, history=query.history))
+            lambda memory: begun(memory.export(tenant=query.tenant, history=query.history))
         )
-        return _Export(self._pieces(first, lines), lines)
+        return LinesResponse(self._pieces(first, lines), lines)
 
     async def _pieces(self, first: bytes, lines: Iterator[bytes]) -> AsyncIterator[bytes]:
         piece = first
         while piece:
             yield piece
             try:
-                piece = await self._work.run(lambda _memory: _piece(lines))
+                piece = await self._work.run(lambda _memory: piece_of(lines))
             except LlmError as error:
                 self._failures.note(error, counted=True)
                 raise
@@ -56,7 +43,7 @@ class StreamEndpoints:
     async def load(self, call: Call[ImportQuery, NoBody]) -> Imported:
         """Line by line as they come. What was written before a failure stays, and sending everything again is safe."""
         query = call.query
-        sent = _Sent(call.request)
+        sent = SentBody(call.request)
         try:
             return await self._work.run_long(
                 lambda memory: memory.load(
@@ -68,73 +55,3 @@ class StreamEndpoints:
             raise
         finally:
             sent.stop()
-
-
-class _Export(StreamingResponse):
-    """Lets go of the memory when the client has everything, or has left."""
-
-    def __init__(self, pieces: AsyncIterator[bytes], lines: Generator[bytes, None, None]) -> None:
-        super().__init__(pieces, media_type=LINES)
-        self._lines = lines
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            with contextlib.suppress(ValueError):  # a thread is at it, and lets go when it has its piece
-                self._lines.close()
-
-
-def _begun(lines: Generator[bytes, None, None]) -> tuple[Generator[bytes, None, None], bytes]:
-    return lines, _piece(lines)
-
-
-def _piece(lines: Iterator[bytes]) -> bytes:
-    """The next lines, about `_PIECE` bytes of them; empty at the end."""
-    gathered = bytearray()
-    for line in lines:
-        gathered += line
-        if len(gathered) >= _PIECE:
-            break
-    return bytes(gathered)
-
-
-class _Sent:
-    """The body of a request, for a thread that asks for one piece after the other."""
-
-    def __init__(self, request: Request) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._stream = request.stream()
-        self._asked: concurrent.futures.Future[bytes] | None = None
-        self._is_stopped = False
-
-    def __iter__(self) -> Iterator[bytes]:
-        while piece := self._next():
-            yield piece
-
-    def _next(self) -> bytes:
-        if self._is_stopped:
-            raise concurrent.futures.CancelledError
-        self._asked = asyncio.run_coroutine_threadsafe(self._received(), self._loop)
-        return self._asked.result()
-
-    async def _received(self) -> bytes:
-        """The next piece; empty at the end."""
-        try:
-            async with asyncio.timeout(_SILENCE_S):
-                return await anext(self._stream, b"")
-        except TimeoutError:
-            raise InvalidRequest(f"nothing came for {_SILENCE_S:g} s; send everything again") from None
-
-    async def discard(self) -> None:
-        """Read the rest, so that a client that sends before it reads learns what is wrong."""
-        left = _DISCARD
-        with contextlib.suppress(InvalidRequest, ClientDisconnect):
-            while left > 0 and (piece := await self._received()):
-                left -= len(piece)
-
-    def stop(self) -> None:
-        """Nobody waits any more: the thread that asks is sent away."""
-        self._is_stopped = True
-        if self._asked is not None:
-            self._asked.cancel()

@@ -1,11 +1,10 @@
 """Threads for the calls of a memory, which block: few, so that the gateway's own requests have the machine."""
 
-import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
-from caxton_llm.errors import ConfigurationError, LimitExceeded
+from caxton_llm.errors import ConfigurationError
+from caxton_llm.server.thread_pool import ThreadPool
 
 if TYPE_CHECKING:
     from caxton_llm.memory_system import Memory
@@ -17,35 +16,6 @@ _T = TypeVar("_T")
 _THREADS = 4
 _WAITING = 200
 _LONG = 2
-
-
-class _Pool:
-    def __init__(self, threads: int, most: int, refusal: str, wait_s: float) -> None:
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="caxton-memory")
-        self._most = most
-        self._refusal = refusal
-        self._wait_s = wait_s
-        self._running = 0
-
-    async def run(self, call: Callable[[], _T]) -> _T:
-        if self._running >= self._most:
-            raise LimitExceeded(self._refusal, retry_after_s=self._wait_s)
-        self._running += 1
-        done = self._threads.submit(call)
-        loop = asyncio.get_running_loop()
-        done.add_done_callback(lambda _done: self._ended(loop))
-        return await asyncio.wrap_future(done)
-
-    def _ended(self, loop: asyncio.AbstractEventLoop) -> None:
-        """A call goes on when nobody waits for it any more, so it is counted until it ends by itself."""
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(self._count_down)
-
-    def _count_down(self) -> None:
-        self._running -= 1
-
-    def close(self) -> None:
-        self._threads.shutdown(wait=True, cancel_futures=True)
 
 
 class NoMemory(ConfigurationError):
@@ -64,9 +34,9 @@ class MemoryWork:
 
     def __init__(self, memory: "Memory | None") -> None:
         self._memory = memory
-        self._short = _Pool(_THREADS, _THREADS + _WAITING, "too many requests to the memory are waiting", 1.0)
+        self._short = ThreadPool(_THREADS, _THREADS + _WAITING, "too many requests to the memory are waiting", 1.0)
         many = f"{_LONG} imports or rebuilds are running; wait until one is done"
-        self._long = _Pool(_LONG, _LONG, many, 10.0)
+        self._long = ThreadPool(_LONG, _LONG, many, 10.0)
 
     async def run(self, call: "Callable[[Memory], _T]") -> _T:
         """A call that takes moments."""
@@ -76,7 +46,7 @@ class MemoryWork:
         """A call that may take minutes."""
         return await self._run(self._long, call)
 
-    async def _run(self, pool: _Pool, call: "Callable[[Memory], _T]") -> _T:
+    async def _run(self, pool: ThreadPool, call: "Callable[[Memory], _T]") -> _T:
         memory = self._memory
         if memory is None:
             raise NoMemory

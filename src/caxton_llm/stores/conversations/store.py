@@ -30,6 +30,7 @@ from caxton_llm.stores.conversations import rows
 
 __all__ = ["ConversationStore"]
 
+_FILE = "conversations.db"
 _PAGE = 200
 _CHECKPOINT_MS = 2_000
 """How long a deletion waits for readers before it leaves overwriting the log to `purge`."""
@@ -44,7 +45,7 @@ class ConversationStore:
 
     def __init__(self, folder: Path | str, *, clock: Callable[[], float] = time.time) -> None:
         self.folder = Path(folder)
-        self.path = self.folder / "conversations.db"
+        self.path = self.folder / _FILE
         self._clock = clock
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
@@ -57,6 +58,11 @@ class ConversationStore:
             except BaseException:
                 self.close()
                 raise
+
+    @staticmethod
+    def is_in(folder: Path | str) -> bool:
+        """Whether a folder has a store already."""
+        return (Path(folder) / _FILE).is_file()
 
     # -- reading --------------------------------------------------------------------------------------------------------
 
@@ -86,14 +92,19 @@ class ConversationStore:
 
     def conversations(self, *, tenant: str | None = None, agent: str | None = None) -> Iterator[Conversation]:
         """All conversations, the oldest first; of one tenant, of one agent."""
-        after = 0
-        while True:
-            with self._reading() as db:
-                page = rows.listed(db, tenant, agent, after, _PAGE)
-            if not page:
-                return
-            yield from (conversation for _, conversation in page)
-            after = page[-1][0]
+        after: int | None = 0
+        while after is not None:
+            page, after = self.page(tenant=tenant, agent=agent, after=after)
+            yield from page
+
+    def page(
+        self, *, tenant: str | None = None, agent: str | None = None, after: int = 0, limit: int = _PAGE
+    ) -> tuple[list[Conversation], int | None]:
+        """Some of them, the oldest first, and what `after` is for those behind them; `None`: there are none."""
+        with self._reading() as db:
+            found = rows.listed(db, tenant, agent, after, limit)
+        more = found[-1][0] if found and len(found) == limit else None
+        return [conversation for _, conversation in found], more
 
     # -- writing --------------------------------------------------------------------------------------------------------
 

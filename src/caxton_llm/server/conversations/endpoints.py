@@ -1,0 +1,137 @@
+"""Conversations over HTTP: listed, read, exported, imported, deleted."""
+
+from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING
+
+from starlette.responses import Response
+
+from caxton_llm.agents.conversation import ConversationKey, Removed
+from caxton_llm.agents.registry import CapabilityRegistry
+from caxton_llm.caxton import Caxton
+from caxton_llm.errors import InvalidRequest, LlmError
+from caxton_llm.memory.transfer import lines_of
+from caxton_llm.server.agents.service import agents_of
+from caxton_llm.server.conversations.shapes import (
+    AllOfTenantQuery,
+    ConversationList,
+    ConversationListQuery,
+    ConversationQuery,
+    ExportConversationsQuery,
+    ImportConversationsQuery,
+    WholeConversation,
+)
+from caxton_llm.server.conversations.work import ConversationWork
+from caxton_llm.server.failures import FailureLog
+from caxton_llm.server.line_streams import LinesResponse, SentBody, begun, piece_of
+from caxton_llm.server.operation import Call, NoBody, NotThere
+from caxton_llm.stores.conversations.transfer import (
+    ImportedConversations,
+    export_conversations,
+    import_conversations,
+)
+
+if TYPE_CHECKING:
+    from caxton_llm.stores.conversations import ConversationStore
+
+__all__ = ["ConversationEndpoints"]
+
+
+class ConversationEndpoints:
+    """What is done with stored conversations. Blocking calls go to `work`."""
+
+    def __init__(self, caxton: Caxton, work: ConversationWork, failures: FailureLog) -> None:
+        self._caxton = caxton
+        self._work = work
+        self._failures = failures
+
+    async def list_conversations(self, call: Call[ConversationListQuery, NoBody]) -> ConversationList:
+        query = call.query
+        found, cursor = await self._work.run(
+            lambda store: store.page(tenant=query.tenant, agent=query.agent, after=query.cursor, limit=query.limit)
+        )
+        return ConversationList(found, cursor, agents_of(self._caxton).problems)
+
+    async def read(self, call: Call[ConversationQuery, NoBody]) -> WholeConversation:
+        registry = agents_of(self._caxton).registry
+
+        def whole(store: "ConversationStore") -> WholeConversation:
+            key = _key(store, registry, call.id, call.query)
+            thread, told = store.thread(key), store.describe(key)
+            if told is None:  # deleted between two steps
+                raise _not_there(call.id)
+            return WholeConversation(told, thread.exchanges, thread.summaries)
+
+        return await self._work.run(whole)
+
+    async def delete(self, call: Call[ConversationQuery, NoBody]) -> Removed:
+        registry = agents_of(self._caxton).registry
+        return await self._work.run(lambda store: store.delete(_key(store, registry, call.id, call.query)))
+
+    async def delete_all(self, call: Call[AllOfTenantQuery, NoBody]) -> Removed:
+        query = call.query
+        return await self._work.run(lambda store: store.delete_all(tenant=query.tenant, agent=query.agent))
+
+    # -- JSON Lines -----------------------------------------------------------------------------------------------------
+
+    async def export(self, call: Call[ExportConversationsQuery, NoBody]) -> Response:
+        """What fails at the beginning is an answer; what fails later breaks the connection, so that no part looks whole."""
+        query = call.query
+        lines, first = await self._work.run(
+            lambda store: begun(
+                export_conversations(store, tenant=query.tenant, agent=query.agent, conversation=query.conversation)
+            )
+        )
+        return LinesResponse(self._pieces(first, lines), lines)
+
+    async def _pieces(self, first: bytes, lines: Iterator[bytes]) -> AsyncIterator[bytes]:
+        piece = first
+        while piece:
+            yield piece
+            try:
+                piece = await self._work.run(lambda _store: piece_of(lines))
+            except LlmError as error:
+                self._failures.note(error, counted=True)
+                raise
+
+    async def load(self, call: Call[ImportConversationsQuery, NoBody]) -> ImportedConversations:
+        """Line by line as they come. What was written before a failure stays, and sending everything again is safe."""
+        sent = SentBody(call.request)
+        try:
+            return await self._work.run_long(
+                lambda store: import_conversations(store, lines_of(sent), tenant=call.query.tenant)
+            )
+        except InvalidRequest:
+            await sent.discard()
+            raise
+        finally:
+            sent.stop()
+
+
+def _key(
+    store: "ConversationStore", registry: CapabilityRegistry, name: str, query: ConversationQuery
+) -> ConversationKey:
+    """The conversation that is meant. Raises `NotThere`, and `InvalidRequest` where several agents have one of this name."""
+    names = [agent.name for agent in registry.agents] if query.agent is None else [query.agent]
+    keys = [ConversationKey(name, agent, _tenant(registry, agent, query)) for agent in names]
+    there = [key for key in keys if store.describe(key) is not None]
+    if not there:
+        raise _not_there(name)
+    if len(there) > 1:
+        owners = ", ".join(key.agent for key in there)
+        raise InvalidRequest(f"several agents have a conversation of this name ({owners}): say which", param="agent")
+    return there[0]
+
+
+def _tenant(registry: CapabilityRegistry, agent: str, query: ConversationQuery) -> str:
+    if query.tenant is not None:
+        return query.tenant
+    configured = registry.agent(agent)
+    return "" if configured is None else configured.memory.tenant
+
+
+def _not_there(name: str) -> NotThere:
+    return NotThere(
+        f"there is no conversation {name!r} here; another tenant's is found with `tenant`, and that of an agent that is not"
+        " configured any more with `agent`",
+        code="conversation_not_found",
+    )
