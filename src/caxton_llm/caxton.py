@@ -77,7 +77,8 @@ class Caxton:
         self.configuration = configuration
         self._assembly: Assembly = assemble(configuration, observers, environ, memory=memory)
         self.gateway: Gateway = self._assembly.gateway
-        self.token_calibration = TokenCalibration()
+        agents = self._assembly.agents
+        self.token_calibration = TokenCalibration() if agents is None else agents.engine.calibration
         """How the vocabulary's counts differ from the real ones, by model; it learns from counts, and from usage that is
         told to it."""
         self._closed = False

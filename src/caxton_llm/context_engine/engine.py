@@ -35,14 +35,14 @@ from caxton_llm.context_engine.sources import (
 from caxton_llm.discreet import Discreet
 from caxton_llm.memory.embedding.static import StaticEmbedder
 from caxton_llm.model_info import ModelInfo
-from caxton_llm.tokens import O200kCounter
+from caxton_llm.tokens import O200kCounter, prompt_parts
 from caxton_llm.tokens.calibrated import TokenCalibration
 from caxton_llm.tokens.meter import TokenMeter
 from caxton_llm.tool_specs import ToolSpec
 from caxton_llm.tools.access import ToolAccess
 from caxton_llm.types import ChatRequest, ContentPart, Message
 
-__all__ = ["ContextEngine", "GatheredContext"]
+__all__ = ["ContextEngine", "GatheredContext", "SentRequest"]
 
 _USUAL_MEMORIES = 5
 """The most memories where nobody says how many are wanted (the specification's "top 5 by similarity")."""
@@ -66,6 +66,13 @@ class GatheredContext(Discreet, Struct, frozen=True, kw_only=True):
     @property
     def agent(self) -> Agent:
         return self.addressed.agent
+
+
+class SentRequest(Discreet, Struct, frozen=True, kw_only=True):
+    """A request as a target of a kind of provider was sent it."""
+
+    kind: str
+    request: ChatRequest
 
 
 class ContextEngine:
@@ -167,6 +174,15 @@ class ContextEngine:
     def costs(self, target: TargetView) -> Costs:
         """What texts take of a target's window."""
         return Costs(self._meter, target.factors, target.kind, target.model)
+
+    def learn(self, sent: SentRequest, real: int) -> None:
+        """A provider has counted `real` tokens for the prompt of a request: what is counted here comes nearer to it."""
+        model = sent.request.model
+        parts = prompt_parts(sent.request, sent.kind, self._count, model=model)
+        self.calibration.learn_parts(model, sent.kind, parts, real)
+
+    def _count(self, text: str) -> int:
+        return self._meter.measure(text)[0]
 
     # -- parts ----------------------------------------------------------------------------------------------------------
 

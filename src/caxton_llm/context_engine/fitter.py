@@ -12,7 +12,7 @@ from caxton_llm.context.features import missing_feature
 from caxton_llm.context.render.fence import fenced
 from caxton_llm.context.render.provider import CACHED_FROM
 from caxton_llm.context.selection import BUDGET_TOO_SMALL
-from caxton_llm.context_engine.engine import ContextEngine, GatheredContext
+from caxton_llm.context_engine.engine import ContextEngine, GatheredContext, SentRequest
 from caxton_llm.dispatch.fitting import Fitter, Ready
 from caxton_llm.dispatch.target import Candidate
 from caxton_llm.errors import InvalidRequest
@@ -35,6 +35,8 @@ class Contexts:
         self.gathered = gathered
         self.sent: Composed | None = None
         """What the last target was given."""
+        self.request: SentRequest | None = None
+        """The request that it became."""
         self._made: dict[TargetView, Composed] = {}
 
     def fitter(self, steps: Sequence[Message] = ()) -> "ContextFitter":
@@ -112,6 +114,7 @@ class ContextFitter(Fitter):
                 raise
             return str(error)
         sent = self._contexts.request_for(request, composed, candidate.target.kind, candidate.model)
+        self._contexts.request = SentRequest(kind=candidate.target.kind, request=sent)
         return missing_feature(sent, info) or Ready(sent, (*view.notes, *_notes(composed)))
 
 
