@@ -139,7 +139,7 @@ class Remembering:
             records = [*turns, *entities_of(extracted.stated, heard)]
         self.unsupported += extracted.unsupported
         self.without_model += extracted.problem is not None
-        written = await asyncio.to_thread(self._write, records)
+        written = await asyncio.to_thread(self._write, records, used, heard.tenant)
         self.learned += 1
         return replace(written, unsupported=extracted.unsupported, left_out=left_out, problem=extracted.problem)
 
@@ -173,11 +173,13 @@ class Remembering:
                     _log.warning("the agent %s: %s", one.agent.name, learned.problem)
             self._waiting.popleft()
 
-    def _write(self, records: Sequence[Record]) -> Learned:
+    def _write(self, records: Sequence[Record], used: Sequence[str], tenant: str) -> Learned:
         written = self._memory.add(records) if records else []
         changed = [record for record, one in zip(records, written, strict=True) if one.action != "unchanged"]
         turns = sum(isinstance(record, Turn) for record in changed)
-        return Learned(turns=turns, entities=len(changed) - turns, known=sum(one.duplicates for one in written))
+        known = sum(one.duplicates for one in written)
+        counted = self._memory.note_used(used, tenant=tenant) if used else 0
+        return Learned(turns=turns, entities=len(changed) - turns, known=known, used=counted)
 
     # -- extraction -----------------------------------------------------------------------------------------------------
 

@@ -74,6 +74,8 @@ class MemoryWeightsBlock(SettingsBlock, frozen=True, kw_only=True):
     """The age at which half of that gain is left."""
     confidence: Weight | None = None
     """What a record of full confidence gains, and one without loses."""
+    used: Weight | None = None
+    """What a record gains that went into many answers."""
     relations: Weight | None = None
     """What an entity gains by relations to other good results."""
 

@@ -21,6 +21,8 @@ __all__ = ["Features", "Scores", "Weights", "score"]
 
 _FLAT = 1e-6
 """A deviation below this is rounding: all candidates are alike."""
+_MANY_USES = 32
+"""From here on another use adds nothing."""
 
 
 class Weights(Struct, frozen=True, kw_only=True):
@@ -31,7 +33,8 @@ class Weights(Struct, frozen=True, kw_only=True):
     the best one that it stands in a relation of strength 1 to. `named` is added when the query names the
     speaker, `dated` when it names a time that the record is from; `question` is taken away from a turn that itself asks. A
     recent candidate gains up to `recency`, half of it at an age of `recency_half_life_s`; confidence 1 gains `confidence`,
-    0 loses it.
+    0 loses it. What went into answers gains `used` after 32 of them, a fifth of it after the first: the more there were, the
+    less another one adds, so that what was found once does not stay in front for good.
     """
 
     lexical: float = 0.2
@@ -46,6 +49,7 @@ class Weights(Struct, frozen=True, kw_only=True):
     recency: float = 0.1
     recency_half_life_s: float = 30 * 86_400.0
     confidence: float = 0.1
+    used: float = 0.1
 
 
 class Features(Struct, frozen=True, kw_only=True):
@@ -54,8 +58,8 @@ class Features(Struct, frozen=True, kw_only=True):
     `lexical` is BM25 (0: no word shared), `dense` the cosine to the query, `matches` a row of `late_interaction`. Turns
     carry their conversation and position in it (numbers from 0 to 2**31 - 1); -1 is no turn. `named`: the query names the
     speaker or the entity; `dated`: it names a time that the record is from; `asks`: the text ends with a question. NaN in
-    `age_s` and `confidence` is unknown. Row i of `related` names two candidates, `strengths[i]` (0..1) how strongly the
-    first is related to the second.
+    `age_s` and `confidence` is unknown. `uses` is how often each went into an answer. Row i of `related` names two
+    candidates, `strengths[i]` (0..1) how strongly the first is related to the second.
     """
 
     lexical: Floats
@@ -68,6 +72,7 @@ class Features(Struct, frozen=True, kw_only=True):
     asks: NDArray[np.bool_] | None = None
     age_s: NDArray[np.float64] | None = None
     confidence: NDArray[np.float64] | None = None
+    uses: NDArray[np.int64] | None = None
     related: NDArray[np.int64] | None = None
     strengths: Floats | None = None
 
@@ -89,6 +94,7 @@ class Scores(Struct, frozen=True, kw_only=True):
     question: NDArray[np.float64]
     recency: NDArray[np.float64]
     confidence: NDArray[np.float64]
+    used: NDArray[np.float64]
 
     def order(self) -> NDArray[np.int64]:
         """Indexes of the candidates, best first; equals keep their order."""
@@ -121,6 +127,7 @@ def score(features: Features, weights: Weights | None = None) -> Scores:
         "question": _flagged(features.asks, -weights.question, len(features)),
         "recency": _recency(features, weights),
         "confidence": _confidence(features, weights),
+        "used": _used(features, weights),
     }
     return Scores(total=np.sum(list(parts.values()), axis=0), **parts)
 
@@ -171,3 +178,10 @@ def _confidence(features: Features, weights: Weights) -> NDArray[np.float64]:
     if features.confidence is None or not weights.confidence:
         return np.zeros(len(features))
     return cast("NDArray[np.float64]", np.nan_to_num(weights.confidence * (2 * features.confidence - 1), nan=0.0))
+
+
+def _used(features: Features, weights: Weights) -> NDArray[np.float64]:
+    if features.uses is None or not weights.used:
+        return np.zeros(len(features))
+    share = np.log1p(np.minimum(features.uses, _MANY_USES)) / np.log1p(_MANY_USES)
+    return cast("NDArray[np.float64]", weights.used * share)

@@ -116,6 +116,7 @@ class MemorySearch:
             asks=proposed.asks,
             age_s=now - proposed.times_s,
             confidence=proposed.confidence,
+            uses=proposed.uses,
             related=proposed.related,
             strengths=proposed.strengths,
         )

@@ -144,6 +144,11 @@ class SqliteMemory:
         self._wake.set()
         return written
 
+    def note_used(self, ids: Iterable[str], *, tenant: str, at: float) -> int:
+        """See `MemoryStore.note_used`."""
+        with self._writing():
+            return self._writer.note_used(ids, tenant, at)
+
     def forget(self, ids: Iterable[str], *, tenant: str) -> Forgotten:
         """Delete records, their versions and, of entities, their relations. Unknown ids are passed over."""
         with self._writing():
