@@ -48,6 +48,7 @@ NOTHING = Weights(
     question=0,
     recency=0,
     confidence=0,
+    used=0,
 )
 FULL = Weights()
 BOTH = replace(NOTHING, lexical=FULL.lexical, dense=FULL.dense)
