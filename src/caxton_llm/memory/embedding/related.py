@@ -66,9 +66,8 @@ class RelatedTokens(Struct, frozen=True):
 
     def of(self, numbers: NDArray[np.integer]) -> tuple[NDArray[np.int64], TokenIds, Floats]:
         """All that is related to the tokens of these numbers: whose it is (an index of `numbers`), the token, the cosine."""
-        starts = self.starts[numbers].astype(np.int64)
-        counts = self.starts[numbers + 1] - starts
-        ends = np.cumsum(counts)
-        whose = np.repeat(np.arange(len(counts)), counts)
-        found = np.arange(len(whose)) + (starts - ends + counts)[whose]
+        starts, ends = self.starts[numbers], self.starts[numbers + 1]
+        counts = ends - starts
+        whose = np.arange(len(counts)).repeat(counts)
+        found = np.arange(len(whose)) + (ends - counts.cumsum())[whose]
         return whose, self.tokens[found].astype(np.int32), self.cosines[found] * np.float32(1 / _STEPS)
