@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+import zlib
 from collections.abc import Callable
 from typing import Self
 
@@ -55,7 +56,7 @@ class RelatedTokens(Struct, frozen=True):
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
                 return cls(arrays["starts"], arrays["tokens"], arrays["cosines"])
-        except (KeyError, OSError, ValueError, zipfile.BadZipFile) as error:
+        except (EOFError, KeyError, OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
             raise ConfigurationError(f"{where}: related.npz cannot be read: {error}") from None
 
     def written(self) -> bytes:
