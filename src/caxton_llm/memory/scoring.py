@@ -192,8 +192,10 @@ def _confidence(features: Features, weights: Weights) -> NDArray[np.float64]:
 def _used(features: Features, weights: Weights) -> NDArray[np.float64]:
     if features.uses is None or not weights.used or not features.uses.any():
         return np.zeros(len(features))
-    share = np.log1p(np.minimum(features.uses, _MANY_USES)) / math.log1p(_MANY_USES)
-    return cast("NDArray[np.float64]", weights.used * share)
+    gained: NDArray[np.float64] = np.log1p(np.minimum(features.uses, _MANY_USES)) * (
+        weights.used / math.log1p(_MANY_USES)
+    )
+    return gained
 
 
 def _known(values: NDArray[np.float64]) -> NDArray[np.float64]:
