@@ -146,8 +146,8 @@ def test_a_schema_of_the_version_before_counts_from_nothing(schema: Schema) -> N
     with schema.open() as store:
         (one,) = (written.id for written in store.put([fact("a", "tea")]))
     with psycopg.connect(schema.url, autocommit=True) as db:
-        db.execute(f"drop table {schema.name}.uses")  # type: ignore[call-overload]
-        db.execute(f"update {schema.name}.store set value = '4' where key = 'schema'")  # type: ignore[call-overload]
+        db.execute(f"drop table {schema.name}.uses")
+        db.execute(f"update {schema.name}.store set value = '4' where key = 'schema'")
     with schema.open() as store:
         store.note_used([one], tenant="", at=1.0)
         assert uses_of(store, "tea") == {one: 1}
