@@ -16,7 +16,6 @@ from caxton_llm.agent_service.capability_calls import CapabilityCalls
 from caxton_llm.agent_service.keeping import Keeping
 from caxton_llm.agent_service.turn import AgentTurn, described, told
 from caxton_llm.agents.agent import Agent
-from caxton_llm.agents.capability_tools import capability_tools
 from caxton_llm.agents.chain import CallChain
 from caxton_llm.agents.conversation import ConversationKey
 from caxton_llm.agents.registry import Addressed
@@ -215,8 +214,7 @@ class AgentService:
 
     async def _gathered(self, request: ChatRequest, addressed: Addressed) -> GatheredContext:
         key = _key(request, addressed.agent)
-        tools = capability_tools(addressed.agent, self.registry)
-        return await self.engine.gather(request, addressed, key=key, more_tools=tools)
+        return await self.engine.gather(request, addressed, key=key)
 
 
 def _key(request: ChatRequest, agent: Agent) -> ConversationKey | None:

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from caxton_llm.agents.agent import Agent
 from caxton_llm.agents.analysis import REQUEST, Analysis, analyse
+from caxton_llm.agents.capability_tools import capability_tools
 from caxton_llm.agents.conversation import ConversationKey, Thread
 from caxton_llm.agents.likely_tools import ToolIndex
 from caxton_llm.agents.registry import Addressed, CapabilityRegistry
@@ -33,6 +34,7 @@ from caxton_llm.context_engine.sources import (
     searches_of,
 )
 from caxton_llm.discreet import Discreet
+from caxton_llm.errors import InvalidRequest
 from caxton_llm.memory.embedding.static import StaticEmbedder
 from caxton_llm.model_info import ModelInfo
 from caxton_llm.tokens import O200kCounter, prompt_parts
@@ -92,6 +94,7 @@ class ContextEngine:
         self.reserve_tokens = reserve_tokens
         self._meter = TokenMeter(O200kCounter().count)
         self.vectors = TextVectors(StaticEmbedder.default())
+        self._offered: OrderedDict[tuple[str, tuple[str, ...]], tuple[ToolSpec, ...]] = OrderedDict()
         self._indexes: OrderedDict[tuple[int, ...], ToolIndex] = OrderedDict()
 
     async def start(self) -> None:
@@ -105,10 +108,8 @@ class ContextEngine:
         addressed: Addressed,
         *,
         key: ConversationKey | None = None,
-        more_tools: Sequence[ToolSpec] = (),
     ) -> GatheredContext:
-        """Everything for a request to an agent. `key` names the stored conversation that it continues; `more_tools` are
-        offered beside those of servers.
+        """Everything for a request to an agent. `key` names the stored conversation that it continues.
 
         Raises `InvalidRequest` for a request that cannot be understood. Sources that fail are in the material's gaps.
         """
@@ -116,7 +117,8 @@ class ContextEngine:
         agent = addressed.agent
         access = ToolAccess(agent.name, agent.tools)
         read, listed = await asyncio.gather(self.sources.conversation(key, agent), self.sources.tools(access))
-        specs = (*listed.tools, *more_tools)
+        specs = (*listed.tools, *self._capabilities(agent, listed.tools))
+        _check_names(request, specs)
         analysis = await asyncio.to_thread(
             analyse,
             request,
@@ -225,6 +227,16 @@ class ContextEngine:
             seconds={"conversation": read.seconds, "memory": memory.seconds, "tools": data.seconds},
         )
 
+    def _capabilities(self, agent: Agent, tools: Sequence[ToolSpec]) -> tuple[ToolSpec, ...]:
+        """What other agents offer to this one, as tools: the same objects for the same tools beside them."""
+        key = (agent.name, tuple(tool.name for tool in tools))
+        known = self._offered.get(key)
+        if known is None:
+            known = self._offered[key] = capability_tools(agent, self.registry, taken=key[1])
+            while len(self._offered) > _MOST_INDEXES:
+                self._offered.popitem(last=False)
+        return known
+
     def _index(self, specs: tuple[ToolSpec, ...]) -> ToolIndex:
         """Made once for a set of tools."""
         key = tuple(map(id, specs))
@@ -234,6 +246,15 @@ class ContextEngine:
             while len(self._indexes) > _MOST_INDEXES:
                 self._indexes.popitem(last=False)
         return known
+
+
+def _check_names(request: ChatRequest, specs: Sequence[ToolSpec]) -> None:
+    """Raises `InvalidRequest` for a tool of the caller's that is called like one of the agent's."""
+    own = {spec.name for spec in specs}
+    for place, tool in enumerate(request.tools or ()):
+        if tool.function is not None and tool.function.name in own:
+            message = f"the agent has a tool {tool.function.name!r} of its own: give yours another name"
+            raise InvalidRequest(message, param=f"tools[{place}].function.name")
 
 
 def _wanted(specs: Sequence[ToolSpec], analysis: Analysis, agent: Agent) -> list[tuple[ToolSpec, tuple[str, ...]]]:

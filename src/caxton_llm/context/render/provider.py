@@ -50,7 +50,7 @@ def rendered(prepared: Prepared, family: Family, *, stable_tokens: int) -> tuple
     context = _context(prepared, family)
     late = family != "local" and stable_tokens >= CACHED_FROM
     instructions = prepared.instructions
-    if context:
+    if context or prepared.tools:  # what tools give is fenced, too
         instructions = "\n\n".join(part for part in (instructions, DATA_NOTE, "" if late else context) if part)
     messages = [] if not instructions else [_system(instructions, family, marked=late)]
     history, current = list(prepared.history), list(prepared.current)
