@@ -34,6 +34,10 @@ from caxton_llm.types import ChatChunk, ChatRequest, ChatResponse, ChatStream, C
 __all__ = ["AgentService"]
 
 
+_PROVIDERS = "providers"
+"""The field of a request that says for whom its context is shown."""
+
+
 class _Turn(Struct):
     """One request to an agent under way."""
 
@@ -103,10 +107,13 @@ class AgentService:
     async def prepare(self, request: ChatRequest, *, providers: Sequence[str] = ()) -> ContextDocument:
         """The context that a request would be sent with, and why: nothing is sent, nothing is kept.
 
-        `providers` are entries, or kinds of providers, that the request is shown for, beside the first target of the agent.
-        Raises `InvalidRequest`, `UnknownModel`.
+        `providers` are entries, or kinds of providers, that the request is shown for, beside the first target of the agent;
+        the request itself may name some under `providers`. Raises `InvalidRequest`, `UnknownModel`.
         """
         addressed = self._addressed(request.model)
+        providers = (*providers, *_providers(request))
+        others = {name: value for name, value in request.extra.items() if name != _PROVIDERS}
+        request = replace(request, extra=others, source=None)
         destinations = [destination_of(self.gateway.resolve(request.model).first), *map(self._destination, providers)]
         gathered = await self._gathered(request, addressed)
         return await explain(self.engine, gathered, destinations)
@@ -232,6 +239,14 @@ def _key(request: ChatRequest, agent: Agent) -> ConversationKey | None:
     if not isinstance(name, str):
         raise InvalidRequest("must be text", param="conversation_id")
     return ConversationKey(name, agent=agent.name, tenant=agent.memory.tenant)
+
+
+def _providers(request: ChatRequest) -> list[str]:
+    named = request.extra_value(_PROVIDERS)
+    try:
+        return msgspec.convert([] if named is None else named, list[str])
+    except msgspec.ValidationError:
+        raise InvalidRequest("must be a list of names", param=_PROVIDERS) from None
 
 
 def _warnings(gathered: GatheredContext) -> list[str]:
