@@ -8,6 +8,7 @@ import contextlib
 from collections.abc import AsyncGenerator, Callable, Sequence
 from functools import partial
 
+import msgspec
 from msgspec.structs import replace
 
 from caxton_llm.agent_loop.loop import AgentLoop, LoopResult
@@ -34,6 +35,10 @@ from caxton_llm.tools.access import ToolAccess
 from caxton_llm.types import ChatChunk, ChatRequest, ChatResponse, ChatStream
 
 __all__ = ["AgentService"]
+
+
+_PROVIDERS = "providers"
+"""The field of a request that says for whom its context is shown."""
 
 
 class AgentService:
@@ -112,10 +117,13 @@ class AgentService:
     async def prepare(self, request: ChatRequest, *, providers: Sequence[str] = ()) -> ContextDocument:
         """The context that a request would be sent with, and why: nothing is sent, nothing is kept.
 
-        `providers` are entries, or kinds of providers, that the request is shown for, beside the first target of the agent.
-        Raises `InvalidRequest`, `UnknownModel`.
+        `providers` are entries, or kinds of providers, that the request is shown for, beside the first target of the agent;
+        the request itself may name some under `providers`. Raises `InvalidRequest`, `UnknownModel`.
         """
         addressed = self._addressed(request.model)
+        providers = (*providers, *_providers(request))
+        others = {name: value for name, value in request.extra.items() if name != _PROVIDERS}
+        request = replace(request, extra=others, source=None)
         destinations = [destination_of(self.gateway.resolve(request.model).first), *map(self._destination, providers)]
         gathered = await self._gathered(request, addressed)
         return await explain(self.engine, gathered, destinations)
@@ -225,3 +233,11 @@ def _key(request: ChatRequest, agent: Agent) -> ConversationKey | None:
     if not isinstance(name, str):
         raise InvalidRequest("must be text", param="conversation_id")
     return ConversationKey(name, agent=agent.name, tenant=agent.memory.tenant)
+
+
+def _providers(request: ChatRequest) -> list[str]:
+    named = request.extra_value(_PROVIDERS)
+    try:
+        return msgspec.convert([] if named is None else named, list[str])
+    except msgspec.ValidationError:
+        raise InvalidRequest("must be a list of names", param=_PROVIDERS) from None

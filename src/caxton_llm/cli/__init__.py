@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from caxton_llm.cli.context import context_commands
+from caxton_llm.cli.conversations import conversation_commands
 from caxton_llm.cli.memory import memory_commands
 from caxton_llm.cli.options import Config
 from caxton_llm.cli.screen import Screen, errors_reported
@@ -25,6 +27,8 @@ app = typer.Typer(
 
 alert_commands = typer.Typer(name="alerts", help="Alerts: try whether they arrive.", no_args_is_help=True)
 app.add_typer(alert_commands)
+app.add_typer(context_commands)
+app.add_typer(conversation_commands)
 app.add_typer(memory_commands)
 
 _CANNOT_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
@@ -127,6 +131,20 @@ def models(
             show_catalogue(screen, as_json=as_json)
         else:
             show_names(config, screen, as_json=as_json)
+
+
+@app.command()
+def agents(
+    *,
+    config: Config = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, with the capabilities in full.")] = False,
+) -> None:
+    """List the agents, what they can do, and what they may use."""
+    screen = Screen()
+    with errors_reported(screen):
+        from caxton_llm.cli.agents import show_agents  # noqa: PLC0415
+
+        show_agents(config, screen, as_json=as_json)
 
 
 @app.command()

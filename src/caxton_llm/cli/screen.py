@@ -8,8 +8,10 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Self, TextIO
 
+import msgspec
 import typer
 from rich import box
 from rich.cells import cell_len
@@ -21,7 +23,7 @@ from rich.text import Text
 
 from caxton_llm.errors import ConfigurationError, InvalidRequest, LlmError
 
-__all__ = ["INTERRUPTED", "Screen", "Waiting", "errors_reported", "money", "plain", "tokens", "utf8"]
+__all__ = ["INTERRUPTED", "Screen", "Waiting", "errors_reported", "money", "moment_of", "plain", "tokens", "utf8"]
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C."""
@@ -98,6 +100,18 @@ class Screen:
             self.line(row[used[0]], "bold")
             rest = " · ".join(f"{columns[index]}: {row[index]}" for index in used[1:] if row[index])
             self.out.print(Padding(Text(plain(rest)), (0, 0, 0, 2)))
+
+    def json(self, value: object) -> None:
+        """A value on standard output, indented, for people and programs."""
+        self.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+
+    def confirm(self, question: str, *, yes: bool) -> None:
+        """Go on only if the answer is yes. Raises `typer.BadParameter` where nobody can be asked, unless `yes` is given."""
+        if yes:
+            return
+        if not self.in_is_terminal:
+            raise typer.BadParameter("nobody can be asked here: say --yes")
+        typer.confirm(plain(question), abort=True, err=True)
 
     def waiting(self, label: str) -> "Waiting":
         """A spinner with the elapsed time while something is under way; nothing when the output goes to a pipe or a file."""
@@ -218,6 +232,11 @@ def money(usd: float | None) -> str:
 def tokens(count: int | None) -> str:
     """`128 000`; `?` when it is not known."""
     return "?" if count is None else f"{count:,}".replace(",", " ")
+
+
+def moment_of(seconds: float) -> str:
+    """`2026-05-01 12:00:00Z`, of seconds since 1970."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 def _is_terminal(stream: TextIO | None) -> bool:

@@ -1,4 +1,5 @@
-"""`caxton demo`: a gateway in this process, two clients that ask it the same three things, and what travels between them."""
+"""`caxton demo`: a gateway in this process, two clients that ask it the same three things, what travels between them, and an
+agent."""
 
 import asyncio
 import threading
@@ -8,6 +9,7 @@ from contextlib import contextmanager
 import typer
 from msgspec import Struct
 
+from caxton_llm.cli.demo.agent import show_agent
 from caxton_llm.cli.demo.clients import AnthropicClient, OpenAiClient
 from caxton_llm.cli.demo.live import OLLAMA, live_plan
 from caxton_llm.cli.demo.plan import Plan, offline_plan
@@ -44,10 +46,11 @@ def run_demo(
         view.introduce(plan, address)
         exchanges = asyncio.run(_tour(address, plan, view))
         view.sum_up(exchanges)
+        failure = "" if options.live else show_agent(screen)
         view.show_how_to_connect(address, kept=options.keep)
         if options.keep:
             _wait_for_interrupt(screen)
-    if any(exchange.failure for exchange in exchanges):
+    if failure or any(exchange.failure for exchange in exchanges):
         raise typer.Exit(1)
 
 

@@ -1,25 +1,18 @@
 """`caxton memory export`, `import`, `rebuild`, `purge` and `verify`."""
 
-import contextlib
-import os
-import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 import typer
 from msgspec import Struct
 
+from caxton_llm.cli.files import is_stream, pieces_of, reading, writing
 from caxton_llm.cli.memory.opened import opened_memory, shown_progress
 from caxton_llm.cli.memory.place import Place
 from caxton_llm.cli.screen import Screen
 from caxton_llm.errors import LlmError
-from caxton_llm.memory.store import Progress
 from caxton_llm.memory.transfer import Format, lines_of
 
 __all__ = ["ImportOptions", "export", "load", "purge", "rebuild", "verify"]
-
-_PIECE = 1024 * 1024
 
 
 class ImportOptions(Struct, frozen=True, kw_only=True):
@@ -32,45 +25,25 @@ class ImportOptions(Struct, frozen=True, kw_only=True):
 
 
 def export(place: Place, output: Path, screen: Screen, *, tenant: str | None, history: bool) -> None:
-    """Everything as JSON Lines; a file is there when it is complete, and not before."""
+    """Everything as JSON Lines."""
     with opened_memory(place, screen) as memory:
         count = 0
-        with _writing(output) as file, shown_progress(screen, "exporting") as told:
+        with writing(output) as file, shown_progress(screen, "exporting") as told:
             for line in memory.export(tenant=tenant, history=history, progress=told):
                 file.write(line)
                 count += 1
-        where = "" if _is_stream(output) else f" to {output}"
+        where = "" if is_stream(output) else f" to {output}"
         screen.note(f"{count} records exported{where}")
-
-
-@contextlib.contextmanager
-def _writing(output: Path) -> Iterator[BinaryIO]:
-    if _is_stream(output):
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-        return
-    part = output.with_name(f"{output.name}.part")
-    try:
-        file = part.open("wb")
-    except OSError as error:
-        raise typer.BadParameter(f"{part} cannot be written: {error.strerror}", param_hint="--output") from None
-    try:
-        with file:
-            yield file
-        part.replace(output)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
 
 
 def load(place: Place, options: ImportOptions, screen: Screen) -> None:
     """Import a file, or standard input. Exit code 1 when lines could not be used."""
-    with _reading(options.file) as file, opened_memory(place, screen, create=True) as memory:
+    with reading(options.file) as file, opened_memory(place, screen, create=True) as memory:
         size = options.file.stat().st_size if options.file.is_file() else None
         try:
             with shown_progress(screen, "importing", unit="lines" if size is None else "bytes") as told:
                 imported = memory.load(
-                    lines_of(_pieces(file, size, told)),
+                    lines_of(pieces_of(file, size, told)),
                     format=options.format,
                     tenant=options.tenant,
                     strict=not options.keep_going,
@@ -90,33 +63,6 @@ def load(place: Place, options: ImportOptions, screen: Screen) -> None:
         screen.line(f"{imported.lines} lines: {counts}{passed_over}")
         if imported.problems:
             raise typer.Exit(1)
-
-
-@contextlib.contextmanager
-def _reading(source: Path) -> Iterator[BinaryIO]:
-    if _is_stream(source):
-        yield sys.stdin.buffer
-        return
-    try:
-        file = source.open("rb")
-    except OSError as error:
-        raise typer.BadParameter(f"{source} cannot be read: {error.strerror}", param_hint="FILE") from None
-    with file:
-        yield file
-
-
-def _pieces(file: BinaryIO, size: int | None, told: Progress) -> Iterator[bytes]:
-    """The file in pieces; where its size is known, the progress is that of reading it."""
-    done = 0
-    while piece := os.read(file.fileno(), _PIECE):  # what is there; a buffer would wait until it is full
-        yield piece
-        done += len(piece)
-        if size is not None:
-            told(done, size)
-
-
-def _is_stream(path: Path) -> bool:
-    return str(path) == "-"
 
 
 def rebuild(place: Place, screen: Screen) -> None:

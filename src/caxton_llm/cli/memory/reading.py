@@ -1,7 +1,6 @@
 """`caxton memory search`, `show` and `stats`."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 import msgspec
 from msgspec import Struct
@@ -10,7 +9,7 @@ from caxton_llm.cli.memory.asked import FilterOptions, filters_of
 from caxton_llm.cli.memory.named import named, title
 from caxton_llm.cli.memory.opened import opened_memory
 from caxton_llm.cli.memory.place import Place
-from caxton_llm.cli.screen import Screen, utf8
+from caxton_llm.cli.screen import Screen, moment_of, utf8
 from caxton_llm.memory.hits import Found, Hit, Reasons
 from caxton_llm.memory.model import Entity, Record, Relation
 from caxton_llm.memory_system import Memory
@@ -42,7 +41,7 @@ def run_search(place: Place, options: SearchOptions, screen: Screen) -> None:
         if found.problem is not None:
             screen.warn(f"without similarities: {found.problem}")
         if options.as_json:
-            write_json(screen, found)
+            screen.json(found)
         elif found.hits:
             _show_hits(found, screen, explain=options.explain)
         else:
@@ -82,9 +81,7 @@ def show_record(place: Place, who: str, screen: Screen, *, tenant: str, history:
         versions = memory.history(record.id, tenant=tenant) if history else []
         relations = memory.relations_of([record.id], tenant=tenant) if isinstance(record, Entity) else []
         if as_json:
-            write_json(
-                screen, {"record": record, "relations": relations, **({"versions": versions} if history else {})}
-            )
+            screen.json({"record": record, "relations": relations, **({"versions": versions} if history else {})})
             return
         _show_one(record, screen)
         _show_relations(memory, record, relations, screen)
@@ -97,14 +94,14 @@ def _show_one(record: Record, screen: Screen) -> None:
     screen.line(title(record), "bold")
     owner = {"agent": record.agent, "workspace": record.workspace, "global": ""}[record.scope]
     facts = [f"id {record.id}", f"version {record.version}", f"scope {record.scope}{f' {owner}' if owner else ''}"]
-    facts += [f"updated {_day(record.updated)}"] if record.updated is not None else []
+    facts += [f"updated {moment_of(record.updated)}"] if record.updated is not None else []
     screen.line("  " + " · ".join(facts), "dim")
     if record.metadata:
         screen.line(f"  {msgspec.json.encode(record.metadata).decode()}", "dim")
     if isinstance(record, Entity):
         for seen in record.observations:
             notes = [
-                *([] if seen.at is None else [_day(seen.at)]),
+                *([] if seen.at is None else [moment_of(seen.at)]),
                 *([] if seen.source is None else [f"from {seen.source}"]),
                 *([] if seen.confidence is None else [f"confidence {seen.confidence:g}"]),
             ]
@@ -122,23 +119,14 @@ def _show_relations(memory: Memory, record: Record, relations: Sequence[Relation
         screen.line(f"  {source} --{relation.type}--> {target}")
 
 
-def _day(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-
-
 def show_stats(place: Place, screen: Screen, *, as_json: bool) -> None:
     """How much there is."""
     with opened_memory(place, screen) as memory:
         stats = memory.stats()
         if as_json:
-            write_json(screen, stats)
+            screen.json(stats)
             return
         figures = {name: str(getattr(stats, name)) for name in stats.__struct_fields__}
         for name in ("database_bytes", "index_bytes"):
             figures[name.replace("_bytes", "")] = f"{int(figures.pop(name)) / 2**20:.1f} MiB"
         screen.table(("what", "how much"), [(name.replace("_", " "), figure) for name, figure in figures.items()])
-
-
-def write_json(screen: Screen, value: object) -> None:
-    """Indented, for people and programs."""
-    screen.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")

@@ -14,8 +14,7 @@ from caxton_llm.cli.memory.asked import metadata_of
 from caxton_llm.cli.memory.named import named, title
 from caxton_llm.cli.memory.opened import opened_memory, shown_progress
 from caxton_llm.cli.memory.place import Place
-from caxton_llm.cli.memory.reading import write_json
-from caxton_llm.cli.screen import Screen, plain, utf8
+from caxton_llm.cli.screen import Screen, utf8
 from caxton_llm.errors import InvalidRequest
 from caxton_llm.memory.bodies import read_record
 from caxton_llm.memory.filters import Filters
@@ -67,7 +66,7 @@ def run_add(place: Place, options: AddOptions, screen: Screen) -> None:
         else:
             written = memory.add([_relation(memory, options) if options.relation else _entity(memory, options)])
         if options.as_json:
-            write_json(screen, written)
+            screen.json(written)
         else:
             _tell(memory, written, options.tenant, screen)
 
@@ -159,23 +158,15 @@ def forget(
     with opened_memory(place, screen) as memory:
         records = {record.id: record for record in (named(memory, one, tenant) for one in who)}
         titles = ", ".join(title(record) for record in records.values())
-        _ask(f"Delete {titles} for good, with every version and relation?", screen, yes=yes)
+        screen.confirm(f"Delete {titles} for good, with every version and relation?", yes=yes)
         _deleted(memory, memory.forget(records, tenant=tenant), screen, purge=purge, as_json=as_json)
 
 
 def retain(place: Place, retention: Retention, screen: Screen, *, yes: bool, purge: bool, as_json: bool) -> None:
     """Delete for good what is too old or too much, after asking."""
     with opened_memory(place, screen) as memory:
-        _ask("Delete for good what is too old or too much?", screen, yes=yes)
+        screen.confirm("Delete for good what is too old or too much?", yes=yes)
         _deleted(memory, memory.retain(retention), screen, purge=purge, as_json=as_json)
-
-
-def _ask(question: str, screen: Screen, *, yes: bool) -> None:
-    if yes:
-        return
-    if not screen.in_is_terminal:
-        raise typer.BadParameter("nobody can be asked here: say --yes")
-    typer.confirm(plain(question), abort=True, err=True)
 
 
 def _deleted(memory: Memory, forgotten: Forgotten, screen: Screen, *, purge: bool, as_json: bool) -> None:
@@ -184,7 +175,7 @@ def _deleted(memory: Memory, forgotten: Forgotten, screen: Screen, *, purge: boo
             memory.purge(told)
         forgotten = replace(forgotten, indexes="clean")
     if as_json:
-        write_json(screen, forgotten)
+        screen.json(forgotten)
         return
     parts = f"{forgotten.relations} of them relations, {forgotten.versions} earlier versions"
     screen.line(f"deleted {forgotten.records} records ({parts}) and {forgotten.passages} passages")

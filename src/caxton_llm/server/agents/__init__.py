@@ -1,13 +1,10 @@
 """Agents over HTTP: which there are, what they can do, a chat with one, and the context that a request would get."""
 
-import msgspec
-from msgspec.structs import replace
 from starlette.responses import Response
 
 from caxton_llm.agents.registry import CapabilityRegistry
 from caxton_llm.caxton import Caxton
 from caxton_llm.context.document_types import ContextDocument
-from caxton_llm.errors import InvalidRequest
 from caxton_llm.server.agents.service import agents_of
 from caxton_llm.server.agents.shapes import (
     AgentChatBody,
@@ -22,7 +19,6 @@ from caxton_llm.server.chat import ChatEndpoint, with_conversation
 from caxton_llm.server.exchange import HttpExchange, Receive, Scope, Send
 from caxton_llm.server.operation import Call, NoBody, NoQuery, Operation, operation
 from caxton_llm.timers import FixedDelay
-from caxton_llm.types import ChatRequest
 from caxton_llm.wire.openai_chat import client as openai_chat_client
 
 __all__ = ["AGENTS_PATH", "agent_operations"]
@@ -87,8 +83,7 @@ def _prepare(caxton: Caxton) -> Operation:
         agents_of(caxton)
         headers = dict(call.request.headers)
         request = openai_chat_client.decode_request(await call.read_body(), headers)
-        request, providers = _apart(with_conversation(request, headers))
-        return await caxton.prepare_context(request, providers=providers)
+        return await caxton.prepare_context(with_conversation(request, headers))
 
     return operation(
         "POST",
@@ -100,14 +95,3 @@ def _prepare(caxton: Caxton) -> Operation:
         takes="unread",
         answer=ContextDocument,
     )
-
-
-def _apart(request: ChatRequest) -> tuple[ChatRequest, list[str]]:
-    """The request without `providers`, which is for this operation alone."""
-    named = request.extra_value("providers")
-    try:
-        providers = msgspec.convert([] if named is None else named, list[str])
-    except msgspec.ValidationError:
-        raise InvalidRequest("must be a list of names", param="providers") from None
-    others = {name: value for name, value in request.extra.items() if name != "providers"}
-    return replace(request, extra=others, source=None), providers
