@@ -42,7 +42,7 @@ class Memory:
         *,
         embedded: EmbeddedMemory | None = None,
         weights: Weights | None = None,
-        candidates: int = 100,
+        candidates: int = 64,
         max_results: int = 10,
         min_similarity: float | None = None,
         retention: Retention | None = None,

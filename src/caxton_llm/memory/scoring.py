@@ -6,8 +6,8 @@ normalised over the candidates of this query to mean 0 and deviation 1, so that 
 A turn of a conversation shares in what stands beside it, for answers seldom repeat the words of the question before them.
 """
 
+import math
 from collections.abc import Iterator
-from typing import cast
 
 import numpy as np
 from msgspec import Struct
@@ -97,7 +97,7 @@ class Scores(Struct, frozen=True, kw_only=True):
     def reasons(self, index: int) -> Reasons:
         """Why candidate `index` has its score."""
         # Zero added: no negative zero.
-        return Reasons(**{name: float(getattr(self, name)[index]) + 0.0 for name in Reasons.__struct_fields__})
+        return Reasons(**{name: getattr(self, name).item(index) + 0.0 for name in Reasons.__struct_fields__})
 
     def __iter__(self) -> Iterator[Reasons]:
         return (self.reasons(index) for index in range(len(self.total)))
@@ -122,7 +122,7 @@ def score(features: Features, weights: Weights | None = None) -> Scores:
         "recency": _recency(features, weights),
         "confidence": _confidence(features, weights),
     }
-    return Scores(total=np.sum(list(parts.values()), axis=0), **parts)
+    return Scores(total=sum(parts.values(), np.zeros(len(features))), **parts)
 
 
 def _neighbourhood(features: Features, reach: int) -> Neighbourhood:
@@ -135,10 +135,10 @@ def _late(matches: Floats, beside: Neighbourhood, weights: Weights) -> tuple[NDA
     """The late part by a candidate's own tokens, and what its neighbours add to it: both on the scale of their sum."""
     own = matches.sum(axis=1, dtype=np.float64)
     joined = beside.best(matches, weights.late_neighbours).sum(axis=1, dtype=np.float64)
-    deviation = float(joined.std()) if len(own) else 0.0
+    mean, deviation = _spread(joined)
     if deviation < _FLAT:
         return np.zeros(len(own)), np.zeros(len(own))
-    return weights.late * (own - joined.mean()) / deviation, weights.late * (joined - own) / deviation
+    return weights.late * (own - mean) / deviation, weights.late * (joined - own) / deviation
 
 
 def _related(features: Features, base: NDArray[np.float64], share: float) -> NDArray[np.float64]:
@@ -152,8 +152,17 @@ def _related(features: Features, base: NDArray[np.float64], share: float) -> NDA
 
 def _normalised(values: Floats) -> NDArray[np.float64]:
     exact = values.astype(np.float64)
-    deviation = float(exact.std()) if len(exact) else 0.0
-    return (exact - exact.mean()) / deviation if deviation >= _FLAT else np.zeros(len(exact))
+    mean, deviation = _spread(exact)
+    return (exact - mean) / deviation if deviation >= _FLAT else np.zeros(len(exact))
+
+
+def _spread(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Mean and deviation; 0 of nothing."""
+    if not len(values):
+        return 0.0, 0.0
+    mean = float(values.sum()) / len(values)
+    apart = values - mean
+    return mean, math.sqrt(float(apart @ apart) / len(values))
 
 
 def _flagged(flags: NDArray[np.bool_] | None, weight: float, count: int) -> NDArray[np.float64]:
@@ -164,10 +173,15 @@ def _recency(features: Features, weights: Weights) -> NDArray[np.float64]:
     if features.age_s is None or not weights.recency:
         return np.zeros(len(features))
     halvings = np.maximum(features.age_s, 0.0) / weights.recency_half_life_s
-    return cast("NDArray[np.float64]", np.nan_to_num(weights.recency * np.exp2(-halvings), nan=0.0))
+    return _known(weights.recency * np.exp2(-halvings))
 
 
 def _confidence(features: Features, weights: Weights) -> NDArray[np.float64]:
     if features.confidence is None or not weights.confidence:
         return np.zeros(len(features))
-    return cast("NDArray[np.float64]", np.nan_to_num(weights.confidence * (2 * features.confidence - 1), nan=0.0))
+    return _known(weights.confidence * (2 * features.confidence - 1))
+
+
+def _known(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """0 for NaN."""
+    return np.where(np.isnan(values), 0.0, values)
