@@ -53,8 +53,10 @@ def candidates_of(material: Material, target: TargetView, costs: Costs, vectors:
     always = [*_always(material, costs), *_definitions(material, target, costs)]
     left = target.budget - sum(piece.tokens for piece in always if piece.tier == "always")
     turns = material.history.turns
-    tokens = [sum(map(costs.message, turn.messages)) for turn in turns]
     depth = material.requirements.conversation_depth or 0
+    # Turns that the window cannot have are not counted.
+    uncounted = max(0, len(turns) - depth)
+    tokens = [0] * uncounted + [sum(map(costs.message, turn.messages)) for turn in turns[uncounted:]]
     start = window_start(
         [turn.number for turn in turns], tokens, depth=depth, room=int(_CONVERSATION_SHARE * max(0, left))
     )

@@ -1,7 +1,9 @@
 """What texts, messages and tools take of a target's window at most."""
 
 import math
+from functools import lru_cache
 
+from caxton_llm.context.identical import Identical
 from caxton_llm.tokens import frame_tokens, message_tokens
 from caxton_llm.tokens.calibrated import DEVIATIONS, Factors
 from caxton_llm.tokens.meter import TokenMeter
@@ -35,8 +37,13 @@ class Costs:
 
     def tool(self, tool: Tool) -> int:
         """The definition of a tool."""
-        return self.text(written(tool).decode())
+        return self.text(_written(Identical(tool)))
 
     def frame(self, request: ChatRequest) -> int:
         """What a request has around its messages: tools, the schema of the answer, the answer's beginning."""
         return frame_tokens(request, self.text)
+
+
+@lru_cache(maxsize=4_000)
+def _written(tool: Identical[Tool]) -> str:
+    return written(tool.value).decode()

@@ -5,7 +5,10 @@ very alike in their vectors and differ in no number, date, negation or name. Tha
 "the deadline is the 4th", which every vector takes for the same.
 """
 
+from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
+from itertools import chain
 
 import numpy as np
 from msgspec import Struct
@@ -35,35 +38,64 @@ def repetitions(texts: Sequence[str], vectors: NDArray[np.float32] | None = None
     """What can go, each with a text that stays. `texts` come in the order of their worth: of two the first stays, unless it
     is contained in the second.
 
-    `vectors` are rows of length 1, one a text (zeros: not comparable); without them only words are compared. Takes a
-    millisecond for a hundred texts and a hundred for a thousand.
+    `vectors` are rows of length 1, one a text (zeros: not comparable); without them only words are compared.
     """
-    said = [statement(text) for text in texts]
-    alike = _alike(len(texts), vectors)
-    words = [f" {' '.join(one.words)} " for one in said]
-    gone: dict[int, Repeated] = {}
-    by_words: dict[tuple[str, ...], int] = {}
-    for later in range(len(texts)):
-        same = by_words.setdefault(said[later].words, later)
-        if same != later and said[later].words:
-            gone[later] = Repeated(later, same, contained=False)
+    known = [_known(text) for text in texts]
+    said = [one for one, _ in known]
+    words = [one for _, one in known]
+    alike = _alike(vectors)
+    pairs = _containing(said) | alike
+    gone: dict[int, Repeated] = _same(said)
+    for later, earlier in sorted(pairs):
+        if earlier in gone or later in gone or not (said[later].words and said[earlier].words):
             continue
-        for earlier in range(later):
-            if earlier in gone or later in gone or not said[earlier].words:
-                continue
-            if len(said[later].words) >= _SHORTEST and words[later] in words[earlier]:
-                gone[later] = Repeated(later, earlier, contained=True)
-            elif len(said[earlier].words) >= _SHORTEST and words[earlier] in words[later]:
-                gone[earlier] = Repeated(earlier, later, contained=True)
-            elif alike[later, earlier] and _says_the_same(said[later], said[earlier]):
-                gone[later] = Repeated(later, earlier, contained=False)
+        if len(said[later].words) >= _SHORTEST and words[later] in words[earlier]:
+            gone[later] = Repeated(later, earlier, contained=True)
+        elif len(said[earlier].words) >= _SHORTEST and words[earlier] in words[later]:
+            gone[earlier] = Repeated(earlier, later, contained=True)
+        elif (later, earlier) in alike and _says_the_same(said[later], said[earlier]):
+            gone[later] = Repeated(later, earlier, contained=False)
     return [_to_who_stays(gone[place], gone) for place in sorted(gone)]
 
 
-def _alike(count: int, vectors: NDArray[np.float32] | None) -> NDArray[np.bool_]:
-    if vectors is None or not count:
-        return np.zeros((count, count), np.bool_)
-    return (vectors @ vectors.T) >= _ALIKE
+@lru_cache(maxsize=10_000)
+def _known(text: str) -> tuple[Statement, str]:
+    """What a text says, and its words as one text that contains those of another where they stand in it. Kept, because a
+    conversation and what is often remembered come again with every request."""
+    said = statement(text)
+    return said, f" {' '.join(said.words)} "
+
+
+def _same(said: Sequence[Statement]) -> dict[int, Repeated]:
+    """Texts that have all words of an earlier one."""
+    first: dict[tuple[str, ...], int] = {}
+    return {
+        place: Repeated(place, same, contained=False)
+        for place, one in enumerate(said)
+        if one.words and (same := first.setdefault(one.words, place)) != place
+    }
+
+
+def _containing(said: Sequence[Statement]) -> set[tuple[int, int]]:
+    """Pairs of which one may contain the other: it has the word of it that the fewest texts have. The later place first."""
+    every = [frozenset(one.words) for one in said]
+    counts = Counter(chain.from_iterable(every))
+    pairs = set()
+    for place, words in enumerate(every):
+        if len(said[place].words) >= _SHORTEST:
+            rarest = min(words, key=counts.__getitem__)
+            if counts[rarest] > 1:
+                others = (other for other, has in enumerate(every) if rarest in has and other != place)
+                pairs.update((max(place, other), min(place, other)) for other in others)
+    return pairs
+
+
+def _alike(vectors: NDArray[np.float32] | None) -> set[tuple[int, int]]:
+    """Pairs with vectors that are very near to each other; the later place first."""
+    if vectors is None or not len(vectors):
+        return set()
+    later, earlier = np.nonzero(np.tril(vectors @ vectors.T, -1) >= _ALIKE)
+    return set(zip(later.tolist(), earlier.tolist(), strict=True))
 
 
 def _says_the_same(one: Statement, other: Statement) -> bool:

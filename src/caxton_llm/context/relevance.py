@@ -56,24 +56,23 @@ class TextVectors:
 
     def of(self, texts: Sequence[str]) -> tuple[list[NDArray[np.int32]], NDArray[np.float32]]:
         """The tokens of each text, and a row for each."""
-        found = [self._one(text) for text in texts]
-        if not found:
+        if not texts:
             return [], np.zeros((0, self.embedder.dimensions), np.float32)
-        return [one.tokens for one in found], np.stack([one.vector for one in found])
-
-    def _one(self, text: str) -> _Known:
         with self._lock:
-            known = self._known.get(text)
-            if known is not None:
+            known = {text: one for text in texts if (one := self._known.get(text)) is not None}
+            for text in known:
                 self._known.move_to_end(text)
-                return known
-        ids = self.embedder.tokens(text)
-        known = _Known(ids, self.embedder.embed_tokens(ids))
+        fresh = {text: self._made(text) for text in texts if text not in known}
         with self._lock:
-            self._known[text] = known
+            self._known.update(fresh)
             while len(self._known) > self._most:
                 self._known.popitem(last=False)
-        return known
+        found = [known.get(text) or fresh[text] for text in texts]
+        return [one.tokens for one in found], np.concatenate([one.vector for one in found]).reshape(len(found), -1)
+
+    def _made(self, text: str) -> _Known:
+        ids = self.embedder.tokens(text)
+        return _Known(ids, self.embedder.embed_tokens(ids))
 
 
 def relevance(

@@ -7,7 +7,7 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from functools import partial
+from functools import lru_cache, partial
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -46,7 +46,7 @@ __all__ = ["ContextEngine", "GatheredContext"]
 
 _USUAL_MEMORIES = 5
 """The most memories where nobody says how many are wanted (the specification's "top 5 by similarity")."""
-_MOST_INDEXES = 64
+_MOST_KEPT = 64
 
 
 class GatheredContext(Discreet, Struct, frozen=True, kw_only=True):
@@ -85,6 +85,7 @@ class ContextEngine:
         self._reserve = reserve_tokens
         self._meter = TokenMeter(O200kCounter().count)
         self._vectors = TextVectors(StaticEmbedder.default())
+        self._costs = lru_cache(maxsize=_MOST_KEPT)(partial(Costs, self._meter))
         self._indexes: OrderedDict[tuple[int, ...], ToolIndex] = OrderedDict()
 
     async def start(self) -> None:
@@ -166,7 +167,7 @@ class ContextEngine:
 
     def costs(self, target: TargetView) -> Costs:
         """What texts take of a target's window."""
-        return Costs(self._meter, target.factors)
+        return self._costs(target.factors)
 
     # -- parts ----------------------------------------------------------------------------------------------------------
 
@@ -215,7 +216,7 @@ class ContextEngine:
         known = self._indexes.get(key)
         if known is None or any(one is not other for one, other in zip(known.tools, specs, strict=True)):
             known = self._indexes[key] = ToolIndex(specs)
-            while len(self._indexes) > _MOST_INDEXES:
+            while len(self._indexes) > _MOST_KEPT:
                 self._indexes.popitem(last=False)
         return known
 

@@ -6,14 +6,17 @@ enough to be kept at all; before that it stands with the instructions, where mod
 short system message.
 """
 
+from functools import lru_cache
 from typing import Literal
 
 from msgspec.structs import replace
 
 from caxton_llm.agents.registry import CapabilityContext
+from caxton_llm.context.identical import Identical
 from caxton_llm.context.prepared import Prepared, PreparedTool
 from caxton_llm.context.render.enrichment import Style, enriched
 from caxton_llm.context.render.fence import DATA_NOTE, fenced
+from caxton_llm.tool_specs import ToolSpec
 from caxton_llm.types import ContentPart, FunctionDefinition, Json, Message, Tool
 
 __all__ = [
@@ -122,9 +125,14 @@ def _parts(message: Message) -> list[ContentPart]:
 
 
 def rendered_tool(tool: PreparedTool, family: Family) -> Tool:
-    """A tool as a kind of provider is offered it."""
+    """A tool as a kind of provider is offered it; the same object again for the same specification and data."""
+    return _rendered_tool(Identical(tool.spec), tuple((one.key, Identical(one.value)) for one in tool.data), family)
+
+
+@lru_cache(maxsize=4_000)
+def _rendered_tool(spec: Identical[ToolSpec], data: tuple[tuple[str, Identical[Json]], ...], family: Family) -> Tool:
     style: Style = family
-    told = enriched(tool.spec, tool.data, style=style)
+    told = enriched(spec.value, [(key, one.value) for key, one in data], style=style)
     schema = _brief(told.input_schema) if family == "local" else told.input_schema
     definition = FunctionDefinition(name=told.name, description=told.description or None, parameters=schema)
     return Tool(type="function", function=definition)
