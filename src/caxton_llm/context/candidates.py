@@ -50,7 +50,11 @@ class Candidates(Struct, frozen=True, kw_only=True):
 
 def candidates_of(material: Material, target: TargetView, costs: Costs, vectors: TextVectors) -> Candidates:
     """All pieces that may go into a prompt for the target, with what they take of its window."""
-    always = [*_always(material, costs), *_definitions(material, target, costs)]
+    bare = {
+        offer.spec.name: costs.tool(rendered_tool(PreparedTool(spec=offer.spec), target.family))
+        for offer in material.offers
+    }
+    always = [*_always(material, costs), *_definitions(material, bare, int(_TOOLS_SHARE * target.budget))]
     left = target.budget - sum(piece.tokens for piece in always if piece.tier == "always")
     turns = material.history.turns
     depth = material.requirements.conversation_depth or 0
@@ -72,7 +76,7 @@ def candidates_of(material: Material, target: TargetView, costs: Costs, vectors:
             *always,
             *recent,
             *(_memory(one, costs) for one in memories),
-            *_data(material, target, costs),
+            *_data(material, target, costs, bare),
             *_capabilities(material, costs),
             *(_excerpt(one, costs) for one in worth),
             *([_digest_piece(summary, costs)] if summary else []),
@@ -122,13 +126,9 @@ def _always(material: Material, costs: Costs) -> Iterator[Piece]:
     )
 
 
-def _definitions(material: Material, target: TargetView, costs: Costs) -> Iterator[Piece]:
-    """All tools while they take little of the budget; otherwise likely ones first, and no more than have room."""
-    bare = {
-        offer.spec.name: costs.tool(rendered_tool(PreparedTool(spec=offer.spec), target.family))
-        for offer in material.offers
-    }
-    room = int(_TOOLS_SHARE * target.budget)
+def _definitions(material: Material, bare: dict[str, int], room: int) -> Iterator[Piece]:
+    """All tools while they take little of the budget; otherwise likely ones first, and no more than have room. `bare` is what
+    each takes without its data."""
     for offer in sorted(material.offers, key=lambda offer: (not offer.is_likely, -offer.likelihood, offer.spec.name)):
         tokens = bare[offer.spec.name]
         room -= tokens
@@ -142,9 +142,8 @@ def _definitions(material: Material, target: TargetView, costs: Costs) -> Iterat
         )
 
 
-def _data(material: Material, target: TargetView, costs: Costs) -> Iterator[Piece]:
+def _data(material: Material, target: TargetView, costs: Costs, bare: dict[str, int]) -> Iterator[Piece]:
     for offer in material.offers:
-        bare = costs.tool(rendered_tool(PreparedTool(spec=offer.spec), target.family))
         for number, one in enumerate(offer.data):
             told = rendered_tool(PreparedTool(spec=offer.spec, data=(one,)), target.family)
             yield Piece(
@@ -152,7 +151,7 @@ def _data(material: Material, target: TargetView, costs: Costs) -> Iterator[Piec
                 source="tools",
                 tier="tools",
                 text=f"{offer.spec.name} {one.key}",
-                tokens=max(0, costs.tool(told) - bare),
+                tokens=max(0, costs.tool(told) - bare[offer.spec.name]),
                 score=_data_score(offer, one.priority),
                 order=number,
             )

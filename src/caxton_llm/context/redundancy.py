@@ -5,10 +5,8 @@ very alike in their vectors and differ in no number, date, negation or name. Tha
 "the deadline is the 4th", which every vector takes for the same.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import chain
 
 import numpy as np
 from msgspec import Struct
@@ -24,6 +22,7 @@ _SHORTEST = 3
 """Words that a text must have to be contained in another: "yes" is no repetition of every text with a yes."""
 _PARAPHRASE = 0.6
 """Share of the shorter one's words that the other must have too: vectors alone do not tell one deed from another."""
+_MARKS = 256
 
 
 class Repeated(Struct, frozen=True):
@@ -41,10 +40,9 @@ def repetitions(texts: Sequence[str], vectors: NDArray[np.float32] | None = None
     `vectors` are rows of length 1, one a text (zeros: not comparable); without them only words are compared.
     """
     known = [_known(text) for text in texts]
-    said = [one for one, _ in known]
-    words = [one for _, one in known]
+    said, words = [one.statement for one in known], [one.words for one in known]
     alike = _alike(vectors)
-    pairs = _containing(said) | alike
+    pairs = _containing(known) | alike
     gone: dict[int, Repeated] = _same(said)
     for later, earlier in sorted(pairs):
         if earlier in gone or later in gone or not (said[later].words and said[earlier].words):
@@ -58,12 +56,24 @@ def repetitions(texts: Sequence[str], vectors: NDArray[np.float32] | None = None
     return [_to_who_stays(gone[place], gone) for place in sorted(gone)]
 
 
+class _Known(Struct, frozen=True):
+    """What a text says; its words as one text, which contains those of another where they stand in it; and a bit for each word,
+    of `_MARKS` that words share: what contains another text has all bits of it."""
+
+    statement: Statement
+    words: str
+    marks: NDArray[np.uint64]
+
+
 @lru_cache(maxsize=10_000)
-def _known(text: str) -> tuple[Statement, str]:
-    """What a text says, and its words as one text that contains those of another where they stand in it. Kept, because a
-    conversation and what is often remembered come again with every request."""
+def _known(text: str) -> _Known:
+    """Kept, because a conversation and what is often remembered come again with every request."""
     said = statement(text)
-    return said, f" {' '.join(said.words)} "
+    bits = 0
+    for word in said.words:
+        bits |= 1 << hash(word) % _MARKS
+    marks = np.frombuffer(bits.to_bytes(_MARKS // 8, "little"), np.uint64)
+    return _Known(said, f" {' '.join(said.words)} ", marks)
 
 
 def _same(said: Sequence[Statement]) -> dict[int, Repeated]:
@@ -76,26 +86,28 @@ def _same(said: Sequence[Statement]) -> dict[int, Repeated]:
     }
 
 
-def _containing(said: Sequence[Statement]) -> set[tuple[int, int]]:
-    """Pairs of which one may contain the other: it has the word of it that the fewest texts have. The later place first."""
-    every = [frozenset(one.words) for one in said]
-    counts = Counter(chain.from_iterable(every))
-    pairs = set()
-    for place, words in enumerate(every):
-        if len(said[place].words) >= _SHORTEST:
-            rarest = min(words, key=counts.__getitem__)
-            if counts[rarest] > 1:
-                others = (other for other, has in enumerate(every) if rarest in has and other != place)
-                pairs.update((max(place, other), min(place, other)) for other in others)
-    return pairs
+def _containing(known: Sequence[_Known]) -> set[tuple[int, int]]:
+    """Pairs of which one may contain the other, by the marks of its words."""
+    if not known:
+        return set()
+    marks = np.stack([one.marks for one in known])
+    has_all = ~(marks[:, None] & ~marks[None]).any(axis=2)
+    np.fill_diagonal(has_all, val=False)
+    long_enough = np.array([len(one.statement.words) >= _SHORTEST for one in known])
+    contained, containing = np.nonzero(has_all & long_enough[:, None])
+    return _pairs(contained, containing)
 
 
 def _alike(vectors: NDArray[np.float32] | None) -> set[tuple[int, int]]:
-    """Pairs with vectors that are very near to each other; the later place first."""
+    """Pairs with vectors that are very near to each other."""
     if vectors is None or not len(vectors):
         return set()
-    later, earlier = np.nonzero(np.tril(vectors @ vectors.T, -1) >= _ALIKE)
-    return set(zip(later.tolist(), earlier.tolist(), strict=True))
+    return _pairs(*np.nonzero(np.tril(vectors @ vectors.T, -1) >= _ALIKE))
+
+
+def _pairs(one: NDArray[np.int64], other: NDArray[np.int64]) -> set[tuple[int, int]]:
+    """The later place first."""
+    return set(zip(np.maximum(one, other).tolist(), np.minimum(one, other).tolist(), strict=True))
 
 
 def _says_the_same(one: Statement, other: Statement) -> bool:
