@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import context_speed
+import context_use
 
 Rows = Sequence[tuple[str, str, str]]
 """What was measured, its target and the figure."""
@@ -28,6 +29,8 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=200)
     parser.add_argument("--requests", type=int, default=300)
     parser.add_argument("--budget", type=int, default=8_000, help="tokens of a prompt")
+    parser.add_argument("--generated", type=int, default=300, help="requests of `use`")
+    parser.add_argument("--replayed", type=int, default=60, help="turns of `prefix`")
     parser.add_argument("--memory", type=Path, help="a folder in which the memory of `speed` is kept for the next run")
     options = parser.parse_args()
     if unknown := set(options.names) - set(NAMES):
@@ -44,7 +47,9 @@ def measured(name: str, options: argparse.Namespace) -> Rows:
         return asyncio.run(
             context_speed.speed(options.entities, options.turns, options.requests, options.budget, options.memory)
         )
-    raise NotImplementedError(name)
+    if name == "use":
+        return asyncio.run(context_use.use(options.generated))
+    return asyncio.run(context_use.prefix(options.replayed))
 
 
 def with_one_thread() -> None:

@@ -22,8 +22,8 @@ DIGEST = "conversation:digest"
 CAPABILITIES = "capabilities:related"
 
 _CONVERSATION_SHARE = 0.6
-"""The most of what the instructions, the tools and the request leave that past turns get word for word: what was looked up
-needs room, too, and a share that does not depend on it keeps the prompt's beginning the same."""
+"""The most of what the instructions and the tools leave that past turns get word for word: the request and what was looked up
+need room, too, and a share that does not depend on them keeps the prompt's beginning the same."""
 _TOOLS_SHARE = 0.4
 """The most of the budget that definitions of tools get before unlikely ones are left out."""
 _DIGEST_SHARE, _DIGEST_MOST, _DIGEST_LEAST = 0.1, 400, 24
@@ -54,16 +54,19 @@ def candidates_of(material: Material, target: TargetView, costs: Costs, vectors:
         offer.spec.name: costs.tool(rendered_tool(PreparedTool(spec=offer.spec), target.family))
         for offer in material.offers
     }
-    always = [*_always(material, costs), *_definitions(material, bare, int(_TOOLS_SHARE * target.budget))]
-    left = target.budget - sum(piece.tokens for piece in always if piece.tier == "always")
+    said = list(_always(material, costs))
+    left = target.budget - sum(piece.tokens for piece in said)
+    always = [*said, *_definitions(material, bare, min(left, int(_TOOLS_SHARE * target.budget)))]
+    left -= sum(piece.tokens for piece in always if piece.source == "tools" and piece.tier == "always")
+    asked = sum(piece.tokens for piece in said if piece.id == "request")
     turns = material.history.turns
     depth = material.requirements.conversation_depth or 0
     # Turns that the window cannot have are not counted.
     uncounted = max(0, len(turns) - depth)
     tokens = [0] * uncounted + [sum(map(costs.message, turn.messages)) for turn in turns[uncounted:]]
-    start = window_start(
-        [turn.number for turn in turns], tokens, depth=depth, room=int(_CONVERSATION_SHARE * max(0, left))
-    )
+    # The room does not depend on how long the request is, as far as it has its own: the window would move to and fro.
+    room = min(left, int(_CONVERSATION_SHARE * (left + asked)))
+    start = window_start([turn.number for turn in turns], tokens, depth=depth, room=max(0, room))
     window, earlier = turns[start:], turns[:start]
     recent = [_recent(turn, cost) for turn, cost in zip(window, tokens[start:], strict=True)]
     first = window[0].number if window else None

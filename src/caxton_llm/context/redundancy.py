@@ -57,22 +57,20 @@ def repetitions(texts: Sequence[str], vectors: NDArray[np.float32] | None = None
 
 
 class _Known(Struct, frozen=True):
-    """What a text says; its words as one text, which contains those of another where they stand in it; and a bit for each word,
-    of `_MARKS` that words share: what contains another text has all bits of it."""
+    """What a text says; its words as one text, which contains those of another where they stand in it; and its marks, one for
+    each word, of `_MARKS` that words share: what contains another text has all marks of it."""
 
     statement: Statement
     words: str
-    marks: NDArray[np.uint64]
+    marks: NDArray[np.float32]
 
 
-@lru_cache(maxsize=10_000)
+@lru_cache(maxsize=5_000)
 def _known(text: str) -> _Known:
     """Kept, because a conversation and what is often remembered come again with every request."""
     said = statement(text)
-    bits = 0
-    for word in said.words:
-        bits |= 1 << hash(word) % _MARKS
-    marks = np.frombuffer(bits.to_bytes(_MARKS // 8, "little"), np.uint64)
+    marks = np.zeros(_MARKS, np.float32)
+    marks[[hash(word) % _MARKS for word in said.words]] = 1.0
     return _Known(said, f" {' '.join(said.words)} ", marks)
 
 
@@ -91,7 +89,7 @@ def _containing(known: Sequence[_Known]) -> set[tuple[int, int]]:
     if not known:
         return set()
     marks = np.stack([one.marks for one in known])
-    has_all = ~(marks[:, None] & ~marks[None]).any(axis=2)
+    has_all = (marks @ marks.T) >= marks.sum(axis=1)[:, None]
     np.fill_diagonal(has_all, val=False)
     long_enough = np.array([len(one.statement.words) >= _SHORTEST for one in known])
     contained, containing = np.nonzero(has_all & long_enough[:, None])

@@ -53,7 +53,8 @@ def rendered(prepared: Prepared, family: Family, *, stable_tokens: int) -> tuple
     context = _context(prepared, family)
     late = family != "local" and stable_tokens >= CACHED_FROM
     instructions = prepared.instructions
-    if context:
+    # Behind a beginning that is kept the note stands in any case: a turn without context would change it.
+    if context or late:
         instructions = "\n\n".join(part for part in (instructions, DATA_NOTE, "" if late else context) if part)
     messages = [] if not instructions else [_system(instructions, family, marked=late)]
     history, current = list(prepared.history), list(prepared.current)
