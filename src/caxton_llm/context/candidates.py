@@ -23,8 +23,8 @@ DIGEST = "conversation:digest"
 CAPABILITIES = "capabilities:related"
 
 _CONVERSATION_SHARE = 0.6
-"""The most of what the instructions, the tools and the request leave that past turns get word for word: what was looked up
-needs room, too, and a share that does not depend on it keeps the prompt's beginning the same."""
+"""The most of what the instructions and the tools leave that past turns get word for word: the request and what was looked up
+need room, too, and a share that does not depend on them keeps the prompt's beginning the same."""
 _TOOLS_SHARE = 0.4
 """The most of the budget that definitions of tools get before unlikely ones are left out."""
 _DIGEST_SHARE, _DIGEST_MOST, _DIGEST_LEAST = 0.1, 400, 24
@@ -53,14 +53,20 @@ class Candidates(Struct, frozen=True, kw_only=True):
 
 def candidates_of(material: Material, target: TargetView, costs: Costs, vectors: TextVectors) -> Candidates:
     """All pieces that may go into a prompt for the target, with what they take of its window."""
-    always = [*_always(material, target, costs), *_definitions(material, target, costs)]
-    left = target.budget - sum(piece.tokens for piece in always if piece.tier == "always")
+    bare = _bare(material, target, costs)
+    said = list(_always(material, target, costs))
+    left = target.budget - sum(piece.tokens for piece in said)
+    always = [*said, *_definitions(material, bare, min(left, int(_TOOLS_SHARE * target.budget)))]
+    left -= sum(piece.tokens for piece in always if piece.source == "tools" and piece.tier == "always")
+    asked = sum(piece.tokens for piece in said if piece.id == "request")
     turns = material.history.turns
-    tokens = [sum(map(costs.message, turn.messages)) for turn in turns]
     depth = material.requirements.conversation_depth or 0
-    start = window_start(
-        [turn.number for turn in turns], tokens, depth=depth, room=int(_CONVERSATION_SHARE * max(0, left))
-    )
+    # Turns that the window cannot have are not counted.
+    uncounted = max(0, len(turns) - depth)
+    tokens = [0] * uncounted + [sum(map(costs.message, turn.messages)) for turn in turns[uncounted:]]
+    # The room does not depend on how long the request is, as far as it has its own: the window would move to and fro.
+    room = min(left, int(_CONVERSATION_SHARE * (left + asked)))
+    start = window_start([turn.number for turn in turns], tokens, depth=depth, room=max(0, room))
     window, earlier = turns[start:], turns[:start]
     recent = [_recent(turn, cost) for turn, cost in zip(window, tokens[start:], strict=True)]
     first = window[0].number if window else None
@@ -73,7 +79,7 @@ def candidates_of(material: Material, target: TargetView, costs: Costs, vectors:
             *always,
             *recent,
             *(_memory(one, costs) for one in memories),
-            *_data(material, target, costs),
+            *_data(material, target, costs, bare),
             *_capabilities(material, costs),
             *(_excerpt(one, costs) for one in worth),
             *([_digest_piece(summary, costs)] if summary else []),
@@ -114,29 +120,30 @@ def _always(material: Material, target: TargetView, costs: Costs) -> Iterator[Pi
             score=1.0,
         )
     current = material.history.current
+    frame = costs.frame(material.request, offers_tools=bool(material.offers) and target.offers_tools)
     yield Piece(
         id="request",
         source="request",
         tier="always",
         text="\n".join(map(text_of, current)),
-        tokens=costs.frame(material.request, offers_tools=_offers(material, target)) + sum(map(costs.message, current)),
+        tokens=frame + sum(map(costs.message, current)),
         score=1.0,
     )
 
 
-def _offers(material: Material, target: TargetView) -> bool:
-    return bool(material.offers) and target.offers_tools
-
-
-def _definitions(material: Material, target: TargetView, costs: Costs) -> Iterator[Piece]:
-    """All tools while they take little of the budget; otherwise likely ones first, and no more than have room."""
-    if not target.offers_tools:
-        return
-    bare = {
+def _bare(material: Material, target: TargetView, costs: Costs) -> dict[str, int]:
+    """What each tool takes without its data; empty where none is offered."""
+    return {
         offer.spec.name: costs.tool(rendered_tool(PreparedTool(spec=offer.spec), target.family))
-        for offer in material.offers
+        for offer in (material.offers if target.offers_tools else ())
     }
-    room = int(_TOOLS_SHARE * target.budget)
+
+
+def _definitions(material: Material, bare: dict[str, int], room: int) -> Iterator[Piece]:
+    """All tools while they take little of the budget; otherwise likely ones first, and no more than have room. `bare` is what
+    each takes without its data."""
+    if not bare:
+        return
     for offer in sorted(material.offers, key=lambda offer: (not offer.is_likely, -offer.likelihood, offer.spec.name)):
         tokens = bare[offer.spec.name]
         room -= tokens
@@ -150,9 +157,8 @@ def _definitions(material: Material, target: TargetView, costs: Costs) -> Iterat
         )
 
 
-def _data(material: Material, target: TargetView, costs: Costs) -> Iterator[Piece]:
-    for offer in material.offers if target.offers_tools else ():
-        bare = costs.tool(rendered_tool(PreparedTool(spec=offer.spec), target.family))
+def _data(material: Material, target: TargetView, costs: Costs, bare: dict[str, int]) -> Iterator[Piece]:
+    for offer in material.offers if bare else ():
         for number, one in enumerate(offer.data):
             told = rendered_tool(PreparedTool(spec=offer.spec, data=(one,)), target.family)
             yield Piece(
@@ -160,7 +166,7 @@ def _data(material: Material, target: TargetView, costs: Costs) -> Iterator[Piec
                 source="tools",
                 tier="tools",
                 text=f"{offer.spec.name} {one.key}",
-                tokens=max(0, costs.tool(told) - bare),
+                tokens=max(0, costs.tool(told) - bare[offer.spec.name]),
                 score=_data_score(offer, one.priority),
                 order=number,
             )

@@ -30,7 +30,6 @@ _SHARES: dict[Tier, float] = {"memory": 0.5, "tools": 0.3, "capabilities": 0.1, 
 """The most of the budget that each kind gets before the others have had theirs."""
 _COMPARED = 150
 """Pieces that are compared for repetitions: the most relevant ones."""
-_ROUNDS = 5
 
 
 class Composed(Discreet, Struct, frozen=True, kw_only=True):
@@ -71,7 +70,7 @@ def compose(material: Material, target: TargetView, costs: Costs, vectors: TextV
     pieces = [piece for piece in found.pieces if piece.id not in gone]
     stable = _stable_tokens(found)
     budget = target.budget
-    for _ in range(_ROUNDS):
+    while True:
         selection = select(pieces, _limits(found, budget))
         prepared = _prepared(material, found, selection)
         messages, tools = rendered(prepared, target.family, stable_tokens=stable)
@@ -80,7 +79,8 @@ def compose(material: Material, target: TargetView, costs: Costs, vectors: TextV
         tokens += costs.frame(material.request, offers_tools=bool(tools))
         if tokens <= target.budget:
             break
-        budget -= tokens - target.budget
+        # What stands between the pieces is known now. The budget shrinks in any case, until even what always stands is refused.
+        budget = min(budget - 1, target.budget - (tokens - selection.tokens))
     return Composed(
         target=target,
         prepared=prepared,

@@ -1,9 +1,11 @@
 """What texts, messages and tools take of a target's window at most."""
 
 import math
+from functools import lru_cache
 
 from msgspec.structs import replace
 
+from caxton_llm.context.identical import Identical
 from caxton_llm.tokens.calibrated import DEVIATIONS, Factors
 from caxton_llm.tokens.image_tokens import image_tokens
 from caxton_llm.tokens.meter import TokenMeter
@@ -54,7 +56,7 @@ class Costs:
 
     def tool(self, tool: Tool) -> int:
         """The definition of a tool."""
-        return self._definitions(ChatRequest(messages=[], tools=[tool]))
+        return sum(map(self.text, _texts_of(Identical(tool), self._kind, self._model)))
 
     def frame(self, request: ChatRequest, *, offers_tools: bool) -> int:
         """What a request has around its messages, the caller's own tools among it, and what the vendor writes by itself
@@ -66,9 +68,11 @@ class Costs:
             self._overheads.answer
             + self._overheads.without_system
             + tool_prompt_tokens(told, self._kind, self._model)
-            + (self._definitions(request) if own else 0)
+            + (sum(map(self.text, tool_texts(request, self._kind, self._model))) if own else 0)
             + (0 if schema is None else self.text(schema) + self._overheads.response_format)
         )
 
-    def _definitions(self, request: ChatRequest) -> int:
-        return sum(map(self.text, tool_texts(request, self._kind, self._model)))
+
+@lru_cache(maxsize=4_000)
+def _texts_of(tool: Identical[Tool], kind: str, model: str) -> tuple[str, ...]:
+    return tuple(tool_texts(ChatRequest(messages=[], tools=[tool.value]), kind, model))

@@ -100,8 +100,10 @@ def _turns_of(exchanges: Sequence[Exchange]) -> list[PastTurn]:
 
 def _overlap(stored: Sequence[tuple[Message, ...]], brought: Sequence[tuple[Message, ...]]) -> int:
     """How many of the brought exchanges are the last of the stored ones."""
-    known, said = [_Said(one) for one in stored], [_Said(one) for one in brought]
-    for length in range(min(len(known), len(said)), 0, -1):
+    most = min(len(stored), len(brought))
+    # A request that brings nothing is the usual one, and must not read a long conversation.
+    known, said = [_Said(one) for one in stored[len(stored) - most :]], [_Said(one) for one in brought[:most]]
+    for length in range(most, 0, -1):
         if all(one.is_shown_as(other) for one, other in zip(known[-length:], said[:length], strict=True)):
             return length
     return 0

@@ -7,7 +7,7 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from functools import partial
+from functools import lru_cache, partial
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -48,7 +48,7 @@ __all__ = ["ContextEngine", "GatheredContext", "SentRequest"]
 
 _USUAL_MEMORIES = 5
 """The most memories where nobody says how many are wanted (the specification's "top 5 by similarity")."""
-_MOST_INDEXES = 64
+_MOST_KEPT = 64
 
 
 class GatheredContext(Discreet, Struct, frozen=True, kw_only=True):
@@ -94,6 +94,7 @@ class ContextEngine:
         self.reserve_tokens = reserve_tokens
         self._meter = TokenMeter(O200kCounter().count)
         self.vectors = TextVectors(StaticEmbedder.default())
+        self._costs = lru_cache(maxsize=_MOST_KEPT)(partial(Costs, self._meter))
         self._offered: OrderedDict[tuple[str, tuple[str, ...]], tuple[ToolSpec, ...]] = OrderedDict()
         self._indexes: OrderedDict[tuple[int, ...], ToolIndex] = OrderedDict()
 
@@ -175,7 +176,7 @@ class ContextEngine:
 
     def costs(self, target: TargetView) -> Costs:
         """What texts take of a target's window."""
-        return Costs(self._meter, target.factors, target.kind, target.model)
+        return self._costs(target.factors, target.kind, target.model)
 
     def learn(self, sent: SentRequest, real: int) -> None:
         """A provider has counted `real` tokens for the prompt of a request: what is counted here comes nearer to it."""
@@ -233,7 +234,7 @@ class ContextEngine:
         known = self._offered.get(key)
         if known is None:
             known = self._offered[key] = capability_tools(agent, self.registry, taken=key[1])
-            while len(self._offered) > _MOST_INDEXES:
+            while len(self._offered) > _MOST_KEPT:
                 self._offered.popitem(last=False)
         return known
 
@@ -243,7 +244,7 @@ class ContextEngine:
         known = self._indexes.get(key)
         if known is None or any(one is not other for one, other in zip(known.tools, specs, strict=True)):
             known = self._indexes[key] = ToolIndex(specs)
-            while len(self._indexes) > _MOST_INDEXES:
+            while len(self._indexes) > _MOST_KEPT:
                 self._indexes.popitem(last=False)
         return known
 
