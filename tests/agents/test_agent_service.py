@@ -308,6 +308,25 @@ async def test_oversize_error_refuses_what_would_have_to_be_trimmed(tmp_path: Pa
     assert not fake_openai.requests
 
 
+async def test_older_turns_are_summarised_by_the_configured_model_after_the_answer(
+    tmp_path: Path, fake_openai: FakeOpenAI
+) -> None:
+    context = {"max_exchanges": 2, "summarizer": "gpt-4o"}
+    key = ConversationKey("c", agent="A")
+    async with Caxton.from_dict(configured(tmp_path, entry(fake_openai), {"name": "A"}, context=context)) as caxton:
+        store_of(caxton).append(key, [_exchange(f"question {n}", f"answer {n}") for n in range(6)])
+        fake_openai.reply("First.")
+        fake_openai.reply("SUMMARY: six questions were answered.")
+        fake_openai.reply("Second.")
+        await caxton.complete_chat(model="agent:A", messages=user("next"), conversation_id="c")
+        await fake_openai.wait_for_requests(2, timeout=30.0)
+        await _summaries_made(caxton)
+        answer = await caxton.complete_chat(model="agent:A", messages=user("and now"), conversation_id="c")
+    assert answer.text == "Second."
+    assert "six questions were answered" in sent(fake_openai, 2)["messages"][0]["content"]
+    assert "question 0" in json.dumps(sent(fake_openai, 1))
+
+
 async def test_a_server_of_tools_that_does_not_start_is_named_and_the_answer_comes(
     tmp_path: Path, fake_openai: FakeOpenAI
 ) -> None:
@@ -360,6 +379,14 @@ async def test_real_counts_of_a_provider_bring_the_estimates_nearer(tmp_path: Pa
 
 def _exchange(asked: str, answered: str) -> Exchange:
     return Exchange(messages=(Message(role="user", content=asked), Message(role="assistant", content=answered)))
+
+
+async def _summaries_made(caxton: Caxton) -> None:
+    agents = caxton._assembly.agents
+    assert agents is not None
+    assert agents._keeping._summarizer is not None
+    async with asyncio.timeout(30.0):
+        await agents._keeping._summarizer.idle()
 
 
 async def _drained(stream: object) -> None:
