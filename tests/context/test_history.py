@@ -1,4 +1,4 @@
-"""A request and the stored conversation that it continues, as one history: nothing twice, nothing lost, calls with results."""
+"""A request and the stored conversation that it continues, as one history: nothing is lost, and nothing is there twice."""
 
 from hypothesis import given
 from hypothesis import strategies as st
