@@ -143,5 +143,7 @@ def table(timed: Timed) -> list[tuple[str, str, str]]:
         ("  CPU of the process, p95", f"<= {TARGET_MS:g} ms", f"{cpu95:.2f} ms (p50 {cpu50:.2f})"),
     ]
     for name, column in (("gather", 2), ("compose", 3), ("memory search alone", 4), ("  its CPU", 5)):
-        rows.append((f"  {name}, p95", "", f"{timed.percentile(column, 95):.2f} ms (p50 {timed.percentile(column, 50):.2f})"))
+        rows.append(
+            (f"  {name}, p95", "", f"{timed.percentile(column, 95):.2f} ms (p50 {timed.percentile(column, 50):.2f})")
+        )
     return rows

@@ -1,6 +1,6 @@
 """An MCP server for `context.py`: ten tools of a department, each with a value that it keeps as a resource.
 
-    python benchmarks/context_tools.py sales        over standard input and output
+python benchmarks/context_tools.py sales        over standard input and output
 """
 
 import json

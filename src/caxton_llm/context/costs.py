@@ -36,12 +36,13 @@ class Costs:
         return message_tokens(message, self.text)
 
     def tool(self, tool: Tool) -> int:
-        """The definition of a tool."""
-        return self.text(_written(Identical(tool)))
+        """The definition of a tool, and what separates it from the next one."""
+        return self.text(_written(Identical(tool))) + 1
 
     def frame(self, request: ChatRequest) -> int:
-        """What a request has around its messages: tools, the schema of the answer, the answer's beginning."""
-        return frame_tokens(request, self.text)
+        """What a request has around its messages: tools, the schema of the answer, the answer's beginning, the end
+        of the list of tools."""
+        return frame_tokens(request, self.text) + 1
 
 
 @lru_cache(maxsize=4_000)
