@@ -14,8 +14,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import context_locomo
 import context_speed
 import context_use
+import locomo
 
 Rows = Sequence[tuple[str, str, str]]
 """What was measured, its target and the figure."""
@@ -31,6 +33,8 @@ def main() -> None:
     parser.add_argument("--budget", type=int, default=8_000, help="tokens of a prompt")
     parser.add_argument("--generated", type=int, default=300, help="requests of `use`")
     parser.add_argument("--replayed", type=int, default=60, help="turns of `prefix`")
+    parser.add_argument("--data", type=Path, default=locomo.DATA, help="the file of LoCoMo")
+    parser.add_argument("--every", type=int, default=1, help="of LoCoMo's questions each so-manyth")
     parser.add_argument("--memory", type=Path, help="a folder in which the memory of `speed` is kept for the next run")
     options = parser.parse_args()
     if unknown := set(options.names) - set(NAMES):
@@ -49,6 +53,8 @@ def measured(name: str, options: argparse.Namespace) -> Rows:
         )
     if name == "use":
         return asyncio.run(context_use.use(options.generated))
+    if name == "locomo":
+        return asyncio.run(context_locomo.recall(options.data, options.every))
     return asyncio.run(context_use.prefix(options.replayed))
 
 

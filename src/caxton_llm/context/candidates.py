@@ -1,8 +1,9 @@
 """From gathered material to candidates for one target: what always stands, the window of past turns, and pieces to choose."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from caxton_llm.agents.conversation import best_summary
 from caxton_llm.context.budget import TargetView
@@ -26,7 +27,8 @@ _CONVERSATION_SHARE = 0.6
 """The most of what the instructions and the tools leave that past turns get word for word: the request and what was looked up
 need room, too, and a share that does not depend on them keeps the prompt's beginning the same."""
 _TOOLS_SHARE = 0.4
-"""The most of the budget that definitions of tools get before unlikely ones are left out."""
+"""The most of the budget that definitions of tools get before unlikely ones are left out, and their data with them before they
+compete with everything else."""
 _DIGEST_SHARE, _DIGEST_MOST, _DIGEST_LEAST = 0.1, 400, 24
 _RELEVANT = 0.5
 """Parts of past turns that have less to do with the request than the average of them are not brought back."""
@@ -40,6 +42,8 @@ class Candidates(Struct, frozen=True, kw_only=True):
 
     pieces: tuple[Piece, ...]
     window: tuple[PastTurn, ...]
+    reach: int
+    """Tokens of the window when it has grown as far as it may."""
     excerpts: dict[str, Excerpt]
     memories: dict[str, Remembered]
     digest: str
@@ -53,11 +57,11 @@ class Candidates(Struct, frozen=True, kw_only=True):
 
 def candidates_of(material: Material, target: TargetView, costs: Costs, vectors: TextVectors) -> Candidates:
     """All pieces that may go into a prompt for the target, with what they take of its window."""
-    bare = _bare(material, target, costs)
     said = list(_always(material, target, costs))
     left = target.budget - sum(piece.tokens for piece in said)
-    always = [*said, *_definitions(material, bare, min(left, int(_TOOLS_SHARE * target.budget)))]
-    left -= sum(piece.tokens for piece in always if piece.source == "tools" and piece.tier == "always")
+    room = min(left, int(_TOOLS_SHARE * target.budget))
+    offered = list(_offered(material, target, costs, room))
+    left -= sum(piece.tokens for piece in offered if piece.tier == "always")
     asked = sum(piece.tokens for piece in said if piece.id == "request")
     turns = material.history.turns
     depth = material.requirements.conversation_depth or 0
@@ -76,15 +80,16 @@ def candidates_of(material: Material, target: TargetView, costs: Costs, vectors:
     memories = [one for one in material.memories if not _is_irrelevant(one)]
     return Candidates(
         pieces=(
-            *always,
+            *said,
+            *offered,
             *recent,
             *(_memory(one, costs) for one in memories),
-            *_data(material, target, costs, bare),
             *_capabilities(material, costs),
             *(_excerpt(one, costs) for one in worth),
             *([_digest_piece(summary, costs)] if summary else []),
         ),
         window=window,
+        reach=min(sum(tokens), max(0, room)),
         excerpts={f"conversation:{one.place}": one for one in worth},
         memories={memory_id(one): one for one in memories},
         digest=summary,
@@ -131,20 +136,25 @@ def _always(material: Material, target: TargetView, costs: Costs) -> Iterator[Pi
     )
 
 
-def _bare(material: Material, target: TargetView, costs: Costs) -> dict[str, int]:
-    """What each tool takes without its data; empty where none is offered."""
-    return {
-        offer.spec.name: costs.tool(rendered_tool(PreparedTool(spec=offer.spec), target.family))
-        for offer in (material.offers if target.offers_tools else ())
+def _offered(material: Material, target: TargetView, costs: Costs, room: int) -> Iterator[Piece]:
+    """Definitions of tools and what they keep. Where all of it is little, nothing of it changes from request to request."""
+    offers = material.offers if target.offers_tools else ()
+    bare = {
+        offer.spec.name: costs.tool(rendered_tool(PreparedTool(spec=offer.spec), target.family)) for offer in offers
     }
+    definitions = list(_definitions(offers, bare, room))
+    yield from definitions
+    surely = {piece.id for piece in definitions if piece.tier == "always"}
+    room -= sum(piece.tokens for piece in definitions if piece.id in surely)
+    data = list(_data([offer for offer in offers if offered_id(offer.spec.name) in surely], target, costs, bare))
+    is_little = sum(piece.tokens for piece in data) <= room
+    yield from (replace(piece, tier="always") if is_little else piece for piece in data)
 
 
-def _definitions(material: Material, bare: dict[str, int], room: int) -> Iterator[Piece]:
+def _definitions(offers: Sequence[Offer], bare: dict[str, int], room: int) -> Iterator[Piece]:
     """All tools while they take little of the budget; otherwise likely ones first, and no more than have room. `bare` is what
     each takes without its data."""
-    if not bare:
-        return
-    for offer in sorted(material.offers, key=lambda offer: (not offer.is_likely, -offer.likelihood, offer.spec.name)):
+    for offer in sorted(offers, key=lambda offer: (not offer.is_likely, -offer.likelihood, offer.spec.name)):
         tokens = bare[offer.spec.name]
         room -= tokens
         yield Piece(
@@ -157,8 +167,9 @@ def _definitions(material: Material, bare: dict[str, int], room: int) -> Iterato
         )
 
 
-def _data(material: Material, target: TargetView, costs: Costs, bare: dict[str, int]) -> Iterator[Piece]:
-    for offer in material.offers if bare else ():
+def _data(offers: Sequence[Offer], target: TargetView, costs: Costs, bare: dict[str, int]) -> Iterator[Piece]:
+    """What tools keep that are offered in any case: a tool that may be left out is offered without."""
+    for offer in offers:
         for number, one in enumerate(offer.data):
             told = rendered_tool(PreparedTool(spec=offer.spec, data=(one,)), target.family)
             yield Piece(

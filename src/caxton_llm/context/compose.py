@@ -69,6 +69,7 @@ def compose(material: Material, target: TargetView, costs: Costs, vectors: TextV
     gone = {decision.piece.id for decision in repeated}
     pieces = [piece for piece in found.pieces if piece.id not in gone]
     stable = _stable_tokens(found)
+    least = sum(piece.tokens for piece in pieces if piece.tier == "always")
     budget = target.budget
     while True:
         selection = select(pieces, _limits(found, budget))
@@ -79,8 +80,9 @@ def compose(material: Material, target: TargetView, costs: Costs, vectors: TextV
         tokens += costs.frame(material.request, offers_tools=bool(tools))
         if tokens <= target.budget:
             break
-        # What stands between the pieces is known now. The budget shrinks in any case, until even what always stands is refused.
-        budget = min(budget - 1, target.budget - (tokens - selection.tokens))
+        # What stands between the pieces is known now; between those that always stand there is nothing. The budget shrinks in
+        # any case, in the end until these are refused.
+        budget = min(budget - 1, max(least, target.budget - (tokens - selection.tokens)))
     return Composed(
         target=target,
         prepared=prepared,
@@ -109,7 +111,8 @@ def _limits(found: Candidates, budget: int) -> Limits:
 
 
 def _stable_tokens(found: Candidates) -> int:
-    return sum(piece.tokens for piece in found.pieces if piece.tier in ("always", "recent") and piece.id != "request")
+    """With the window at its largest: where it was just cut back, what was looked up does not change its place for it."""
+    return found.reach + sum(piece.tokens for piece in found.pieces if piece.tier == "always" and piece.id != "request")
 
 
 # -- redundancy ---------------------------------------------------------------------------------------------------------

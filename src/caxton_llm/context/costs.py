@@ -55,8 +55,8 @@ class Costs:
         )
 
     def tool(self, tool: Tool) -> int:
-        """The definition of a tool."""
-        return sum(map(self.text, _texts_of(Identical(tool), self._kind, self._model)))
+        """The definition of a tool, and what separates it from the next one."""
+        return sum(map(self.text, _texts_of(Identical(tool), self._kind, self._model))) + 1
 
     def frame(self, request: ChatRequest, *, offers_tools: bool) -> int:
         """What a request has around its messages, the caller's own tools among it, and what the vendor writes by itself

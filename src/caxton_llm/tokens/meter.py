@@ -23,8 +23,11 @@ class TokenMeter:
     def measure(self, text: str) -> tuple[int, ContentKind]:
         """Tokens of `text`, and what kind of text it is."""
         if len(text) <= _LONGEST_WHOLE or "\n" not in text:
-            return self._known(text) if len(text) <= _LONGEST_KEPT else self._measured(text)
-        return sum(self.measure(part)[0] for part in _parts(text)), kind_of(text)
+            return self._whole(text)
+        return sum(self._whole(part)[0] for part in _parts(text)), kind_of(text)
+
+    def _whole(self, text: str) -> tuple[int, ContentKind]:
+        return self._known(text) if len(text) <= _LONGEST_KEPT else self._measured(text)
 
     def _measured(self, text: str) -> tuple[int, ContentKind]:
         return self._count(text), kind_of(text)
