@@ -123,4 +123,4 @@ def view(kind: str, budget: int) -> TargetView:
 
 
 def costs_of(target: TargetView) -> Costs:
-    return Costs(METER, target.factors)
+    return Costs(METER, target.factors, target.kind, target.model)

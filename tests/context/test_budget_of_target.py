@@ -10,10 +10,14 @@ from caxton_llm.tokens import Factors
 
 
 def view(
-    kind: str = "openai", *, budget: int | None = None, wishes: ProviderOptimization | None = None, **info: int
+    kind: str = "openai",
+    *,
+    budget: int | None = None,
+    wishes: ProviderOptimization | None = None,
+    context_window: int | None = None,
 ) -> TargetView:
     needs = Requirements(provider_optimization={} if wishes is None else {kind: wishes})
-    model = ModelInfo(id="m", provider=kind, **info)
+    model = ModelInfo(id="m", provider=kind, context_window=context_window)
     return view_of(kind, model, Factors(), requirements=needs, budget=budget, reserve=1000, output_limit=None)
 
 
