@@ -17,6 +17,8 @@ from chat_clients import ChatClient, clients_of, problem_of, status_of
 from live_gateway import LiveGateway, gateway_with
 from module_loops import module_scoped
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 SERVER = Path(__file__).parents[2] / "examples/report_tools.py"
 HEADER = "x-caxton-conversation"
 DRAW = "Please use chart_creator for Q3"
