@@ -1,6 +1,6 @@
 """Evidence recall on LoCoMo: how much of what answers a question is among the turns that the memory selects.
 
-    python benchmarks/locomo.py [--data ../shared/locomo/dev.json] [--candidates 100]
+    python benchmarks/locomo.py [--data ../shared/locomo/dev.json] [--candidates 64]
 
 Each row adds one ingredient to the row above. Everything goes through the embedded store and `MemorySearch`, as a user's
 search does. The turns are ranked, and the share of the question's evidence among the first 5, 10, 25, 50
@@ -48,6 +48,7 @@ NOTHING = Weights(
     question=0,
     recency=0,
     confidence=0,
+    used=0,
 )
 FULL = Weights()
 BOTH = replace(NOTHING, lexical=FULL.lexical, dense=FULL.dense)
@@ -148,7 +149,7 @@ def recall(ids: list[str], conversation: Conversation, evidence: set[str]) -> li
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--candidates", type=int, default=100)
+    parser.add_argument("--candidates", type=int, default=64)
     options = parser.parse_args()
     if not options.data.is_file():
         print(f"{options.data} is not there: LoCoMo's licence keeps it out of the repository; nothing was measured")

@@ -42,7 +42,7 @@ TOPIC_WORDS = 300
 TOPICAL = 2 / 3
 
 RECALL_QUERIES = 100
-FOUND = 100
+FOUND = 64
 """Candidates of each side, from which a scorer would choose."""
 
 
@@ -169,7 +169,7 @@ def recall(store: MemoryStore, data: Data) -> float:
     for number, wanted in nearest(data).items():
         text, tenant = data.queries[number]
         vector = StaticEmbedder.default().embed([text])[0]
-        found = store.candidates(StoreQuery(text="", vector=vector, filters=Filters(tenant=tenant), limit=100))
+        found = store.candidates(StoreQuery(text="", vector=vector, filters=Filters(tenant=tenant), limit=FOUND))
         keys = found.keys[np.argsort(-found.dense)[:10]].tolist()
         names = [one.name for one in store.load(keys, tenant=tenant).values() if isinstance(one, Entity)]
         hits += len({int(name.split()[1]) for name in names} & wanted)

@@ -1,4 +1,4 @@
-"""The specification's scene: a report agent, a conversation about Q3 sales, memories of how reports should look, two tools."""
+"""The specification's scene: a report agent, a conversation about Q3 sales, memories of what reports look like, two tools."""
 
 import contextlib
 from collections.abc import AsyncIterator

@@ -42,7 +42,7 @@ class Memory:
         *,
         embedded: EmbeddedMemory | None = None,
         weights: Weights | None = None,
-        candidates: int = 100,
+        candidates: int = 64,
         max_results: int = 10,
         min_similarity: float | None = None,
         retention: Retention | None = None,
@@ -124,6 +124,11 @@ class Memory:
     def add(self, records: Sequence[Record]) -> list[Written]:
         """Write all or none. What has no id is merged with the record that has its identity, if there is one."""
         return self.store.put(records)
+
+    def note_used(self, ids: Iterable[str], *, tenant: str = "") -> int:
+        """Count that these records went into an answer: they come a little earlier from now on. Returns how many there
+        are."""
+        return self.store.note_used(ids, tenant=tenant, at=self._clock())
 
     def forget(self, ids: Iterable[str], *, tenant: str = "") -> Forgotten:
         """Delete records for good, with their versions and, of entities, their relations. Unknown ids are passed over."""

@@ -132,14 +132,14 @@ class Remembering:
         records: list[Record] = []
         extracted, left_out = _Extracted(), 0
         if agent.memory.auto_store:
-            every = turns_of(exchange.messages, heard=heard, first_index=0)
+            every, stated = await asyncio.to_thread(_by_rules, exchange, heard)
             turns = _last_pair(every, exchange.number)
             left_out = len(every) - len(turns)
-            extracted = await self._extracted(agent.memory.extractor, exchange, turns)
+            extracted = await self._extracted(agent.memory.extractor, turns, stated)
             records = [*turns, *entities_of(extracted.stated, heard)]
         self.unsupported += extracted.unsupported
         self.without_model += extracted.problem is not None
-        written = await asyncio.to_thread(self._write, records)
+        written = await asyncio.to_thread(self._write, records, used, heard.tenant)
         self.learned += 1
         return replace(written, unsupported=extracted.unsupported, left_out=left_out, problem=extracted.problem)
 
@@ -173,18 +173,20 @@ class Remembering:
                     _log.warning("the agent %s: %s", one.agent.name, learned.problem)
             self._waiting.popleft()
 
-    def _write(self, records: Sequence[Record]) -> Learned:
+    def _write(self, records: Sequence[Record], used: Sequence[str], tenant: str) -> Learned:
         written = self._memory.add(records) if records else []
         changed = [record for record, one in zip(records, written, strict=True) if one.action != "unchanged"]
         turns = sum(isinstance(record, Turn) for record in changed)
-        return Learned(turns=turns, entities=len(changed) - turns, known=sum(one.duplicates for one in written))
+        known = sum(one.duplicates for one in written)
+        counted = self._memory.note_used(used, tenant=tenant) if used else 0
+        return Learned(turns=turns, entities=len(changed) - turns, known=known, used=counted)
 
     # -- extraction -----------------------------------------------------------------------------------------------------
 
-    async def _extracted(self, extractor: str | None, exchange: Exchange, turns: Sequence[Turn]) -> _Extracted:
+    async def _extracted(self, extractor: str | None, turns: Sequence[Turn], by_rules: Sequence[Stated]) -> _Extracted:
         """By the model, if there is one and the user has said something; by the rules otherwise, and where it fails."""
         if extractor is None or not any(turn.role == "user" for turn in turns):
-            return _Extracted(stated_in(exchange.messages))
+            return _Extracted(by_rules)
         try:
             answer = await self._answer(extractor, turns)
             proposals = read_proposals(answer, turns)
@@ -197,7 +199,7 @@ class Remembering:
         else:
             return _Extracted(proposals.stated, proposals.dropped)
         told = f"the extractor {extractor} failed ({problem}); what was worth remembering was found by rules"
-        return _Extracted(stated_in(exchange.messages), problem=told)
+        return _Extracted(by_rules, problem=told)
 
     async def _answer(self, extractor: str, turns: Sequence[Turn]) -> str:
         if self._ask is None:
@@ -224,6 +226,10 @@ def _heard(agent: Agent, key: ConversationKey, at: float) -> Heard:
         tenant=agent.memory.tenant or key.tenant,
         at=at,
     )
+
+
+def _by_rules(exchange: Exchange, heard: Heard) -> tuple[list[Turn], list[Stated]]:
+    return turns_of(exchange.messages, heard=heard, first_index=0), stated_in(exchange.messages)
 
 
 def _last_pair(turns: Sequence[Turn], number: int) -> list[Turn]:

@@ -49,9 +49,9 @@ class SyncCaxton:
         """Like `Caxton.get_model_info`."""
         return self._run(self._caxton.get_model_info(model))
 
-    def count_tokens(self, request: ChatRequest) -> TokenCount:
+    def count_tokens(self, request: ChatRequest, *, parts: bool = True) -> TokenCount:
         """Like `Caxton.count_tokens`."""
-        return self._run(self._caxton.count_tokens(request))
+        return self._run(self._caxton.count_tokens(request, parts=parts))
 
     def deprecation(self, model: str) -> str | None:
         """Like `Caxton.deprecation`."""

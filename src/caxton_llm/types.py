@@ -270,7 +270,7 @@ class ParameterReport(Struct):
     dropped: dict[str, str] = field(default_factory=dict)
 
 
-class ContextReport(Struct, frozen=True, kw_only=True):
+class ContextReport(Discreet, Struct, frozen=True, kw_only=True):
     """What an agent's request was given: at most `tokens` of `budget`, from which sources; what was left out of candidates,
     and which sources failed."""
 

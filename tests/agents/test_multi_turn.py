@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncGenerator, Callable
-from typing import Any
+from typing import Any, TypedDict
 
 import pytest
 from msgspec.structs import replace
@@ -15,6 +15,7 @@ from caxton_llm.errors import (
     Authentication,
     ContextWindowExceeded,
     LlmError,
+    MisusedError,
     Overloaded,
     ProviderFailure,
     UnknownModel,
@@ -43,7 +44,14 @@ from conversations import from_openai, words
 from routed import candidate, gateway
 
 WAIT_S = 20
-ROOM = {"window_tokens": 1500, "answer_tokens": 200}
+
+
+class Room(TypedDict):
+    window_tokens: int
+    answer_tokens: int
+
+
+ROOM: Room = {"window_tokens": 1500, "answer_tokens": 200}
 BODY = "\n\n".join(f"Paragraph {number} says that item {number} costs {number * 3} euros." for number in range(600))
 ASKED = f"List the prices.\n\n{BODY}\n\nWhich is the highest?"
 LONG = f"List the prices.\n\n{BODY}\n\n{BODY}\n\n{BODY}\n\nWhich is the highest?"
@@ -305,6 +313,23 @@ async def test_the_last_request_goes_through_the_fitter_of_the_caller() -> None:
     answer = await complete(reader, room={"fitter": Marking()})
     assert answer.warnings[0] == "fitted"
     assert len(answer.warnings) == 2
+
+
+async def test_who_asks_for_the_answer_otherwise_gets_the_request_with_the_notes() -> None:
+    reader = Reader(failing({2}, lambda: Overloaded("no", should_retry=False)))
+    reading = multi_turn(reader).read(request(), **ROOM)
+    with pytest.raises(MisusedError, match="iterate over steps"):
+        _ = reading.request
+    async with asyncio.timeout(WAIT_S):
+        states = [step["state"] async for step in reading.steps()]
+    assert states.count("failed") == 1
+    assert "Part 1:\nnote 1" in str(reading.request.messages[-1].content)
+    assert len(reading.answers) == len(reader.requests) - 1  # nobody has asked for the answer yet
+    answer = reading.whole(await FakeProvider("from elsewhere").complete_chat(reading.request))
+    assert answer.text == "from elsewhere"
+    assert answer.usage is not None
+    assert answer.usage.total_tokens == 12 * len(reading.answers) + 2
+    assert "part 2 of" in answer.warnings[-1]
 
 
 async def test_parts_are_read_in_parallel_up_to_the_limit() -> None:

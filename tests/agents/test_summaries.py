@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caxton_llm.agents.conversation import ConversationKey, Exchange, Position, Summary, Thread, best_summary
+from caxton_llm.agents.conversation import ConversationKey, Exchange, Summary, Thread, best_summary
 from caxton_llm.context.summary_requests import first_step, summary_request
 from caxton_llm.errors import LlmError, Overloaded
 from caxton_llm.stores.conversations import ConversationStore
@@ -91,7 +91,7 @@ def summaries(store: ConversationStore, key: ConversationKey = KEY) -> list[tupl
     st.integers(0, 22),
 )
 def test_the_best_summary_is_of_the_most_exchanges_before_a_number(found: list[Summary], before: int) -> None:
-    best = best_summary(Thread(position=Position(), summaries=tuple(found)), before)
+    best = best_summary(found, before)
     fitting = [one for one in found if one.last < before]
     if best is None:
         assert fitting == []
@@ -102,9 +102,9 @@ def test_the_best_summary_is_of_the_most_exchanges_before_a_number(found: list[S
 
 def test_of_two_summaries_as_large_the_newer_turns_and_then_a_models_are_better() -> None:
     one, other = summary(0, 3), summary(2, 5)
-    assert best_summary(Thread(position=Position(), summaries=(one, other)), 9) is other
+    assert best_summary((one, other), 9) is other
     written = summary(2, 5, model="m")
-    assert best_summary(Thread(position=Position(), summaries=(written, one, other)), 9) is written
+    assert best_summary((written, one, other), 9) is written
 
 
 # -- in the background --------------------------------------------------------------------------------------------------

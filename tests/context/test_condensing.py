@@ -2,7 +2,7 @@
 
 import re
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from caxton_llm.context.condensing import condense, condensed
@@ -12,8 +12,6 @@ from caxton_llm.types import ChatRequest, Message
 
 COUNT = O200kCounter().count
 EMBEDDER = StaticEmbedder.default()
-COUNT("vocabulary and embedder are loaded before the first test is timed")
-EMBEDDER.embed(["first"])
 MARK = re.compile(r"\n?\[\.\.\. ([\d,]+) (?:word|character)s? left out \.\.\.\]\n?")
 SENTENCES = st.sampled_from(
     [
@@ -30,6 +28,7 @@ FILLER = "The weather was neither good nor bad on that day, as on most days. " *
 LONG = "".join(f"{FILLER}\n\n" for _ in range(60))
 
 
+@settings(deadline=None)
 @given(TEXTS, st.integers(0, 400))
 def test_what_is_shortened_fits_its_room_and_is_made_of_the_text_and_marks(text: str, room: int) -> None:
     shorter = condense(text, room, COUNT, EMBEDDER)
@@ -95,6 +94,7 @@ def tokens(request: ChatRequest) -> int:
     return sum(message_tokens(message, COUNT) for message in request.messages if message.role == "user")
 
 
+@settings(deadline=None)
 @given(st.lists(TEXTS, min_size=1, max_size=4), st.integers(0, 600))
 def test_a_shortened_request_fits_its_room_and_keeps_its_messages(texts: list[str], room: int) -> None:
     request = ChatRequest(messages=[Message(role="user", content=text) for text in texts])

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from caxton_llm.context.render.enrichment import enriched
 from caxton_llm.context.render.fence import fenced
-from caxton_llm.tool_specs import ToolData, ToolSpec
+from caxton_llm.tool_specs import ToolSpec
 from caxton_llm.types import Json
 
 SCHEMA: dict[str, Json] = {
@@ -30,8 +30,8 @@ TOOL = ToolSpec(
 TEMPLATES = ["quarterly-summary", "executive-brief", "detailed-analysis"]
 
 
-def data(key: str, value: Json) -> ToolData:
-    return ToolData(key=key, value=value, source="resource", fetched_at=0.0)
+def data(key: str, value: Json) -> tuple[str, Json]:
+    return key, value
 
 
 def test_choices_stand_in_the_description_and_become_the_enum_of_their_parameter() -> None:

@@ -48,7 +48,7 @@ NOW = "Please generate the final quarterly PDF report now."
 
 @pytest.fixture(scope="module")
 def document(tmp_path_factory: pytest.TempPathFactory) -> ContextDocument:
-    import asyncio  # noqa: PLC0415 - one scene for all tests here, in a loop of its own
+    import asyncio
 
     async def prepared(folder: Path) -> ContextDocument:
         async with scene(folder) as engine:

@@ -1,7 +1,7 @@
 """A long text in parts, and a request that fits no window taken apart into what is asked and its material."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from caxton_llm.context.seams import csv_header, shortened_end
@@ -12,7 +12,6 @@ from conversations import from_openai, words
 
 COUNT = O200kCounter().count
 FENCE = "```python\n# not a heading\n\nx = f(1)\n```\n"
-COUNT("the vocabulary is loaded before the first test is timed")
 PLAIN = [
     "alpha ",
     "Die Zahl 3. ",
@@ -37,6 +36,7 @@ def request(*texts: str, **fields: object) -> ChatRequest:
 # -- parts --------------------------------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(TEXTS, st.integers(12, 120))
 def test_parts_joined_are_the_text_and_each_fits_its_room(text: str, room: int) -> None:
     parts = split(text, room, COUNT)
@@ -47,6 +47,7 @@ def test_parts_joined_are_the_text_and_each_fits_its_room(text: str, room: int) 
     assert split(text, room, COUNT) == parts
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from([*PLAIN, f"\n{FENCE}"]), min_size=20, max_size=150), st.integers(30, 120))
 def test_a_fence_that_fits_into_a_part_is_in_one(bits: list[str], room: int) -> None:
     text = "".join(bits)
@@ -133,6 +134,7 @@ def test_the_time_grows_with_the_text_and_not_faster() -> None:
         assert work(unit * (400_000 // len(unit))) < 25
 
 
+@settings(deadline=None)
 @given(TEXTS, st.integers(0, 50))
 def test_the_beginning_that_fits_is_a_beginning_and_fits(text: str, room: int) -> None:
     begin = shortened_end(text, room, COUNT)
@@ -145,6 +147,7 @@ def test_the_beginning_that_fits_is_a_beginning_and_fits(text: str, room: int) -
 BODY = "\n\n".join(f"Paragraph {number} of a pasted text says this and that." for number in range(60))
 
 
+@settings(deadline=None)
 @given(st.lists(TEXTS, min_size=1, max_size=5), st.integers(8, 400))
 def test_a_request_taken_apart_is_put_together_again(texts: list[str], room: int) -> None:
     asked = request(*texts)

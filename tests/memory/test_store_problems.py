@@ -74,5 +74,5 @@ def test_searches_of_different_states_of_the_index_find_each_what_it_lacks(tmp_p
     tail = Tail(1)
     for indexed in (0, 10, 5, 20, 0):
         found = tail.search(db, ["tea"], indexed=indexed, newest=20, count=indexed, average=3.0, frequency=lambda _: 0)
-        assert sorted(passage for passage, _ in found) == list(range(indexed + 1, 21))
+        assert sorted(found.passages.tolist()) == list(range(indexed + 1, 21))
     db.close()

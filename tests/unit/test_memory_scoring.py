@@ -13,7 +13,7 @@ from caxton_llm.memory.query_words import content_words, is_question, name_keys_
 from caxton_llm.memory.scoring import Features, Weights, score
 
 EMBEDDER = StaticEmbedder.default()
-NO_BOOSTS = Weights(named=0, dated=0, question=0, recency=0, confidence=0)
+NO_BOOSTS = Weights(named=0, dated=0, question=0, recency=0, confidence=0, used=0)
 
 
 @st.composite
@@ -38,6 +38,7 @@ def candidates(draw: st.DrawFn) -> Features:
         asks=np.array(column(unit)) > 0.5,
         age_s=np.array(column(st.floats(0, 1e9) | st.just(float("nan")))),
         confidence=np.array(column(unit | st.just(float("nan")))),
+        uses=np.array(column(st.integers(0, 2**31 - 1)), np.int64),
     )
 
 
@@ -75,7 +76,7 @@ def test_a_duplicate_scores_alike(columns: Features, data: st.DataObject) -> Non
 def test_the_reasons_add_up_to_the_score(columns: Features) -> None:
     for reason in score(columns):
         parts = (reason.lexical, reason.dense, reason.late, reason.neighbour)
-        boosts = (reason.named, reason.dated, reason.question, reason.recency, reason.confidence)
+        boosts = (reason.named, reason.dated, reason.question, reason.recency, reason.confidence, reason.used)
         assert sum(parts) + sum(boosts) == pytest.approx(reason.total, abs=1e-6)
 
 
@@ -142,13 +143,25 @@ def test_boosts_are_what_the_weights_say() -> None:
         asks=np.array([False, True, False]),
         age_s=np.array([0.0, 100.0, float("nan")]),
         confidence=np.array([1.0, 0.0, float("nan")]),
+        uses=np.array([32, 1, 0]),
     )
-    weights = Weights(named=0.7, dated=0.5, question=0.3, recency=0.2, recency_half_life_s=100, confidence=0.1)
+    weights = Weights(
+        named=0.7, dated=0.5, question=0.3, recency=0.2, recency_half_life_s=100, confidence=0.1, used=0.2
+    )
     first, second, third = score(columns, weights)
     assert (first.named, first.question, first.recency, first.confidence) == pytest.approx((0.7, 0, 0.2, 0.1))
     assert (second.named, second.question, second.recency, second.confidence) == pytest.approx((0, -0.3, 0.1, -0.1))
     assert (first.dated, second.dated) == (0, 0.5)
+    assert first.used == pytest.approx(0.2)
+    assert 0.03 < second.used < 0.05
     assert third.total == 0
+
+
+def test_each_further_use_counts_less_and_in_the_end_nothing() -> None:
+    uses = [0, 1, 2, 3, 31, 32, 33, 10**9]
+    gained = np.diff(score(replace(turns(*[0.5] * len(uses)), uses=np.array(uses))).used)
+    assert gained[0] > gained[1] > gained[2] > 0 < gained[4]
+    assert gained[5:].tolist() == [0, 0]
 
 
 def test_a_time_in_the_future_counts_as_now() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from caxton_llm.tokens import O200kCounter, estimate_prompt_tokens
+from caxton_llm.tokens import O200kCounter, prompt_tokens
 from caxton_llm.types import (
     ChatRequest,
     ContentPart,
@@ -23,7 +23,7 @@ def test_text_is_counted_with_the_o200k_vocabulary(text: str, tokens: int) -> No
 
 
 def estimate(*messages: Message, tools: list[Tool] | None = None) -> int:
-    return estimate_prompt_tokens(ChatRequest(messages=list(messages), tools=tools))
+    return prompt_tokens(ChatRequest(messages=list(messages), tools=tools), O200kCounter().count)
 
 
 def test_everything_that_is_sent_counts() -> None:

@@ -19,6 +19,7 @@ class AgentLoop:
 
     After `max_steps` answers that call tools, from 1, the model must answer without. `deadline_s` is for the whole request,
     beside the gateway's own for each answer; `None`: there is none.
+    A stream that has nothing to tell of its calls says at least every `quiet_s` seconds that it is alive.
     """
 
     def __init__(
@@ -28,12 +29,14 @@ class AgentLoop:
         *,
         max_steps: int = 16,
         deadline_s: float | None = None,
+        quiet_s: float = 15.0,
         clock: Clock = time.monotonic,
     ) -> None:
         self._gateway = gateway
         self._runner = runner
         self._max_steps = max_steps
         self._deadline_s = deadline_s
+        self._quiet_s = quiet_s
         self._clock = clock
 
     async def complete(self, request: ChatRequest, fitter_of: FitterOf) -> LoopResult:
@@ -62,7 +65,15 @@ class AgentLoop:
         record = LoopRecord(request, self._runner, self._max_steps)
 
         def source(stream: ChatStream) -> AsyncGenerator[list[ChatChunk], None]:
-            streamed = StreamedLoop(self._gateway, self._runner, record, stream, fitter_of=fitter_of, on_done=on_done)
+            streamed = StreamedLoop(
+                self._gateway,
+                self._runner,
+                record,
+                stream,
+                fitter_of=fitter_of,
+                on_done=on_done,
+                quiet_s=self._quiet_s,
+            )
             return streamed.batches(self._deadline_s, self._clock)
 
         return ChatStream(source, provider=first.target.name, model=first.model)

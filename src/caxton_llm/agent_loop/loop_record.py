@@ -7,8 +7,8 @@ from msgspec.structs import replace
 
 from caxton_llm.agent_loop.step_requests import last_request, later_request
 from caxton_llm.agent_loop.tool_runner import CallOutcome, ToolResult, ToolRunner, called_name
-from caxton_llm.agent_loop.totals import summed
 from caxton_llm.discreet import Discreet
+from caxton_llm.dispatch.totals import summed
 from caxton_llm.errors import UnsupportedFeature
 from caxton_llm.types import ChatRequest, ChatResponse, Message, Tool, ToolCall, Usage
 

@@ -26,13 +26,10 @@ def later_request(request: ChatRequest) -> ChatRequest:
 
 def last_request(request: ChatRequest) -> ChatRequest:
     """The request that the model must answer without calling a tool."""
-    none = "none"
-    legacy = none if request.functions else None
-    changed = replace(request, tool_choice=none, function_call=legacy)
-    fields: dict[str, Json] = {"tool_choice": {"type": none} if _is_anthropic(request) else none}
-    if legacy is not None:
-        fields["function_call"] = legacy
-    return _with_source(changed, fields)
+    changed = replace(request, tool_choice="none", function_call="none" if request.functions else None)
+    if request.source is not None and "functions" in request.source.fields:
+        return _with_source(changed, {"function_call": "none"})
+    return _with_source(changed, {"tool_choice": {"type": "none"} if _is_anthropic(request) else "none"})
 
 
 def _forces(choice: str | dict[str, Json] | None) -> bool:

@@ -38,6 +38,7 @@ class StreamedLoop:
         *,
         fitter_of: FitterOf,
         on_done: OnDone | None,
+        quiet_s: float,
     ) -> None:
         self._gateway = gateway
         self._runner = runner
@@ -45,6 +46,7 @@ class StreamedLoop:
         self._stream = stream
         self._fitter_of = fitter_of
         self._on_done = on_done
+        self._quiet_s = quiet_s
         self._id = ""
         self._created = 0
         self._has_begun = False
@@ -56,8 +58,8 @@ class StreamedLoop:
         calls: list[ToolCall] | None = None
         while calls is None or calls:
             async with contextlib.aclosing(self._calls_run(calls or [], limit)) as told:
-                async for batch in told:
-                    yield batch
+                async for happened in told:
+                    yield happened
             answer = StreamedAnswer(begins=not self._has_begun, before=_BETWEEN_TEXTS if self._has_text else "")
             async with self._asked() as source:
                 while (batch := await limit.keep(_next(source))) is not None:
@@ -76,7 +78,7 @@ class StreamedLoop:
         return self._gateway.stream(self._record.next_request(), fitter=fitter)
 
     async def _calls_run(self, calls: list[ToolCall], limit: TimeLimit) -> AsyncGenerator[list[ChatChunk], None]:
-        """Run the calls, and tell what happens to them."""
+        """Run the calls, and tell what happens to them; now and then that they still run, with a chunk that has nothing."""
         if not calls:
             return
         events = ToolEvents()
@@ -84,10 +86,11 @@ class StreamedLoop:
         running.add_done_callback(lambda _: events.wake())
         try:
             while not running.done():
-                if told := await limit.keep(events.take()):
-                    yield self._progress(told)
-            if told := events.left():
-                yield self._progress(told)
+                told = await limit.keep(events.take(self._quiet_s))
+                if told or not running.done():
+                    yield self._progress(told) or [self._chunk([])]
+            if rest := events.left():
+                yield self._progress(rest)
             await running
         finally:
             await end_tasks([running])
@@ -119,7 +122,7 @@ class StreamedLoop:
             choices = answer.take(chunk)
             if choices is not None:
                 seen.append(self._chunk(choices))
-        self._has_begun |= bool(seen)
+        self._has_begun |= any(chunk.choices for chunk in seen)
         return seen
 
     def _progress(self, events: list[ToolEvent]) -> list[ChatChunk]:

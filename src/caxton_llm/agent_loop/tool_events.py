@@ -1,6 +1,7 @@
 """What is told of calls while they run, and the box in which it waits for a slow reader without growing."""
 
 import asyncio
+import contextlib
 from typing import Literal
 
 from msgspec import Struct
@@ -51,9 +52,11 @@ class ToolEvents:
         """Let who waits look again: something else has happened."""
         self._changed.set()
 
-    async def take(self) -> list[ToolEvent]:
-        """What has happened since the last time; waits until there is something, or until it is woken."""
-        await self._changed.wait()
+    async def take(self, timeout_s: float) -> list[ToolEvent]:
+        """What has happened since the last time; waits until there is something, until it is woken, or for `timeout_s`."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._changed.wait()
         return self.left()
 
     def left(self) -> list[ToolEvent]:

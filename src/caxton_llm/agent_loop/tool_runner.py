@@ -55,10 +55,11 @@ class AgentCalls(Struct, frozen=True, kw_only=True):
     call: Callable[[str, dict[str, Json], CallChain], Awaitable[str]]
 
 
-class CallOutcome(Struct, frozen=True, kw_only=True):
-    """What became of a call, for a record of it. `seconds` is 0 for one that was not made."""
+class CallOutcome(Discreet, Struct, frozen=True, kw_only=True):
+    """What became of a call, for a record of it."""
 
     name: str
+    """Of the tool; a text of the model's own where `failure` is `unknown`."""
     seconds: float = 0.0
     is_error: bool = False
     truncated: bool = False
@@ -211,8 +212,12 @@ class ToolRunner:
         offers = () if agents is None else agents.registry.offers(spec.remote_name)
         if agents is None or not offers:
             raise _Failed("unavailable", f"no agent offers {spec.remote_name!r}")
-        await _check(spec, arguments)
         begun = self._clock()
+        faults = await _faults(spec, arguments)
+        if faults:
+            listed = "\n".join(f"- {fault}" for fault in faults)
+            text = f"the arguments do not fit the tool {spec.name!r}:\n{listed}"
+            return ToolOutcome(text=text, is_error=True, failure="arguments", seconds=self._clock() - begun)
         limit_s = self._limits.timeout_s
         try:
             chain = agents.chain.calling(offers[0].name, spec.remote_name)
@@ -222,7 +227,8 @@ class ToolRunner:
             raise _Failed("refused", refused.message) from None
         except LlmError as error:
             # Only what a caller can mend is told: other messages may hold a provider's words, or name our hosts.
-            why = error.message if isinstance(error, InvalidRequest) else error.kind
+            is_told = isinstance(error, InvalidRequest) and error.source == "gateway"
+            why = error.message if is_told else error.kind
             raise _Failed("agent", f"the agent {offers[0].name!r} gave no answer: {why}") from None
         except TimeoutError:
             if not limit.expired():
@@ -261,14 +267,11 @@ def _arguments(call: ToolCall) -> dict[str, Json]:
     return arguments
 
 
-async def _check(spec: ToolSpec, arguments: dict[str, Json]) -> None:
+async def _faults(spec: ToolSpec, arguments: dict[str, Json]) -> list[str]:
     try:
-        faults = await asyncio.to_thread(argument_faults, spec.input_schema, arguments)
+        return await asyncio.to_thread(argument_faults, spec.input_schema, arguments)
     except SchemaFault as fault:
         raise _Failed("schema", f"the tool {spec.name!r} cannot be called: {fault}") from None
-    if faults:
-        listed = "\n".join(f"- {fault}" for fault in faults)
-        raise _Failed("arguments", f"the arguments do not fit the tool {spec.name!r}:\n{listed}")
 
 
 def _message(call: ToolCall, content: str) -> Message:

@@ -66,7 +66,6 @@ def file_warnings(document: ConfigurationFile, problems: Problems) -> list[Confi
     return warnings
 
 
-
 def _of_agents(document: ConfigurationFile, problems: Problems) -> Iterator[ConfigurationProblem]:
     """What an agent is given that is not there."""
     for index, agent in enumerate(document.agents):

@@ -42,7 +42,7 @@ class MemoryConfiguration(Struct, frozen=True, kw_only=True):
     embedder: EmbedderSettings = EmbedderSettings()
     max_results: int = 10
     min_similarity: float | None = None
-    candidates: int = 100
+    candidates: int = 64
     weights: Mapping[str, float | tuple[float, ...]] = {}
     max_age_s: float | None = None
     max_records: int | None = None

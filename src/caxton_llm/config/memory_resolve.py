@@ -19,7 +19,7 @@ from caxton_llm.errors import ConfigurationProblem
 __all__ = ["memory_gaps", "memory_warnings", "resolve_memory"]
 
 _FOLDER = "./caxton-memory"
-_CANDIDATES = 100
+_CANDIDATES = 64
 _IN_FOLDERS = ("model2vec", "sentence_transformers")
 _OVER_HTTP = ("openai", "ollama")
 _DAY_S = 86_400.0

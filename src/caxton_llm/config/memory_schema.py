@@ -74,6 +74,8 @@ class MemoryWeightsBlock(SettingsBlock, frozen=True, kw_only=True):
     """The age at which half of that gain is left."""
     confidence: Weight | None = None
     """What a record of full confidence gains, and one without loses."""
+    used: Weight | None = None
+    """What a record gains that went into many answers."""
     relations: Weight | None = None
     """What an entity gains by relations to other good results."""
 
@@ -87,7 +89,7 @@ class MemorySearchBlock(SettingsBlock, frozen=True, kw_only=True):
     """Results below are left out; the same scale for every embedder: 0.7 is passed by one unrelated text in 100. Default:
     none are."""
     candidates: Annotated[int, Meta(ge=1, le=1000)] | None = None
-    """How many the words and the vectors propose each, before they are compared in detail. Default 100, or `max_results`."""
+    """How many the words and the vectors propose each, before they are compared in detail. Default 64, or `max_results`."""
     weights: MemoryWeightsBlock = MemoryWeightsBlock()
     """What counts how much."""
 

@@ -5,11 +5,13 @@ from msgspec import Struct
 from caxton_llm.agents.requirements import Requirements
 from caxton_llm.context.fit import prompt_limit
 from caxton_llm.context.render.provider import Family, family_of
+from caxton_llm.context_requirements import ProviderOptimization
 from caxton_llm.model_info import ModelInfo
 from caxton_llm.tokens.calibrated import Factors
 
 __all__ = ["ASSUMED_WINDOW", "TargetView", "view_of"]
 
+_STRICT = ("openai", "azure")
 ASSUMED_WINDOW = 8_192
 """Tokens of a window of which nothing is known."""
 
@@ -24,6 +26,10 @@ class TargetView(Struct, frozen=True, kw_only=True):
     factors: Factors
     budget: int
     limited_by: str
+    offers_tools: bool = True
+    """Whether tools are offered in the provider's own form; there is no other that would call them."""
+    strict_tools: bool = False
+    """Whether the provider is to hold arguments to their schemas."""
     notes: tuple[str, ...] = ()
 
 
@@ -54,6 +60,10 @@ def view_of(
     elif not limits:
         limits.append((ASSUMED_WINDOW, "an assumed window"))
         notes = (f"the window of {info.id} is not known: {ASSUMED_WINDOW:,} tokens are assumed",)
+    wishes = requirements.provider_optimization.get(kind, ProviderOptimization())
+    offers_tools = wishes.function_calling_format is not False and wishes.tool_use_format is not False
+    if not offers_tools:
+        notes = (*notes, f"no tools are offered: their context_requirements switch calling off for {kind}")
     least, limited_by = min(limits)
     return TargetView(
         kind=kind,
@@ -62,5 +72,7 @@ def view_of(
         factors=factors,
         budget=least,
         limited_by=limited_by,
+        offers_tools=offers_tools,
+        strict_tools=bool(wishes.structured_output) and kind in _STRICT,
         notes=notes,
     )

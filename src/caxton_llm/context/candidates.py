@@ -1,8 +1,9 @@
 """From gathered material to candidates for one target: what always stands, the window of past turns, and pieces to choose."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from caxton_llm.agents.conversation import best_summary
 from caxton_llm.context.budget import TargetView
@@ -23,10 +24,11 @@ DIGEST = "conversation:digest"
 CAPABILITIES = "capabilities:related"
 
 _CONVERSATION_SHARE = 0.6
-"""The most of what the instructions, the tools and the request leave that past turns get word for word: what was looked up
-needs room, too, and a share that does not depend on it keeps the prompt's beginning the same."""
+"""The most of what the instructions and the tools leave that past turns get word for word: the request and what was looked up
+need room, too, and a share that does not depend on them keeps the prompt's beginning the same."""
 _TOOLS_SHARE = 0.4
-"""The most of the budget that definitions of tools get before unlikely ones are left out."""
+"""The most of the budget that definitions of tools get before unlikely ones are left out, and their data with them before they
+compete with everything else."""
 _DIGEST_SHARE, _DIGEST_MOST, _DIGEST_LEAST = 0.1, 400, 24
 _RELEVANT = 0.5
 """Parts of past turns that have less to do with the request than the average of them are not brought back."""
@@ -40,25 +42,35 @@ class Candidates(Struct, frozen=True, kw_only=True):
 
     pieces: tuple[Piece, ...]
     window: tuple[PastTurn, ...]
+    reach: int
+    """Tokens of the window when it has grown as far as it may."""
     excerpts: dict[str, Excerpt]
     memories: dict[str, Remembered]
     digest: str
     irrelevant: tuple[Piece, ...]
     """Memories that were passed over."""
+    overflow: int
+    """Tokens that the past turns, as many as are wanted word for word, take beyond the budget."""
     less_relevant: int
     """Parts of past turns that were passed over."""
 
 
 def candidates_of(material: Material, target: TargetView, costs: Costs, vectors: TextVectors) -> Candidates:
     """All pieces that may go into a prompt for the target, with what they take of its window."""
-    always = [*_always(material, costs), *_definitions(material, target, costs)]
-    left = target.budget - sum(piece.tokens for piece in always if piece.tier == "always")
+    said = list(_always(material, target, costs))
+    left = target.budget - sum(piece.tokens for piece in said)
+    room = min(left, int(_TOOLS_SHARE * target.budget))
+    offered = list(_offered(material, target, costs, room))
+    left -= sum(piece.tokens for piece in offered if piece.tier == "always")
+    asked = sum(piece.tokens for piece in said if piece.id == "request")
     turns = material.history.turns
-    tokens = [sum(map(costs.message, turn.messages)) for turn in turns]
     depth = material.requirements.conversation_depth or 0
-    start = window_start(
-        [turn.number for turn in turns], tokens, depth=depth, room=int(_CONVERSATION_SHARE * max(0, left))
-    )
+    # Turns that the window cannot have are not counted.
+    uncounted = max(0, len(turns) - depth)
+    tokens = [0] * uncounted + [sum(map(costs.message, turn.messages)) for turn in turns[uncounted:]]
+    # The room does not depend on how long the request is, as far as it has its own: the window would move to and fro.
+    room = min(left, int(_CONVERSATION_SHARE * (left + asked)))
+    start = window_start([turn.number for turn in turns], tokens, depth=depth, room=max(0, room))
     window, earlier = turns[start:], turns[:start]
     recent = [_recent(turn, cost) for turn, cost in zip(window, tokens[start:], strict=True)]
     first = window[0].number if window else None
@@ -68,19 +80,21 @@ def candidates_of(material: Material, target: TargetView, costs: Costs, vectors:
     memories = [one for one in material.memories if not _is_irrelevant(one)]
     return Candidates(
         pieces=(
-            *always,
+            *said,
+            *offered,
             *recent,
             *(_memory(one, costs) for one in memories),
-            *_data(material, target, costs),
             *_capabilities(material, costs),
             *(_excerpt(one, costs) for one in worth),
             *([_digest_piece(summary, costs)] if summary else []),
         ),
         window=window,
+        reach=min(sum(tokens), max(0, room)),
         excerpts={f"conversation:{one.place}": one for one in worth},
         memories={memory_id(one): one for one in memories},
         digest=summary,
         irrelevant=tuple(_memory(one, costs) for one in material.memories if _is_irrelevant(one)),
+        overflow=max(0, sum(tokens[-depth:] if depth else ()) - left),
         less_relevant=len(old) - len(worth),
     )
 
@@ -100,7 +114,7 @@ def offered_id(tool: str) -> str:
     return f"tool:{tool}"
 
 
-def _always(material: Material, costs: Costs) -> Iterator[Piece]:
+def _always(material: Material, target: TargetView, costs: Costs) -> Iterator[Piece]:
     if material.instructions:
         yield Piece(
             id="instructions",
@@ -111,24 +125,36 @@ def _always(material: Material, costs: Costs) -> Iterator[Piece]:
             score=1.0,
         )
     current = material.history.current
+    frame = costs.frame(material.request, offers_tools=bool(material.offers) and target.offers_tools)
     yield Piece(
         id="request",
         source="request",
         tier="always",
         text="\n".join(map(text_of, current)),
-        tokens=costs.frame(material.request) + sum(map(costs.message, current)),
+        tokens=frame + sum(map(costs.message, current)),
         score=1.0,
     )
 
 
-def _definitions(material: Material, target: TargetView, costs: Costs) -> Iterator[Piece]:
-    """All tools while they take little of the budget; otherwise likely ones first, and no more than have room."""
+def _offered(material: Material, target: TargetView, costs: Costs, room: int) -> Iterator[Piece]:
+    """Definitions of tools and what they keep. Where all of it is little, nothing of it changes from request to request."""
+    offers = material.offers if target.offers_tools else ()
     bare = {
-        offer.spec.name: costs.tool(rendered_tool(PreparedTool(spec=offer.spec), target.family))
-        for offer in material.offers
+        offer.spec.name: costs.tool(rendered_tool(PreparedTool(spec=offer.spec), target.family)) for offer in offers
     }
-    room = int(_TOOLS_SHARE * target.budget)
-    for offer in sorted(material.offers, key=lambda offer: (not offer.is_likely, -offer.likelihood, offer.spec.name)):
+    definitions = list(_definitions(offers, bare, room))
+    yield from definitions
+    surely = {piece.id for piece in definitions if piece.tier == "always"}
+    room -= sum(piece.tokens for piece in definitions if piece.id in surely)
+    data = list(_data([offer for offer in offers if offered_id(offer.spec.name) in surely], target, costs, bare))
+    is_little = sum(piece.tokens for piece in data) <= room
+    yield from (replace(piece, tier="always") if is_little else piece for piece in data)
+
+
+def _definitions(offers: Sequence[Offer], bare: dict[str, int], room: int) -> Iterator[Piece]:
+    """All tools while they take little of the budget; otherwise likely ones first, and no more than have room. `bare` is what
+    each takes without its data."""
+    for offer in sorted(offers, key=lambda offer: (not offer.is_likely, -offer.likelihood, offer.spec.name)):
         tokens = bare[offer.spec.name]
         room -= tokens
         yield Piece(
@@ -141,9 +167,9 @@ def _definitions(material: Material, target: TargetView, costs: Costs) -> Iterat
         )
 
 
-def _data(material: Material, target: TargetView, costs: Costs) -> Iterator[Piece]:
-    for offer in material.offers:
-        bare = costs.tool(rendered_tool(PreparedTool(spec=offer.spec), target.family))
+def _data(offers: Sequence[Offer], target: TargetView, costs: Costs, bare: dict[str, int]) -> Iterator[Piece]:
+    """What tools keep that are offered in any case: a tool that may be left out is offered without."""
+    for offer in offers:
         for number, one in enumerate(offer.data):
             told = rendered_tool(PreparedTool(spec=offer.spec, data=(one,)), target.family)
             yield Piece(
@@ -151,7 +177,7 @@ def _data(material: Material, target: TargetView, costs: Costs) -> Iterator[Piec
                 source="tools",
                 tier="tools",
                 text=f"{offer.spec.name} {one.key}",
-                tokens=max(0, costs.tool(told) - bare),
+                tokens=max(0, costs.tool(told) - bare[offer.spec.name]),
                 score=_data_score(offer, one.priority),
                 order=number,
             )

@@ -19,6 +19,7 @@ from caxton_llm.context.prepared import FoundMemory, Prepared, PreparedTool
 from caxton_llm.context.redundancy import repetitions
 from caxton_llm.context.relevance import TextVectors
 from caxton_llm.context.render.provider import rendered
+from caxton_llm.context.render.strict import strictly
 from caxton_llm.context.selection import Limits, Selection, select
 from caxton_llm.discreet import Discreet
 from caxton_llm.types import Message, Tool
@@ -29,7 +30,6 @@ _SHARES: dict[Tier, float] = {"memory": 0.5, "tools": 0.3, "capabilities": 0.1, 
 """The most of the budget that each kind gets before the others have had theirs."""
 _COMPARED = 150
 """Pieces that are compared for repetitions: the most relevant ones."""
-_ROUNDS = 5
 
 
 class Composed(Discreet, Struct, frozen=True, kw_only=True):
@@ -47,6 +47,10 @@ class Composed(Discreet, Struct, frozen=True, kw_only=True):
     decisions: tuple[Decision, ...]
     memories: tuple[str, ...]
     """The ids of the memory's records that went in."""
+    window_from: int | None
+    """The number of the first past turn that is sent word for word; `None`: there is none."""
+    overflow: int
+    """Tokens that the past turns, as many as are wanted word for word, take beyond the budget."""
     less_relevant: int
     stable_tokens: int
     """How much of the beginning stays from turn to turn."""
@@ -65,15 +69,20 @@ def compose(material: Material, target: TargetView, costs: Costs, vectors: TextV
     gone = {decision.piece.id for decision in repeated}
     pieces = [piece for piece in found.pieces if piece.id not in gone]
     stable = _stable_tokens(found)
+    least = sum(piece.tokens for piece in pieces if piece.tier == "always")
     budget = target.budget
-    for _ in range(_ROUNDS):
+    while True:
         selection = select(pieces, _limits(found, budget))
         prepared = _prepared(material, found, selection)
         messages, tools = rendered(prepared, target.family, stable_tokens=stable)
-        tokens = costs.frame(material.request) + sum(map(costs.tool, tools)) + sum(map(costs.message, messages))
+        tools = [strictly(tool) for tool in tools] if target.strict_tools else tools
+        tokens = sum(map(costs.tool, tools)) + sum(map(costs.message, messages))
+        tokens += costs.frame(material.request, offers_tools=bool(tools))
         if tokens <= target.budget:
             break
-        budget -= tokens - target.budget
+        # What stands between the pieces is known now; between those that always stand there is nothing. The budget shrinks in
+        # any case, in the end until these are refused.
+        budget = min(budget - 1, max(least, target.budget - (tokens - selection.tokens)))
     return Composed(
         target=target,
         prepared=prepared,
@@ -85,6 +94,8 @@ def compose(material: Material, target: TargetView, costs: Costs, vectors: TextV
         memories=tuple(
             dict.fromkeys(found.memories[one.id].record for one in selection.kept if one.source == "memory")
         ),
+        window_from=found.window[0].number if found.window else None,
+        overflow=found.overflow,
         less_relevant=found.less_relevant,
         stable_tokens=stable,
     )
@@ -100,7 +111,8 @@ def _limits(found: Candidates, budget: int) -> Limits:
 
 
 def _stable_tokens(found: Candidates) -> int:
-    return sum(piece.tokens for piece in found.pieces if piece.tier in ("always", "recent") and piece.id != "request")
+    """With the window at its largest: where it was just cut back, what was looked up does not change its place for it."""
+    return found.reach + sum(piece.tokens for piece in found.pieces if piece.tier == "always" and piece.id != "request")
 
 
 # -- redundancy ---------------------------------------------------------------------------------------------------------

@@ -75,8 +75,8 @@ def condense(text: str, room: int, count: Callable[[str], int], embedder: Embedd
     if count(text) <= room:
         return text
     header = csv_header(text)
-    pieces = pieces_of(text[len(header) :], max(_PIECE, len(text) // _MOST_PIECES), len, rows=bool(header))
-    pieces = [header, *pieces] if header else pieces
+    cut = pieces_of(text[len(header) :], max(_PIECE, len(text) // _MOST_PIECES), len, rows=bool(header))
+    pieces = [header] * bool(header) + [piece for piece, _ in cut]
     order = _order(pieces, embedder)
     chosen = _chosen(pieces, order, room, count)
     while chosen:

@@ -1,21 +1,32 @@
 """What texts, messages and tools take of a target's window at most."""
 
 import math
+from functools import lru_cache
 
-from caxton_llm.tokens import frame_tokens, message_tokens
+from msgspec.structs import replace
+
+from caxton_llm.context.identical import Identical
 from caxton_llm.tokens.calibrated import DEVIATIONS, Factors
+from caxton_llm.tokens.image_tokens import image_tokens
 from caxton_llm.tokens.meter import TokenMeter
-from caxton_llm.types import ChatRequest, Message, Tool
-from caxton_llm.wire.written import written
+from caxton_llm.tokens.overheads import format_text, overheads_of, tool_prompt_tokens, tool_texts
+from caxton_llm.tokens.prompt import message_images, message_texts
+from caxton_llm.types import ChatRequest, FunctionDefinition, Message, Tool
 
 __all__ = ["Costs"]
 
+_SOME_TOOL = [Tool(type="function", function=FunctionDefinition(name="tool"))]
+
 
 class Costs:
-    """Upper bounds in the tokens of a target, whose `factors` are of the vocabulary that `meter` counts with."""
+    """Upper bounds in the tokens of a model behind a kind of provider, whose `factors` are of the vocabulary that `meter`
+    counts with."""
 
-    def __init__(self, meter: TokenMeter, factors: Factors) -> None:
+    def __init__(self, meter: TokenMeter, factors: Factors, kind: str, model: str) -> None:
         self._meter = meter
+        self._kind = kind
+        self._model = model
+        self._overheads = overheads_of(kind, model)
         margin = math.exp(DEVIATIONS * factors.deviation)
         self._margins = {
             "prose": factors.prose * margin,
@@ -31,12 +42,37 @@ class Costs:
 
     def message(self, message: Message) -> int:
         """A message with its frame."""
-        return message_tokens(message, self.text)
+        around = self._overheads
+        calls = len(message.tool_calls or ()) + (message.function_call is not None)
+        return (
+            around.message
+            + around.call * calls
+            + (around.parallel if calls > 1 else 0)
+            + (around.name if message.name else 0)
+            + (around.result if message.role in ("tool", "function") else 0)
+            + sum(map(self.text, message_texts(message)))
+            + sum(image_tokens(image, self._kind, self._model) for image in message_images(message))
+        )
 
     def tool(self, tool: Tool) -> int:
-        """The definition of a tool."""
-        return self.text(written(tool).decode())
+        """The definition of a tool, and what separates it from the next one."""
+        return sum(map(self.text, _texts_of(Identical(tool), self._kind, self._model))) + 1
 
-    def frame(self, request: ChatRequest) -> int:
-        """What a request has around its messages: tools, the schema of the answer, the answer's beginning."""
-        return frame_tokens(request, self.text)
+    def frame(self, request: ChatRequest, *, offers_tools: bool) -> int:
+        """What a request has around its messages, the caller's own tools among it, and what the vendor writes by itself
+        because tools are offered."""
+        own = bool(request.tools or request.functions)
+        told = replace(request, tools=_SOME_TOOL if offers_tools and not own else request.tools)
+        schema = format_text(request)
+        return (
+            self._overheads.answer
+            + self._overheads.without_system
+            + tool_prompt_tokens(told, self._kind, self._model)
+            + (sum(map(self.text, tool_texts(request, self._kind, self._model))) if own else 0)
+            + (0 if schema is None else self.text(schema) + self._overheads.response_format)
+        )
+
+
+@lru_cache(maxsize=4_000)
+def _texts_of(tool: Identical[Tool], kind: str, model: str) -> tuple[str, ...]:
+    return tuple(tool_texts(ChatRequest(messages=[], tools=[tool.value]), kind, model))

@@ -48,8 +48,14 @@ class _Sentence(Struct, frozen=True):
 def digest(turns: Sequence[Said], room: int, count: Callable[[str], int], embedder: Embedder) -> str:
     """Lines of the form "role: sentence", at most `room` tokens of them; empty where nothing fits.
 
-    `count` gives the tokens of a text. Equal turns give equal digests.
+    `count` gives the tokens of a text. Equal turns give equal digests. The last ones are kept: what a conversation's window
+    has left behind changes with few of its turns.
     """
+    return _digest(tuple(turns), room, count, embedder)
+
+
+@lru_cache(maxsize=64)
+def _digest(turns: tuple[Said, ...], room: int, count: Callable[[str], int], embedder: Embedder) -> str:
     sentences = [_Sentence(turn.role, *one) for turn in turns for one in _sentences(turn.text)]
     if not sentences or room < _SHORTEST_LINE:
         return ""

@@ -6,6 +6,7 @@ very alike in their vectors and differ in no number, date, negation or name. Tha
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from msgspec import Struct
@@ -21,6 +22,7 @@ _SHORTEST = 3
 """Words that a text must have to be contained in another: "yes" is no repetition of every text with a yes."""
 _PARAPHRASE = 0.6
 """Share of the shorter one's words that the other must have too: vectors alone do not tell one deed from another."""
+_MARKS = 256
 
 
 class Repeated(Struct, frozen=True):
@@ -35,35 +37,75 @@ def repetitions(texts: Sequence[str], vectors: NDArray[np.float32] | None = None
     """What can go, each with a text that stays. `texts` come in the order of their worth: of two the first stays, unless it
     is contained in the second.
 
-    `vectors` are rows of length 1, one a text (zeros: not comparable); without them only words are compared. Takes a
-    millisecond for a hundred texts and a hundred for a thousand.
+    `vectors` are rows of length 1, one a text (zeros: not comparable); without them only words are compared.
     """
-    said = [statement(text) for text in texts]
-    alike = _alike(len(texts), vectors)
-    words = [f" {' '.join(one.words)} " for one in said]
-    gone: dict[int, Repeated] = {}
-    by_words: dict[tuple[str, ...], int] = {}
-    for later in range(len(texts)):
-        same = by_words.setdefault(said[later].words, later)
-        if same != later and said[later].words:
-            gone[later] = Repeated(later, same, contained=False)
+    known = [_known(text) for text in texts]
+    said, words = [one.statement for one in known], [one.words for one in known]
+    alike = _alike(vectors)
+    pairs = _containing(known) | alike
+    gone: dict[int, Repeated] = _same(said)
+    for later, earlier in sorted(pairs):
+        if earlier in gone or later in gone or not (said[later].words and said[earlier].words):
             continue
-        for earlier in range(later):
-            if earlier in gone or later in gone or not said[earlier].words:
-                continue
-            if len(said[later].words) >= _SHORTEST and words[later] in words[earlier]:
-                gone[later] = Repeated(later, earlier, contained=True)
-            elif len(said[earlier].words) >= _SHORTEST and words[earlier] in words[later]:
-                gone[earlier] = Repeated(earlier, later, contained=True)
-            elif alike[later, earlier] and _says_the_same(said[later], said[earlier]):
-                gone[later] = Repeated(later, earlier, contained=False)
+        if len(said[later].words) >= _SHORTEST and words[later] in words[earlier]:
+            gone[later] = Repeated(later, earlier, contained=True)
+        elif len(said[earlier].words) >= _SHORTEST and words[earlier] in words[later]:
+            gone[earlier] = Repeated(earlier, later, contained=True)
+        elif (later, earlier) in alike and _says_the_same(said[later], said[earlier]):
+            gone[later] = Repeated(later, earlier, contained=False)
     return [_to_who_stays(gone[place], gone) for place in sorted(gone)]
 
 
-def _alike(count: int, vectors: NDArray[np.float32] | None) -> NDArray[np.bool_]:
-    if vectors is None or not count:
-        return np.zeros((count, count), np.bool_)
-    return (vectors @ vectors.T) >= _ALIKE
+class _Known(Struct, frozen=True):
+    """What a text says; its words as one text, which contains those of another where they stand in it; and its marks, one for
+    each word, of `_MARKS` that words share: what contains another text has all marks of it."""
+
+    statement: Statement
+    words: str
+    marks: NDArray[np.float32]
+
+
+@lru_cache(maxsize=5_000)
+def _known(text: str) -> _Known:
+    """Kept, because a conversation and what is often remembered come again with every request."""
+    said = statement(text)
+    marks = np.zeros(_MARKS, np.float32)
+    marks[[hash(word) % _MARKS for word in said.words]] = 1.0
+    return _Known(said, f" {' '.join(said.words)} ", marks)
+
+
+def _same(said: Sequence[Statement]) -> dict[int, Repeated]:
+    """Texts that have all words of an earlier one."""
+    first: dict[tuple[str, ...], int] = {}
+    return {
+        place: Repeated(place, same, contained=False)
+        for place, one in enumerate(said)
+        if one.words and (same := first.setdefault(one.words, place)) != place
+    }
+
+
+def _containing(known: Sequence[_Known]) -> set[tuple[int, int]]:
+    """Pairs of which one may contain the other, by the marks of its words."""
+    if not known:
+        return set()
+    marks = np.stack([one.marks for one in known])
+    has_all = (marks @ marks.T) >= marks.sum(axis=1)[:, None]
+    np.fill_diagonal(has_all, val=False)
+    long_enough = np.array([len(one.statement.words) >= _SHORTEST for one in known])
+    contained, containing = np.nonzero(has_all & long_enough[:, None])
+    return _pairs(contained, containing)
+
+
+def _alike(vectors: NDArray[np.float32] | None) -> set[tuple[int, int]]:
+    """Pairs with vectors that are very near to each other."""
+    if vectors is None or not len(vectors):
+        return set()
+    return _pairs(*np.nonzero(np.tril(vectors @ vectors.T, -1) >= _ALIKE))
+
+
+def _pairs(one: NDArray[np.int64], other: NDArray[np.int64]) -> set[tuple[int, int]]:
+    """The later place first."""
+    return set(zip(np.maximum(one, other).tolist(), np.minimum(one, other).tolist(), strict=True))
 
 
 def _says_the_same(one: Statement, other: Statement) -> bool:

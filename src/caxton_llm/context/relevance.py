@@ -28,6 +28,7 @@ _SCALE = 4.0
 class _Known(Struct, frozen=True):
     tokens: NDArray[np.int32]
     vector: NDArray[np.float32]
+    asks: bool
 
 
 class TextVectors:
@@ -52,28 +53,31 @@ class TextVectors:
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """A row for each text: this is an `Embedder`, too."""
-        return self.of(texts)[1]
+        return _rows(self.of(texts), self.dimensions)
 
-    def of(self, texts: Sequence[str]) -> tuple[list[NDArray[np.int32]], NDArray[np.float32]]:
-        """The tokens of each text, and a row for each."""
-        found = [self._one(text) for text in texts]
-        if not found:
-            return [], np.zeros((0, self.embedder.dimensions), np.float32)
-        return [one.tokens for one in found], np.stack([one.vector for one in found])
-
-    def _one(self, text: str) -> _Known:
+    def of(self, texts: Sequence[str]) -> list[_Known]:
+        """What is known of each text."""
         with self._lock:
-            known = self._known.get(text)
-            if known is not None:
+            known = {text: one for text in texts if (one := self._known.get(text)) is not None}
+            for text in known:
                 self._known.move_to_end(text)
-                return known
-        ids = self.embedder.tokens(text)
-        known = _Known(ids, self.embedder.embed_tokens(ids))
+        fresh = {text: self._made(text) for text in texts if text not in known}
         with self._lock:
-            self._known[text] = known
+            self._known.update(fresh)
             while len(self._known) > self._most:
                 self._known.popitem(last=False)
-        return known
+        known |= fresh
+        return [known[text] for text in texts]
+
+    def _made(self, text: str) -> _Known:
+        ids = self.embedder.tokens(text)
+        return _Known(ids, self.embedder.embed_tokens(ids), is_question(text))
+
+
+def _rows(known: Sequence[_Known], dimensions: int) -> NDArray[np.float32]:
+    if not known:
+        return np.zeros((0, dimensions), np.float32)
+    return np.concatenate([one.vector for one in known]).reshape(len(known), dimensions)
 
 
 def relevance(
@@ -82,20 +86,20 @@ def relevance(
     """Of each text from 0 to 1. `in_order`: they follow each other in one conversation, and share with their neighbours."""
     if not texts:
         return np.zeros(0)
-    tokens, rows = vectors.of(texts)
+    known = vectors.of(texts)
     asked = np.unique(vectors.embedder.tokens(content_words(query)))
-    lengths = np.array([len(ids) for ids in tokens], np.int64)
-    every = np.concatenate(tokens) if len(tokens) else np.empty(0, np.int32)
+    lengths = np.array([len(one.tokens) for one in known], np.int64)
+    every = np.concatenate([one.tokens for one in known])
     counts = _counts(asked, every, lengths)
     rarity = inverse_frequency((counts > 0).sum(axis=0), len(texts))
     places = np.arange(len(texts), dtype=np.int64)
     features = Features(
         lexical=_bm25(counts, lengths, rarity),
-        dense=rows @ vectors.of([query])[1][0],
+        dense=_rows(known, vectors.dimensions) @ vectors.of([query])[0].vector,
         matches=late_interaction(asked, rarity, every, lengths, vectors.embedder),
         conversation=np.zeros(len(texts), np.int64) if in_order else None,
         position=places if in_order else None,
-        asks=np.array([is_question(text) for text in texts]),
+        asks=np.array([one.asks for one in known]),
     )
     return relevance_of_score(score(features, weights).total)
 

@@ -14,7 +14,7 @@ from caxton_llm.tokens.content import kind_of
 __all__ = ["csv_header", "pieces_of", "shortened_end"]
 
 _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})([^\n]*)\n?", re.MULTILINE)
-_HEADING = re.compile(r"^(?=#{1,6}[ \t])", re.MULTILINE)
+_HEADING = re.compile(r"\n(?=#{1,6}[ \t])")
 _BLANK = re.compile(r"\n[ \t\r]*\n+")
 _SENTENCE = re.compile("[.!?\u2026][\"')\\]\u00bb\u201d\u2019]*\\s+|[\u3002\uff01\uff1f]+")
 _LINE = re.compile(r"\n")
@@ -29,23 +29,27 @@ _FULL = 0.7
 """Share of its room from which on a piece is not made longer."""
 _REACH = 16
 """A fence that is so many times longer than a piece is taken for one that fits no piece, and not counted."""
+_LOOK = 4_000
+"""Characters that are searched for a seam at a time, from the end on."""
+_OVERLAP = 200
+"""Characters of the ones before that are looked at again, for a seam that lies across."""
 _DELIMITERS = ",;\t|"
 _ROWS_LOOKED_AT = 8
 _LONGEST_NAME = 60
 _LOOKED_AT = 20_000
 
 
-def pieces_of(text: str, room: int, count: Callable[[str], int], *, rows: bool = False) -> list[str]:
-    """The text in pieces of at most `room` tokens as `count` gives them. With `rows` lines are records, as in CSV: a line
-    break in quotes ends none.
+def pieces_of(text: str, room: int, count: Callable[[str], int], *, rows: bool = False) -> list[tuple[str, int]]:
+    """The text in pieces of at most `room` tokens as `count` gives them, each with its tokens. With `rows` lines are records,
+    as in CSV: a line break in quotes ends none.
 
     Raises `ValueError` where a single character has more.
     """
     cutter = _Cutter(text, room, count, rows=rows)
     found, start = [], 0
     while start < len(text):
-        end = cutter.end(start)
-        found.append(text[start:end])
+        end, tokens = cutter.end(start)
+        found.append((text[start:end], tokens))
         start = end
     return found
 
@@ -71,7 +75,7 @@ def shortened_end(text: str, room: int, count: Callable[[str], int]) -> str:
         return ""
     try:
         cutter = _Cutter(text, room, count, rows=False)
-        return text[: cutter.end(0)]
+        return text[: cutter.end(0)[0]]
     except ValueError:
         return ""
 
@@ -94,10 +98,10 @@ class _Cutter:
         self._characters = 3.0
         """For a token: as the last piece had them."""
 
-    def end(self, start: int) -> int:
-        """Where the piece that begins at `start` ends."""
+    def end(self, start: int) -> tuple[int, int]:
+        """Where the piece that begins at `start` ends, and its tokens."""
         size = max(1, int(self._room * self._characters))
-        known = 0  # an end that fits, for a piece that might be longer
+        known: tuple[int, int] | None = None  # what fits, of a piece that might be longer
         while True:
             end = self._seam(start, min(len(self._text), start + size))
             tokens = self._count(self._text[start:end])
@@ -110,8 +114,8 @@ class _Cutter:
                 continue
             self._characters = (end - start) / max(1, tokens)
             if known or end == len(self._text) or tokens >= _FULL * self._room:
-                return max(known, end)
-            known, size = end, max(size + 1, int(size * min(_REACH, 0.95 * self._room / max(1, tokens))))
+                return max(known or (end, tokens), (end, tokens))
+            known, size = (end, tokens), max(size + 1, int(size * min(_REACH, 0.95 * self._room / max(1, tokens))))
 
     def _seam(self, start: int, end: int) -> int:
         """The best place to cut at in the second half before `end`, which is moved out of a fence."""
@@ -136,10 +140,13 @@ class _Cutter:
 
     def _last(self, seams: tuple[re.Pattern[str], ...], begin: int, end: int, *, anywhere: bool) -> int | None:
         for seam in seams:
-            for match in reversed(list(seam.finditer(self._text, begin, end))):
-                place = match.end()
-                if place > begin and (anywhere or self._fence(place) is None):
-                    return place
+            stop = end
+            while stop > begin:
+                look = max(begin, stop - _LOOK)
+                for match in reversed(list(seam.finditer(self._text, look, min(end, stop + _OVERLAP)))):
+                    if match.end() > begin and (anywhere or self._fence(match.end()) is None):
+                        return match.end()
+                stop = look
         return None
 
     def _row(self, start: int, begin: int, end: int) -> int | None:
@@ -172,6 +179,8 @@ def _fences(text: str) -> tuple[list[int], list[int]]:
     """Where code fences begin and end. One that is never closed is none."""
     starts: list[int] = []
     ends: list[int] = []
+    if "```" not in text and "~~~" not in text:
+        return starts, ends
     opened: tuple[int, str] | None = None
     for match in _FENCE.finditer(text):
         marks, rest = match.group(1), match.group(2)

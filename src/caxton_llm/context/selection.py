@@ -12,8 +12,10 @@ from msgspec import Struct
 from caxton_llm.context.pieces import Decision, Piece, Reason, Tier
 from caxton_llm.errors import InvalidRequest
 
-__all__ = ["Limits", "Selection", "select"]
+__all__ = ["BUDGET_TOO_SMALL", "Limits", "Selection", "select"]
 
+BUDGET_TOO_SMALL = "context_budget_too_small"
+"""The code of the error for instructions and a request that are larger than the budget."""
 _BY_RELEVANCE: tuple[Tier, ...] = ("memory", "tools", "capabilities", "older")
 
 
@@ -77,7 +79,7 @@ class _Basket:
             raise InvalidRequest(
                 f"the instructions and the request take {total} tokens, the budget for the whole context is {self.left}:"
                 " give it more, or shorten them",
-                code="context_budget_too_small",
+                code=BUDGET_TOO_SMALL,
             )
         for piece in every:
             self._take(piece, "always")

@@ -116,10 +116,10 @@ def split(text: str, room: int, count: Callable[[str], int]) -> tuple[Part, ...]
             number=number,
             total=len(pieces),
             text=piece,
-            tokens=measure(piece) if number > 1 else count(piece),
+            tokens=tokens if number > 1 else count(piece),
             header=repeated if number > 1 else "",
         )
-        for number, piece in enumerate(pieces, 1)
+        for number, (piece, tokens) in enumerate(pieces, 1)
     )
 
 

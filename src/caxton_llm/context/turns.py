@@ -63,14 +63,16 @@ def history_of(messages: Sequence[Message], thread: Thread | None) -> History:
 
 
 def _open_part(last: tuple[Message, ...], current: tuple[Message, ...]) -> int | None:
-    """How much of `current` is the last turn again, which waits for these results; `None`: it does not."""
+    """How much of `current` is the end of the last turn again, which waits for these results; `None`: it does not."""
     open_calls = _call_ids(last[-1:])
     if not open_calls:
         return None
     if current and current[0].role in _RESULTS:
         return 0
-    again = current[: len(last)]
-    return len(last) if len(current) > len(last) and _call_ids(again[-1:]) == open_calls else None
+    for length in range(min(len(last), len(current) - 1), 0, -1):
+        if _call_ids(current[length - 1 : length]) == open_calls:
+            return length
+    return None
 
 
 def _call_ids(messages: Sequence[Message]) -> set[str]:
@@ -98,8 +100,10 @@ def _turns_of(exchanges: Sequence[Exchange]) -> list[PastTurn]:
 
 def _overlap(stored: Sequence[tuple[Message, ...]], brought: Sequence[tuple[Message, ...]]) -> int:
     """How many of the brought exchanges are the last of the stored ones."""
-    known, said = [_Said(one) for one in stored], [_Said(one) for one in brought]
-    for length in range(min(len(known), len(said)), 0, -1):
+    most = min(len(stored), len(brought))
+    # A request that brings nothing is the usual one, and must not read a long conversation.
+    known, said = [_Said(one) for one in stored[len(stored) - most :]], [_Said(one) for one in brought[:most]]
+    for length in range(most, 0, -1):
         if all(one.is_shown_as(other) for one, other in zip(known[-length:], said[:length], strict=True)):
             return length
     return 0

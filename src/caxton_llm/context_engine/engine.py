@@ -7,13 +7,14 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from functools import partial
+from functools import lru_cache, partial
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from caxton_llm.agents.agent import Agent
 from caxton_llm.agents.analysis import REQUEST, Analysis, analyse
+from caxton_llm.agents.capability_tools import capability_tools
 from caxton_llm.agents.conversation import ConversationKey, Thread
 from caxton_llm.agents.likely_tools import ToolIndex
 from caxton_llm.agents.registry import Addressed, CapabilityRegistry
@@ -33,20 +34,21 @@ from caxton_llm.context_engine.sources import (
     searches_of,
 )
 from caxton_llm.discreet import Discreet
+from caxton_llm.errors import InvalidRequest
 from caxton_llm.memory.embedding.static import StaticEmbedder
 from caxton_llm.model_info import ModelInfo
-from caxton_llm.tokens import O200kCounter
+from caxton_llm.tokens import O200kCounter, prompt_parts
 from caxton_llm.tokens.calibrated import TokenCalibration
 from caxton_llm.tokens.meter import TokenMeter
 from caxton_llm.tool_specs import ToolSpec
 from caxton_llm.tools.access import ToolAccess
 from caxton_llm.types import ChatRequest, ContentPart, Message
 
-__all__ = ["ContextEngine", "GatheredContext"]
+__all__ = ["ContextEngine", "GatheredContext", "SentRequest"]
 
 _USUAL_MEMORIES = 5
 """The most memories where nobody says how many are wanted (the specification's "top 5 by similarity")."""
-_MOST_INDEXES = 64
+_MOST_KEPT = 64
 
 
 class GatheredContext(Discreet, Struct, frozen=True, kw_only=True):
@@ -68,6 +70,13 @@ class GatheredContext(Discreet, Struct, frozen=True, kw_only=True):
         return self.addressed.agent
 
 
+class SentRequest(Discreet, Struct, frozen=True, kw_only=True):
+    """A request as a target of a kind of provider was sent it."""
+
+    kind: str
+    request: ChatRequest
+
+
 class ContextEngine:
     """Prepares contexts; for any number of requests at once, in one event loop."""
 
@@ -82,9 +91,11 @@ class ContextEngine:
         self.registry = registry
         self.sources = sources
         self.calibration = calibration or TokenCalibration()
-        self._reserve = reserve_tokens
+        self.reserve_tokens = reserve_tokens
         self._meter = TokenMeter(O200kCounter().count)
-        self._vectors = TextVectors(StaticEmbedder.default())
+        self.vectors = TextVectors(StaticEmbedder.default())
+        self._costs = lru_cache(maxsize=_MOST_KEPT)(partial(Costs, self._meter))
+        self._offered: OrderedDict[tuple[str, tuple[str, ...]], tuple[ToolSpec, ...]] = OrderedDict()
         self._indexes: OrderedDict[tuple[int, ...], ToolIndex] = OrderedDict()
 
     async def start(self) -> None:
@@ -98,10 +109,8 @@ class ContextEngine:
         addressed: Addressed,
         *,
         key: ConversationKey | None = None,
-        more_tools: Sequence[ToolSpec] = (),
     ) -> GatheredContext:
-        """Everything for a request to an agent. `key` names the stored conversation that it continues; `more_tools` are
-        offered beside those of servers.
+        """Everything for a request to an agent. `key` names the stored conversation that it continues.
 
         Raises `InvalidRequest` for a request that cannot be understood. Sources that fail are in the material's gaps.
         """
@@ -109,7 +118,8 @@ class ContextEngine:
         agent = addressed.agent
         access = ToolAccess(agent.name, agent.tools)
         read, listed = await asyncio.gather(self.sources.conversation(key, agent), self.sources.tools(access))
-        specs = (*listed.tools, *more_tools)
+        specs = (*listed.tools, *self._capabilities(agent, listed.tools))
+        _check_names(request, specs)
         analysis = await asyncio.to_thread(
             analyse,
             request,
@@ -155,18 +165,27 @@ class ContextEngine:
             self.calibration.factors(info.id, kind),
             requirements=gathered.material.requirements,
             budget=gathered.agent.context.budget,
-            reserve=self._reserve,
+            reserve=self.reserve_tokens,
             output_limit=gathered.request.output_limit,
         )
 
     def compose(self, gathered: GatheredContext, target: TargetView) -> Composed:
         """The context for a target. Takes milliseconds of this thread. Raises `InvalidRequest` when the instructions and the
         request alone are larger than the budget."""
-        return compose(gathered.material, target, self.costs(target), self._vectors)
+        return compose(gathered.material, target, self.costs(target), self.vectors)
 
     def costs(self, target: TargetView) -> Costs:
         """What texts take of a target's window."""
-        return Costs(self._meter, target.factors)
+        return self._costs(target.factors, target.kind, target.model)
+
+    def learn(self, sent: SentRequest, real: int) -> None:
+        """A provider has counted `real` tokens for the prompt of a request: what is counted here comes nearer to it."""
+        model = sent.request.model
+        parts = prompt_parts(sent.request, sent.kind, self._count, model=model)
+        self.calibration.learn_parts(model, sent.kind, parts, real)
+
+    def _count(self, text: str) -> int:
+        return self._meter.measure(text)[0]
 
     # -- parts ----------------------------------------------------------------------------------------------------------
 
@@ -192,8 +211,8 @@ class ContextEngine:
             instructions="\n\n".join((*instructions, *history.instructions)),
             history=history,
             requirements=analysis.requirements,
-            memories=remembered([found for _, found in memory.found], analysis.user_request, self._vectors),
-            excerpts=excerpts_of(history, analysis.user_request, self._vectors),
+            memories=remembered([found for _, found in memory.found], analysis.user_request, self.vectors),
+            excerpts=excerpts_of(history, analysis.user_request, self.vectors),
             summaries=() if read.thread is None else read.thread.summaries,
             capabilities=self.registry.describe(capability.name) if related and capability is not None else None,
             offers=tuple(
@@ -209,15 +228,34 @@ class ContextEngine:
             seconds={"conversation": read.seconds, "memory": memory.seconds, "tools": data.seconds},
         )
 
+    def _capabilities(self, agent: Agent, tools: Sequence[ToolSpec]) -> tuple[ToolSpec, ...]:
+        """What other agents offer to this one, as tools: the same objects for the same tools beside them."""
+        key = (agent.name, tuple(tool.name for tool in tools))
+        known = self._offered.get(key)
+        if known is None:
+            known = self._offered[key] = capability_tools(agent, self.registry, taken=key[1])
+            while len(self._offered) > _MOST_KEPT:
+                self._offered.popitem(last=False)
+        return known
+
     def _index(self, specs: tuple[ToolSpec, ...]) -> ToolIndex:
         """Made once for a set of tools."""
         key = tuple(map(id, specs))
         known = self._indexes.get(key)
         if known is None or any(one is not other for one, other in zip(known.tools, specs, strict=True)):
             known = self._indexes[key] = ToolIndex(specs)
-            while len(self._indexes) > _MOST_INDEXES:
+            while len(self._indexes) > _MOST_KEPT:
                 self._indexes.popitem(last=False)
         return known
+
+
+def _check_names(request: ChatRequest, specs: Sequence[ToolSpec]) -> None:
+    """Raises `InvalidRequest` for a tool of the caller's that is called like one of the agent's."""
+    own = {spec.name for spec in specs}
+    for place, tool in enumerate(request.tools or ()):
+        if tool.function is not None and tool.function.name in own:
+            message = f"the agent has a tool {tool.function.name!r} of its own: give yours another name"
+            raise InvalidRequest(message, param=f"tools[{place}].function.name")
 
 
 def _wanted(specs: Sequence[ToolSpec], analysis: Analysis, agent: Agent) -> list[tuple[ToolSpec, tuple[str, ...]]]:

@@ -11,7 +11,8 @@ from caxton_llm.context.compose import Composed, with_steps
 from caxton_llm.context.features import missing_feature
 from caxton_llm.context.render.fence import fenced
 from caxton_llm.context.render.provider import CACHED_FROM
-from caxton_llm.context_engine.engine import ContextEngine, GatheredContext
+from caxton_llm.context.selection import BUDGET_TOO_SMALL
+from caxton_llm.context_engine.engine import ContextEngine, GatheredContext, SentRequest
 from caxton_llm.dispatch.fitting import Fitter, Ready
 from caxton_llm.dispatch.target import Candidate
 from caxton_llm.errors import InvalidRequest
@@ -34,6 +35,8 @@ class Contexts:
         self.gathered = gathered
         self.sent: Composed | None = None
         """What the last target was given."""
+        self.request: SentRequest | None = None
+        """The request that it became."""
         self._made: dict[TargetView, Composed] = {}
 
     def fitter(self, steps: Sequence[Message] = ()) -> "ContextFitter":
@@ -81,7 +84,7 @@ class Contexts:
             raise InvalidRequest(
                 f"what the tools gave takes {whole.tokens - base.tokens} tokens, and {room} are left: give the agent a larger"
                 " budget, or tools with shorter results",
-                code="context_budget_too_small",
+                code=BUDGET_TOO_SMALL,
             )
         return whole
 
@@ -104,8 +107,14 @@ class ContextFitter(Fitter):
         view = self._contexts.engine.view(self._contexts.gathered, candidate.target.kind, info)
         if too_long:
             view = replace(view, budget=int(_TOO_LONG * view.budget))
-        composed = await self._contexts.composed(view, self._steps)
+        try:
+            composed = await self._contexts.composed(view, self._steps)
+        except InvalidRequest as error:
+            if error.code != BUDGET_TOO_SMALL:
+                raise
+            return str(error)
         sent = self._contexts.request_for(request, composed, candidate.target.kind, candidate.model)
+        self._contexts.request = SentRequest(kind=candidate.target.kind, request=sent)
         return missing_feature(sent, info) or Ready(sent, (*view.notes, *_notes(composed)))
 
 

@@ -141,7 +141,9 @@ class ContextSources:
         limit = self._limits.conversation_s
         begun = time.perf_counter()
         try:
-            store = await asyncio.to_thread(self.conversations)
+            store = self._store
+            if store is None:
+                store = await asyncio.to_thread(self.conversations)
             async with asyncio.timeout(limit):
                 thread = await asyncio.to_thread(partial(store.thread, key, last=_turns_seen(agent)))
         except TimeoutError:

@@ -61,9 +61,9 @@ class Candidates(Struct, frozen=True, kw_only=True):
     cosine to the query (NaN: no vector, of either), exact for the best and right to 0.01 for the others. The distinct tokens
     of the passages stand one after the other in `tokens`, `lengths` of them each. `conversation` and `position` are -1 where
     the record is no turn; equal numbers are one conversation. `times_s` is what `since` is compared with; NaN in `confidence`
-    is unknown. `related[i]` are the places of two candidates, the first standing in a relation of `strengths[i]` to the
-    second. `holding` counts the passages that hold each of the query's tokens, among `documents`. `searched` is how many
-    records the filter left.
+    is unknown. `uses` is how often the record went into an answer (`MemoryStore.note_used`). `related[i]` are the places of
+    two candidates, the first standing in a relation of `strengths[i]` to the second. `holding` counts the passages that hold
+    each of the query's tokens, among `documents`. `searched` is how many records the filter left.
     """
 
     keys: "NDArray[int64]"
@@ -80,6 +80,7 @@ class Candidates(Struct, frozen=True, kw_only=True):
     asks: "NDArray[bool_]"
     times_s: "NDArray[float64]"
     confidence: "NDArray[float64]"
+    uses: "NDArray[int64]"
     related: "NDArray[int64]"
     strengths: "NDArray[float32]"
     holding: "NDArray[int64]"

@@ -24,6 +24,13 @@ __all__ = [
 
 _MOST_VALUES = 1_000
 """Of one filter."""
+_KNOWN: dict[str, tuple[str, ...]] = {
+    "scopes": get_args(Scope),
+    "kinds": get_args(Kind),
+    "types": (),
+    "focus_areas": (),
+}
+"""Filters of several values, and which values there are; empty: any."""
 _SEPARATORS = re.compile(r"[\s_\-]+")
 
 
@@ -62,7 +69,7 @@ def check_filters(filters: Filters) -> None:
         value = getattr(filters, name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value)):
             raise InvalidRequest(f"must be seconds since 1970, a number, not {type(value).__name__}", param=name)
-    for name, known in (("scopes", get_args(Scope)), ("kinds", get_args(Kind)), ("types", ()), ("focus_areas", ())):
+    for name, known in _KNOWN.items():
         _check_values(name, getattr(filters, name), known)
 
 

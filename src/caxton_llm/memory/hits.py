@@ -22,6 +22,7 @@ class Reasons(Struct, frozen=True, kw_only=True):
     question: float
     recency: float
     confidence: float
+    used: float
 
 
 class Hit(Discreet, Struct, frozen=True, kw_only=True):

@@ -36,15 +36,17 @@ def late_interaction(
     column, related, cosines = vectors.related(query)
     # A row for each pair; of pairs with the same token only the last one's row is used.
     row = np.zeros(vectors.vocabulary_size, np.int32)
-    row[related] = np.arange(1, len(related) + 1)
+    row[related] = np.arange(1, len(related) + 1, dtype=np.int32)
     worth = np.zeros((len(related) + 1, len(query)), np.float32)
     worth[row[related], column] = cosines * cosines * rarity[column]
-    rows = row[tokens]
-    matching = np.flatnonzero(rows)
+    rows = row.take(tokens)
+    matching = (rows != 0).nonzero()[0]
     if len(matching):
-        text_of = np.repeat(np.arange(len(lengths)), lengths)[matching]
-        starts = np.flatnonzero(np.diff(text_of, prepend=-1))
-        result[text_of[starts]] = np.maximum.reduceat(worth[rows[matching]], starts, axis=0)
+        text_of = np.searchsorted(lengths.cumsum(), matching, side="right")
+        is_first = np.ones(len(matching), np.bool_)
+        is_first[1:] = text_of[1:] != text_of[:-1]
+        starts = is_first.nonzero()[0]
+        result[text_of[starts]] = np.maximum.reduceat(worth.take(rows[matching], axis=0), starts, axis=0)
     return result
 
 

@@ -32,6 +32,8 @@ LONGEST_OBSERVATION = 300
 """Characters of a sentence that states something; a longer one is a text, and rather pasted than said."""
 _PASTED = 2_000
 """Characters of prose from which on a message is taken for pasted: it may be anybody's words."""
+_READ = 20_000
+"""Characters of a message that are looked at; what comes after them would not be kept."""
 _FEWEST_WORDS = 3
 _LONGEST_NAME = 200
 _LONGEST_QUOTE = 60
@@ -233,5 +235,5 @@ def _speaker(message: Message, agent: str) -> str:
 def _text_of(message: Message) -> str:
     content = message.content
     if isinstance(content, str):
-        return content
-    return "\n".join(part.text for part in content or () if part.type == "text" and part.text)
+        return content[:_READ]
+    return "\n".join(part.text for part in content or () if part.type == "text" and part.text)[:_READ]

@@ -47,13 +47,17 @@ def name_keys_in(query: str) -> tuple[bytes, ...]:
     """
     words = name_words(query)[:_NAMING_WORDS]
     runs = {" ".join(name_words(token)) for token in query.split()[:_NAMING_WORDS] if not any(map(str.isalnum, token))}
-    for length in range(1, _LONGEST_NAME + 1):
-        for start in range(len(words) - length + 1):
-            run = words[start : start + length]
-            for named in {run, (*run[:-1], run[-1].removesuffix("'s"))}:
-                if any(word not in FUNCTION_WORDS for word in named):
-                    runs.add(" ".join(named))
-    return tuple(sorted(words_key(run) for run in runs))
+    for start in range(len(words)):
+        run, names_something = "", False
+        for word in words[start : start + _LONGEST_NAME]:
+            owner = word.removesuffix("'s")
+            if owner != word and (names_something or owner not in FUNCTION_WORDS):
+                runs.add(f"{run} {owner}" if run else owner)
+            run = f"{run} {word}" if run else word
+            names_something = names_something or word not in FUNCTION_WORDS
+            if names_something:
+                runs.add(run)
+    return tuple(sorted(map(words_key, runs)))
 
 
 def is_question(text: str) -> bool:

@@ -6,8 +6,8 @@ normalised over the candidates of this query to mean 0 and deviation 1, so that 
 A turn of a conversation shares in what stands beside it, for answers seldom repeat the words of the question before them.
 """
 
+import math
 from collections.abc import Iterator
-from typing import cast
 
 import numpy as np
 from msgspec import Struct
@@ -21,6 +21,8 @@ __all__ = ["Features", "Scores", "Weights", "score"]
 
 _FLAT = 1e-6
 """A deviation below this is rounding: all candidates are alike."""
+_MANY_USES = 32
+"""From here on another use adds nothing."""
 
 
 class Weights(Struct, frozen=True, kw_only=True):
@@ -31,7 +33,8 @@ class Weights(Struct, frozen=True, kw_only=True):
     the best one that it stands in a relation of strength 1 to. `named` is added when the query names the
     speaker, `dated` when it names a time that the record is from; `question` is taken away from a turn that itself asks. A
     recent candidate gains up to `recency`, half of it at an age of `recency_half_life_s`; confidence 1 gains `confidence`,
-    0 loses it.
+    0 loses it. What went into answers gains `used` after 32 of them, a fifth of it after the first: the more there were, the
+    less another one adds, so that what was found once does not stay in front for good.
     """
 
     lexical: float = 0.2
@@ -46,6 +49,7 @@ class Weights(Struct, frozen=True, kw_only=True):
     recency: float = 0.1
     recency_half_life_s: float = 30 * 86_400.0
     confidence: float = 0.1
+    used: float = 0.1
 
 
 class Features(Struct, frozen=True, kw_only=True):
@@ -54,8 +58,8 @@ class Features(Struct, frozen=True, kw_only=True):
     `lexical` is BM25 (0: no word shared), `dense` the cosine to the query, `matches` a row of `late_interaction`. Turns
     carry their conversation and position in it (numbers from 0 to 2**31 - 1); -1 is no turn. `named`: the query names the
     speaker or the entity; `dated`: it names a time that the record is from; `asks`: the text ends with a question. NaN in
-    `age_s` and `confidence` is unknown. Row i of `related` names two candidates, `strengths[i]` (0..1) how strongly the
-    first is related to the second.
+    `age_s` and `confidence` is unknown. `uses` is how often each went into an answer. Row i of `related` names two
+    candidates, `strengths[i]` (0..1) how strongly the first is related to the second.
     """
 
     lexical: Floats
@@ -68,6 +72,7 @@ class Features(Struct, frozen=True, kw_only=True):
     asks: NDArray[np.bool_] | None = None
     age_s: NDArray[np.float64] | None = None
     confidence: NDArray[np.float64] | None = None
+    uses: NDArray[np.int64] | None = None
     related: NDArray[np.int64] | None = None
     strengths: Floats | None = None
 
@@ -89,6 +94,7 @@ class Scores(Struct, frozen=True, kw_only=True):
     question: NDArray[np.float64]
     recency: NDArray[np.float64]
     confidence: NDArray[np.float64]
+    used: NDArray[np.float64]
 
     def order(self) -> NDArray[np.int64]:
         """Indexes of the candidates, best first; equals keep their order."""
@@ -97,7 +103,7 @@ class Scores(Struct, frozen=True, kw_only=True):
     def reasons(self, index: int) -> Reasons:
         """Why candidate `index` has its score."""
         # Zero added: no negative zero.
-        return Reasons(**{name: float(getattr(self, name)[index]) + 0.0 for name in Reasons.__struct_fields__})
+        return Reasons(**{name: getattr(self, name).item(index) + 0.0 for name in Reasons.__struct_fields__})
 
     def __iter__(self) -> Iterator[Reasons]:
         return (self.reasons(index) for index in range(len(self.total)))
@@ -121,8 +127,9 @@ def score(features: Features, weights: Weights | None = None) -> Scores:
         "question": _flagged(features.asks, -weights.question, len(features)),
         "recency": _recency(features, weights),
         "confidence": _confidence(features, weights),
+        "used": _used(features, weights),
     }
-    return Scores(total=np.sum(list(parts.values()), axis=0), **parts)
+    return Scores(total=sum(parts.values(), np.zeros(len(features))), **parts)
 
 
 def _neighbourhood(features: Features, reach: int) -> Neighbourhood:
@@ -135,10 +142,10 @@ def _late(matches: Floats, beside: Neighbourhood, weights: Weights) -> tuple[NDA
     """The late part by a candidate's own tokens, and what its neighbours add to it: both on the scale of their sum."""
     own = matches.sum(axis=1, dtype=np.float64)
     joined = beside.best(matches, weights.late_neighbours).sum(axis=1, dtype=np.float64)
-    deviation = float(joined.std()) if len(own) else 0.0
+    mean, deviation = _spread(joined)
     if deviation < _FLAT:
         return np.zeros(len(own)), np.zeros(len(own))
-    return weights.late * (own - joined.mean()) / deviation, weights.late * (joined - own) / deviation
+    return weights.late * (own - mean) / deviation, weights.late * (joined - own) / deviation
 
 
 def _related(features: Features, base: NDArray[np.float64], share: float) -> NDArray[np.float64]:
@@ -152,8 +159,17 @@ def _related(features: Features, base: NDArray[np.float64], share: float) -> NDA
 
 def _normalised(values: Floats) -> NDArray[np.float64]:
     exact = values.astype(np.float64)
-    deviation = float(exact.std()) if len(exact) else 0.0
-    return (exact - exact.mean()) / deviation if deviation >= _FLAT else np.zeros(len(exact))
+    mean, deviation = _spread(exact)
+    return (exact - mean) / deviation if deviation >= _FLAT else np.zeros(len(exact))
+
+
+def _spread(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Mean and deviation; 0 of nothing."""
+    if not len(values):
+        return 0.0, 0.0
+    mean = float(values.sum()) / len(values)
+    apart = values - mean
+    return mean, math.sqrt(float(apart @ apart) / len(values))
 
 
 def _flagged(flags: NDArray[np.bool_] | None, weight: float, count: int) -> NDArray[np.float64]:
@@ -164,10 +180,24 @@ def _recency(features: Features, weights: Weights) -> NDArray[np.float64]:
     if features.age_s is None or not weights.recency:
         return np.zeros(len(features))
     halvings = np.maximum(features.age_s, 0.0) / weights.recency_half_life_s
-    return cast("NDArray[np.float64]", np.nan_to_num(weights.recency * np.exp2(-halvings), nan=0.0))
+    return _known(weights.recency * np.exp2(-halvings))
 
 
 def _confidence(features: Features, weights: Weights) -> NDArray[np.float64]:
     if features.confidence is None or not weights.confidence:
         return np.zeros(len(features))
-    return cast("NDArray[np.float64]", np.nan_to_num(weights.confidence * (2 * features.confidence - 1), nan=0.0))
+    return _known(weights.confidence * (2 * features.confidence - 1))
+
+
+def _used(features: Features, weights: Weights) -> NDArray[np.float64]:
+    if features.uses is None or not weights.used or not features.uses.any():
+        return np.zeros(len(features))
+    gained: NDArray[np.float64] = np.log1p(np.minimum(features.uses, _MANY_USES)) * (
+        weights.used / math.log1p(_MANY_USES)
+    )
+    return gained
+
+
+def _known(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """0 for NaN."""
+    return np.where(np.isnan(values), 0.0, values)

@@ -3,6 +3,7 @@
 Every hit says how it was found and what its score is made of.
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -42,7 +43,7 @@ class MemorySearch:
         calibration_of: Callable[[Embedder], Calibration | None],
         *,
         weights: Weights | None = None,
-        candidates: int = 100,
+        candidates: int = 64,
     ) -> None:
         self.store = store
         self.weights = weights or Weights()
@@ -107,7 +108,7 @@ class MemorySearch:
         periods = periods_in(asked.text)
         return Features(
             lexical=proposed.lexical,
-            dense=np.nan_to_num(proposed.dense, nan=0.0),
+            dense=np.where(np.isnan(proposed.dense), np.float32(0), proposed.dense),
             matches=late_interaction(tokens, rarity, proposed.tokens, proposed.lengths, self.store.vocabulary),
             conversation=proposed.conversation,
             position=proposed.position,
@@ -116,6 +117,7 @@ class MemorySearch:
             asks=proposed.asks,
             age_s=now - proposed.times_s,
             confidence=proposed.confidence,
+            uses=proposed.uses,
             related=proposed.related,
             strengths=proposed.strengths,
         )
@@ -131,21 +133,21 @@ class MemorySearch:
         keys = proposed.keys[best].tolist()
         records = self.store.load(keys, tenant=filters.tenant)
         hits = []
-        for place, key in zip(best, keys, strict=True):
+        origins, ordinals = proposed.origins[best].tolist(), proposed.ordinals[best].tolist()
+        for place, key, origin, ordinal in zip(best, keys, origins, ordinals, strict=True):
             # What was deleted or rewritten meanwhile is no longer what was compared, and may have become private.
             record = records.get(key)
             passages = passages_of(record) if record is not None else []
-            ordinal = int(proposed.ordinals[place])
             if record is None or ordinal >= len(passages) or not admits(filters, record):
                 continue
-            near = float(similarity[place])
+            near = similarity.item(place)
             hits.append(
                 Hit(
                     record=record,
                     passage=passages[ordinal],
-                    similarity=None if np.isnan(near) else near,
-                    score=float(scores.total[place]),
-                    found_by=tuple(name for bit, name in ORIGINS.items() if proposed.origins[place] & bit),
+                    similarity=None if math.isnan(near) else near,
+                    score=scores.total.item(place),
+                    found_by=tuple(name for bit, name in ORIGINS.items() if origin & bit),
                     reasons=scores.reasons(place),
                 )
             )

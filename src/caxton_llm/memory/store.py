@@ -90,6 +90,10 @@ class MemoryStore(Protocol):
     def restore(self, records: Sequence[Record], changes: Sequence[Sequence[Change]] = ()) -> list[Written]:
         """Write records as an export has them: with their ids, times, version and earlier versions."""
 
+    def note_used(self, ids: Iterable[str], *, tenant: str, at: float) -> int:
+        """Count that these records went into an answer, at `at` seconds since 1970: once each, however often they stand in
+        `ids`. Returns how many there are; unknown ids are passed over. The records and their versions stay as they are."""
+
     def get(self, ids: Iterable[str], *, tenant: str) -> dict[str, Record]: ...
 
     def find(self, names: Iterable[str], *, filters: Filters) -> dict[str, list[str]]:

@@ -47,7 +47,17 @@ _STRUCTURED_OUTPUTS_SINCE = (0, 11)
 _SHARED_WITH_OTHERS = frozenset({"add_generation_prompt", "continue_final_message", "min_p", "top_k"})
 """Parameters outside the common model that are sent whatever the client's dialect: none means anything else by them."""
 
-_COUNTED_FIELDS = ("messages", "tools", "chat_template", "chat_template_kwargs", "add_generation_prompt")
+_COUNTED_FIELDS = (
+    "messages",
+    "tools",
+    "chat_template",
+    "chat_template_kwargs",
+    "add_generation_prompt",
+    "continue_final_message",
+    "add_special_tokens",
+    "mm_processor_kwargs",
+)
+"""What `/tokenize` takes of a chat request: all that decides how the template is filled."""
 
 
 _Answer = TypeVar("_Answer", bound=Struct)
@@ -131,7 +141,7 @@ class VllmAdapter:
         return decode_listed_model(self.kind, model, body)
 
     def count_request(self, request: ChatRequest, info: ModelInfo) -> WireRequest:
-        """`POST /tokenize`, with the model's chat template applied."""
+        """`POST /tokenize`, with the model's chat template applied. An image counts as its placeholder only."""
         options = self._options.of(info, send_model=sent_model(self._settings, info.id))
         encoded = openai_chat.encode_chat(request, options, stream=False, foreign_extras=_SHARED_WITH_OTHERS)
         fields = msgspec.json.decode(encoded.body, type=dict[str, Raw])

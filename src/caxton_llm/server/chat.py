@@ -127,7 +127,7 @@ class CountEndpoint:
         async with answer_errors(exchange, self._dialect, request_id, self._failures):
             request = self._decode(await exchange.body(self._limit), exchange.headers())
             try:
-                count = await exchange.while_connected(lambda: self._caxton.count_tokens(request))
+                count = await exchange.while_connected(lambda: self._caxton.count_tokens(request, parts=False))
             except LlmError as error:
                 raise _as_the_client_wrote(error, self._dialect, request) from error.__cause__
             headers = [

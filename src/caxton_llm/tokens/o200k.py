@@ -9,13 +9,11 @@ from base64 import b64decode
 from typing import TYPE_CHECKING
 
 from caxton_llm.errors import LlmError
-from caxton_llm.tokens.prompt import prompt_tokens
-from caxton_llm.types import ChatRequest
 
 if TYPE_CHECKING:
     from tiktoken import Encoding
 
-__all__ = ["O200kCounter", "estimate_prompt_tokens"]
+__all__ = ["O200kCounter"]
 
 # The split pattern of o200k_base, as OpenAI publishes it with the vocabulary.
 _PATTERN = (
@@ -52,8 +50,3 @@ def _encoding() -> "Encoding":
         token, rank = line.split()
         ranks[b64decode(token)] = int(rank)
     return Encoding("o200k_base", pat_str=_PATTERN, mergeable_ranks=ranks, special_tokens=_SPECIAL)
-
-
-def estimate_prompt_tokens(request: ChatRequest) -> int:
-    """About how many prompt tokens a request costs (see `tokens.prompt`)."""
-    return prompt_tokens(request, O200kCounter().count)

@@ -53,13 +53,20 @@ class ToolDataReader:
         self._clock = clock
         self._kept: OrderedDict[tuple[str, str], _Kept] = OrderedDict()
         """By owner and address; the owner is empty for what the server says that anybody may see."""
+        self._listed: tuple[ListedResource, ...] = ()
+        self._meant: dict[str, tuple[ListedResource, ...]] = {}
 
     async def read(
         self, keys: Sequence[str], *, owner: str, memory: MemoryLookup | None, timeout_s: float | None
     ) -> GatheredData:
         """All keys at the same time, each within `timeout_s`."""
         wanted = tuple(dict.fromkeys(keys))
-        answers = await asyncio.gather(*(self._within(key, owner, memory, timeout_s) for key in wanted))
+        answers: list[ToolData | ToolGap | None] = [self._at_hand(key, owner) for key in wanted]
+        missing = [place for place, one in enumerate(answers) if one is None]
+        if missing:
+            reading = (self._within(wanted[place], owner, memory, timeout_s) for place in missing)
+            for place, one in zip(missing, await asyncio.gather(*reading), strict=True):
+                answers[place] = one
         return GatheredData(
             found=tuple(answer for answer in answers if isinstance(answer, ToolData)),
             missing=tuple(answer for answer in answers if isinstance(answer, ToolGap)),
@@ -90,13 +97,13 @@ class ToolDataReader:
 
     async def _from_resources(self, server: McpServer, key: str, owner: str, reasons: list[str]) -> ToolData | None:
         try:
-            named = [resource for resource in await server.resources() if _rank(resource, key) is not None]
-            if not named:
-                reasons.append("no resource of the server has this name")
-            fitting = [resource for resource in named if resource.audience is None or "assistant" in resource.audience]
-            if named and not fitting:
+            listed = await server.resources()
+            fitting = self._fitting(listed, key)
+            if not fitting and any(_rank(resource, key) is not None for resource in listed):
                 reasons.append("the server's resource is meant for the user, not for an assistant")
-            for resource in sorted(fitting, key=lambda resource: _order(resource, key)):
+            elif not fitting:
+                reasons.append("no resource of the server has this name")
+            for resource in fitting:
                 data = await self._contents(server, resource, key, owner)
                 if data is not None:
                     return data
@@ -107,10 +114,9 @@ class ToolDataReader:
 
     async def _contents(self, server: McpServer, resource: ListedResource, key: str, owner: str) -> ToolData | None:
         now = self._clock()
-        for who in (owner, ""):
-            kept = self._kept.get((who, resource.uri))
-            if kept is not None and kept.data.fetched_at <= now < kept.until:
-                return msgspec.structs.replace(kept.data, key=key)
+        kept = self._still_kept(resource, key, owner, now)
+        if kept is not None:
+            return kept
         result = await server.read(resource.uri)
         from caxton_llm.tools.results import resource_value  # noqa: PLC0415 - imports the SDK, which is there by now
 
@@ -127,6 +133,35 @@ class ToolDataReader:
         )
         self._keep("" if _is_public(result) else owner, resource.uri, data, _ttl_s(result, server.settings.data_ttl_s))
         return data
+
+    def _at_hand(self, key: str, owner: str) -> ToolData | None:
+        """What was read before and may still be told: nothing need be waited for."""
+        listed = None if self._server is None else self._server.held_resources
+        fitting = () if listed is None else self._fitting(listed, key)
+        return self._still_kept(fitting[0], key, owner, self._clock()) if fitting else None
+
+    def _fitting(self, listed: tuple[ListedResource, ...], key: str) -> tuple[ListedResource, ...]:
+        """The resources that a key means and an assistant may see, the best first. Remembered while the list is the same."""
+        if listed is not self._listed:
+            self._listed, self._meant = listed, {}
+        found = self._meant.get(key)
+        if found is None:
+            fitting = (
+                resource
+                for resource in listed
+                if _rank(resource, key) is not None and (resource.audience is None or "assistant" in resource.audience)
+            )
+            found = self._meant[key] = tuple(sorted(fitting, key=lambda resource: _order(resource, key)))
+            while len(self._meant) > _MOST_KEPT:
+                self._meant.pop(next(iter(self._meant)))
+        return found
+
+    def _still_kept(self, resource: ListedResource, key: str, owner: str, now: float) -> ToolData | None:
+        for who in (owner, ""):
+            kept = self._kept.get((who, resource.uri))
+            if kept is not None and kept.data.fetched_at <= now < kept.until:
+                return msgspec.structs.replace(kept.data, key=key)
+        return None
 
     def _keep(self, who: str, uri: str, data: ToolData, ttl_s: float) -> None:
         if ttl_s > 0:

@@ -102,6 +102,11 @@ class McpServer:
             await self._shared("tools", self._renew_tools)
         return self.last_tools
 
+    @property
+    def held_resources(self) -> tuple[ListedResource, ...] | None:
+        """What it has to read, as far as that is known without asking; `None`: it is not."""
+        return self._resources.value if self._resources is not None and self._holds(self._resources) else None
+
     async def resources(self) -> tuple[ListedResource, ...]:
         """What it has to read. Raises `ServerFailure`."""
         if not self._holds(self._resources):

@@ -12,7 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from caxton_llm.context.render.fence import inside
-from caxton_llm.tool_specs import ToolData, ToolSpec
+from caxton_llm.tool_specs import ToolSpec
 from caxton_llm.types import Json
 
 __all__ = ["Style", "enriched"]
@@ -31,9 +31,9 @@ Style = Literal["openai", "anthropic", "local"]
 """`openai`: sentences behind the description; `anthropic`: the same as "Context: ..."; `local`: choices alone."""
 
 
-def enriched(tool: ToolSpec, data: Sequence[ToolData], *, style: Style) -> ToolSpec:
-    """The tool with its data told. Equal data give equal bytes: keys are in order."""
-    facts = [fact for one in sorted(data, key=lambda one: one.key) for fact in _facts(one)]
+def enriched(tool: ToolSpec, data: Sequence[tuple[str, Json]], *, style: Style) -> ToolSpec:
+    """The tool with its data told, each a key and a value. Equal data give equal bytes: keys are in order."""
+    facts = [fact for key, value in sorted(data, key=lambda one: one[0]) for fact in _facts(key, value)]
     if not facts:
         return tool
     schema = _with_choices(tool.input_schema, facts)
@@ -48,13 +48,12 @@ def enriched(tool: ToolSpec, data: Sequence[ToolData], *, style: Style) -> ToolS
 _Fact = tuple[str, Json]
 
 
-def _facts(data: ToolData) -> Iterator[_Fact]:
+def _facts(key: str, value: Json) -> Iterator[_Fact]:
     """An object's fields are facts of their own."""
-    value = data.value
     if isinstance(value, dict) and value:
         yield from ((str(name), field) for name, field in value.items() if field not in (None, "", [], {}))
     elif value not in (None, "", [], {}):
-        yield data.key, value
+        yield key, value
 
 
 def _title(name: str) -> str:

@@ -6,14 +6,17 @@ enough to be kept at all; before that it stands with the instructions, where mod
 short system message.
 """
 
+from functools import lru_cache
 from typing import Literal
 
 from msgspec.structs import replace
 
 from caxton_llm.agents.registry import CapabilityContext
+from caxton_llm.context.identical import Identical
 from caxton_llm.context.prepared import Prepared, PreparedTool
 from caxton_llm.context.render.enrichment import Style, enriched
 from caxton_llm.context.render.fence import DATA_NOTE, fenced
+from caxton_llm.tool_specs import ToolSpec
 from caxton_llm.types import ContentPart, FunctionDefinition, Json, Message, Tool
 
 __all__ = [
@@ -50,7 +53,9 @@ def rendered(prepared: Prepared, family: Family, *, stable_tokens: int) -> tuple
     context = _context(prepared, family)
     late = family != "local" and stable_tokens >= CACHED_FROM
     instructions = prepared.instructions
-    if context:
+    # Behind a beginning that is kept the note stands in any case: a turn without context would change it. What tools give is
+    # fenced, too.
+    if context or late or prepared.tools:
         instructions = "\n\n".join(part for part in (instructions, DATA_NOTE, "" if late else context) if part)
     messages = [] if not instructions else [_system(instructions, family, marked=late)]
     history, current = list(prepared.history), list(prepared.current)
@@ -122,9 +127,14 @@ def _parts(message: Message) -> list[ContentPart]:
 
 
 def rendered_tool(tool: PreparedTool, family: Family) -> Tool:
-    """A tool as a kind of provider is offered it."""
+    """A tool as a kind of provider is offered it; the same object again for the same specification and data."""
+    return _rendered_tool(Identical(tool.spec), tuple((one.key, Identical(one.value)) for one in tool.data), family)
+
+
+@lru_cache(maxsize=4_000)
+def _rendered_tool(spec: Identical[ToolSpec], data: tuple[tuple[str, Identical[Json]], ...], family: Family) -> Tool:
     style: Style = family
-    told = enriched(tool.spec, tool.data, style=style)
+    told = enriched(spec.value, [(key, one.value) for key, one in data], style=style)
     schema = _brief(told.input_schema) if family == "local" else told.input_schema
     definition = FunctionDefinition(name=told.name, description=told.description or None, parameters=schema)
     return Tool(type="function", function=definition)

@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+import zlib
 from collections.abc import Callable
 from typing import Self
 
@@ -30,7 +31,7 @@ class RelatedTokens(Struct, frozen=True):
     """
 
     starts: NDArray[np.int32]
-    tokens: NDArray[np.uint16 | np.int32]
+    tokens: NDArray[np.integer]
     cosines: NDArray[np.uint8]
 
     @classmethod
@@ -45,9 +46,9 @@ class RelatedTokens(Struct, frozen=True):
                 tokens.append(found)
                 steps.append(np.rint(np.minimum(near[found], 1) * _STEPS))
                 counts.append(len(found))
-        kind = np.uint16 if vocabulary_size <= 1 << 16 else np.int32
-        together = np.concatenate([*tokens, np.empty(0)]).astype(kind)
-        return cls(np.cumsum(counts, dtype=np.int32), together, np.concatenate([*steps, np.empty(0)]).astype(np.uint8))
+        together = np.concatenate([*tokens, np.empty(0)])
+        ids_of = together.astype(np.uint16) if vocabulary_size <= 1 << 16 else together.astype(np.int32)
+        return cls(np.cumsum(counts, dtype=np.int32), ids_of, np.concatenate([*steps, np.empty(0)]).astype(np.uint8))
 
     @classmethod
     def read(cls, data: bytes, where: str) -> Self:
@@ -55,7 +56,7 @@ class RelatedTokens(Struct, frozen=True):
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
                 return cls(arrays["starts"], arrays["tokens"], arrays["cosines"])
-        except (KeyError, OSError, ValueError, zipfile.BadZipFile) as error:
+        except (EOFError, KeyError, OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
             raise ConfigurationError(f"{where}: related.npz cannot be read: {error}") from None
 
     def written(self) -> bytes:
@@ -66,9 +67,8 @@ class RelatedTokens(Struct, frozen=True):
 
     def of(self, numbers: NDArray[np.integer]) -> tuple[NDArray[np.int64], TokenIds, Floats]:
         """All that is related to the tokens of these numbers: whose it is (an index of `numbers`), the token, the cosine."""
-        starts = self.starts[numbers].astype(np.int64)
-        counts = self.starts[numbers + 1] - starts
-        ends = np.cumsum(counts)
-        whose = np.repeat(np.arange(len(counts)), counts)
-        found = np.arange(len(whose)) + (starts - ends + counts)[whose]
+        starts, ends = self.starts[numbers], self.starts[numbers + 1]
+        counts = ends - starts
+        whose = np.arange(len(counts)).repeat(counts)
+        found = np.arange(len(whose)) + (ends - counts.cumsum())[whose]
         return whose, self.tokens[found].astype(np.int32), self.cosines[found] * np.float32(1 / _STEPS)

@@ -20,7 +20,7 @@ _SHOWN = 20
 _PATIENCE_S = 5
 _LOOKS = 10
 """In a second."""
-_TABLES = ("records", "relations", "versions", "passages")
+_TABLES = ("records", "relations", "versions", "passages", "uses")
 _COUNTS = (
     ("passages of records that do not exist", "passages t where not exists (select from records where key = t.record)"),
     ("versions of records that do not exist", "versions t where not exists (select from records where key = t.record)"),

@@ -110,11 +110,20 @@ def _make_keys_anew(db: Connection) -> None:
                 db.execute("update passages set speaker = %s where record = %s", (speaker, last))
 
 
+def _count_uses(db: Connection) -> None:
+    """Version 5: how often records went into answers."""
+    db.execute(
+        """create table if not exists uses (record bigint primary key references records on delete cascade,
+        count bigint not null, last float8 not null)"""
+    )
+
+
 _STEPS: tuple[Callable[[Connection], None], ...] = (
     _make_tables,
     _remember_embedders,
     _let_tenants_choose_ids,
     _make_keys_anew,
+    _count_uses,
 )
 SCHEMA = len(_STEPS)
 """The version of the tables."""

@@ -38,6 +38,7 @@ class _Passage(NamedTuple):
     asks: bool
     at: float
     confidence: float | None
+    uses: int
     tokens: bytes
     cosine: float | None
 
@@ -123,8 +124,8 @@ class Search:
             vectors = f"left join {self._space.table} v on v.passage = p.id"
             cosine = "nullif(1 - (v.vector <=> %(vector)s), 'NaN')"
         query = f"""select p.id, p.record, p.ordinal, p.owner, p.conversation, p.position, p.speaker, p.asks, p.at,
-              p.confidence, p.tokens, {cosine}
-            from passages p {vectors} where p.id = any(%(ids)s)"""  # noqa: S608
+              p.confidence, coalesce(u.count, 0), p.tokens, {cosine}
+            from passages p left join uses u on u.record = p.record {vectors} where p.id = any(%(ids)s)"""  # noqa: S608
         cursor = self._db.cursor(binary=True)
         return [_Passage(*row) for row in cursor.execute(query, {"ids": list(ids), "vector": self._vector})]
 
@@ -186,6 +187,7 @@ def candidates_of(
         asks=np.array([row.asks for row in rows], np.bool_),
         times_s=np.array([row.at for row in rows], np.float64),
         confidence=np.array([row.confidence for row in rows], np.float64),
+        uses=np.array([row.uses for row in rows], np.int64),
         related=related,
         strengths=strengths,
         holding=np.zeros(len(wanted), np.int64) if sample is None else sample.holding(wanted),

@@ -112,6 +112,13 @@ class PostgresMemory:
         """See `MemoryStore.restore`. What is there in the same or a later version stays."""
         return self._writer.put(records, self._clock(), changes)
 
+    def note_used(self, ids: Iterable[str], *, tenant: str, at: float) -> int:
+        """See `MemoryStore.note_used`."""
+        query = f"""insert into uses select key, 1, %s from records where {_OWN} order by key for key share
+            on conflict (record) do update set count = uses.count + 1, last = greatest(uses.last, excluded.last)"""  # noqa: S608
+        with self._sessions.writing() as db:
+            return db.execute(query, (at, *_own(ids, tenant))).rowcount
+
     def forget(self, ids: Iterable[str], *, tenant: str) -> Forgotten:
         """Delete records, their versions and, of entities, their relations. Unknown ids are passed over."""
         return self._delete(f"select key from records where {_OWN}", _own(ids, tenant))  # noqa: S608

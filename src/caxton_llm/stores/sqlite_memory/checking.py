@@ -34,6 +34,10 @@ _COUNTS = (
         "select count(*) from versions where record not in (select key from records)",
     ),
     (
+        "uses of records that do not exist",
+        "select count(*) from uses where record not in (select key from records)",
+    ),
+    (
         "relations whose entities do not exist",
         """select count(*) from records r left join relations l on l.record = r.key where r.kind = 1 and (l.record is null
         or l.source not in (select key from records) or l.target not in (select key from records))""",

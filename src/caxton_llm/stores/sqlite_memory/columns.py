@@ -23,14 +23,20 @@ Mask = NDArray[np.bool_]
 
 _PASSAGES = """
 select p.id, p.record, p.ordinal, r.owner, r.kind, r.type, r.at, ifnull(r.valid_from, -1e300), ifnull(r.valid_until, 1e300),
-  ifnull(r.confidence, -1), ifnull(t.number, -1), ifnull(t.asks, 0), t.conversation, t.speaker, p.tokens, v.vector
+  ifnull(r.confidence, -1), ifnull(t.number, -1), ifnull(t.asks, 0), ifnull(u.count, 0),
+  t.conversation, t.speaker, p.tokens, v.vector
 from passages p join records r on r.key = p.record left join turns t on t.record = p.record
+left join uses u on u.record = p.record
 left join vectors v on v.space = ? and v.passage = p.id
 where p.tenant = ? and p.id > ? order by p.id
 """
-# Each alone is the end of an index; both in one would read all. The last is the newest passage there ever was.
+_USES = """
+select p.id, u.count from uses u join passages p on p.record = u.record where u.seq > ? and u.tenant = ?
+"""
+# Each alone is the end of an index; both in one would read all. The last are the newest passage and use there ever were.
 _CHANGES = """select (select min(seq) from removals), (select max(seq) from removals),
-  ifnull((select seq from sqlite_sequence where name = 'passages'), 0)"""
+  ifnull((select seq from sqlite_sequence where name = 'passages'), 0),
+  ifnull((select seq from sqlite_sequence where name = 'uses'), 0)"""
 _READ = 20_000
 """Rows that are read at a time."""
 _NUMBERS = (
@@ -46,6 +52,7 @@ _NUMBERS = (
     ("confidence", np.float32),
     ("positions", np.int32),
     ("asks", np.bool_),
+    ("uses", np.int32),
 )
 """Columns that are numbers in the database, in the order of the query."""
 _CODES = (("conversations", np.int32), ("speakers", np.int32))
@@ -71,6 +78,7 @@ class Columns:
         self.beside = Beside()
         self._removal: int | None = None
         self._newest = 0
+        self._used = 0
         self._snapshot: Snapshot | None = None
         self._arrays: dict[str, NDArray[np.generic]] = {name: np.empty(0, kind) for name, kind in _COLUMNS}
         self.tokens = TokenRows(self.vocabulary)
@@ -83,7 +91,7 @@ class Columns:
     def refresh(self, db: sqlite3.Connection) -> "Snapshot":
         """Read what is new in the connection's transaction."""
         with self.lock:
-            oldest, newest, passage = db.execute(_CHANGES).fetchone()
+            oldest, newest, passage, used = db.execute(_CHANGES).fetchone()
             known = self._removal
             if known is not None and (
                 (oldest is not None and oldest > known + 1) or self.gone > 1000 + self.count // 4
@@ -101,6 +109,9 @@ class Columns:
                 while rows := cursor.fetchmany(_READ):
                     self._append(rows)
                 self._newest = passage
+            if used > self._used:
+                self._count_uses(db.execute(_USES, (self._used, self.tenant)).fetchall())
+                self._used = used
             if self._snapshot is None:
                 self._snapshot = Snapshot(self)
             return self._snapshot
@@ -118,6 +129,16 @@ class Columns:
         self.gone += len(places)
         self._alive[places] = False
         self.tokens.remove(places)
+
+    def _count_uses(self, rows: list[tuple[int, int]]) -> None:
+        """In place: for a search that goes on meanwhile one count is as good as the other."""
+        counts = dict(rows)
+        wanted = np.array(sorted(counts), np.int64)
+        known = self._arrays["ids"][: self.count]
+        places = np.searchsorted(known, wanted)
+        is_known = places < self.count
+        is_known[is_known] = known[places[is_known]] == wanted[is_known]
+        self._arrays["uses"][places[is_known]] = [counts[one] for one in wanted[is_known].tolist()]
 
     def _append(self, rows: list[tuple[Any, ...]]) -> None:
         self._snapshot = None
@@ -185,6 +206,7 @@ class Snapshot:
         self.confidence: NDArray[np.float32] = arrays["confidence"][:count]  # type: ignore[assignment]
         self.positions: NDArray[np.int32] = arrays["positions"][:count]  # type: ignore[assignment]
         self.asks: Mask = arrays["asks"][:count]  # type: ignore[assignment]
+        self.uses: NDArray[np.int32] = arrays["uses"][:count]  # type: ignore[assignment]
         self.conversations: NDArray[np.int32] = arrays["conversations"][:count]  # type: ignore[assignment]
         self.speakers: NDArray[np.int32] = arrays["speakers"][:count]  # type: ignore[assignment]
         self._beside = columns.beside

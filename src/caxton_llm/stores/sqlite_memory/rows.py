@@ -207,6 +207,13 @@ class Rows:
             for space, vector in row.vectors:
                 self.db.execute("insert into vectors values (?, ?, ?)", (space, passage, vector))
 
+    def note_used(self, ids: Iterable[str], tenant: int, at: float) -> int:
+        """Count a use of each record. Returns how many there are."""
+        sql = """insert or replace into uses (tenant, record, count, last)
+            select r.tenant, r.key, ifnull(u.count, 0) + 1, max(ifnull(u.last, ?1), ?1)
+            from records r left join uses u on u.record = r.key where r.tenant = ?2 and r.id = ?3"""
+        return sum(self.db.execute(sql, (at, tenant, one)).rowcount for one in dict.fromkeys(ids))
+
     def delete_passages(self, key: int, tenant: int) -> int:
         """Returns how many there were."""
         ids = [row[0] for row in self.db.execute("select id from passages where record = ?", (key,))]
@@ -224,5 +231,6 @@ class Rows:
         passages = self.delete_passages(key, tenant)
         versions = self.db.execute("delete from versions where record = ?", (key,)).rowcount
         self._delete_lookups(key)
+        self.db.execute("delete from uses where record = ?", (key,))
         self.db.execute("delete from records where key = ?", (key,))
         return versions, passages

@@ -167,6 +167,18 @@ def _make_keys_anew(db: sqlite3.Connection) -> None:
                 db.execute("update turns set speaker = ? where record = ?", (name_key(record.speaker), last))
 
 
+_USES = """
+create table if not exists uses (seq integer primary key autoincrement, tenant integer not null,
+  record integer not null unique, count integer not null, last real not null);
+"""
+
+
+def _count_uses(db: sqlite3.Connection) -> None:
+    """Version 8: how often records went into answers. A row gets a new number whenever it changes, so that others see which
+    have."""
+    sqlite.run(db, _USES)
+
+
 _STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _make_tables,
     _add_areas,
@@ -175,6 +187,7 @@ _STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _miss_tokens,
     _let_tenants_choose_ids,
     _make_keys_anew,
+    _count_uses,
 )
 SCHEMA = len(_STEPS)
 """The version of the tables."""

@@ -17,7 +17,7 @@ from caxton_llm.memory.embedding.embedder import TokenIds
 from caxton_llm.stores.sqlite_memory.columns import Mask, Snapshot
 from caxton_llm.stores.sqlite_memory.dense import Dense
 from caxton_llm.stores.sqlite_memory.indexes import Indexes, Opened
-from caxton_llm.stores.sqlite_memory.lexical import Found, Lexical, facets_of
+from caxton_llm.stores.sqlite_memory.lexical import Lexical, facets_of
 from caxton_llm.stores.sqlite_memory.related import Edges, edges_of, named_records, passages_of_records
 from caxton_llm.stores.sqlite_memory.rows import marks
 from caxton_llm.stores.sqlite_memory.selection import mask_of, selection
@@ -88,10 +88,11 @@ class Search:
         terms = terms_of(self.query.text)
         if not terms:
             return np.empty(0, np.int64), np.empty(0, np.float64)
-        lexical, found, indexed = self.opened.lexical, Found.none(), self.opened.indexed
+        lexical, indexed = self.opened.lexical, self.opened.indexed
+        places, scores = np.empty(0, np.int64), np.empty(0, np.float64)
         if lexical is not None:
             try:
-                found = self._indexed(terms, lexical)
+                places, scores = self._indexed(terms, lexical)
             except (ValueError, OSError) as error:
                 self.indexes.lost(f"the lexical index failed: {error}")
                 lexical, indexed = None, 0
@@ -105,24 +106,26 @@ class Search:
             average=0.0 if folder is None else folder.average_length,
             frequency=(lambda _: 0) if lexical is None else lexical.frequency,
         )
-        passages, scores = found if not len(waiting.passages) else _together(found, waiting)
-        places = self._allowed(passages)
+        if len(waiting.passages):
+            new = self._allowed(waiting.passages)
+            is_new = (new >= 0) & ~np.isin(new, places)
+            places, scores = np.append(new[is_new], places), np.append(waiting.scores[is_new], scores)
         best = np.argsort(-scores, kind="stable")
-        best = best[places[best] >= 0]
         best = best[self._of_first_records(places[best])]
         return places[best], scores[best]
 
-    def _indexed(self, terms: list[str], lexical: Lexical) -> Found:
+    def _indexed(self, terms: list[str], lexical: Lexical) -> tuple[_Places, _Scores]:
         filters = facets_of(self.query.filters, self.tail.tenant, self.chosen.owners, self.chosen.types)
-        found = Found.none()
+        places, scores = np.empty(0, np.int64), np.empty(0, np.float64)
 
         def search(wanted: int) -> _Places:
-            nonlocal found
-            found = lexical.search(terms, filters, wanted)
-            return self._allowed(found.passages)
+            nonlocal places, scores
+            passages, scores = lexical.search(terms, filters, wanted)
+            places = self._allowed(passages)
+            return places
 
         self._enough(search)
-        return found
+        return places[places >= 0], scores[places >= 0]
 
     def _by_vectors(self) -> _Places:
         """The nearest passages, of `limit` records and a few more: bytes may swap near neighbours."""
@@ -234,6 +237,7 @@ class Search:
             asks=seen.asks[places],
             times_s=seen.times[places],
             confidence=np.where(confidence >= 0, confidence, np.nan),
+            uses=seen.uses[places].astype(np.int64),
             related=related,
             strengths=strengths,
             holding=seen.tokens.holding[wanted].astype(np.int64),
@@ -289,13 +293,6 @@ class _Gathered(NamedTuple):
         return order[starts], lexical, bits
 
 
-def _together(found: Found, waiting: Found) -> Found:
-    """What stands in both counts as the index has it."""
-    new = ~np.isin(waiting.passages, found.passages)
-    passages = np.concatenate([waiting.passages[new], found.passages])
-    return Found(passages, np.concatenate([waiting.scores[new], found.scores]))
-
-
 def no_candidates(query: StoreQuery) -> Candidates:
     """What a search in an empty place finds."""
     wanted: TokenIds = np.empty(0, np.int32) if query.tokens is None else query.tokens
@@ -314,6 +311,7 @@ def no_candidates(query: StoreQuery) -> Candidates:
         asks=none.astype(np.bool_),
         times_s=numbers.astype(np.float64),
         confidence=numbers.astype(np.float64),
+        uses=none,
         related=np.empty((0, 2), np.int64),
         strengths=numbers,
         holding=np.zeros(len(wanted), np.int64),

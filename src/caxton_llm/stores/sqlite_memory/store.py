@@ -144,6 +144,11 @@ class SqliteMemory:
         self._wake.set()
         return written
 
+    def note_used(self, ids: Iterable[str], *, tenant: str, at: float) -> int:
+        """See `MemoryStore.note_used`."""
+        with self._writing():
+            return self._writer.note_used(ids, tenant, at)
+
     def forget(self, ids: Iterable[str], *, tenant: str) -> Forgotten:
         """Delete records, their versions and, of entities, their relations. Unknown ids are passed over."""
         with self._writing():
@@ -276,7 +281,10 @@ class SqliteMemory:
                 raise embedder_changed(self._spaces.serving.embedder.name)
             query = replace(query, vector=None)  # another process has changed the embedder: see `successor`
         columns, tail = self._held(tenant, space.number, space.embedder.dimensions)
+        known = columns.count
         seen = columns.refresh(db)
+        if columns.count != known:
+            self._let_go()
         return Search(
             db, self._indexes, opened, tail, seen, query=query, has_relations=bool(has_relations)
         ).candidates()
@@ -456,10 +464,16 @@ class SqliteMemory:
         with self._held_lock:
             columns = self._columns.pop((tenant, space), None) or Columns(tenant, space, dimensions, self.vocabulary)
             self._columns[tenant, space] = columns
+            if tenant not in self._tails:
+                self._tails[tenant] = Tail(tenant)
+            return columns, self._tails[tenant]
+
+    def _let_go(self) -> None:
+        """Of tenants that were not searched for longest, when too much is held."""
+        with self._held_lock:
             while len(self._columns) > 1 and sum(held.count for held in self._columns.values()) > _HELD_PASSAGES:
                 gone, _ = self._columns.popitem(last=False)[0]
                 self._tails.pop(gone, None)
-            return columns, self._tails.setdefault(tenant, Tail(tenant))
 
     def _index_on(self) -> None:
         """The thread that indexes. A failure is kept in `problems`; searching goes on without the index."""

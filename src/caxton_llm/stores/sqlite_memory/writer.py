@@ -86,6 +86,18 @@ class Writer:
             raise
         return [Written(one.record.id, one.record.version, one.action, one.duplicates) for one in outcome]
 
+    def note_used(self, ids: Iterable[str], tenant: str, at: float) -> int:
+        """Count a use of each record. Returns how many there are."""
+        self.db.execute("begin immediate")
+        try:
+            number = self.rows.tenant(tenant)
+            counted = 0 if number is None else self.rows.note_used(ids, number, at)
+            self.db.execute("commit")
+        except BaseException:
+            self._undo()
+            raise
+        return counted
+
     def delete(self, keys: Iterable[int]) -> tuple[Forgotten, list[int]]:
         """Delete records and the relations of entities. Returns also the numbers of the passages that are gone."""
         self.db.execute("begin immediate")

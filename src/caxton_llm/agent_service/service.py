@@ -4,19 +4,21 @@ addressed -> gather -> [too large?] -> loop of the model and its tools -> conver
 """
 
 import asyncio
-import uuid
+import contextlib
 from collections.abc import AsyncGenerator, Callable, Sequence
+from functools import partial
 
 import msgspec
-from msgspec import Struct
 from msgspec.structs import replace
 
 from caxton_llm.agent_loop.loop import AgentLoop, LoopResult
 from caxton_llm.agent_loop.tool_runner import AgentCalls, ToolRunner
+from caxton_llm.agent_service.capability_calls import CapabilityCalls
+from caxton_llm.agent_service.keeping import Keeping
+from caxton_llm.agent_service.turn import AgentTurn, described, told
 from caxton_llm.agents.agent import Agent
-from caxton_llm.agents.capability_tools import capability_tools
 from caxton_llm.agents.chain import CallChain
-from caxton_llm.agents.conversation import ConversationKey, Exchange
+from caxton_llm.agents.conversation import ConversationKey
 from caxton_llm.agents.registry import Addressed
 from caxton_llm.background import end_tasks, of_this_loop
 from caxton_llm.context.document import ContextDocument
@@ -27,24 +29,16 @@ from caxton_llm.errors import InvalidRequest, UnknownModel
 from caxton_llm.gateway import Gateway
 from caxton_llm.memory_system import Memory
 from caxton_llm.memory_upkeep import Upkeep
-from caxton_llm.remembering import Remembering
+from caxton_llm.multi_turn import MultiTurn, Reading
+from caxton_llm.oversized import Sized, sized
 from caxton_llm.tools.access import ToolAccess
-from caxton_llm.types import ChatChunk, ChatRequest, ChatResponse, ChatStream, ContextReport, Json, Message
+from caxton_llm.types import ChatChunk, ChatRequest, ChatResponse, ChatStream
 
 __all__ = ["AgentService"]
 
 
 _PROVIDERS = "providers"
 """The field of a request that says for whom its context is shown."""
-
-
-class _Turn(Struct):
-    """One request to an agent under way."""
-
-    request: ChatRequest
-    gathered: GatheredContext
-    contexts: Contexts
-    loop: AgentLoop
 
 
 class AgentService:
@@ -55,7 +49,7 @@ class AgentService:
         gateway: Gateway,
         engine: ContextEngine,
         *,
-        remembering: Remembering | None = None,
+        keeping: Keeping,
         max_agent_depth: int = 5,
         closing: Memory | None = None,
         tidy: Callable[[], object] | None = None,
@@ -64,7 +58,7 @@ class AgentService:
         self.gateway = gateway
         self.engine = engine
         self.registry = engine.registry
-        self._remembering = remembering
+        self._keeping = keeping
         self._closing = closing
         self._tidy = tidy
         self._upkeep: Upkeep | None = None
@@ -74,13 +68,13 @@ class AgentService:
     async def complete(self, request: ChatRequest, *, chain: CallChain | None = None) -> ChatResponse:
         """A whole answer. Raises `UnknownModel`, `InvalidRequest`, what the gateway raises, and `ConversationChanged` or
         `ConversationDeleted` when the stored conversation is not what it was when the request came."""
-        turn = await self._begun(request, chain or self._chain)
+        chain = self._called(request, chain or self._chain)
+        turn = await self._begun(request, chain)
+        if isinstance(turn, Reading):
+            turn = await self._read(request, chain, turn, await turn.finish())
         result = await turn.loop.complete(turn.request, turn.contexts.fitter)
-        await self._keep(turn, result)
-        response = result.response
-        response.warnings = [*response.warnings, *_warnings(turn.gathered)]
-        response.context = _report(turn)
-        return response
+        await self._keeping.keep(turn, result)
+        return told(result.response, turn)
 
     def stream(self, request: ChatRequest) -> ChatStream:
         """A streamed answer; everything that `complete` raises is raised from the iteration."""
@@ -88,21 +82,37 @@ class AgentService:
         first = self.gateway.resolve(request.model).first
 
         async def source(stream: ChatStream) -> AsyncGenerator[list[ChatChunk], None]:
-            turn = await self._begun(request, self._chain)
-
-            async def on_done(result: LoopResult) -> None:
-                await self._keep(turn, result)
-
-            async with turn.loop.stream(turn.request, turn.contexts.fitter, on_done) as inner:
-                while True:
-                    try:
-                        batch = await inner.next_batch()
-                    except StopAsyncIteration:
-                        return
-                    _describe(stream, inner, turn)
+            chain = self._called(request, self._chain)
+            turn = await self._begun(request, chain)
+            if isinstance(turn, Reading):
+                async with contextlib.aclosing(turn.steps()) as steps:
+                    async for step in steps:
+                        yield [ChatChunk(progress=step)]
+                turn = await self._read(request, chain, turn, turn.request)
+            async with contextlib.aclosing(self._answered(turn, stream)) as batches:
+                async for batch in batches:
                     yield batch
 
         return ChatStream(source, provider=first.target.name, model=first.model)
+
+    async def _answered(self, turn: AgentTurn, stream: ChatStream) -> AsyncGenerator[list[ChatChunk], None]:
+        """The streamed answer of a turn; `stream` is told what is learned on the way."""
+
+        async def on_done(result: LoopResult) -> None:
+            await self._keeping.keep(turn, result)
+
+        async with turn.loop.stream(turn.request, turn.contexts.fitter, on_done) as answer:
+            reading = turn.reading
+            seen = answer if reading is None else ChatStream(partial(reading.followed, answer))
+            async with seen:
+                while True:
+                    try:
+                        batch = await seen.next_batch()
+                    except StopAsyncIteration:
+                        described(stream, seen, turn)
+                        return
+                    described(stream, seen, turn)
+                    yield batch
 
     async def prepare(self, request: ChatRequest, *, providers: Sequence[str] = ()) -> ContextDocument:
         """The context that a request would be sent with, and why: nothing is sent, nothing is kept.
@@ -144,8 +154,7 @@ class AgentService:
         upkeep, self._upkeep = self._upkeep, None
         if upkeep is not None:
             await asyncio.to_thread(upkeep.close)
-        if self._remembering is not None:
-            await self._remembering.close()
+        await self._keeping.aclose()
         await self.engine.sources.aclose()
         if self._closing is not None:
             closing, self._closing = self._closing, None
@@ -163,72 +172,57 @@ class AgentService:
             )
         return addressed
 
-    async def _begun(self, request: ChatRequest, chain: CallChain) -> _Turn:
+    def _called(self, request: ChatRequest, chain: CallChain) -> CallChain:
+        """The chain with the agent that is asked; who calls a capability has put it there already."""
         addressed = self._addressed(request.model)
-        agent = addressed.agent
-        capability = "" if addressed.capability is None else addressed.capability.name
-        chain = chain.calling(agent.name, capability)
-        gathered = await self._gathered(request, addressed)
-        contexts = Contexts(self.engine, gathered)
+        agent, capability = addressed.agent, addressed.capability
+        if chain.calls and chain.calls[-1].agent == agent.name:
+            return chain
+        return chain.calling(agent.name, "" if capability is None else capability.name)
+
+    async def _begun(self, request: ChatRequest, chain: CallChain) -> AgentTurn | Reading:
+        """The turn, ready to be answered, or what has to be read in parts before."""
+        gathered = await self._gathered(request, self._addressed(request.model))
+        fitting = await sized(self.engine, gathered, self.gateway.resolve(request.model).first)
+        parts = fitting.in_parts
+        if parts is None:
+            return self._turn(request, chain, fitting)
+        reader = MultiTurn(self.gateway, parts.costs.text)
+        return reader.read(parts.request, window_tokens=parts.window_tokens, answer_tokens=parts.answer_tokens)
+
+    async def _read(self, request: ChatRequest, chain: CallChain, reading: Reading, noted: ChatRequest) -> AgentTurn:
+        """The turn of a request that was read in parts: notes stand in the place of its material."""
+        messages = [message for message in noted.messages if message.role not in ("system", "developer")]
+        shorter = replace(request, messages=messages, source=None)
+        gathered = await self._gathered(shorter, self._addressed(request.model))
+        turn = self._turn(shorter, chain, Sized(contexts=Contexts(self.engine, gathered)))
+        turn.reading = reading
+        return turn
+
+    def _turn(self, request: ChatRequest, chain: CallChain, fitting: Sized) -> AgentTurn:
+        gathered = fitting.contexts.gathered
+        agent = gathered.agent
+        calls = CapabilityCalls(self._answer_call, request, agent)
         runner = ToolRunner(
             [offer.spec for offer in gathered.material.offers],
             servers=self.engine.sources.servers,
             access=ToolAccess(agent.name, agent.tools),
-            agents=AgentCalls(registry=self.registry, chain=chain, call=self._caller(request, agent)),
+            agents=AgentCalls(registry=self.registry, chain=chain, call=calls),
         )
-        return _Turn(request, gathered, contexts, AgentLoop(self.gateway, runner))
+        return AgentTurn(
+            request=request,
+            gathered=gathered,
+            contexts=fitting.contexts,
+            loop=AgentLoop(self.gateway, runner),
+            notes=fitting.notes,
+        )
+
+    async def _answer_call(self, request: ChatRequest, chain: CallChain) -> ChatResponse:
+        return await self.complete(request, chain=chain)
 
     async def _gathered(self, request: ChatRequest, addressed: Addressed) -> GatheredContext:
         key = _key(request, addressed.agent)
-        tools = capability_tools(addressed.agent, self.registry)
-        return await self.engine.gather(request, addressed, key=key, more_tools=tools)
-
-    def _caller(self, request: ChatRequest, agent: Agent) -> "_CapabilityCaller":
-        return _CapabilityCaller(self, request, agent)
-
-    # -- after the answer -----------------------------------------------------------------------------------------------
-
-    async def _keep(self, turn: _Turn, result: LoopResult) -> None:
-        """Store the conversation, before the answer is complete for who asked; the memory learns later."""
-        gathered, message = turn.gathered, result.message
-        if message is None:
-            return
-        exchange = Exchange(messages=(*gathered.history.asked, *result.steps, message), model=result.response.model)
-        key = gathered.key
-        if key is not None:
-            store = await asyncio.to_thread(self.engine.sources.conversations)
-            fresh = [Exchange(messages=messages) for messages in gathered.history.fresh]
-            after = None if gathered.thread is None else gathered.thread.position
-            position = await asyncio.to_thread(store.append, key, [*fresh, exchange], after=after)
-            exchange = replace(exchange, number=position.length - 1)
-        if self._remembering is not None:
-            used = () if turn.contexts.sent is None else turn.contexts.sent.memories
-            where = key or ConversationKey(
-                f"request {uuid.uuid4().hex}", gathered.agent.name, gathered.agent.memory.tenant
-            )
-            self._remembering.submit(gathered.agent, where, exchange, used=used)
-
-
-class _CapabilityCaller:
-    """Asks the agents that offer a capability, on behalf of another agent."""
-
-    def __init__(self, service: AgentService, request: ChatRequest, agent: Agent) -> None:
-        self._service = service
-        self._request = request
-        self._agent = agent
-
-    async def __call__(self, capability: str, arguments: dict[str, Json], chain: CallChain) -> str:
-        said = arguments.get("request")
-        text = said if isinstance(said, str) else msgspec.json.encode(arguments).decode()
-        asked = ChatRequest(
-            model=f"capability:{capability}",
-            messages=[Message(role="user", content=text)],
-            user=self._request.user,
-            safety_identifier=self._request.safety_identifier,
-            extra={"context": {"request_parameters": arguments, "requesting_agent": self._agent.name}},
-        )
-        response = await self._service.complete(asked, chain=chain)
-        return response.text
+        return await self.engine.gather(request, addressed, key=key)
 
 
 def _key(request: ChatRequest, agent: Agent) -> ConversationKey | None:
@@ -247,44 +241,3 @@ def _providers(request: ChatRequest) -> list[str]:
         return msgspec.convert([] if named is None else named, list[str])
     except msgspec.ValidationError:
         raise InvalidRequest("must be a list of names", param=_PROVIDERS) from None
-
-
-def _warnings(gathered: GatheredContext) -> list[str]:
-    return [f"context: {gap.source} {gap.name}: {gap.reason}".replace(" :", ":") for gap in gathered.material.gaps]
-
-
-def _report(turn: _Turn) -> ContextReport | None:
-    composed, gathered = turn.contexts.sent, turn.gathered
-    if composed is None:
-        return None
-    return ContextReport(
-        tokens=composed.tokens,
-        budget=composed.target.budget,
-        sources=tuple(composed.spent),
-        missing=tuple(dict.fromkeys(gap.source for gap in gathered.material.gaps)),
-        dropped=sum(not one.kept for one in composed.decisions),
-        conversation=None if gathered.key is None else gathered.key.conversation,
-    )
-
-
-def _describe(stream: ChatStream, inner: ChatStream, turn: _Turn) -> None:
-    """What is known of the answer by now, in the stream that the reader has."""
-    for name in _TOLD:
-        setattr(stream, name, getattr(inner, name))
-    stream.warnings = [*inner.warnings, *_warnings(turn.gathered)]
-    stream.context = _report(turn)
-
-
-_TOLD = (
-    "provider",
-    "model",
-    "request_id",
-    "attempts",
-    "failed_attempts",
-    "skipped",
-    "degraded",
-    "params",
-    "usage",
-    "cost_usd",
-    "upstream_s",
-)

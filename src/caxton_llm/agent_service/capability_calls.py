@@ -1,0 +1,39 @@
+"""Agents that are asked by other agents, for what they offer."""
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from caxton_llm.agents.agent import Agent
+from caxton_llm.agents.chain import CallChain
+from caxton_llm.types import ChatRequest, ChatResponse, Json, Message
+
+__all__ = ["Answering", "CapabilityCalls"]
+
+Answering = Callable[[ChatRequest, CallChain], Awaitable[ChatResponse]]
+"""What answers requests to agents. The chain has the asked agent at its end already."""
+
+
+class CapabilityCalls:
+    """Asks the agents that offer a capability, on behalf of `agent`, which works on `request`."""
+
+    def __init__(self, answer: Answering, request: ChatRequest, agent: Agent) -> None:
+        self._answer = answer
+        self._request = request
+        self._agent = agent
+
+    async def __call__(self, capability: str, arguments: dict[str, Json], chain: CallChain) -> str:
+        """The answer's text. `arguments` are parameters of the request; `request`, where it is text, is what is said."""
+        said = arguments.get("request")
+        asked = ChatRequest(
+            model=f"capability:{capability}",
+            messages=[Message(role="user", content=said if isinstance(said, str) else _written(arguments))],
+            user=self._request.user,
+            safety_identifier=self._request.safety_identifier,
+            extra={"context": {"request_parameters": arguments, "requesting_agent": self._agent.name}},
+        )
+        return (await self._answer(asked, chain)).text
+
+
+def _written(arguments: dict[str, Json]) -> str:
+    return msgspec.json.encode(arguments).decode()

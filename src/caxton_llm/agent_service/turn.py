@@ -1,0 +1,77 @@
+"""One request to an agent under way, and what is told of it."""
+
+from msgspec import Struct
+
+from caxton_llm.agent_loop.loop import AgentLoop
+from caxton_llm.context_engine.engine import GatheredContext
+from caxton_llm.context_engine.fitter import Contexts
+from caxton_llm.multi_turn import Reading
+from caxton_llm.types import ChatRequest, ChatResponse, ChatStream, ContextReport
+
+__all__ = ["AgentTurn", "described", "told"]
+
+_SHARED = (
+    "provider",
+    "model",
+    "request_id",
+    "attempts",
+    "failed_attempts",
+    "skipped",
+    "degraded",
+    "params",
+    "usage",
+    "cost_usd",
+    "upstream_s",
+)
+"""What a stream over another tells of it."""
+
+
+class AgentTurn(Struct, kw_only=True):
+    """One request. `reading` is what was read in parts before it, `notes` what was done to make it fit."""
+
+    request: ChatRequest
+    gathered: GatheredContext
+    contexts: Contexts
+    loop: AgentLoop
+    reading: Reading | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the caller should know of the context."""
+        gaps = (
+            f"context: {' '.join(part for part in (gap.source, gap.name) if part)}: {gap.reason}"
+            for gap in self.gathered.material.gaps
+        )
+        return [*self.notes, *dict.fromkeys(gaps)]
+
+    @property
+    def report(self) -> ContextReport | None:
+        """What the last target was given; `None` before any was."""
+        composed, gathered = self.contexts.sent, self.gathered
+        if composed is None:
+            return None
+        return ContextReport(
+            tokens=composed.tokens,
+            budget=composed.target.budget,
+            sources=tuple(composed.spent),
+            missing=tuple(dict.fromkeys(gap.source for gap in gathered.material.gaps)),
+            dropped=sum(not one.kept for one in composed.decisions),
+            conversation=None if gathered.key is None else gathered.key.conversation,
+        )
+
+
+def told(response: ChatResponse, turn: AgentTurn) -> ChatResponse:
+    """The answer with what it and all that went before it took, and with what is to be known of its context."""
+    whole = response if turn.reading is None else turn.reading.whole(response)
+    whole.warnings = [*whole.warnings, *turn.warnings]
+    whole.context = turn.report
+    return whole
+
+
+def described(stream: ChatStream, inner: ChatStream, turn: AgentTurn) -> None:
+    """Tell in the stream that a reader has what is known of the answer by now."""
+    for name in _SHARED:
+        setattr(stream, name, getattr(inner, name))
+    stream.warnings = [*inner.warnings, *turn.warnings]
+    stream.context = turn.report

@@ -1,0 +1,42 @@
+"""Tools whose arguments a provider holds to their schema (OpenAI's structured outputs), where the schema permits it.
+
+https://platform.openai.com/docs/guides/function-calling#strict-mode: every object lists all its properties as required and
+allows no others.
+"""
+
+from msgspec.structs import replace
+
+from caxton_llm.types import Json, Tool
+
+__all__ = ["permits_strict", "strictly"]
+
+_REFUSED = frozenset(
+    {"allOf", "not", "dependentRequired", "dependentSchemas", "if", "then", "else", "patternProperties"}
+)
+_NESTED = ("properties", "$defs", "definitions")
+
+
+def strictly(tool: Tool) -> Tool:
+    """The tool with `strict`, as far as its schema permits it; otherwise as it is."""
+    function = tool.function
+    if function is None or function.strict is not None or not permits_strict(function.parameters or {}):
+        return tool
+    return replace(tool, function=replace(function, strict=True))
+
+
+def permits_strict(schema: Json) -> bool:
+    """Whether a JSON Schema is one that strict mode takes."""
+    if not isinstance(schema, dict):
+        return isinstance(schema, bool | list)
+    if not _REFUSED.isdisjoint(schema):
+        return False
+    if schema.get("type") == "object" or "properties" in schema:
+        names = schema.get("properties") or {}
+        closed = schema.get("additionalProperties") is False
+        if not closed or set(schema.get("required") or ()) != set(names):
+            return False
+    inner = [one for key in _NESTED for one in (schema.get(key) or {}).values()]
+    items = schema.get("items")
+    inner += [items] if isinstance(items, dict) else []
+    inner += schema.get("anyOf") or []
+    return all(map(permits_strict, inner))

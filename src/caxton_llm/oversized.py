@@ -1,0 +1,104 @@
+"""A request to an agent that is larger than its budget: refused, shortened, or worked through in parts, as the agent says."""
+
+import asyncio
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from caxton_llm.context.budget import TargetView
+from caxton_llm.context.condensing import condensed
+from caxton_llm.context.costs import Costs
+from caxton_llm.context.selection import BUDGET_TOO_SMALL
+from caxton_llm.context_engine.engine import ContextEngine, GatheredContext
+from caxton_llm.context_engine.fitter import OWN_FIELDS, Contexts
+from caxton_llm.dispatch.target import Candidate
+from caxton_llm.errors import ContextWindowExceeded, InvalidRequest
+from caxton_llm.types import ChatRequest, Message
+
+__all__ = ["InParts", "Sized", "sized"]
+
+
+class InParts(Struct, frozen=True, kw_only=True):
+    """A request that is worked through in parts: without its conversation, its memories and the tools of its agent, for which
+    there is no room. Tokens are those that `costs` counts."""
+
+    request: ChatRequest
+    costs: Costs
+    window_tokens: int
+    answer_tokens: int
+
+
+class Sized(Struct, kw_only=True):
+    """The contexts of a request that fits, or what is worked through in parts; `notes` say what was done."""
+
+    contexts: Contexts
+    in_parts: InParts | None = None
+    notes: tuple[str, ...] = ()
+
+
+async def sized(engine: ContextEngine, gathered: GatheredContext, first: Candidate) -> Sized:
+    """The request as the first target can take it.
+
+    Raises `InvalidRequest` (`context_budget_too_small`) for what is too large under `oversize: trim` and `error`, or cannot
+    be shortened enough, and `ContextWindowExceeded` under `error` where the conversation would have to be trimmed.
+    """
+    mode = gathered.agent.context.oversize
+    contexts = Contexts(engine, gathered)
+    view = engine.view(gathered, first.target.kind, first.target.describe(first.model))
+    try:
+        composed = await contexts.composed(view, ())
+    except InvalidRequest as error:
+        if error.code != BUDGET_TOO_SMALL or mode in ("trim", "error"):
+            raise
+        if mode == "multi_turn":
+            return Sized(contexts=contexts, in_parts=_in_parts(gathered, view, engine))
+        return await _shortened(engine, gathered, view, error)
+    if mode == "error" and composed.overflow:
+        raise ContextWindowExceeded(
+            f"the request with its conversation takes about {view.budget + composed.overflow:,} tokens, {view.budget:,} are"
+            f" possible ({view.limited_by}): begin a new conversation, raise the limit, or allow trimming (context.oversize)",
+            source="gateway",
+            param="messages",
+            code="context_length_exceeded",
+            model=view.model,
+        )
+    return Sized(contexts=contexts)
+
+
+async def _shortened(
+    engine: ContextEngine, gathered: GatheredContext, view: TargetView, error: InvalidRequest
+) -> Sized:
+    """The current messages extractively shortened to what the instructions leave."""
+    material, costs = gathered.material, engine.costs(view)
+    instructions = Message(role="system", content=material.instructions)
+    room = (
+        view.budget
+        - costs.frame(material.request, offers_tools=bool(material.offers))
+        - (costs.message(instructions) if material.instructions else 0)
+    )
+    asked = ChatRequest(messages=list(material.history.current))
+    shorter = await asyncio.to_thread(condensed, asked, int(_FOR_REQUEST * room), costs.text, engine.vectors)
+    if shorter is None:
+        raise error
+    history = replace(material.history, current=tuple(shorter.request.messages))
+    fitting = replace(gathered, history=history, material=replace(material, history=history))
+    contexts = Contexts(engine, fitting)
+    await contexts.composed(view, ())
+    return Sized(contexts=contexts, notes=shorter.notes)
+
+
+_FOR_REQUEST = 0.8
+"""Of the room: definitions of tools need some, too."""
+
+
+def _in_parts(gathered: GatheredContext, view: TargetView, engine: ContextEngine) -> InParts:
+    material = gathered.material
+    instructions = [Message(role="system", content=material.instructions)] if material.instructions else []
+    request = replace(
+        gathered.request,
+        messages=[*instructions, *material.history.current],
+        extra={name: value for name, value in gathered.request.extra.items() if name not in OWN_FIELDS},
+        source=None,
+    )
+    answer = gathered.request.output_limit or engine.reserve_tokens
+    return InParts(request=request, costs=engine.costs(view), window_tokens=view.budget + answer, answer_tokens=answer)

@@ -1,0 +1,48 @@
+"""Strict tools: only schemas that OpenAI's structured outputs take are marked."""
+
+import pytest
+
+from caxton_llm.context.render.strict import permits_strict, strictly
+from caxton_llm.types import FunctionDefinition, Json, Tool
+
+CLOSED: dict[str, Json] = {
+    "type": "object",
+    "properties": {
+        "city": {"type": "string"},
+        "days": {"type": "array", "items": {"type": "object", "properties": {}, "additionalProperties": False}},
+        "unit": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+    },
+    "required": ["city", "days", "unit"],
+    "additionalProperties": False,
+}
+
+
+def tool(schema: dict[str, Json]) -> Tool:
+    return Tool(type="function", function=FunctionDefinition(name="f", parameters=schema))
+
+
+def test_a_closed_schema_is_marked() -> None:
+    marked = strictly(tool(CLOSED)).function
+    assert marked is not None
+    assert marked.strict is True
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"required": ["city"]},
+        {"additionalProperties": True},
+        {"properties": {**CLOSED["properties"], "days": {"type": "array", "items": {"type": "object"}}}},
+        {"allOf": []},
+        {"$defs": {"x": {"type": "object", "properties": {"a": {"type": "string"}}}}},
+    ],
+)
+def test_any_open_place_leaves_the_tool_as_it_is(change: dict[str, Json]) -> None:
+    schema = {**CLOSED, **change}
+    assert not permits_strict(schema)
+    assert strictly(tool(schema)) == tool(schema)
+
+
+def test_what_somebody_has_said_of_a_tool_stays() -> None:
+    said = Tool(type="function", function=FunctionDefinition(name="f", parameters=CLOSED, strict=False))
+    assert strictly(said) == said
