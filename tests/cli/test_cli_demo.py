@@ -54,6 +54,28 @@ def test_the_demonstration_shows_every_kind_of_request_in_both_dialects_and_ends
     assert "\x1b" not in out
 
 
+def test_an_agent_is_shown_with_its_context_three_renderings_its_tools_and_its_answer(tmp_path: Path) -> None:
+    done = run("demo", cwd=tmp_path, env={"TMPDIR": str(tmp_path)})
+    assert (done.returncode, done.stderr) == (0, "")
+    context, _, rest = done.stdout.partition("\nAn agent: ")[2].partition("\nThe same context")
+    renderings, _, work = rest.partition("\nThe agent works\n")
+    assert "Reporter, for report-generation, asked by DataProcessor" in context
+    assert "limited by the agent's budget" in context
+    assert "Standard quarterly reports include revenue trends" in context.partition("Left out: ")[0]
+    assert "The canteen serves soup on Mondays" in context.partition("Left out: ")[2]
+    assert "is contained in another" in context
+    assert "missing" not in context
+    for kind in ("openai", "anthropic", "ollama"):
+        assert f"\n{kind}:\n{{\n" in renderings
+    assert renderings.count("Standard quarterly reports include revenue trends") == 3
+    assert renderings.count('"name": "generate_pdf_report"') == 3
+    progress = [line.split()[1:3] for line in work.splitlines() if line.startswith("→ ")]
+    expected = [[tool, state] for tool in ("chart_creator", "generate_pdf_report") for state in ("started", "done")]
+    assert [one for one in progress if one[1] != "running"] == expected
+    assert "← The quarterly report is ready" in work
+    assert list(tmp_path.iterdir()) == []  # what was kept meanwhile is removed
+
+
 def test_on_a_terminal_the_streamed_answer_comes_piece_by_piece_and_in_colour(tmp_path: Path) -> None:
     with Terminal("demo", cwd=tmp_path, env={"COLORTERM": "truecolor"}) as terminal:
         terminal.read_until("streamed")

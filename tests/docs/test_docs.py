@@ -31,6 +31,10 @@ ENVIRONMENT = dict.fromkeys(
 )
 
 
+GATEWAY = "llm: {provider: builtin}\nmemory: {}\nagents: [{name: Reporter, capabilities: [report-generation]}]\n"
+"""What the gateway of the examples is configured with."""
+
+
 def blocks(language: str, start: str = "") -> list[object]:
     """The code blocks of a language, or those of them that begin in this way."""
     found: list[object] = []
@@ -45,7 +49,7 @@ def blocks(language: str, start: str = "") -> list[object]:
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_gateway(tmp_path_factory.mktemp("docs"), "llm:\n  provider: builtin\nmemory: {}\n") as url:
+    with running_gateway(tmp_path_factory.mktemp("docs"), GATEWAY) as url:
         yield url
 
 

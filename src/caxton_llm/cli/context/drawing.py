@@ -27,7 +27,7 @@ _SMALL = 4
 """A bar of the budget is drawn where at least one part in so many is used."""
 _PIPE_TEXT = 120
 """Characters of a candidate's text in a pipe."""
-_LEAST_TEXT = 16
+_LEAST_TEXT = 30
 _COLUMNS = ("#", "source", "score", "tokens", "stage", "reason", "text")
 
 

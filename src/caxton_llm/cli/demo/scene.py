@@ -64,7 +64,7 @@ _KNOWN = (
         "user_preferences",
         "Users prefer executive summary on page 1, detailed charts on page 2-3 of a quarterly report",
     ),
-    ("PDF Report Layout", "user_preferences", "For quarterly reports users prefer the executive summary on page 1"),
+    ("Report Wishes", "user_preferences", "Include YoY comparison charts"),
     ("Canteen", "place", "The canteen serves soup on Mondays"),
 )
 
