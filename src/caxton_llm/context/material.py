@@ -10,8 +10,8 @@ from caxton_llm.agents.conversation import Summary
 from caxton_llm.agents.registry import CapabilityContext
 from caxton_llm.agents.requirements import Requirements
 from caxton_llm.context.pieces import Source
-from caxton_llm.context.relevance import TextVectors, relevance, relevance_of_score
-from caxton_llm.context.turns import History, text_of
+from caxton_llm.context.relevance import SpokenText, TextVectors, relevance, relevance_of_score
+from caxton_llm.context.turns import History, speaker_of, text_of
 from caxton_llm.discreet import Discreet
 from caxton_llm.memory.hits import Found, Hit
 from caxton_llm.memory.model import Entity, Turn
@@ -50,11 +50,12 @@ class Remembered(Discreet, Struct, frozen=True, kw_only=True):
 
 
 class Excerpt(Discreet, Struct, frozen=True, kw_only=True):
-    """A part of a past turn: `turn` is its number, `place` the part's among all of the conversation."""
+    """A part of a past turn: `turn` is its number, `place` the part's among all of the conversation, `speaker` a name or a
+    role."""
 
     turn: int
     place: int
-    role: str
+    speaker: str
     text: str
     score: float
 
@@ -90,17 +91,18 @@ class Material(Discreet, Struct, frozen=True, kw_only=True):
 def excerpts_of(history: History, query: str, vectors: TextVectors) -> tuple[Excerpt, ...]:
     """What was said in the past turns, each part with its relevance to the query."""
     parts = [
-        (turn.number, message.role, part)
+        (turn, message, part)
         for turn in history.turns
         for message in turn.messages
         if message.role in _SPOKEN
         for part in cut(text_of(message).strip())
         if part
     ]
-    scores = relevance(query, [text for _, _, text in parts], vectors).tolist()
+    said = [SpokenText(text, message.name or "", turn.at) for turn, message, text in parts]
+    scores = relevance(query, said, vectors).tolist()
     return tuple(
-        Excerpt(turn=turn, place=place, role=role, text=text, score=score)
-        for place, ((turn, role, text), score) in enumerate(zip(parts, scores, strict=True))
+        Excerpt(turn=turn.number, place=place, speaker=speaker_of(message), text=text, score=score)
+        for place, ((turn, message, text), score) in enumerate(zip(parts, scores, strict=True))
     )
 
 
