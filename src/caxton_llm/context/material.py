@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 
 from caxton_llm.agents.conversation import Summary
 from caxton_llm.agents.registry import CapabilityContext
@@ -19,7 +20,7 @@ from caxton_llm.memory.passages import cut
 from caxton_llm.tool_specs import ToolData, ToolSpec
 from caxton_llm.types import ChatRequest
 
-__all__ = ["Excerpt", "Material", "Offer", "Remembered", "SourceGap", "excerpts_of", "remembered"]
+__all__ = ["Excerpt", "Material", "Offer", "Remembered", "SourceGap", "compared", "remembered"]
 
 _MOST_OBSERVATIONS = 8
 """Of one entity: those of the passage that was found, then the newest."""
@@ -88,8 +89,11 @@ class Material(Discreet, Struct, frozen=True, kw_only=True):
     seconds: Mapping[Source, float] = {}
 
 
-def excerpts_of(history: History, query: str, vectors: TextVectors) -> tuple[Excerpt, ...]:
-    """What was said in the past turns, each part with its relevance to the query."""
+def compared(
+    history: History, memories: Sequence[Remembered], query: str, vectors: TextVectors
+) -> tuple[tuple[Excerpt, ...], tuple[Remembered, ...]]:
+    """What was said in the past turns, each part with its relevance to the query, and the memories on the same scale: half of
+    a memory's relevance is what the search has found, half its own when it is compared with what was said."""
     parts = [
         (turn, message, part)
         for turn in history.turns
@@ -98,12 +102,19 @@ def excerpts_of(history: History, query: str, vectors: TextVectors) -> tuple[Exc
         for part in cut(text_of(message).strip())
         if part
     ]
+    if not parts:
+        return (), tuple(memories)
     said = [SpokenText(text, message.name or "", turn.at) for turn, message, text in parts]
-    scores = relevance(query, said, vectors).tolist()
-    return tuple(
+    known = [SpokenText(one.text, one.name, is_apart=True) for one in memories]
+    scores = relevance(query, said + known, vectors).tolist()
+    excerpts = tuple(
         Excerpt(turn=turn.number, place=place, speaker=speaker_of(message), text=text, score=score)
-        for place, ((turn, message, text), score) in enumerate(zip(parts, scores, strict=True))
+        for place, ((turn, message, text), score) in enumerate(zip(parts, scores, strict=False))
     )
+    ranked = (
+        replace(one, score=(one.score + score) / 2) for one, score in zip(memories, scores[len(parts) :], strict=True)
+    )
+    return excerpts, tuple(sorted(ranked, key=lambda one: -one.score))
 
 
 def remembered(searches: Sequence[Found], query: str, vectors: TextVectors) -> tuple[Remembered, ...]:

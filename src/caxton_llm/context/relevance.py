@@ -7,11 +7,13 @@ stands beside them (`memory.scoring`). So what was said and what is remembered c
 from collections import OrderedDict
 from collections.abc import Sequence
 from threading import Lock
+from zlib import crc32
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from caxton_llm.memory.analysis import terms_of
 from caxton_llm.memory.duplicates import name_words, words_key
 from caxton_llm.memory.embedding.static import StaticEmbedder
 from caxton_llm.memory.late_interaction import inverse_frequency, late_interaction
@@ -32,6 +34,7 @@ _SCALE = 4.0
 class _Known(Struct, frozen=True):
     tokens: NDArray[np.int32]
     vector: NDArray[np.float32]
+    terms: NDArray[np.int64]
     asks: bool
 
 
@@ -75,7 +78,12 @@ class TextVectors:
 
     def _made(self, text: str) -> _Known:
         ids = self.embedder.tokens(text)
-        return _Known(ids, self.embedder.embed_tokens(ids), is_question(text))
+        return _Known(ids, self.embedder.embed_tokens(ids), _terms(text), is_question(text))
+
+
+def _terms(text: str) -> NDArray[np.int64]:
+    """A number for each word that means something, without its ending."""
+    return np.array([crc32(term.encode("utf-8", "surrogatepass")) for term in terms_of(text)], np.int64)
 
 
 def _rows(known: Sequence[_Known], dimensions: int) -> NDArray[np.float32]:
@@ -90,6 +98,8 @@ class SpokenText(Struct, frozen=True):
     text: str
     speaker: str = ""
     at: float | None = None
+    is_apart: bool = False
+    """Whether it is no part of the conversation: something remembered of `speaker`."""
 
 
 def relevance(query: str, said: Sequence[SpokenText], vectors: TextVectors) -> NDArray[np.float64]:
@@ -101,15 +111,15 @@ def relevance(query: str, said: Sequence[SpokenText], vectors: TextVectors) -> N
     asked = np.unique(vectors.embedder.tokens(content_words(query)))
     lengths = np.array([len(one.tokens) for one in known], np.int64)
     every = np.concatenate([one.tokens for one in known])
-    counts = _counts(asked, every, lengths)
-    rarity = inverse_frequency((counts > 0).sum(axis=0), len(said))
+    rarity = _rarity(_counts(asked, every, lengths))
     times_s = np.array([np.nan if one.at is None else one.at for one in said])
+    apart = np.array([one.is_apart for one in said])
     periods = periods_in(query)
     features = Features(
-        lexical=_bm25(counts, lengths, rarity),
+        lexical=_bm25(_terms(query), [one.terms for one in known]),
         dense=_rows(known, vectors.dimensions) @ vectors.of([query])[0].vector,
         matches=late_interaction(asked, rarity, every, lengths, vectors.embedder),
-        conversation=np.cumsum(np.diff(times_s, prepend=times_s[:1]) > _PAUSE_S),
+        conversation=np.where(apart, -1, np.cumsum(np.diff(times_s, prepend=times_s[:1]) > _PAUSE_S)),
         position=np.arange(len(said), dtype=np.int64),
         named=_named(query, said),
         dated=from_then(periods, times_s) if periods else None,
@@ -132,7 +142,11 @@ def relevance_of_score(total: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(0.5 + 0.5 * np.tanh(total / _SCALE))
 
 
-def _counts(asked: NDArray[np.int32], every: NDArray[np.int32], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
+def _rarity(counts: NDArray[np.float32]) -> NDArray[np.float32]:
+    return inverse_frequency((counts > 0).sum(axis=0), len(counts))
+
+
+def _counts(asked: NDArray[np.integer], every: NDArray[np.integer], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
     """How often each text (a row) has each token of the query."""
     found = np.zeros((len(lengths), len(asked)), np.float32)
     if len(asked) and len(every):
@@ -143,7 +157,9 @@ def _counts(asked: NDArray[np.int32], every: NDArray[np.int32], lengths: NDArray
     return found
 
 
-def _bm25(counts: NDArray[np.float32], lengths: NDArray[np.int64], rarity: NDArray[np.float32]) -> NDArray[np.float32]:
+def _bm25(asked: NDArray[np.int64], terms: Sequence[NDArray[np.int64]]) -> NDArray[np.float32]:
+    lengths = np.array([len(one) for one in terms], np.int64)
+    counts = _counts(np.unique(asked), np.concatenate(terms), lengths)
     usual = max(1.0, float(lengths.mean()))
     room = _SATURATION * (1 - _LENGTH + _LENGTH * lengths[:, None] / usual)
-    return np.asarray((counts * (_SATURATION + 1) / (counts + room)) @ rarity, np.float32)
+    return np.asarray((counts * (_SATURATION + 1) / (counts + room)) @ _rarity(counts), np.float32)
