@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.json import decode
 from msgspec.structs import replace
 
-from caxton_llm.agents.agent import Agent
+from caxton_llm.agents.agent import Agent, AgentConversation
 from caxton_llm.agents.conversation import ConversationKey, Exchange
 from caxton_llm.agents.registry import Addressed, CapabilityRegistry
 from caxton_llm.context import compose as composing
@@ -28,7 +28,7 @@ from caxton_llm.model_info import ModelInfo
 from caxton_llm.types import ChatRequest, Message
 
 BUDGETS = (500, 1_000, 2_000)
-AGENT = Agent(name="Companion")
+AGENT = Agent(name="Companion", conversation=AgentConversation(strategy="full"))
 KEY = ConversationKey("told", agent="Companion")
 MODEL = ModelInfo(id="some-model", provider="builtin")
 NEEDS = {"context_requirements": {"conversation_depth": 0, "memory_search": {"max_results": 200}}}

@@ -5,7 +5,7 @@ import random
 from caxton_llm.agents.requirements import Requirements
 from caxton_llm.context.budget import TargetView
 from caxton_llm.context.costs import Costs
-from caxton_llm.context.material import Material, Offer, Remembered, excerpts_of
+from caxton_llm.context.material import Material, Offer, Remembered, compared
 from caxton_llm.context.relevance import TextVectors
 from caxton_llm.context.render.provider import family_of
 from caxton_llm.context.turns import history_of
@@ -89,23 +89,25 @@ def material(
     chance = chance or random.Random(0)
     history = history_of(messages, None)
     request = ChatRequest(model="agent:Clerk", messages=messages)
+    found = [
+        Remembered(
+            record=f"r{place}",
+            place=0,
+            name=f"Order {place}",
+            text=sentence(chance),
+            similarity=0.9,
+            score=1 - place / (memories + 1),
+        )
+        for place in range(memories)
+    ]
+    excerpts, remembered = compared(history, found, str(messages[-1].content), VECTORS)
     return Material(
         request=request,
         instructions=PROMPT,
         history=history,
         requirements=Requirements(conversation_depth=depth),
-        memories=tuple(
-            Remembered(
-                record=f"r{place}",
-                place=0,
-                name=f"Order {place}",
-                text=sentence(chance),
-                similarity=0.9,
-                score=1 - place / (memories + 1),
-            )
-            for place in range(memories)
-        ),
-        excerpts=excerpts_of(history, str(messages[-1].content), VECTORS),
+        memories=remembered,
+        excerpts=excerpts,
         offers=tools,
     )
 

@@ -14,7 +14,7 @@ from caxton_llm.context.pieces import Piece
 from caxton_llm.context.prepared import PreparedTool
 from caxton_llm.context.relevance import TextVectors
 from caxton_llm.context.render.provider import excerpt_line, memory_line, related_line, rendered_tool
-from caxton_llm.context.turns import PastTurn, text_of
+from caxton_llm.context.turns import PastTurn, speaker_of, text_of
 from caxton_llm.context.window import window_start
 from caxton_llm.types import Message
 
@@ -223,7 +223,7 @@ def _excerpt(one: Excerpt, costs: Costs) -> Piece:
         source="conversation",
         tier="older",
         text=one.text,
-        tokens=costs.text(excerpt_line(one.role, one.text) + "\n"),
+        tokens=costs.text(excerpt_line(one.speaker, one.text) + "\n"),
         score=one.score,
         order=one.place,
     )
@@ -254,6 +254,6 @@ def _digest(
         room -= costs.text(told.text + "\n")
         earlier = tuple(turn for turn in earlier if turn.number > told.last)
     spoken = ("user", "assistant")
-    said = [Said(one.role, text_of(one)) for turn in earlier for one in turn.messages if one.role in spoken]
+    said = [Said(speaker_of(one), text_of(one)) for turn in earlier for one in turn.messages if one.role in spoken]
     sentences = digest(said, room, costs.text, vectors) if room >= _DIGEST_LEAST else ""
     return "\n".join(part for part in (told.text if told is not None else "", sentences) if part)

@@ -146,7 +146,7 @@ def _prepared(material: Material, found: Candidates, selection: Selection) -> Pr
         current=material.history.current,
         history=tuple(message for turn in turns for message in turn.messages),
         digest=found.digest if DIGEST in kept else "",
-        excerpts=tuple(Said(one.role, one.text) for one in excerpts),
+        excerpts=tuple(Said(one.speaker, one.text) for one in excerpts),
         memories=_memories(found, kept),
         capabilities=material.capabilities if CAPABILITIES in kept else None,
         tools=tuple(

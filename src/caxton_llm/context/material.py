@@ -5,13 +5,14 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 
 from caxton_llm.agents.conversation import Summary
 from caxton_llm.agents.registry import CapabilityContext
 from caxton_llm.agents.requirements import Requirements
 from caxton_llm.context.pieces import Source, SourceGap
-from caxton_llm.context.relevance import TextVectors, relevance, relevance_of_score
-from caxton_llm.context.turns import History, text_of
+from caxton_llm.context.relevance import SpokenText, TextVectors, relevance, relevance_of_score
+from caxton_llm.context.turns import History, speaker_of, text_of
 from caxton_llm.discreet import Discreet
 from caxton_llm.memory.hits import Found, Hit
 from caxton_llm.memory.model import Entity, Turn
@@ -19,7 +20,7 @@ from caxton_llm.memory.passages import cut
 from caxton_llm.tool_specs import ToolData, ToolSpec
 from caxton_llm.types import ChatRequest
 
-__all__ = ["Excerpt", "Material", "Offer", "Remembered", "SourceGap", "excerpts_of", "remembered"]
+__all__ = ["Excerpt", "Material", "Offer", "Remembered", "SourceGap", "compared", "remembered"]
 
 _MOST_OBSERVATIONS = 8
 """Of one entity: those of the passage that was found, then the newest."""
@@ -42,11 +43,12 @@ class Remembered(Discreet, Struct, frozen=True, kw_only=True):
 
 
 class Excerpt(Discreet, Struct, frozen=True, kw_only=True):
-    """A part of a past turn: `turn` is its number, `place` the part's among all of the conversation."""
+    """A part of a past turn: `turn` is its number, `place` the part's among all of the conversation, `speaker` a name or a
+    role."""
 
     turn: int
     place: int
-    role: str
+    speaker: str
     text: str
     score: float
 
@@ -79,21 +81,32 @@ class Material(Discreet, Struct, frozen=True, kw_only=True):
     seconds: Mapping[Source, float] = {}
 
 
-def excerpts_of(history: History, query: str, vectors: TextVectors) -> tuple[Excerpt, ...]:
-    """What was said in the past turns, each part with its relevance to the query."""
+def compared(
+    history: History, memories: Sequence[Remembered], query: str, vectors: TextVectors
+) -> tuple[tuple[Excerpt, ...], tuple[Remembered, ...]]:
+    """What was said in the past turns, each part with its relevance to the query, and the memories on the same scale: half of
+    a memory's relevance is what the search has found, half its own when it is compared with what was said."""
     parts = [
-        (turn.number, message.role, part)
+        (turn, message, part)
         for turn in history.turns
         for message in turn.messages
         if message.role in _SPOKEN
         for part in cut(text_of(message).strip())
         if part
     ]
-    scores = relevance(query, [text for _, _, text in parts], vectors).tolist()
-    return tuple(
-        Excerpt(turn=turn, place=place, role=role, text=text, score=score)
-        for place, ((turn, role, text), score) in enumerate(zip(parts, scores, strict=True))
+    if not parts:
+        return (), tuple(memories)
+    said = [SpokenText(text, message.name or "", turn.at) for turn, message, text in parts]
+    known = [SpokenText(one.text, one.name, is_apart=True) for one in memories]
+    scores = relevance(query, said + known, vectors).tolist()
+    excerpts = tuple(
+        Excerpt(turn=turn.number, place=place, speaker=speaker_of(message), text=text, score=score)
+        for place, ((turn, message, text), score) in enumerate(zip(parts, scores, strict=False))
     )
+    ranked = (
+        replace(one, score=(one.score + score) / 2) for one, score in zip(memories, scores[len(parts) :], strict=True)
+    )
+    return excerpts, tuple(sorted(ranked, key=lambda one: -one.score))
 
 
 def remembered(searches: Sequence[Found], query: str, vectors: TextVectors) -> tuple[Remembered, ...]:

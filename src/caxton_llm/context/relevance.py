@@ -7,20 +7,26 @@ stands beside them (`memory.scoring`). So what was said and what is remembered c
 from collections import OrderedDict
 from collections.abc import Sequence
 from threading import Lock
+from zlib import crc32
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from caxton_llm.memory.analysis import terms_of
+from caxton_llm.memory.duplicates import name_words, words_key
 from caxton_llm.memory.embedding.static import StaticEmbedder
 from caxton_llm.memory.late_interaction import inverse_frequency, late_interaction
-from caxton_llm.memory.query_words import content_words, is_question
-from caxton_llm.memory.scoring import Features, Weights, score
+from caxton_llm.memory.query_dates import from_then, periods_in
+from caxton_llm.memory.query_words import content_words, is_question, name_keys_in
+from caxton_llm.memory.scoring import Features, score
 
-__all__ = ["TextVectors", "relevance", "relevance_of_score"]
+__all__ = ["SpokenText", "TextVectors", "relevance", "relevance_of_score"]
 
 _SATURATION, _LENGTH = 1.2, 0.75
 """BM25's k1 and b."""
+_PAUSE_S = 3600.0
+"""Between two turns from which on the later one begins something else."""
 _SCALE = 4.0
 """Deviations above the mean at which a relevance is 0.88."""
 
@@ -28,6 +34,7 @@ _SCALE = 4.0
 class _Known(Struct, frozen=True):
     tokens: NDArray[np.int32]
     vector: NDArray[np.float32]
+    terms: NDArray[np.int64]
     asks: bool
 
 
@@ -71,7 +78,12 @@ class TextVectors:
 
     def _made(self, text: str) -> _Known:
         ids = self.embedder.tokens(text)
-        return _Known(ids, self.embedder.embed_tokens(ids), is_question(text))
+        return _Known(ids, self.embedder.embed_tokens(ids), _terms(text), is_question(text))
+
+
+def _terms(text: str) -> NDArray[np.int64]:
+    """A number for each word that means something, without its ending."""
+    return np.array([crc32(term.encode("utf-8", "surrogatepass")) for term in terms_of(text)], np.int64)
 
 
 def _rows(known: Sequence[_Known], dimensions: int) -> NDArray[np.float32]:
@@ -80,28 +92,49 @@ def _rows(known: Sequence[_Known], dimensions: int) -> NDArray[np.float32]:
     return np.concatenate([one.vector for one in known]).reshape(len(known), dimensions)
 
 
-def relevance(
-    query: str, texts: Sequence[str], vectors: TextVectors, *, weights: Weights | None = None, in_order: bool = True
-) -> NDArray[np.float64]:
-    """Of each text from 0 to 1. `in_order`: they follow each other in one conversation, and share with their neighbours."""
-    if not texts:
+class SpokenText(Struct, frozen=True):
+    """What was said in a conversation; `speaker` is a name, empty for none, `at` in seconds since 1970."""
+
+    text: str
+    speaker: str = ""
+    at: float | None = None
+    is_apart: bool = False
+    """Whether it is no part of the conversation: something remembered of `speaker`."""
+
+
+def relevance(query: str, said: Sequence[SpokenText], vectors: TextVectors) -> NDArray[np.float64]:
+    """Of each text from 0 to 1. They follow each other in one conversation, and share with their neighbours, as far as no long
+    pause is between; who and when the query names counts."""
+    if not said:
         return np.zeros(0)
-    known = vectors.of(texts)
+    known = vectors.of([f"{one.speaker}: {one.text}" if one.speaker else one.text for one in said])
     asked = np.unique(vectors.embedder.tokens(content_words(query)))
     lengths = np.array([len(one.tokens) for one in known], np.int64)
     every = np.concatenate([one.tokens for one in known])
-    counts = _counts(asked, every, lengths)
-    rarity = inverse_frequency((counts > 0).sum(axis=0), len(texts))
-    places = np.arange(len(texts), dtype=np.int64)
+    rarity = _rarity(_counts(asked, every, lengths))
+    times_s = np.array([np.nan if one.at is None else one.at for one in said])
+    apart = np.array([one.is_apart for one in said])
+    periods = periods_in(query)
     features = Features(
-        lexical=_bm25(counts, lengths, rarity),
+        lexical=_bm25(_terms(query), [one.terms for one in known]),
         dense=_rows(known, vectors.dimensions) @ vectors.of([query])[0].vector,
         matches=late_interaction(asked, rarity, every, lengths, vectors.embedder),
-        conversation=np.zeros(len(texts), np.int64) if in_order else None,
-        position=places if in_order else None,
+        conversation=np.where(apart, -1, np.cumsum(np.diff(times_s, prepend=times_s[:1]) > _PAUSE_S)),
+        position=np.arange(len(said), dtype=np.int64),
+        named=_named(query, said),
+        dated=from_then(periods, times_s) if periods else None,
         asks=np.array([one.asks for one in known]),
     )
-    return relevance_of_score(score(features, weights).total)
+    return relevance_of_score(score(features).total)
+
+
+def _named(query: str, said: Sequence[SpokenText]) -> NDArray[np.bool_] | None:
+    speakers = {one.speaker for one in said if one.speaker}
+    if not speakers:
+        return None
+    keys = name_keys_in(query)
+    named = {speaker for speaker in speakers if words_key(" ".join(name_words(speaker))) in keys}
+    return np.array([one.speaker in named for one in said])
 
 
 def relevance_of_score(total: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -109,7 +142,11 @@ def relevance_of_score(total: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(0.5 + 0.5 * np.tanh(total / _SCALE))
 
 
-def _counts(asked: NDArray[np.int32], every: NDArray[np.int32], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
+def _rarity(counts: NDArray[np.float32]) -> NDArray[np.float32]:
+    return inverse_frequency((counts > 0).sum(axis=0), len(counts))
+
+
+def _counts(asked: NDArray[np.integer], every: NDArray[np.integer], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
     """How often each text (a row) has each token of the query."""
     found = np.zeros((len(lengths), len(asked)), np.float32)
     if len(asked) and len(every):
@@ -120,7 +157,9 @@ def _counts(asked: NDArray[np.int32], every: NDArray[np.int32], lengths: NDArray
     return found
 
 
-def _bm25(counts: NDArray[np.float32], lengths: NDArray[np.int64], rarity: NDArray[np.float32]) -> NDArray[np.float32]:
+def _bm25(asked: NDArray[np.int64], terms: Sequence[NDArray[np.int64]]) -> NDArray[np.float32]:
+    lengths = np.array([len(one) for one in terms], np.int64)
+    counts = _counts(np.unique(asked), np.concatenate(terms), lengths)
     usual = max(1.0, float(lengths.mean()))
     room = _SATURATION * (1 - _LENGTH + _LENGTH * lengths[:, None] / usual)
-    return np.asarray((counts * (_SATURATION + 1) / (counts + room)) @ rarity, np.float32)
+    return np.asarray((counts * (_SATURATION + 1) / (counts + room)) @ _rarity(counts), np.float32)

@@ -9,7 +9,7 @@ from caxton_llm.context.exchanges import exchanges_of
 from caxton_llm.discreet import Discreet
 from caxton_llm.types import Message
 
-__all__ = ["History", "PastTurn", "history_of", "text_of"]
+__all__ = ["History", "PastTurn", "history_of", "speaker_of", "text_of"]
 
 _SYSTEM = ("system", "developer")
 _RESULTS = ("tool", "function")
@@ -20,6 +20,8 @@ class PastTurn(Discreet, Struct, frozen=True, kw_only=True):
 
     number: int
     messages: tuple[Message, ...]
+    at: float | None = None
+    """Seconds since 1970."""
 
 
 class History(Discreet, Struct, frozen=True, kw_only=True):
@@ -87,14 +89,19 @@ def text_of(message: Message) -> str:
     return "\n".join(part.text for part in content or () if part.text)
 
 
+def speaker_of(message: Message) -> str:
+    """Who says it: by name, where the message tells one."""
+    return " ".join((message.name or "").split()) or message.role
+
+
 def _turns_of(exchanges: Sequence[Exchange]) -> list[PastTurn]:
     turns: list[PastTurn] = []
     for exchange in exchanges:
         if exchange.continues and turns:
             last = turns.pop()
-            turns.append(PastTurn(number=last.number, messages=last.messages + exchange.messages))
+            turns.append(PastTurn(number=last.number, messages=last.messages + exchange.messages, at=last.at))
         else:
-            turns.append(PastTurn(number=exchange.number, messages=exchange.messages))
+            turns.append(PastTurn(number=exchange.number, messages=exchange.messages, at=exchange.at))
     return turns
 
 

@@ -21,7 +21,7 @@ from caxton_llm.agents.registry import Addressed, CapabilityRegistry
 from caxton_llm.context.budget import TargetView, view_of
 from caxton_llm.context.compose import Composed, compose
 from caxton_llm.context.costs import Costs
-from caxton_llm.context.material import Material, Offer, excerpts_of, remembered
+from caxton_llm.context.material import Material, Offer, compared, remembered
 from caxton_llm.context.relevance import TextVectors
 from caxton_llm.context.turns import History, history_of
 from caxton_llm.context_engine.sources import (
@@ -206,13 +206,16 @@ class ContextEngine:
         capability = addressed.capability
         wants_related = analysis.requirements.capability_context or capability is not None
         related = wants_related and "capabilities" in agent.context.sources and capability is not None
+        query = analysis.user_request
+        found = remembered([found for _, found in memory.found], query, self.vectors)
+        excerpts, memories = compared(history, found, query, self.vectors)
         return Material(
             request=request,
             instructions="\n\n".join((*instructions, *history.instructions)),
             history=history,
             requirements=analysis.requirements,
-            memories=remembered([found for _, found in memory.found], analysis.user_request, self.vectors),
-            excerpts=excerpts_of(history, analysis.user_request, self.vectors),
+            memories=memories,
+            excerpts=excerpts,
             summaries=() if read.thread is None else read.thread.summaries,
             capabilities=self.registry.describe(capability.name) if related and capability is not None else None,
             offers=tuple(
