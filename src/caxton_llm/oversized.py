@@ -1,16 +1,13 @@
 """A request to an agent that is larger than its budget: refused, shortened, or worked through in parts, as the agent says."""
 
-import asyncio
-
 from msgspec import Struct
 from msgspec.structs import replace
 
 from caxton_llm.context.budget import TargetView
-from caxton_llm.context.condensing import condensed
 from caxton_llm.context.costs import Costs
 from caxton_llm.context.selection import BUDGET_TOO_SMALL
+from caxton_llm.context_engine.contexts import OWN_FIELDS, Contexts
 from caxton_llm.context_engine.engine import ContextEngine, GatheredContext
-from caxton_llm.context_engine.fitter import OWN_FIELDS, Contexts
 from caxton_llm.dispatch.target import Candidate
 from caxton_llm.errors import ContextWindowExceeded, InvalidRequest
 from caxton_llm.types import ChatRequest, Message
@@ -29,11 +26,10 @@ class InParts(Struct, frozen=True, kw_only=True):
 
 
 class Sized(Struct, kw_only=True):
-    """The contexts of a request that fits, or what is worked through in parts; `notes` say what was done."""
+    """The contexts of a request that fits, or what is worked through in parts."""
 
     contexts: Contexts
     in_parts: InParts | None = None
-    notes: tuple[str, ...] = ()
 
 
 async def sized(engine: ContextEngine, gathered: GatheredContext, first: Candidate) -> Sized:
@@ -44,15 +40,13 @@ async def sized(engine: ContextEngine, gathered: GatheredContext, first: Candida
     """
     mode = gathered.agent.context.oversize
     contexts = Contexts(engine, gathered)
-    view = engine.view(gathered, first.target.kind, first.target.describe(first.model))
+    view = contexts.view(first.target.kind, first.target.describe(first.model))
     try:
-        composed = await contexts.composed(view, ())
+        composed = await contexts.composed(view, whole=mode == "multi_turn")
     except InvalidRequest as error:
-        if error.code != BUDGET_TOO_SMALL or mode in ("trim", "error"):
+        if error.code != BUDGET_TOO_SMALL or mode != "multi_turn":
             raise
-        if mode == "multi_turn":
-            return Sized(contexts=contexts, in_parts=_in_parts(gathered, view, engine))
-        return await _shortened(engine, gathered, view, error)
+        return Sized(contexts=contexts, in_parts=_in_parts(gathered, view, engine))
     if mode == "error" and composed.overflow:
         raise ContextWindowExceeded(
             f"the request with its conversation takes about {view.budget + composed.overflow:,} tokens, {view.budget:,} are"
@@ -63,32 +57,6 @@ async def sized(engine: ContextEngine, gathered: GatheredContext, first: Candida
             model=view.model,
         )
     return Sized(contexts=contexts)
-
-
-async def _shortened(
-    engine: ContextEngine, gathered: GatheredContext, view: TargetView, error: InvalidRequest
-) -> Sized:
-    """The current messages extractively shortened to what the instructions leave."""
-    material, costs = gathered.material, engine.costs(view)
-    instructions = Message(role="system", content=material.instructions)
-    room = (
-        view.budget
-        - costs.frame(material.request, offers_tools=bool(material.offers))
-        - (costs.message(instructions) if material.instructions else 0)
-    )
-    asked = ChatRequest(messages=list(material.history.current))
-    shorter = await asyncio.to_thread(condensed, asked, int(_FOR_REQUEST * room), costs.text, engine.vectors)
-    if shorter is None:
-        raise error
-    history = replace(material.history, current=tuple(shorter.request.messages))
-    fitting = replace(gathered, history=history, material=replace(material, history=history))
-    contexts = Contexts(engine, fitting)
-    await contexts.composed(view, ())
-    return Sized(contexts=contexts, notes=shorter.notes)
-
-
-_FOR_REQUEST = 0.8
-"""Of the room: definitions of tools need some, too."""
 
 
 def _in_parts(gathered: GatheredContext, view: TargetView, engine: ContextEngine) -> InParts:

@@ -210,6 +210,51 @@ async def test_tools_are_run_and_the_whole_exchange_is_kept(tmp_path: Path, fake
     assert '<data from="tool">' in json.dumps(result, ensure_ascii=False).replace('\\"', '"')
 
 
+async def test_a_full_context_makes_room_for_what_the_tools_give(tmp_path: Path, fake_openai: FakeOpenAI) -> None:
+    servers = [{"name": "odd", "command": sys.executable, "args": [str(PROGRAMS / "odd_tools.py")]}]
+    agent = {
+        "name": "A",
+        "tools": ["odd.echo"],
+        "context": {"budget": 1_200},
+        "conversation": {"strategy": "sliding_window", "max_turns": 60},
+    }
+    text = "price " * 300
+    fake_openai.reply(None, ToolCall("echo", {"text": text}, "call_1"))
+    fake_openai.reply(None, ToolCall("echo", {"text": text}, "call_2"))
+    fake_openai.reply("Done.")
+    async with Caxton.from_dict(configured(tmp_path, entry(fake_openai), agent, mcp={"servers": servers})) as caxton:
+        key = ConversationKey("c", agent="A")
+        store_of(caxton).append(key, [_exchange(f"question {n} of prices", f"price {n} " * 30) for n in range(60)])
+        answer = await caxton.complete_chat(model="agent:A", messages=user("What prices?"), conversation_id="c")
+    assert answer.text == "Done."
+    assert answer.context is not None
+    assert answer.context.tokens <= 1_200
+    assert any("results of tools were shortened" in warning for warning in answer.warnings)
+    assert [message["role"] for message in sent(fake_openai)["messages"]][-4:] == [
+        "assistant",
+        "tool",
+        "assistant",
+        "tool",
+    ]
+
+
+async def test_what_is_told_of_the_context_is_of_the_target_that_answered(
+    tmp_path: Path, fake_openai: FakeOpenAI, fake_anthropic: FakeAnthropic
+) -> None:
+    fake_openai.fail("overloaded", times=None)
+    first = {"name": "first", "priority": 2, **entry(fake_openai, retry_policy={"max_attempts": 1})}
+    second = {"name": "second", "priority": 1, **entry(fake_anthropic), "context_window": 3_000}
+    agent = {"name": "A", "context": {"oversize": "summarize"}}
+    text = "What does it say?\n\n" + "\n\n".join(f"Paragraph {n} tells of item {n} and its price." for n in range(600))
+    async with Caxton.from_dict(configured(tmp_path, {"providers": [first, second]}, agent)) as caxton:
+        answer = await caxton.complete_chat(model="agent:A", messages=user(text))
+    assert answer.provider == "second"
+    assert answer.context is not None
+    assert answer.context.budget < 3_000
+    assert "words left out" in json.dumps(sent(fake_anthropic)["messages"])
+    assert "words left out" not in json.dumps(sent(fake_openai)["messages"])
+
+
 async def test_an_agent_asks_another_for_its_capability(tmp_path: Path, fake_openai: FakeOpenAI) -> None:
     fake_openai.reply(None, ToolCall("charts", {"request": "a bar chart"}, "call_1"))
     fake_openai.reply("[chart]")

@@ -22,9 +22,9 @@ from caxton_llm.agents.conversation import ConversationKey
 from caxton_llm.agents.registry import Addressed
 from caxton_llm.background import end_tasks, of_this_loop
 from caxton_llm.context.document import ContextDocument
+from caxton_llm.context_engine.contexts import Contexts
 from caxton_llm.context_engine.engine import ContextEngine, GatheredContext
 from caxton_llm.context_engine.explaining import Destination, assumed_destination, destination_of, explain
-from caxton_llm.context_engine.fitter import Contexts
 from caxton_llm.errors import InvalidRequest, UnknownModel
 from caxton_llm.gateway import Gateway
 from caxton_llm.memory_system import Memory
@@ -72,7 +72,8 @@ class AgentService:
         turn = await self._begun(request, chain)
         if isinstance(turn, Reading):
             turn = await self._read(request, chain, turn, await turn.finish())
-        result = await turn.loop.complete(turn.request, turn.contexts.fitter)
+        result = await turn.loop.complete(turn.request, turn.fitter)
+        turn.contexts.settle(result.response.provider)
         await self._keeping.keep(turn, result)
         return told(result.response, turn)
 
@@ -99,9 +100,10 @@ class AgentService:
         """The streamed answer of a turn; `stream` is told what is learned on the way."""
 
         async def on_done(result: LoopResult) -> None:
+            turn.contexts.settle(result.response.provider)
             await self._keeping.keep(turn, result)
 
-        async with turn.loop.stream(turn.request, turn.contexts.fitter, on_done) as answer:
+        async with turn.loop.stream(turn.request, turn.fitter, on_done) as answer:
             reading = turn.reading
             seen = answer if reading is None else ChatStream(partial(reading.followed, answer))
             async with seen:
@@ -214,7 +216,6 @@ class AgentService:
             gathered=gathered,
             contexts=fitting.contexts,
             loop=AgentLoop(self.gateway, runner),
-            notes=fitting.notes,
         )
 
     async def _answer_call(self, request: ChatRequest, chain: CallChain) -> ChatResponse:

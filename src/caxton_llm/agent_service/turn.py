@@ -1,12 +1,15 @@
 """One request to an agent under way, and what is told of it."""
 
+from collections.abc import Sequence
+
 from msgspec import Struct
 
 from caxton_llm.agent_loop.loop import AgentLoop
+from caxton_llm.context_engine.contexts import Contexts
 from caxton_llm.context_engine.engine import GatheredContext
-from caxton_llm.context_engine.fitter import Contexts
+from caxton_llm.context_engine.fitter import ContextFitter
 from caxton_llm.multi_turn import Reading
-from caxton_llm.types import ChatRequest, ChatResponse, ChatStream, ContextReport
+from caxton_llm.types import ChatRequest, ChatResponse, ChatStream, ContextReport, Message
 
 __all__ = ["AgentTurn", "described", "told"]
 
@@ -27,14 +30,17 @@ _SHARED = (
 
 
 class AgentTurn(Struct, kw_only=True):
-    """One request. `reading` is what was read in parts before it, `notes` what was done to make it fit."""
+    """One request. `reading` is what was read in parts before it."""
 
     request: ChatRequest
     gathered: GatheredContext
     contexts: Contexts
     loop: AgentLoop
     reading: Reading | None = None
-    notes: tuple[str, ...] = ()
+
+    def fitter(self, steps: Sequence[Message]) -> ContextFitter:
+        """What makes the request for each target, with what was done since behind it."""
+        return ContextFitter(self.contexts, steps)
 
     @property
     def warnings(self) -> list[str]:
@@ -43,7 +49,7 @@ class AgentTurn(Struct, kw_only=True):
             f"context: {' '.join(part for part in (gap.source, gap.name) if part)}: {gap.reason}"
             for gap in self.gathered.material.gaps
         )
-        return [*self.notes, *dict.fromkeys(gaps)]
+        return list(dict.fromkeys(gaps))
 
     @property
     def report(self) -> ContextReport | None:
@@ -73,5 +79,6 @@ def described(stream: ChatStream, inner: ChatStream, turn: AgentTurn) -> None:
     """Tell in the stream that a reader has what is known of the answer by now."""
     for name in _SHARED:
         setattr(stream, name, getattr(inner, name))
+    turn.contexts.settle(inner.provider)
     stream.warnings = [*inner.warnings, *turn.warnings]
     stream.context = turn.report

@@ -54,6 +54,8 @@ class Composed(Discreet, Struct, frozen=True, kw_only=True):
     less_relevant: int
     stable_tokens: int
     """How much of the beginning stays from turn to turn."""
+    notes: tuple[str, ...] = ()
+    """What the caller should know of it."""
 
     @property
     def utilization(self) -> float:

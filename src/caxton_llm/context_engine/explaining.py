@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from caxton_llm.config.parts import HTTP_KINDS, make_parts
 from caxton_llm.config.schema import ProviderEntry
 from caxton_llm.context.document import ContextDocument, document_of
+from caxton_llm.context_engine.contexts import Contexts
 from caxton_llm.context_engine.engine import ContextEngine, GatheredContext
-from caxton_llm.context_engine.fitter import Contexts
 from caxton_llm.dispatch.target import Candidate
 from caxton_llm.errors import InvalidRequest, LlmError
 from caxton_llm.http_provider import HttpProvider
@@ -71,7 +71,7 @@ async def explain(
     begun = time.perf_counter()
     contexts = Contexts(engine, gathered)
     first = destinations[0]
-    composed = await contexts.composed(engine.view(gathered, first.kind, first.info), ())
+    composed = await contexts.composed(contexts.view(first.kind, first.info))
     seconds = gathered.seconds + time.perf_counter() - begun
     document = document_of(
         gathered.material,
@@ -87,8 +87,7 @@ async def explain(
 
 async def _payload(contexts: Contexts, destination: Destination, adapter: ProviderAdapter) -> Json:
     try:
-        view = contexts.engine.view(contexts.gathered, destination.kind, destination.info)
-        composed = await contexts.composed(view, ())
+        composed = await contexts.composed(contexts.view(destination.kind, destination.info))
         request = contexts.request_for(contexts.gathered.request, composed, destination.kind, destination.info.id)
         return await asyncio.to_thread(_encoded, adapter, request, destination.info)
     except LlmError as error:

@@ -187,6 +187,8 @@ class ContextSources:
             return SourceGap("memory", asked_by, f"the search took longer than {limit:g} s")
         except LlmError as error:
             return SourceGap("memory", asked_by, str(error))
+        except Exception as error:  # noqa: BLE001 - a source that fails is left out; what it says may hold what was sought
+            return SourceGap("memory", asked_by, f"it failed: {type(error).__name__}")
 
     async def tool_data(
         self, wanted: Sequence[tuple[ToolSpec, tuple[str, ...]]], filters: Filters, owner: str
