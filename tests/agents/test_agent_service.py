@@ -342,6 +342,21 @@ async def test_an_oversized_request_is_worked_through_in_parts(
     assert len(thread.exchanges) == 1
 
 
+@pytest.mark.parametrize("oversize", ["summarize", "multi_turn"])
+async def test_a_prepared_context_shows_what_becomes_of_an_oversized_request(
+    tmp_path: Path, fake_openai: FakeOpenAI, oversize: str
+) -> None:
+    agent = {"name": "A", "context": {"budget": 600, "oversize": oversize}}
+    text = "What does it say?\n\n" + "\n\n".join(f"Paragraph {n} tells of item {n} and its price." for n in range(300))
+    async with Caxton.from_dict(configured(tmp_path, entry(fake_openai), agent)) as caxton:
+        document = await caxton.prepare_context(model="agent:A", messages=user(text))
+    metadata = document.context_metadata
+    assert metadata.total_context_tokens <= 600
+    assert any("shortened" in note for note in metadata.notes)
+    assert any("in parts" in note for note in metadata.notes) == (oversize == "multi_turn")
+    assert not fake_openai.requests
+
+
 async def test_oversize_error_refuses_what_would_have_to_be_trimmed(tmp_path: Path, fake_openai: FakeOpenAI) -> None:
     agent = {"name": "A", "context": {"budget": 400, "oversize": "error"}}
     history: list[Json] = []

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from caxton_llm.context.document import ContextDocument
+from caxton_llm.context_engine.contexts import Contexts
 from caxton_llm.context_engine.explaining import assumed_destination, explain
 from caxton_llm.types import Json
 from specified_scene import KEY, REQUEST, scene
@@ -56,7 +57,7 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> ContextDocument:
             assert addressed is not None
             gathered = await engine.gather(REQUEST, addressed, key=KEY)
             kinds = ("openai", "anthropic", "ollama")
-            return await explain(engine, gathered, [assumed_destination(kind) for kind in kinds])
+            return await explain(Contexts(engine, gathered), [assumed_destination(kind) for kind in kinds])
 
     return asyncio.run(prepared(tmp_path_factory.mktemp("scene")))
 

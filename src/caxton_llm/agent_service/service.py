@@ -41,6 +41,9 @@ _PROVIDERS = "providers"
 """The field of a request that says for whom its context is shown."""
 
 
+_IN_PARTS = "the request is larger than the budget and would be worked through in parts; here it is shown shortened"
+
+
 class AgentService:
     """Answers requests that name an agent or a capability. Its methods belong to one event loop at a time."""
 
@@ -126,9 +129,12 @@ class AgentService:
         providers = (*providers, *_providers(request))
         others = {name: value for name, value in request.extra.items() if name != _PROVIDERS}
         request = replace(request, extra=others, source=None)
-        destinations = [destination_of(self.gateway.resolve(request.model).first), *map(self._destination, providers)]
+        first = self.gateway.resolve(request.model).first
+        destinations = [destination_of(first), *map(self._destination, providers)]
         gathered = await self._gathered(request, addressed)
-        return await explain(self.engine, gathered, destinations)
+        fitting = await sized(self.engine, gathered, first)
+        notes = () if fitting.in_parts is None else (_IN_PARTS,)
+        return await explain(fitting.contexts, destinations, notes=notes)
 
     def _destination(self, name: str) -> Destination:
         route = self.gateway.routes.get(name)

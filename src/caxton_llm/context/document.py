@@ -33,8 +33,10 @@ def document_of(
     *,
     parameters: Mapping[str, str],
     seconds: float,
+    notes: tuple[str, ...] = (),
 ) -> ContextDocument:
-    """The document of a context that was composed; `searches` by their queries, `seconds` for all of it."""
+    """The document of a context that was composed; `searches` by their queries, `seconds` for all of it, `notes` beside
+    those of the context."""
     prepared, target = composed.prepared, composed.target
     return ContextDocument(
         request_context=_request(analysis, parameters),
@@ -64,7 +66,7 @@ def document_of(
             source_times_ms={source: round(1000 * spent, 3) for source, spent in material.seconds.items()},
             sources_missing=material.gaps,
             turns_not_relevant=composed.less_relevant,
-            notes=(*analysis.notes, *target.notes),
+            notes=(*analysis.notes, *target.notes, *composed.notes, *notes),
             target=target.model,
             provider=target.kind,
         ),

@@ -12,7 +12,7 @@ from caxton_llm.config.parts import HTTP_KINDS, make_parts
 from caxton_llm.config.schema import ProviderEntry
 from caxton_llm.context.document import ContextDocument, document_of
 from caxton_llm.context_engine.contexts import Contexts
-from caxton_llm.context_engine.engine import ContextEngine, GatheredContext
+from caxton_llm.context_engine.engine import GatheredContext
 from caxton_llm.dispatch.target import Candidate
 from caxton_llm.errors import InvalidRequest, LlmError
 from caxton_llm.http_provider import HttpProvider
@@ -61,16 +61,15 @@ def assumed_destination(kind: str) -> Destination:
 
 
 async def explain(
-    engine: ContextEngine, gathered: GatheredContext, destinations: Sequence[Destination]
+    contexts: Contexts, destinations: Sequence[Destination], *, notes: tuple[str, ...] = ()
 ) -> ContextDocument:
-    """The document for the first destination, with the requests to all of them, by their names.
+    """The document for the first destination, with the requests to all of them, by their names; `notes` go into it.
 
     A destination that cannot take the request has the reason in the place of its request. Raises `InvalidRequest` when the
     first cannot be given a context.
     """
     begun = time.perf_counter()
-    contexts = Contexts(engine, gathered)
-    first = destinations[0]
+    gathered, first = contexts.gathered, destinations[0]
     composed = await contexts.composed(contexts.view(first.kind, first.info))
     seconds = gathered.seconds + time.perf_counter() - begun
     document = document_of(
@@ -80,6 +79,7 @@ async def explain(
         composed,
         parameters=_parameters(gathered),
         seconds=seconds,
+        notes=notes,
     )
     payloads = {one.name: await _payload(contexts, one, one.adapter) for one in destinations if one.adapter is not None}
     return replace(document, payloads=payloads)
