@@ -232,7 +232,7 @@ def test_a_bar_never_has_more_cells_than_room_and_every_source_has_one(
 
 def test_a_shortened_request_keeps_instructions_and_says_what_it_leaves_out() -> None:
     long = "word " * 100
-    payload = {
+    payload: Json = {
         "messages": [{"role": "system", "content": long}, {"role": "user", "content": long}],
         "tools": [{"name": "t", "input_schema": {"properties": {"a": {}, "b": {}}}}],
     }

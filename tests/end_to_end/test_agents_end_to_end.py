@@ -155,7 +155,8 @@ async def test_an_openai_client_is_told_in_the_stream_what_the_tools_do(agents: 
             model="agent:Reporter", stream=True, messages=[{"role": "user", "content": DRAW}]
         )
         chunks = [chunk async for chunk in stream]
-    progress = [chunk.model_extra["caxton"]["progress"] for chunk in chunks if "caxton" in (chunk.model_extra or {})]
+    added = [chunk.model_extra or {} for chunk in chunks]
+    progress = [more["caxton"]["progress"] for more in added if "caxton" in more]
     assert {one["tool"] for one in progress} == {"chart_creator"}
     assert [one["state"] for one in progress if one["state"] != "running"] == ["started", "done"]
     assert progress[-1]["seconds"] >= 0

@@ -3,7 +3,7 @@
 An import can be broken off and begun again: what is there already is passed over, as long as it is the same.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 
 import msgspec
 from msgspec import Struct
@@ -47,7 +47,7 @@ _decoder = msgspec.json.Decoder(_Line)
 
 def export_conversations(
     store: ConversationStore, *, tenant: str | None = None, agent: str | None = None, conversation: str | None = None
-) -> Iterator[bytes]:
+) -> Generator[bytes, None, None]:
     """Every exchange in its order, then the summaries, conversation by conversation; of one tenant, agent, conversation."""
     for found in store.conversations(tenant=tenant, agent=agent):
         key = found.key
