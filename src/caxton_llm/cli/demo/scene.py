@@ -29,7 +29,7 @@ _REPORTER: dict[str, Json] = {
         }
     ],
     "tools": ["reports.*"],
-    "context": {"budget": 1200},
+    "context": {"budget": 1800},
 }
 _STEPS: list[Json] = [
     {
