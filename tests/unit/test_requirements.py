@@ -127,5 +127,13 @@ def test_an_agent_sees_as_much_of_its_conversation_as_it_may(
 @given(st.lists(NEEDS, max_size=4))
 def test_what_an_agent_has_no_source_for_is_not_needed(needs: list[Requirements]) -> None:
     nothing = limited(merged(needs), Agent(name="A", context=AgentContext(sources=())))
-    assert (nothing.conversation_depth, nothing.memory_searches) == (0, ())
+    assert (nothing.conversation, nothing.conversation_depth, nothing.memory_searches) == (False, 0, ())
     assert (nothing.capability_context, nothing.tool_data) == (False, {})
+
+
+def test_a_depth_of_nothing_is_told_from_a_conversation_that_may_not_be_used() -> None:
+    asked = Requirements(conversation_depth=0)
+    assert limited(asked, Agent(name="A")).conversation
+    assert not limited(asked, Agent(name="A", context=AgentContext(sources=("memory",)))).conversation
+    assert not limited(asked, Agent(name="A", conversation=AgentConversation(strategy="none"))).conversation
+    assert not merged([limited(asked, Agent(name="A", context=AgentContext(sources=()))), asked]).conversation
