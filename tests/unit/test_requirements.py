@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from caxton_llm.agents.agent import Agent, AgentContext, AgentConversation
-from caxton_llm.agents.requirements import Requirements, SearchNeed, limited, merged, requirements_of
+from caxton_llm.agents.requirements import ALL_TURNS, Requirements, SearchNeed, limited, merged, requirements_of
 from caxton_llm.context_requirements import ContextRequirements, MemorySearch, ProviderOptimization
 
 NAMES = st.sampled_from(["a", "b", "c"])
@@ -107,21 +107,27 @@ def test_two_tools_of_the_specification_as_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("conversation", "asked", "depth"),
+    ("conversation", "asked", "exact", "depth"),
     [
-        (AgentConversation(max_turns=3), 10, 3),
-        (AgentConversation(max_turns=3), None, 3),
-        (AgentConversation(max_turns=30), None, 10),
-        (AgentConversation(max_turns=3), 0, 0),
-        (AgentConversation(strategy="full", max_turns=3), 20, 20),
-        (AgentConversation(strategy="none"), 20, 0),
+        (AgentConversation(max_turns=3), 10, None, 3),
+        (AgentConversation(max_turns=3), None, None, 3),
+        (AgentConversation(max_turns=30), None, None, 10),
+        (AgentConversation(max_turns=30), 3, None, 10),
+        (AgentConversation(max_turns=30), 20, None, 20),
+        (AgentConversation(max_turns=30), 20, 2, 2),
+        (AgentConversation(max_turns=30), 20, 0, 0),
+        (AgentConversation(max_turns=30), None, 40, 30),
+        (AgentConversation(strategy="full", max_turns=3), 20, None, ALL_TURNS),
+        (AgentConversation(strategy="full", max_turns=3), None, 20, 20),
+        (AgentConversation(strategy="none"), 20, 20, 0),
     ],
 )
-def test_an_agent_sees_as_much_of_its_conversation_as_it_may(
-    conversation: AgentConversation, asked: int | None, depth: int
+def test_tools_deepen_what_an_agent_sees_of_its_conversation_and_a_request_decides_it(
+    conversation: AgentConversation, asked: int | None, exact: int | None, depth: int
 ) -> None:
     agent = Agent(name="A", conversation=conversation)
-    assert limited(Requirements(conversation_depth=asked), agent).conversation_depth == depth
+    found = limited(Requirements(conversation_depth=asked), agent, exact_depth=exact)
+    assert found.conversation_depth == depth
 
 
 @given(st.lists(NEEDS, max_size=4))
