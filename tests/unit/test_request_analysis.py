@@ -9,7 +9,7 @@ from caxton_llm.agents.agent import Agent, Capability
 from caxton_llm.agents.analysis import analyse, user_text
 from caxton_llm.agents.likely_tools import ToolIndex
 from caxton_llm.agents.requirements import SearchNeed
-from caxton_llm.context_requirements import ContextRequirements, MemorySearch
+from caxton_llm.context_requirements import ContextRequirements, MemorySearch, ProviderOptimization
 from caxton_llm.errors import InvalidRequest
 from caxton_llm.types import ChatRequest, ContentPart, Json, Message
 
@@ -139,6 +139,19 @@ def test_a_request_may_require_context_itself() -> None:
     assert analysis.requirements.memory_searches == (
         SearchNeed(query="Quarterly summary", min_similarity=0.8, asked_by=("request",)),
     )
+
+
+def test_what_tools_say_of_providers_holds_whether_they_are_likely_or_not() -> None:
+    limit = {"openai": ProviderOptimization(max_context_tokens=4000, function_calling_format=False)}
+    quiet = Described("weather", "Weather of a city", {}, ContextRequirements(provider_optimization=limit))
+    index = ToolIndex([quiet, PDF])
+    likely = analyse(asking("How is the weather?"), tools=index)
+    unlikely = analyse(asking("Make a PDF report"), tools=index)
+    assert {tool.name for tool in unlikely.tools} == {"pdf_generator"}
+    for one in (likely, unlikely):
+        assert one.requirements.max_context_tokens("openai") == 4000
+        assert not one.requirements.offers("weather", "openai")
+        assert one.requirements.offers("pdf_generator", "openai")
 
 
 def test_a_likely_tool_does_not_shorten_the_conversation_and_the_request_may() -> None:

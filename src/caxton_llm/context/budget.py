@@ -1,11 +1,12 @@
 """How many tokens a prompt may have for one target, and what says so."""
 
+from collections.abc import Sequence
+
 from msgspec import Struct
 
 from caxton_llm.agents.requirements import Requirements
 from caxton_llm.context.fit import prompt_limit
 from caxton_llm.context.render.provider import Family, family_of
-from caxton_llm.context_requirements import ProviderOptimization
 from caxton_llm.model_info import ModelInfo
 from caxton_llm.tokens.calibrated import Factors
 
@@ -26,10 +27,10 @@ class TargetView(Struct, frozen=True, kw_only=True):
     factors: Factors
     budget: int
     limited_by: str
-    offers_tools: bool = True
-    """Whether tools are offered in the provider's own form; there is no other that would call them."""
-    strict_tools: bool = False
-    """Whether the provider is to hold arguments to their schemas."""
+    withheld_tools: frozenset[str] = frozenset()
+    """Tools that ask not to be offered in the provider's own form; there is no other that would call them."""
+    strict_tools: frozenset[str] = frozenset()
+    """Tools whose arguments the provider is to hold to their schemas."""
     notes: tuple[str, ...] = ()
 
 
@@ -39,13 +40,15 @@ def view_of(
     factors: Factors,
     *,
     requirements: Requirements,
+    tools: Sequence[str] = (),
     budget: int | None,
     reserve: int,
     output_limit: int | None,
 ) -> TargetView:
     """The smallest of what the agent, its tools and the model's window permit.
 
-    `budget` is the agent's own, `reserve` stays free for the answer where `output_limit` does not say how long it may be.
+    `tools` are the names of all that the agent has; `budget` is the agent's own, `reserve` stays free for the answer where
+    `output_limit` does not say how long it may be.
     """
     limits = []
     if budget is not None:
@@ -60,10 +63,11 @@ def view_of(
     elif not limits:
         limits.append((ASSUMED_WINDOW, "an assumed window"))
         notes = (f"the window of {info.id} is not known: {ASSUMED_WINDOW:,} tokens are assumed",)
-    wishes = requirements.provider_optimization.get(kind, ProviderOptimization())
-    offers_tools = wishes.function_calling_format is not False and wishes.tool_use_format is not False
-    if not offers_tools:
-        notes = (*notes, f"no tools are offered: their context_requirements switch calling off for {kind}")
+    withheld = frozenset(tool for tool in tools if not requirements.offers(tool, kind))
+    if withheld:
+        names = ", ".join(sorted(withheld))
+        notes = (*notes, f"not offered, because context_requirements switch calling off for {kind}: {names}")
+    strict = (tool for tool in tools if kind in _STRICT and requirements.is_strict(tool, kind))
     least, limited_by = min(limits)
     return TargetView(
         kind=kind,
@@ -72,7 +76,7 @@ def view_of(
         factors=factors,
         budget=least,
         limited_by=limited_by,
-        offers_tools=offers_tools,
-        strict_tools=bool(wishes.structured_output) and kind in _STRICT,
+        withheld_tools=withheld,
+        strict_tools=frozenset(strict),
         notes=notes,
     )

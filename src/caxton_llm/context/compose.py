@@ -75,7 +75,7 @@ def compose(material: Material, target: TargetView, costs: Costs, vectors: TextV
         selection = select(pieces, _limits(found, budget))
         prepared = _prepared(material, found, selection)
         messages, tools = rendered(prepared, target.family, stable_tokens=stable)
-        tools = [strictly(tool) for tool in tools] if target.strict_tools else tools
+        tools = strictly(tools, target.strict_tools)
         tokens = sum(map(costs.tool, tools)) + sum(map(costs.message, messages))
         tokens += costs.frame(material.request, offers_tools=bool(tools))
         if tokens <= target.budget:

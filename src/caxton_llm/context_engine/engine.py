@@ -164,6 +164,7 @@ class ContextEngine:
             info,
             self.calibration.factors(info.id, kind),
             requirements=gathered.material.requirements,
+            tools=[offer.spec.name for offer in gathered.material.offers],
             budget=gathered.agent.context.budget,
             reserve=self.reserve_tokens,
             output_limit=gathered.request.output_limit,
