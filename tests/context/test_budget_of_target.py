@@ -1,12 +1,17 @@
 """What limits a prompt: the agent, its tools and the model's window, the smallest counts."""
 
+import msgspec
 import pytest
+from msgspec.structs import replace
 
 from caxton_llm.agents.requirements import REQUEST, Requirements
 from caxton_llm.context.budget import ASSUMED_WINDOW, TargetView, view_of
 from caxton_llm.context_requirements import ProviderOptimization
 from caxton_llm.model_info import ModelInfo
+from caxton_llm.protocols import EncodeOptions
 from caxton_llm.tokens import Factors
+from caxton_llm.types import ChatRequest, Message
+from caxton_llm.wire import anthropic_messages
 
 
 def view(
@@ -86,3 +91,30 @@ def test_what_is_said_of_openai_holds_for_azure_that_says_nothing_of_its_own() -
     assert (azure().budget, azure().strict_tools) == (500, {"pdf"})
     own = azure(azure=ProviderOptimization(max_context_tokens=700))
     assert (own.budget, own.strict_tools) == (700, frozenset())
+
+
+@pytest.mark.parametrize(
+    ("window", "most"), [(200_000, 64_000), (200_000, 8_192), (200_000, None), (8_192, None), (2_000, 1_000)]
+)
+def test_beside_an_answer_as_long_as_anthropic_is_told_the_prompt_fits_the_window(
+    window: int, most: int | None
+) -> None:
+    model = ModelInfo(id="claude", provider="anthropic", context_window=window, max_output_tokens=most)
+    found = view_of(
+        "anthropic", model, Factors(), requirements=Requirements(), budget=None, reserve=1024, output_limit=None
+    )
+    request = ChatRequest(messages=[Message(role="user", content="x")])
+    if found.answer_limit is not None:
+        request = replace(request, max_tokens=found.answer_limit)
+    options = EncodeOptions(model=model, send_model="claude")
+    body = msgspec.json.decode(anthropic_messages.encode_chat(request, options, stream=False).body)
+    assert found.budget + body["max_tokens"] <= window
+    assert found.budget >= window // 3
+
+
+def test_what_a_request_says_of_its_answer_is_kept_free_and_not_changed() -> None:
+    model = ModelInfo(id="claude", provider="anthropic", context_window=8_192)
+    found = view_of(
+        "anthropic", model, Factors(), requirements=Requirements(), budget=None, reserve=1024, output_limit=7_000
+    )
+    assert (found.budget, found.answer_limit) == (1_192, None)

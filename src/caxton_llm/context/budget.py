@@ -9,12 +9,15 @@ from caxton_llm.context.fit import prompt_limit
 from caxton_llm.context.render.provider import Family, family_of
 from caxton_llm.model_info import ModelInfo
 from caxton_llm.tokens.calibrated import Factors
+from caxton_llm.wire.anthropic_messages.settings import usual_limit
 
 __all__ = ["ASSUMED_WINDOW", "TargetView", "view_of"]
 
 _STRICT = ("openai", "azure")
 ASSUMED_WINDOW = 8_192
 """Tokens of a window of which nothing is known."""
+_LARGEST_SHARE = 4
+"""Of a window, at most one part in so many is kept free for an answer that nobody has limited."""
 
 
 class TargetView(Struct, frozen=True, kw_only=True):
@@ -31,6 +34,8 @@ class TargetView(Struct, frozen=True, kw_only=True):
     """Tools that ask not to be offered in the provider's own form; there is no other that would call them."""
     strict_tools: frozenset[str] = frozenset()
     """Tools whose arguments the provider is to hold to their schemas."""
+    answer_limit: int | None = None
+    """The output limit that a request without one must be given, because the usual one would not fit beside the prompt."""
     notes: tuple[str, ...] = ()
 
 
@@ -56,7 +61,8 @@ def view_of(
     asked = requirements.max_context_tokens(kind)
     if asked is not None:
         limits.append((asked, f"max_context_tokens for {kind}"))
-    window = prompt_limit(info, reserve if output_limit is None else output_limit)
+    room, answer_limit = (output_limit, None) if output_limit is not None else _room_for_answer(kind, info, reserve)
+    window = prompt_limit(info, room)
     notes: tuple[str, ...] = ()
     if window is not None:
         limits.append((window, "the model's window"))
@@ -78,5 +84,19 @@ def view_of(
         limited_by=limited_by,
         withheld_tools=withheld,
         strict_tools=frozenset(strict),
+        answer_limit=answer_limit,
         notes=notes,
     )
+
+
+def _room_for_answer(kind: str, info: ModelInfo, reserve: int) -> tuple[int, int | None]:
+    """What is kept free for an answer that nobody has limited, and the limit that it needs to be told.
+
+    Anthropic is always told a limit, and refuses a prompt that leaves less than that of the window.
+    """
+    if kind != "anthropic":
+        return reserve, None
+    usual = usual_limit(info)
+    share = usual if info.context_window is None else info.context_window // _LARGEST_SHARE
+    room = max(reserve, min(usual, share))
+    return room, room if room < usual else None
