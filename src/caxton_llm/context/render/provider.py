@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from caxton_llm.agents.registry import CapabilityContext
 from caxton_llm.context.identical import Identical
 from caxton_llm.context.prepared import Prepared, PreparedTool
+from caxton_llm.context.render.breakpoints import marked_ends, within_the_most
 from caxton_llm.context.render.enrichment import Style, enriched
 from caxton_llm.context.render.fence import DATA_NOTE, fenced
 from caxton_llm.tool_specs import ToolSpec
@@ -35,7 +36,6 @@ CACHED_FROM = 1_024
 """Tokens of an unchanged beginning from which on providers keep it."""
 
 _FAMILIES: dict[str, Family] = {"anthropic": "anthropic", "ollama": "local", "vllm": "local"}
-_EPHEMERAL: Json = {"type": "ephemeral"}
 _HEADINGS: dict[Family, str] = {
     "openai": "Context from memory system:",
     "anthropic": "Relevant context from conversation and memory:",
@@ -48,8 +48,11 @@ def family_of(provider: str) -> Family:
     return _FAMILIES.get(provider, "openai")
 
 
-def rendered(prepared: Prepared, family: Family, *, stable_tokens: int) -> tuple[list[Message], list[Tool]]:
-    """Messages and tools. `stable_tokens` is about how much of the beginning stays the same from turn to turn."""
+def rendered(
+    prepared: Prepared, family: Family, *, stable_tokens: int, marks_elsewhere: int = 0
+) -> tuple[list[Message], list[Tool]]:
+    """Messages and tools. `stable_tokens` is about how much of the beginning stays the same from turn to turn,
+    `marks_elsewhere` what `marks_beside_messages` says of the request."""
     context = _context(prepared, family)
     late = family != "local" and stable_tokens >= CACHED_FROM
     instructions = prepared.instructions
@@ -57,15 +60,18 @@ def rendered(prepared: Prepared, family: Family, *, stable_tokens: int) -> tuple
     # fenced, too.
     if context or late or prepared.tools:
         instructions = "\n\n".join(part for part in (instructions, DATA_NOTE, "" if late else context) if part)
-    messages = [] if not instructions else [_system(instructions, family, marked=late)]
-    history, current = list(prepared.history), list(prepared.current)
-    if late and family == "anthropic" and history:
-        history[-1] = _marked(history[-1])
+    beginning = [] if not instructions else [Message(role="system", content=instructions)]
+    beginning += prepared.history
+    current = list(prepared.current)
     if late and context and family == "openai":
         current.insert(0, Message(role="system", content=context))
     elif late and context and current:
         current[0] = _with_text_before(current[0], context)
-    return messages + history + current, [rendered_tool(tool, family) for tool in prepared.tools]
+    messages = beginning + current
+    if family == "anthropic":
+        messages = within_the_most(messages, marks_elsewhere)
+        messages = marked_ends(messages, len(beginning), marks_elsewhere) if late else messages
+    return messages, [rendered_tool(tool, family) for tool in prepared.tools]
 
 
 def _context(prepared: Prepared, family: Family) -> str:
@@ -99,20 +105,6 @@ def related_line(capabilities: CapabilityContext | None) -> str:
     if capabilities is None or not capabilities.related_capabilities:
         return ""
     return f"Related capabilities: {', '.join(capabilities.related_capabilities)}"
-
-
-def _system(text: str, family: Family, *, marked: bool) -> Message:
-    if family == "anthropic" and marked:
-        return Message(role="system", content=[ContentPart(type="text", text=text, cache_control=_EPHEMERAL)])
-    return Message(role="system", content=text)
-
-
-def _marked(message: Message) -> Message:
-    """The end of what stays the same, as Anthropic wants it told."""
-    parts = _parts(message)
-    if not parts or parts[-1].type != "text":
-        return message
-    return replace(message, content=[*parts[:-1], replace(parts[-1], cache_control=_EPHEMERAL)])
 
 
 def _with_text_before(message: Message, text: str) -> Message:
