@@ -15,7 +15,7 @@ from caxton_llm.agents.registry import CapabilityContext
 from caxton_llm.context.identical import Identical
 from caxton_llm.context.prepared import Prepared, PreparedTool
 from caxton_llm.context.render.breakpoints import marked_ends, within_the_most
-from caxton_llm.context.render.enrichment import Style, enriched
+from caxton_llm.context.render.enrichment import Style, Told, enriched
 from caxton_llm.context.render.fence import DATA_NOTE, fenced
 from caxton_llm.tool_specs import ToolSpec
 from caxton_llm.types import ContentPart, FunctionDefinition, Json, Message, Tool
@@ -92,12 +92,12 @@ def _context(prepared: Prepared, family: Family) -> str:
 
 def memory_line(name: str, text: str) -> str:
     """What is known of something, as a prompt has it."""
-    return f"- {name}: {' '.join(text.split())}" if name else f"- {' '.join(text.split())}"
+    return f"- {' '.join(f'{name}: {text}'.split())}" if name else f"- {' '.join(text.split())}"
 
 
 def excerpt_line(role: str, text: str) -> str:
     """What somebody has said before, as a prompt has it."""
-    return f"{role}: {' '.join(text.split())}"
+    return " ".join(f"{role}: {text}".split())
 
 
 def related_line(capabilities: CapabilityContext | None) -> str:
@@ -120,13 +120,16 @@ def _parts(message: Message) -> list[ContentPart]:
 
 def rendered_tool(tool: PreparedTool, family: Family) -> Tool:
     """A tool as a kind of provider is offered it; the same object again for the same specification and data."""
-    return _rendered_tool(Identical(tool.spec), tuple((one.key, Identical(one.value)) for one in tool.data), family)
+    data = tuple((one.key, Identical(one.value), one.source == "memory") for one in tool.data)
+    return _rendered_tool(Identical(tool.spec), data, family)
 
 
 @lru_cache(maxsize=4_000)
-def _rendered_tool(spec: Identical[ToolSpec], data: tuple[tuple[str, Identical[Json]], ...], family: Family) -> Tool:
+def _rendered_tool(
+    spec: Identical[ToolSpec], data: tuple[tuple[str, Identical[Json], bool], ...], family: Family
+) -> Tool:
     style: Style = family
-    told = enriched(spec.value, [(key, one.value) for key, one in data], style=style)
+    told = enriched(spec.value, [Told(key, one.value, remembered) for key, one, remembered in data], style=style)
     schema = _brief(told.input_schema) if family == "local" else told.input_schema
     definition = FunctionDefinition(name=told.name, description=told.description or None, parameters=schema)
     return Tool(type="function", function=definition)
