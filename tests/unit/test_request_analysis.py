@@ -212,6 +212,16 @@ def test_the_text_of_a_request_is_that_of_the_last_message_of_the_user() -> None
     assert user_text([Message(role="assistant", content="x")]) == ""
 
 
+def test_a_request_that_brings_results_of_tools_is_about_what_was_asked_before() -> None:
+    result = Message(role="tool", tool_call_id="call_1", content="5 degrees")
+    request = ChatRequest(messages=[result])
+    assert analyse(request, tools=INDEX).user_request == ""
+    asked = Message(role="user", content="How is the weather?")
+    analysis = analyse(request, tools=INDEX, messages=(asked, Message(role="assistant"), result))
+    assert analysis.user_request == analysis.variables["user_request"] == "How is the weather?"
+    assert [tool.name for tool in analysis.tools] == ["weather"]
+
+
 def test_a_search_is_cut_off_where_a_text_is_very_long_and_that_is_said() -> None:
     tool = Described("a_b", "", {}, ContextRequirements(memory_search=MemorySearch()))
     analysis = analyse(asking("a_b " + "word " * 10_000), tools=ToolIndex([tool]))

@@ -58,15 +58,17 @@ def analyse(
     agent: Agent | None = None,
     capability: str | None = None,
     tools: ToolIndex | None = None,
+    messages: Sequence[Message] | None = None,
     most_tools: int = _MOST_TOOLS,
 ) -> Analysis:
     """The analysis of a request to an agent, which may use `tools`.
 
+    `messages` are what it is about, where that is more than its own: a request may bring nothing but results of tools.
     `most_tools` limits those whose context is gathered; tools that the request names come first. Raises `InvalidRequest` for
     fields of the request that cannot be read, and for a variable of the agent's template that has no value.
     """
     said = _Said(request)
-    text = user_text(request.messages)
+    text = user_text(request.messages if messages is None else messages)
     variables, notes = _variables(said, text, agent, capability)
     prompt = None
     if agent is not None and agent.user_prompt_template is not None:
