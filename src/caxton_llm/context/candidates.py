@@ -125,7 +125,7 @@ def _always(material: Material, target: TargetView, costs: Costs) -> Iterator[Pi
             score=1.0,
         )
     current = material.history.current
-    frame = costs.frame(material.request, offers_tools=bool(material.offers) and target.offers_tools)
+    frame = costs.frame(material.request, offers_tools=any(_offers(material, target)))
     yield Piece(
         id="request",
         source="request",
@@ -136,9 +136,13 @@ def _always(material: Material, target: TargetView, costs: Costs) -> Iterator[Pi
     )
 
 
+def _offers(material: Material, target: TargetView) -> Iterator[Offer]:
+    return (offer for offer in material.offers if offer.spec.name not in target.withheld_tools)
+
+
 def _offered(material: Material, target: TargetView, costs: Costs, room: int) -> Iterator[Piece]:
     """Definitions of tools and what they keep. Where all of it is little, nothing of it changes from request to request."""
-    offers = material.offers if target.offers_tools else ()
+    offers = list(_offers(material, target))
     bare = {
         offer.spec.name: costs.tool(rendered_tool(PreparedTool(spec=offer.spec), target.family)) for offer in offers
     }

@@ -18,6 +18,7 @@ from caxton_llm.context.pieces import Decision, Piece, Reason, Source, Tier
 from caxton_llm.context.prepared import FoundMemory, Prepared, PreparedTool
 from caxton_llm.context.redundancy import repetitions
 from caxton_llm.context.relevance import TextVectors
+from caxton_llm.context.render.breakpoints import marks_beside_messages
 from caxton_llm.context.render.provider import rendered
 from caxton_llm.context.render.strict import strictly
 from caxton_llm.context.selection import Limits, Selection, select
@@ -72,12 +73,13 @@ def compose(material: Material, target: TargetView, costs: Costs, vectors: TextV
     pieces = [piece for piece in found.pieces if piece.id not in gone]
     stable = _stable_tokens(found)
     least = sum(piece.tokens for piece in pieces if piece.tier == "always")
+    marks = marks_beside_messages(material.request)
     budget = target.budget
     while True:
         selection = select(pieces, _limits(found, budget))
         prepared = _prepared(material, found, selection)
-        messages, tools = rendered(prepared, target.family, stable_tokens=stable)
-        tools = [strictly(tool) for tool in tools] if target.strict_tools else tools
+        messages, tools = rendered(prepared, target.family, stable_tokens=stable, marks_elsewhere=marks)
+        tools = strictly(tools, target.strict_tools)
         tokens = sum(map(costs.tool, tools)) + sum(map(costs.message, messages))
         tokens += costs.frame(material.request, offers_tools=bool(tools))
         if tokens <= target.budget:

@@ -10,8 +10,10 @@ from msgspec.structs import replace
 from caxton_llm.context.budget import TargetView
 from caxton_llm.context.compose import Composed, with_steps
 from caxton_llm.context.condensing import condensed
+from caxton_llm.context.render.breakpoints import marked_steps, marks_beside_messages
 from caxton_llm.context.render.provider import CACHED_FROM
 from caxton_llm.context.selection import BUDGET_TOO_SMALL
+from caxton_llm.context.source import with_output_limit
 from caxton_llm.context.steps import fitted_steps
 from caxton_llm.context_engine.engine import ContextEngine, GatheredContext, SentRequest
 from caxton_llm.discreet import Discreet
@@ -103,7 +105,7 @@ class Contexts:
         key = request.prompt_cache_key
         if key is None and kind in _CACHE_KEYS and composed.stable_tokens >= CACHED_FROM:
             key = _cache_key(self.gathered)
-        return replace(
+        sent = replace(
             request,
             model=model,
             messages=list(composed.messages),
@@ -113,6 +115,8 @@ class Contexts:
             extra={name: value for name, value in request.extra.items() if name not in OWN_FIELDS},
             source=None,
         )
+        limit = composed.target.answer_limit
+        return sent if limit is None or request.output_limit is not None else with_output_limit(sent, limit)
 
     # -- parts ----------------------------------------------------------------------------------------------------------
 
@@ -151,13 +155,19 @@ class Contexts:
         costs = self.engine.costs(target)
         needed = sum(map(costs.message, steps))
         if base.composed.tokens + needed <= target.budget:
-            return with_steps(base.composed, steps, costs)
+            return self._behind(base.composed, steps)
         for reserve in (int(_FOR_STEPS * needed), needed):
             smaller = self._smaller(target, base, reserve)
             if smaller is not None:
                 self._made[target] = _Base(smaller, base.gathered, base.notes)
-                return with_steps(smaller, steps, costs)
+                return self._behind(smaller, steps)
         return self._with_shorter_steps(target, base, steps)
+
+    def _behind(self, base: Composed, steps: Sequence[Message]) -> Composed:
+        """The steps behind a context, their end marked for Anthropic's cache where the beginning is."""
+        if base.target.family == "anthropic" and base.stable_tokens >= CACHED_FROM:
+            steps = marked_steps(base.messages, steps, elsewhere=marks_beside_messages(self.gathered.request))
+        return with_steps(base, steps, self.engine.costs(base.target))
 
     def _smaller(self, target: TargetView, base: _Base, reserve: int) -> Composed | None:
         """The context with `reserve` tokens kept free; `None` where what must be there leaves less."""
@@ -185,7 +195,7 @@ class Contexts:
                 code=BUDGET_TOO_SMALL,
             )
         shorter, notes = fitted
-        made = with_steps(least, shorter, costs)
+        made = self._behind(least, shorter)
         return replace(made, notes=(*made.notes, *notes))
 
 

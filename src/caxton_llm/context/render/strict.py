@@ -4,6 +4,8 @@ https://platform.openai.com/docs/guides/function-calling#strict-mode: every obje
 allows no others.
 """
 
+from collections.abc import Sequence, Set
+
 from msgspec.structs import replace
 
 from caxton_llm.types import Json, Tool
@@ -16,8 +18,12 @@ _REFUSED = frozenset(
 _NESTED = ("properties", "$defs", "definitions")
 
 
-def strictly(tool: Tool) -> Tool:
-    """The tool with `strict`, as far as its schema permits it; otherwise as it is."""
+def strictly(tools: Sequence[Tool], names: Set[str]) -> list[Tool]:
+    """The tools, those of these names with `strict` as far as their schema permits it; otherwise as they are."""
+    return [_strictly(tool) if tool.function is not None and tool.function.name in names else tool for tool in tools]
+
+
+def _strictly(tool: Tool) -> Tool:
     function = tool.function
     if function is None or function.strict is not None or not permits_strict(function.parameters or {}):
         return tool
