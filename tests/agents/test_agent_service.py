@@ -145,6 +145,37 @@ async def test_what_a_client_brings_of_an_earlier_conversation_is_stored_too(
     assert [len(exchange.messages) for exchange in thread.exchanges] == [2, 2]
 
 
+@pytest.mark.parametrize("seen", [{"max_turns": 2}, {"strategy": "none"}, {"strategy": "full"}], ids=str)
+async def test_nothing_is_stored_twice_however_little_of_it_the_agent_sees(
+    tmp_path: Path, fake_openai: FakeOpenAI, seen: Json
+) -> None:
+    agent = {"name": "A", "conversation": seen}
+    whole: list[Json] = []
+    async with Caxton.from_dict(configured(tmp_path, entry(fake_openai), agent)) as caxton:
+        for number in range(5):
+            fake_openai.reply(f"Answer {number}.")
+            whole += user(f"question {number}")
+            answer = await caxton.complete_chat(model="agent:A", messages=list(whole), conversation_id="c")
+            whole.append({"role": "assistant", "content": answer.text})
+        thread = store_of(caxton).thread(ConversationKey("c", agent="A"))
+    assert [message.content for message in thread.messages] == [message["content"] for message in whole]
+
+
+async def test_a_question_that_is_asked_again_is_answered_as_if_for_the_first_time(
+    tmp_path: Path, fake_openai: FakeOpenAI
+) -> None:
+    key = ConversationKey("c", agent="A")
+    async with Caxton.from_dict(configured(tmp_path, entry(fake_openai), {"name": "A"})) as caxton:
+        store_of(caxton).append(key, [_exchange(f"question {n}", f"answer {n}") for n in range(3)])
+        again = [*user("question 0"), {"role": "assistant", "content": "answer 0"}, *user("question 1")]
+        fake_openai.reply("Other.")
+        await caxton.complete_chat(model="agent:A", messages=again, conversation_id="c")
+        thread = store_of(caxton).thread(key)
+    assert sent(fake_openai)["messages"] == again
+    assert len(thread.exchanges) == 4
+    assert [message.content for message in thread.exchanges[-1].messages] == ["question 1", "Other."]
+
+
 async def test_of_two_requests_at_once_one_continues_the_conversation(tmp_path: Path, fake_openai: FakeOpenAI) -> None:
     async with Caxton.from_dict(configured(tmp_path, entry(fake_openai), {"name": "A"})) as caxton:
         store_of(caxton).append(ConversationKey("c", agent="A"), [_exchange("hello", "hi")])
@@ -362,6 +393,20 @@ async def test_the_callers_tools_are_the_callers_to_run_and_its_results_continue
     assert second.text == "Sunny."
     assert [message["role"] for message in sent(fake_openai)["messages"]] == ["user", "assistant", "tool"]
     assert [message.role for message in thread.messages] == ["user", "assistant", "tool", "assistant"]
+
+
+async def test_a_caller_may_go_on_without_running_its_tools(tmp_path: Path, fake_openai: FakeOpenAI) -> None:
+    tool = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}}}
+    fake_openai.reply(None, ToolCall("weather", {}, "call_9"))
+    fake_openai.reply("Hello.")
+    async with Caxton.from_dict(configured(tmp_path, entry(fake_openai), {"name": "A"})) as caxton:
+        for text in ("Weather?", "Never mind, hello", "And now?"):
+            await caxton.complete_chat(model="agent:A", messages=user(text), tools=[tool], conversation_id="c")
+        thread = store_of(caxton).thread(ConversationKey("c", agent="A"))
+    messages = sent(fake_openai)["messages"]
+    assert [message["role"] for message in messages] == ["user", "assistant", "tool", "user", "assistant", "user"]
+    assert messages[2]["content"] == "[not run]"
+    assert not any(message.role == "tool" for message in thread.messages)
 
 
 async def test_real_counts_of_a_provider_bring_the_estimates_nearer(tmp_path: Path, fake_openai: FakeOpenAI) -> None:

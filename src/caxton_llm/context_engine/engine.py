@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from caxton_llm.agents.agent import Agent
 from caxton_llm.agents.analysis import REQUEST, Analysis, analyse
 from caxton_llm.agents.capability_tools import capability_tools
-from caxton_llm.agents.conversation import ConversationKey, Thread
+from caxton_llm.agents.conversation import ConversationKey, Summary, Thread
 from caxton_llm.agents.likely_tools import ToolIndex
 from caxton_llm.agents.registry import Addressed, CapabilityRegistry
 from caxton_llm.context.budget import TargetView, view_of
@@ -23,7 +23,7 @@ from caxton_llm.context.compose import Composed, compose
 from caxton_llm.context.costs import Costs
 from caxton_llm.context.material import Material, Offer, compared, remembered
 from caxton_llm.context.relevance import TextVectors
-from caxton_llm.context.turns import History, history_of
+from caxton_llm.context.turns import History, history_of, turns_compared
 from caxton_llm.context_engine.sources import (
     ContextSources,
     ConversationRead,
@@ -117,7 +117,10 @@ class ContextEngine:
         begun = time.perf_counter()
         agent = addressed.agent
         access = ToolAccess(agent.name, agent.tools)
-        read, listed = await asyncio.gather(self.sources.conversation(key, agent), self.sources.tools(access))
+        compared = turns_compared(request.messages) if key is not None else 0
+        read, listed = await asyncio.gather(
+            self.sources.conversation(key, agent, compared=compared), self.sources.tools(access)
+        )
         specs = (*listed.tools, *self._capabilities(agent, listed.tools))
         _check_names(request, specs)
         analysis = await asyncio.to_thread(
@@ -133,7 +136,7 @@ class ContextEngine:
             self.sources.memories(needs, filters),
             self.sources.tool_data(_wanted(specs, analysis, agent), filters, agent.memory.tenant or agent.name),
         )
-        history = _with_prompt(history_of(request.messages, read.thread), analysis.prompt)
+        history = _with_prompt(history_of(request.messages, read.thread, seen=read.seen), analysis.prompt)
         material = await asyncio.to_thread(
             partial(
                 self._material,
@@ -216,7 +219,7 @@ class ContextEngine:
             requirements=analysis.requirements,
             memories=memories,
             excerpts=excerpts,
-            summaries=() if read.thread is None else read.thread.summaries,
+            summaries=_summaries(read, history),
             capabilities=self.registry.describe(capability.name) if related and capability is not None else None,
             offers=tuple(
                 Offer(
@@ -259,6 +262,14 @@ def _check_names(request: ChatRequest, specs: Sequence[ToolSpec]) -> None:
         if tool.function is not None and tool.function.name in own:
             message = f"the agent has a tool {tool.function.name!r} of its own: give yours another name"
             raise InvalidRequest(message, param=f"tools[{place}].function.name")
+
+
+def _summaries(read: ConversationRead, history: History) -> tuple[Summary, ...]:
+    """Those of turns that the agent may see, and that the request shows as they are stored."""
+    if read.thread is None or not read.seen:
+        return ()
+    until = history.branched
+    return tuple(one for one in read.thread.summaries if until is None or one.last < until)
 
 
 def _wanted(specs: Sequence[ToolSpec], analysis: Analysis, agent: Agent) -> list[tuple[ToolSpec, tuple[str, ...]]]:
