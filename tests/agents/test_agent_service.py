@@ -395,6 +395,30 @@ async def test_the_callers_tools_are_the_callers_to_run_and_its_results_continue
     assert [message.role for message in thread.messages] == ["user", "assistant", "tool", "assistant"]
 
 
+@pytest.mark.parametrize("again", [{"audience": "us"}, None], ids=["with its values", "without"])
+async def test_the_question_that_results_belong_to_keeps_its_template_and_its_memories(
+    tmp_path: Path, fake_openai: FakeOpenAI, again: dict[str, str] | None
+) -> None:
+    tool = {"type": "function", "function": {"name": "lookup", "parameters": {"type": "object", "properties": {}}}}
+    fake_openai.reply(None, ToolCall("lookup", {}, "call_9"))
+    fake_openai.reply("At four.")
+    agent = {"name": "A", "user_prompt_template": "Q[{{user_request}}] for {{audience}}"}
+    configuration = configured(tmp_path, entry(fake_openai), agent, memory={"path": str(tmp_path / "memory")})
+    with Memory.open(tmp_path / "memory") as memory:
+        memory.add([Entity(name="Tea", observations=(Observation("Green tea is served at four"),))])
+    asked = "When is green tea served?"
+    async with Caxton.from_dict(configuration) as caxton:
+        shared: dict[str, Json] = {"model": "agent:A", "tools": [tool], "conversation_id": "c"}
+        await caxton.complete_chat(messages=user(asked), metadata={"audience": "us"}, **shared)
+        results = [{"role": "tool", "tool_call_id": "call_9", "content": "see the plan"}]
+        await caxton.complete_chat(messages=results, metadata=again, **shared)
+        thread = store_of(caxton).thread(ConversationKey("c", agent="A"))
+    system, question = sent(fake_openai)["messages"][:2]
+    assert "Green tea is served at four" in system["content"]
+    assert question["content"] == (f"Q[{asked}] for us" if again else asked)
+    assert thread.messages[0].content == asked
+
+
 async def test_a_caller_may_go_on_without_running_its_tools(tmp_path: Path, fake_openai: FakeOpenAI) -> None:
     tool = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}}}
     fake_openai.reply(None, ToolCall("weather", {}, "call_9"))

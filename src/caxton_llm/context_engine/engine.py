@@ -18,6 +18,7 @@ from caxton_llm.agents.capability_tools import capability_tools
 from caxton_llm.agents.conversation import ConversationKey, Summary, Thread
 from caxton_llm.agents.likely_tools import ToolIndex
 from caxton_llm.agents.registry import Addressed, CapabilityRegistry
+from caxton_llm.agents.templates import VALUE_MISSING
 from caxton_llm.context.budget import TargetView, view_of
 from caxton_llm.context.compose import Composed, compose
 from caxton_llm.context.costs import Costs
@@ -123,20 +124,15 @@ class ContextEngine:
         )
         specs = (*listed.tools, *self._capabilities(agent, listed.tools))
         _check_names(request, specs)
-        analysis = await asyncio.to_thread(
-            analyse,
-            request,
-            agent=agent,
-            capability=None if addressed.capability is None else addressed.capability.name,
-            tools=self._index(specs),
-        )
+        history = await asyncio.to_thread(partial(history_of, request.messages, read.thread, seen=read.seen))
+        analysis = await asyncio.to_thread(_analysed, request, addressed, history, self._index(specs))
+        history = _with_prompt(history, analysis.prompt)
         filters = filters_of(agent)
         needs = searches_of(analysis.requirements, agent, analysis.user_request, _USUAL_MEMORIES)
         memory, data = await asyncio.gather(
             self.sources.memories(needs, filters),
-            self.sources.tool_data(_wanted(specs, analysis, agent), filters, agent.memory.tenant or agent.name),
+            self.sources.tool_data(_wanted(specs, analysis, agent), filters, _owner(agent)),
         )
-        history = _with_prompt(history_of(request.messages, read.thread, seen=read.seen), analysis.prompt)
         material = await asyncio.to_thread(
             partial(
                 self._material,
@@ -253,6 +249,24 @@ class ContextEngine:
             while len(self._indexes) > _MOST_KEPT:
                 self._indexes.popitem(last=False)
         return known
+
+
+def _analysed(request: ChatRequest, addressed: Addressed, history: History, tools: ToolIndex) -> Analysis:
+    """What the exchange is about that is to be answered: results of tools alone say nothing of it."""
+    capability = None if addressed.capability is None else addressed.capability.name
+    asked, agent = replace(request, messages=list(history.current)), addressed.agent
+    try:
+        return analyse(asked, agent=agent, capability=capability, tools=tools)
+    except InvalidRequest as error:
+        # Who sends the results of tools need not send again what the template was filled with.
+        if error.code != VALUE_MISSING or not history.continues:
+            raise
+        return analyse(asked, agent=replace(agent, user_prompt_template=None), capability=capability, tools=tools)
+
+
+def _owner(agent: Agent) -> str:
+    """For whom a server's private data are: no agent is called like a tenant."""
+    return f"tenant {agent.memory.tenant}" if agent.memory.tenant else f"agent {agent.name}"
 
 
 def _check_names(request: ChatRequest, specs: Sequence[ToolSpec]) -> None:
