@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from caxton_llm.agents.conversation import Exchange, Position, Thread
-from caxton_llm.context.turns import history_of
+from caxton_llm.context.turns import History, history_of
 from caxton_llm.types import ContentPart, FunctionCall, Message, ToolCall
 
 WORDS = st.text("abc ", min_size=1, max_size=6).map(lambda text: f"w{text}")
@@ -101,3 +101,91 @@ def test_nothing_but_instructions_is_no_request() -> None:
     history = history_of([Message(role="system", content="s")], None)
     assert history.current == ()
     assert history.turns == ()
+
+
+def asked_and_answered(name: str) -> tuple[Message, Message]:
+    return user(f"question {name}"), assistant(f"answer {name}")
+
+
+def shown(history: History) -> list[tuple[Message, ...]]:
+    return [turn.messages for turn in history.turns]
+
+
+A, B, C, D = map(asked_and_answered, "abcd")
+
+
+def flat(*exchanges: tuple[Message, ...]) -> list[Message]:
+    return [message for exchange in exchanges for message in exchange]
+
+
+@given(st.lists(st.sampled_from("abc"), max_size=8), st.data())
+def test_of_what_a_client_has_from_the_store_nothing_is_stored_again(names: list[str], data: st.DataObject) -> None:
+    """Whatever answers it has chosen among, and wherever it has gone on."""
+    stored = [asked_and_answered(name) for name in names]
+    chosen = data.draw(st.lists(st.booleans(), min_size=len(stored), max_size=len(stored)))
+    brought = [one for one, is_chosen in zip(stored, chosen, strict=True) if is_chosen]
+    history = history_of([*flat(*brought), user("next")], thread(*stored))
+    assert history.fresh == ()
+    assert shown(history)[len(history.turns) - len(brought) :] == brought
+    numbers = [turn.number for turn in history.turns]
+    assert numbers == sorted(set(numbers))
+
+
+def test_a_question_that_is_asked_again_or_changed_branches_off() -> None:
+    history = history_of([*A, *B, user("question c, changed")], thread(A, B, C, D))
+    assert shown(history) == [A, B]
+    assert history.branched == 2
+    after = history_of([*A, *C, user("next")], thread(A, B, C))
+    assert shown(after) == [A, C]
+    assert [turn.number for turn in after.turns] == [0, 2]
+    assert after.branched == 1
+
+
+def test_an_exchange_that_the_client_has_changed_stands_in_its_place_and_is_not_stored() -> None:
+    changed = (B[0], assistant("shorter"))
+    history = history_of([*changed, *C, user("next")], thread(A, B, C))
+    assert shown(history) == [A, changed, C]
+    assert history.fresh == ()
+    assert [turn.number for turn in history.turns] == [0, 1, 2]
+    assert history.branched == 1
+
+
+def test_what_was_said_elsewhere_after_a_branch_is_stored() -> None:
+    history = history_of([*A, *D, user("next")], thread(A, B))
+    assert shown(history) == [A, D]
+    assert history.fresh == (D,)
+    assert [turn.number for turn in history.turns] == [0, 2]
+
+
+def test_what_an_agent_may_not_see_is_compared_all_the_same() -> None:
+    stored = thread(A, B, C)
+    hidden = history_of([user("next")], stored, seen=0)
+    assert hidden.turns == ()
+    again = history_of([*A, *B, *C, user("next")], stored, seen=0)
+    assert shown(again) == [A, B, C]
+    assert again.fresh == ()
+    assert shown(history_of([*C, user("next")], stored, seen=2)) == [B, C]
+
+
+def test_a_long_conversation_of_the_same_words_is_compared_in_no_time() -> None:
+    every = [A] * 5_000
+    history = history_of([*flat(*every), *D, user("next")], thread(*every))
+    assert history.fresh == (D,)
+    assert len(history.turns) == 5_001
+
+
+def test_calls_that_the_caller_did_not_run_say_so_in_every_later_request() -> None:
+    open_turn = (user("a"), calling("1", "2"), result("1"))
+    history = history_of([user("never mind")], thread(open_turn, B))
+    closed = (*open_turn, Message(role="tool", tool_call_id="2", content="[not run]"))
+    assert shown(history) == [closed, B]
+    assert history.current == (user("never mind"),)
+
+
+def test_results_behind_everything_that_was_said_continue_the_turn_that_waits_for_them() -> None:
+    open_turn = (user("x"), calling("1"))
+    history = history_of([*A, *B, *open_turn, result("1")], thread(A, B, open_turn))
+    assert shown(history) == [A, B]
+    assert history.asked == (result("1"),)
+    assert history.fresh == ()
+    assert history.branched is None

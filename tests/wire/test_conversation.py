@@ -51,3 +51,10 @@ def test_calls_and_results_that_do_not_match_are_named(messages: list[Message], 
     with pytest.raises(InvalidRequest) as caught:
         check_conversation(messages)
     assert caught.value.param == path
+
+
+def test_what_continues_a_stored_conversation_may_begin_with_results() -> None:
+    check_conversation([Message(role="system", content="note"), result("a"), result("b"), user()], continues=True)
+    for messages in ([user(), result("a")], [result(None)]):
+        with pytest.raises(InvalidRequest):
+            check_conversation(messages, continues=True)

@@ -8,10 +8,14 @@ from collections.abc import Awaitable, Callable
 from msgspec.structs import replace
 
 from caxton_llm.agent_loop.loop import LoopResult
+from caxton_llm.agent_service.counts import CountsLearned
+from caxton_llm.agent_service.kept import exchange_of, unfinished
 from caxton_llm.agent_service.turn import AgentTurn
-from caxton_llm.agents.conversation import ConversationKey, Exchange, Thread
-from caxton_llm.context_engine.engine import ContextEngine
+from caxton_llm.agents.conversation import ConversationKey, Exchange, Position
+from caxton_llm.context_engine.engine import ContextEngine, GatheredContext
+from caxton_llm.errors import ConversationChanged, ConversationDeleted, ConversationStoreError, InvalidRequest
 from caxton_llm.remembering import Remembering
+from caxton_llm.stores.conversations import ConversationStore
 from caxton_llm.stores.token_factors import TokenFactorFile
 from caxton_llm.summaries import Summarizer
 from caxton_llm.tokens import usage_prompt_tokens
@@ -20,8 +24,10 @@ from caxton_llm.types import ChatRequest, ChatResponse
 __all__ = ["Keeping"]
 
 _log = logging.getLogger("caxton_llm.agents")
-_SAVE_EVERY = 50
-"""Answers from which token counts were learned, between two times that they are written down."""
+
+_NOT_READ = "conversation: it could not be read when the request came: "
+_NOT_COMPARED = _NOT_READ + "only this exchange was kept, behind what is there now"
+_NOT_THERE = _NOT_READ + "nothing was kept, because it is not there now"
 
 
 class Keeping:
@@ -41,26 +47,29 @@ class Keeping:
         self._ask = ask
         self._model = summarizer
         self._summarizer: Summarizer | None = None
-        self._factors = factors
-        self._learned = 0
+        self.counts = CountsLearned(engine, factors)
 
     async def keep(self, turn: AgentTurn, result: LoopResult) -> None:
-        """Keep what one answer leaves. Raises `ConversationChanged` and `ConversationDeleted`, and `ConversationStoreError`:
-        an answer that could not be stored does not end as if it was."""
+        """Keep what one answer leaves; what could not be kept is in the turn's notes.
+
+        Raises `ConversationChanged` and `ConversationDeleted`: an answer to what the conversation no longer is does not end
+        as if it was one.
+        """
         gathered, message = turn.gathered, result.message
         if message is None or result.response.degraded:
             return
-        asked = gathered.history.asked
-        exchange = Exchange(messages=(*asked, *result.steps, message), model=result.response.model)
+        exchange = exchange_of(gathered, result, message, in_parts=turn.reading is not None)
+        stored = None
         if gathered.key is not None:
-            exchange = await self._store(turn, gathered.key, exchange)
-        if self._remembering is not None:
+            stored = await self._stored(turn, gathered.key, exchange)
+        if self._remembering is not None and unfinished(result) is None:
             used = () if turn.contexts.sent is None else turn.contexts.sent.memories
             agent = gathered.agent
             nowhere = ConversationKey(f"request {uuid.uuid4().hex}", agent.name, agent.memory.tenant)
-            self._remembering.submit(agent, gathered.key or nowhere, exchange, used=used)
+            key = gathered.key if gathered.key is not None and stored is not None else nowhere
+            self._remembering.submit(agent, key, stored or exchange, used=used)
         if not result.steps and turn.reading is None:
-            await self._learn(turn, result)
+            self._learn(turn, result)
 
     async def aclose(self) -> None:
         """Finish what goes on in the background, within bounded time."""
@@ -68,46 +77,69 @@ class Keeping:
             await self._remembering.close()
         if self._summarizer is not None:
             await self._summarizer.close()
-        if self._learned:
-            await asyncio.to_thread(self._save)
+        await self.counts.aclose()
 
-    async def _store(self, turn: AgentTurn, key: ConversationKey, exchange: Exchange) -> Exchange:
-        """The exchange as it is stored, behind those that the request brought along."""
+    async def _stored(self, turn: AgentTurn, key: ConversationKey, exchange: Exchange) -> Exchange | None:
+        """The exchange as it is stored; `None`: it is not, and the turn says why."""
         gathered = turn.gathered
-        store = await asyncio.to_thread(self._engine.sources.conversations)
-        fresh = [Exchange(messages=messages) for messages in gathered.history.fresh]
-        after = None if gathered.thread is None else gathered.thread.position
-        position = await asyncio.to_thread(store.append, key, [*fresh, exchange], after=after)
-        sent, thread = turn.contexts.sent, gathered.thread
-        if self._model is not None and self._ask is not None and sent is not None and thread is not None:
-            if self._summarizer is None:
-                self._summarizer = Summarizer(self._ask, store, self._model)
-            self._summarize(self._summarizer, key, thread, sent.window_from)
+        try:
+            store = await asyncio.to_thread(self._engine.sources.conversations)
+            position = await asyncio.to_thread(_append, store, key, gathered, exchange)
+        except (ConversationChanged, ConversationDeleted):
+            raise
+        except (ConversationStoreError, InvalidRequest) as error:
+            # The answer is there, and paid for.
+            _log.warning("an exchange of the agent %s was not kept: %s", gathered.agent.name, error)
+            turn.notes = (*turn.notes, f"conversation: this exchange was not kept: {error}")
+            return None
+        if position is None:
+            turn.notes = (*turn.notes, _NOT_THERE)
+            return None
+        if gathered.thread is None:
+            turn.notes = (*turn.notes, _NOT_COMPARED)
+        self._summarize(turn, key, store)
         return replace(exchange, number=position.length - 1)
 
-    def _summarize(self, summarizer: Summarizer, key: ConversationKey, thread: Thread, window_from: int | None) -> None:
+    def _summarize(self, turn: AgentTurn, key: ConversationKey, store: ConversationStore) -> None:
         """Have the stored turns that were not sent word for word summarised, for the requests to come."""
-        last = min(thread.position.length, thread.position.length if window_from is None else window_from) - 1
-        if last >= 0:
-            summarizer.submit(key, thread, 0, last)
+        gathered, sent = turn.gathered, turn.contexts.sent
+        thread = gathered.thread
+        if self._model is None or self._ask is None or sent is None or thread is None or not _sees(gathered):
+            return
+        until = [thread.position.length, sent.window_from, gathered.history.branched]
+        last = min(number for number in until if number is not None) - 1
+        if last < 0:
+            return
+        if self._summarizer is None:
+            self._summarizer = Summarizer(self._ask, store, self._model)
+        self._summarizer.submit(key, thread, 0, last)
 
-    async def _learn(self, turn: AgentTurn, result: LoopResult) -> None:
+    def _learn(self, turn: AgentTurn, result: LoopResult) -> None:
         """What the provider counted, against what was counted here."""
         sent = turn.contexts.request
-        if sent is None:
+        if sent is None or result.usage is None or result.usage.estimated:
             return
-        real = usage_prompt_tokens(result.usage, sent.kind) if result.usage is not None else None
-        if real is None or (result.usage is not None and result.usage.estimated):
-            return
-        await asyncio.to_thread(self._engine.learn, sent, real)
-        self._learned += 1
-        if self._learned % _SAVE_EVERY == 0:
-            await asyncio.to_thread(self._save)
+        real = usage_prompt_tokens(result.usage, sent.kind)
+        if real is not None:
+            self.counts.submit(sent, real)
 
-    def _save(self) -> None:
-        if self._factors is None:
-            return
-        try:
-            self._factors.save(self._engine.calibration.snapshot())
-        except OSError as error:
-            _log.warning("what was learned about token counts could not be written: %s", error)
+
+def _append(
+    store: ConversationStore, key: ConversationKey, gathered: GatheredContext, exchange: Exchange
+) -> Position | None:
+    """Behind what the request was compared with, and with what it has brought along.
+
+    A conversation that was not read was not compared either: nobody knows what of the request is there already, or whether a
+    conversation that is not there was never begun or is deleted. `None`: nothing is kept.
+    """
+    if gathered.thread is not None:
+        fresh = [Exchange(messages=messages) for messages in gathered.history.fresh]
+        return store.append(key, [*fresh, exchange], after=gathered.thread.position)
+    after = store.thread(key, last=0).position
+    return store.append(key, [exchange], after=after) if after.conversation else None
+
+
+def _sees(gathered: GatheredContext) -> bool:
+    """Whether the agent is shown anything of stored conversations."""
+    agent = gathered.agent
+    return agent.conversation.strategy != "none" and "conversation" in agent.context.sources

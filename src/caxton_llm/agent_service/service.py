@@ -15,6 +15,7 @@ from caxton_llm.agent_loop.loop import AgentLoop, LoopResult
 from caxton_llm.agent_loop.tool_runner import AgentCalls, ToolRunner
 from caxton_llm.agent_service.capability_calls import CapabilityCalls
 from caxton_llm.agent_service.keeping import Keeping
+from caxton_llm.agent_service.kept import check_kept
 from caxton_llm.agent_service.turn import AgentTurn, described, told
 from caxton_llm.agents.agent import Agent
 from caxton_llm.agents.chain import CallChain
@@ -193,6 +194,7 @@ class AgentService:
         gathered = await self._gathered(request, self._addressed(request.model))
         fitting = await sized(self.engine, gathered, self.gateway.resolve(request.model).first)
         parts = fitting.in_parts
+        await asyncio.to_thread(check_kept, gathered, in_parts=parts is not None)
         if parts is None:
             return self._turn(request, chain, fitting)
         reader = MultiTurn(self.gateway, parts.costs.text)

@@ -37,6 +37,8 @@ class AgentTurn(Struct, kw_only=True):
     contexts: Contexts
     loop: AgentLoop
     reading: Reading | None = None
+    notes: tuple[str, ...] = ()
+    """What the caller should know of what was kept."""
 
     def fitter(self, steps: Sequence[Message]) -> ContextFitter:
         """What makes the request for each target, with what was done since behind it."""
@@ -49,7 +51,7 @@ class AgentTurn(Struct, kw_only=True):
             f"context: {' '.join(part for part in (gap.source, gap.name) if part)}: {gap.reason}"
             for gap in self.gathered.material.gaps
         )
-        return list(dict.fromkeys(gaps))
+        return [*dict.fromkeys(gaps), *self.notes]
 
     @property
     def report(self) -> ContextReport | None:

@@ -14,8 +14,10 @@ from msgspec import Struct
 from caxton_llm.discreet import Discreet
 from caxton_llm.errors import InvalidRequest
 
-__all__ = ["Filled", "fill", "render", "variables_of"]
+__all__ = ["VALUE_MISSING", "Filled", "fill", "render", "variables_of"]
 
+VALUE_MISSING = "template_value_missing"
+"""The code of the error for a variable that has neither value nor default."""
 _VARIABLE = re.compile(r"\{\{[ \t]*+([A-Za-z_][A-Za-z0-9_.-]*+)[ \t]*+(?:\|([^{}]*+))?\}\}")
 _SHOWN = 20
 """Known names that an error lists."""
@@ -61,5 +63,6 @@ def render(template: str, values: Mapping[str, str], *, where: str) -> str:
         raise InvalidRequest(
             f"the template of {where} needs a value for {names}; this request has: {known}. Give it in 'metadata'",
             param=f"metadata.{filled.missing[0]}",
+            code=VALUE_MISSING,
         )
     return filled.text

@@ -3,16 +3,24 @@
 from collections.abc import Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from caxton_llm.agents.conversation import Exchange, Thread
+from caxton_llm.context.alignment import matches
 from caxton_llm.context.exchanges import exchanges_of
+from caxton_llm.context.spoken import speaker_of, text_of
 from caxton_llm.discreet import Discreet
 from caxton_llm.types import Message
 
-__all__ = ["History", "PastTurn", "history_of", "speaker_of", "text_of"]
+__all__ = ["History", "PastTurn", "history_of", "speaker_of", "text_of", "turns_compared"]
+
+NOT_RUN = "[not run]"
+"""In the place of the result of a call that the caller was to run and did not."""
 
 _SYSTEM = ("system", "developer")
 _RESULTS = ("tool", "function")
+_BRANCHES = 50
+"""So many answers that were asked for again may lie between what a client shows and the end of what is stored."""
 
 
 class PastTurn(Discreet, Struct, frozen=True, kw_only=True):
@@ -35,33 +43,102 @@ class History(Discreet, Struct, frozen=True, kw_only=True):
     current: tuple[Message, ...]
     asked: tuple[Message, ...]
     fresh: tuple[tuple[Message, ...], ...] = ()
+    branched: int | None = None
+    """The number from which on the turns are other ones than those that are stored; `None`: they are the same."""
+
+    @property
+    def continues(self) -> bool:
+        """Whether what is asked belongs to a turn that was begun before."""
+        return len(self.current) > len(self.asked)
 
 
-def history_of(messages: Sequence[Message], thread: Thread | None) -> History:
+def turns_compared(messages: Sequence[Message]) -> int:
+    """How many of the last stored turns the messages of a request may repeat or continue."""
+    exchanges = exchanges_of(list(messages))
+    if len(exchanges) > 1:
+        return len(exchanges) + _BRANCHES
+    return int(any(message.role in _RESULTS for message in messages))
+
+
+def history_of(messages: Sequence[Message], thread: Thread | None, *, seen: int | None = None) -> History:
     """The history of a request that continues `thread`, where there is one.
 
-    A client may send only what is new, or the whole conversation again: what the thread ends with and the request begins
-    with is there once.
+    A client may send only what is new, or the whole conversation again, or a beginning of it with another end: what it sends
+    stands in the place of what is stored from there on, and what is stored already is not `fresh`. Of turns that it does not
+    send, so many are there that all are at most `seen`; `None`: all that were read.
     """
     every = list(messages)
     exchanges = [tuple(every[index] for index in one) for one in exchanges_of(every)]
     brought, current = exchanges[:-1], exchanges[-1] if exchanges else ()
     stored = _turns_of(thread.exchanges) if thread is not None else []
-    fresh = brought[_overlap([turn.messages for turn in stored], brought) :]
-    begin = stored[-1].number + 1 if stored else 0
-    turns = [*stored, *(PastTurn(number=begin + place, messages=one) for place, one in enumerate(fresh))]
-    asked = current
-    if turns and (known := _open_part(turns[-1].messages, current)) is not None:
+    asked, waits = current, False
+    if stored and (known := _open_part(stored[-1].messages, current)) is not None:
         # Results of the caller's tools continue the turn that called them.
-        asked = current[known:]
-        current = (*turns.pop().messages, *asked)
+        asked, waits = current[known:], True
+        current = (*stored.pop().messages, *asked)
+    shown = _Shown(stored, brought)
+    before = shown.before if seen is None else shown.before[max(0, len(shown.before) + len(brought) - seen) :]
+    length = thread.position.length if thread is not None else 0
+    fresh = tuple(PastTurn(number=length + place, messages=one) for place, one in enumerate(shown.fresh))
     return History(
         instructions=tuple(text_of(one) for one in every if one.role in _SYSTEM),
-        turns=tuple(turns),
+        turns=tuple(replace(one, messages=_closed(one.messages)) for one in (*before, *shown.known)) + fresh,
         current=current,
         asked=asked,
-        fresh=tuple(fresh),
+        # Nothing may come between a call and its results.
+        fresh=() if waits else tuple(shown.fresh),
+        branched=shown.branched,
     )
+
+
+class _Shown:
+    """The turns that a client shows, against those that are stored: `before` them, `known` up to the last one that is stored,
+    and the `fresh` ones behind it.
+
+    One that is not stored and stands before a stored one was changed by the client: it is shown, and never stored.
+    """
+
+    def __init__(self, stored: Sequence[PastTurn], brought: Sequence[tuple[Message, ...]]) -> None:
+        places = matches([turn.messages for turn in stored], brought)
+        count = max((number for number, place in enumerate(places) if place is not None), default=-1) + 1
+        first = next(((number, place) for number, place in enumerate(places) if place is not None), None)
+        begin = len(stored) if first is None else first[1] - first[0]
+        start = max(0, begin)
+        self.before = list(stored[:start])
+        self.fresh = brought[count:]
+        self.known: list[PastTurn] = []
+        number = len(stored) and stored[-1].number + 1
+        for place, messages in zip(reversed(places[:count]), reversed(brought[:count]), strict=True):
+            turn = PastTurn(number=number - 1, messages=messages) if place is None else stored[place]
+            number = turn.number
+            self.known.append(turn)
+        self.known.reverse()
+        expected = [*range(begin, len(stored))]
+        apart = next((at for at, place in zip(expected, places[:count], strict=False) if at != place), None)
+        if apart is None and count < len(expected):
+            apart = expected[count]
+        self.branched = None if apart is None else stored[max(0, apart)].number
+
+
+def _closed(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """The messages with a result for every call: a model takes no others. A caller may have gone on without running its
+    tools."""
+    if not any(message.tool_calls for message in messages):
+        return messages
+    closed: list[Message] = []
+    waiting: list[str] = []
+    for message in messages:
+        if message.role in _RESULTS:
+            waiting = [call for call in waiting if call != message.tool_call_id]
+        else:
+            closed += map(_not_run, waiting)
+            waiting = [call.id for call in message.tool_calls or ()]
+        closed.append(message)
+    return (*closed, *map(_not_run, waiting))
+
+
+def _not_run(call: str) -> Message:
+    return Message(role="tool", tool_call_id=call, content=NOT_RUN)
 
 
 def _open_part(last: tuple[Message, ...], current: tuple[Message, ...]) -> int | None:
@@ -81,19 +158,6 @@ def _call_ids(messages: Sequence[Message]) -> set[str]:
     return {call.id for message in messages for call in message.tool_calls or ()}
 
 
-def text_of(message: Message) -> str:
-    """What a message says in words."""
-    content = message.content
-    if isinstance(content, str):
-        return content
-    return "\n".join(part.text for part in content or () if part.text)
-
-
-def speaker_of(message: Message) -> str:
-    """Who says it: by name, where the message tells one."""
-    return " ".join((message.name or "").split()) or message.role
-
-
 def _turns_of(exchanges: Sequence[Exchange]) -> list[PastTurn]:
     turns: list[PastTurn] = []
     for exchange in exchanges:
@@ -103,32 +167,3 @@ def _turns_of(exchanges: Sequence[Exchange]) -> list[PastTurn]:
         else:
             turns.append(PastTurn(number=exchange.number, messages=exchange.messages, at=exchange.at))
     return turns
-
-
-def _overlap(stored: Sequence[tuple[Message, ...]], brought: Sequence[tuple[Message, ...]]) -> int:
-    """How many of the brought exchanges are the last of the stored ones."""
-    most = min(len(stored), len(brought))
-    # A request that brings nothing is the usual one, and must not read a long conversation.
-    known, said = [_Said(one) for one in stored[len(stored) - most :]], [_Said(one) for one in brought[:most]]
-    for length in range(most, 0, -1):
-        if all(one.is_shown_as(other) for one, other in zip(known[-length:], said[:length], strict=True)):
-            return length
-    return 0
-
-
-class _Said:
-    """What was said in an exchange. A client does not send back the calls that an agent made by itself, and has of the text
-    around them everything (from a stream) or the end (from a whole answer)."""
-
-    def __init__(self, messages: tuple[Message, ...]) -> None:
-        self._asked = [_plain(one) for one in messages if one.role == "user"]
-        answers = [_plain(one) for one in messages if one.role == "assistant"]
-        self._answer = "".join(answers)
-        self._end = answers[-1] if answers else ""
-
-    def is_shown_as(self, other: "_Said") -> bool:
-        return self._asked == other._asked and other._answer in (self._answer, self._end)
-
-
-def _plain(message: Message) -> str:
-    return "".join(text_of(message).split())

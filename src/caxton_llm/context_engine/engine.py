@@ -15,15 +15,16 @@ from msgspec.structs import replace
 from caxton_llm.agents.agent import Agent
 from caxton_llm.agents.analysis import REQUEST, Analysis, analyse
 from caxton_llm.agents.capability_tools import capability_tools
-from caxton_llm.agents.conversation import ConversationKey, Thread
+from caxton_llm.agents.conversation import ConversationKey, Summary, Thread
 from caxton_llm.agents.likely_tools import ToolIndex
 from caxton_llm.agents.registry import Addressed, CapabilityRegistry
+from caxton_llm.agents.templates import VALUE_MISSING
 from caxton_llm.context.budget import TargetView, view_of
 from caxton_llm.context.compose import Composed, compose
 from caxton_llm.context.costs import Costs
 from caxton_llm.context.material import Material, Offer, compared, remembered
 from caxton_llm.context.relevance import TextVectors
-from caxton_llm.context.turns import History, history_of
+from caxton_llm.context.turns import History, history_of, turns_compared
 from caxton_llm.context_engine.sources import (
     ContextSources,
     ConversationRead,
@@ -117,23 +118,21 @@ class ContextEngine:
         begun = time.perf_counter()
         agent = addressed.agent
         access = ToolAccess(agent.name, agent.tools)
-        read, listed = await asyncio.gather(self.sources.conversation(key, agent), self.sources.tools(access))
+        compared = turns_compared(request.messages) if key is not None else 0
+        read, listed = await asyncio.gather(
+            self.sources.conversation(key, agent, compared=compared), self.sources.tools(access)
+        )
         specs = (*listed.tools, *self._capabilities(agent, listed.tools))
         _check_names(request, specs)
-        analysis = await asyncio.to_thread(
-            analyse,
-            request,
-            agent=agent,
-            capability=None if addressed.capability is None else addressed.capability.name,
-            tools=self._index(specs),
-        )
+        history = await asyncio.to_thread(partial(history_of, request.messages, read.thread, seen=read.seen))
+        analysis = await asyncio.to_thread(_analysed, request, addressed, history, self._index(specs))
+        history = _with_prompt(history, analysis.prompt)
         filters = filters_of(agent)
         needs = searches_of(analysis.requirements, agent, analysis.user_request, _USUAL_MEMORIES)
         memory, data = await asyncio.gather(
             self.sources.memories(needs, filters),
-            self.sources.tool_data(_wanted(specs, analysis, agent), filters, agent.memory.tenant or agent.name),
+            self.sources.tool_data(_wanted(specs, analysis, agent), filters, _owner(agent)),
         )
-        history = _with_prompt(history_of(request.messages, read.thread), analysis.prompt)
         material = await asyncio.to_thread(
             partial(
                 self._material,
@@ -216,7 +215,7 @@ class ContextEngine:
             requirements=analysis.requirements,
             memories=memories,
             excerpts=excerpts,
-            summaries=() if read.thread is None else read.thread.summaries,
+            summaries=_summaries(read, history),
             capabilities=self.registry.context_of(addressed) if related else None,
             offers=tuple(
                 Offer(
@@ -252,6 +251,24 @@ class ContextEngine:
         return known
 
 
+def _analysed(request: ChatRequest, addressed: Addressed, history: History, tools: ToolIndex) -> Analysis:
+    """What the exchange is about that is to be answered: results of tools alone say nothing of it."""
+    capability = None if addressed.capability is None else addressed.capability.name
+    asked, agent = replace(request, messages=list(history.current)), addressed.agent
+    try:
+        return analyse(asked, agent=agent, capability=capability, tools=tools)
+    except InvalidRequest as error:
+        # Who sends the results of tools need not send again what the template was filled with.
+        if error.code != VALUE_MISSING or not history.continues:
+            raise
+        return analyse(asked, agent=replace(agent, user_prompt_template=None), capability=capability, tools=tools)
+
+
+def _owner(agent: Agent) -> str:
+    """For whom a server's private data are: no agent is called like a tenant."""
+    return f"tenant {agent.memory.tenant}" if agent.memory.tenant else f"agent {agent.name}"
+
+
 def _check_names(request: ChatRequest, specs: Sequence[ToolSpec]) -> None:
     """Raises `InvalidRequest` for a tool of the caller's that is called like one of the agent's."""
     own = {spec.name for spec in specs}
@@ -259,6 +276,14 @@ def _check_names(request: ChatRequest, specs: Sequence[ToolSpec]) -> None:
         if tool.function is not None and tool.function.name in own:
             message = f"the agent has a tool {tool.function.name!r} of its own: give yours another name"
             raise InvalidRequest(message, param=f"tools[{place}].function.name")
+
+
+def _summaries(read: ConversationRead, history: History) -> tuple[Summary, ...]:
+    """Those of turns that the agent may see, and that the request shows as they are stored."""
+    if read.thread is None or not read.seen:
+        return ()
+    until = history.branched
+    return tuple(one for one in read.thread.summaries if until is None or one.last < until)
 
 
 def _wanted(specs: Sequence[ToolSpec], analysis: Analysis, agent: Agent) -> list[tuple[ToolSpec, tuple[str, ...]]]:

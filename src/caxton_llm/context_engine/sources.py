@@ -57,9 +57,11 @@ class SourceLimits(Struct, frozen=True, kw_only=True):
 
 
 class ConversationRead(Struct, frozen=True, kw_only=True):
-    """The stored conversation; `None` where there is none, or it could not be had."""
+    """The stored conversation; `None` where none is named, or it could not be had. `seen` is how many of its turns the agent
+    may see; there may be more, to compare them with what the request brings."""
 
     thread: Thread | None = None
+    seen: int = 0
     gaps: tuple[SourceGap, ...] = ()
     seconds: float = 0.0
 
@@ -134,25 +136,25 @@ class ContextSources:
         if store is not None:
             await asyncio.to_thread(store.close)
 
-    async def conversation(self, key: ConversationKey | None, agent: Agent) -> ConversationRead:
-        """The stored conversation as far as the agent sees it."""
+    async def conversation(self, key: ConversationKey | None, agent: Agent, *, compared: int = 0) -> ConversationRead:
+        """The stored conversation as far as the agent sees it, and the last `compared` turns at least."""
         if key is None:
             return ConversationRead()
-        limit = self._limits.conversation_s
+        limit, seen = self._limits.conversation_s, _turns_seen(agent)
         begun = time.perf_counter()
         try:
             store = self._store
             if store is None:
                 store = await asyncio.to_thread(self.conversations)
             async with asyncio.timeout(limit):
-                thread = await asyncio.to_thread(partial(store.thread, key, last=_turns_seen(agent)))
+                thread = await asyncio.to_thread(partial(store.thread, key, last=max(seen, compared)))
         except TimeoutError:
             return ConversationRead(
                 gaps=(SourceGap("conversation", "", f"not read within {limit:g} s"),), seconds=limit
             )
         except ConversationStoreError as error:
             return ConversationRead(gaps=(SourceGap("conversation", "", str(error)),))
-        return ConversationRead(thread=thread, seconds=time.perf_counter() - begun)
+        return ConversationRead(thread=thread, seen=seen, seconds=time.perf_counter() - begun)
 
     async def tools(self, access: "ToolAccess") -> ToolsListed:
         """The tools that an agent may call, of the servers that are there in time."""

@@ -10,15 +10,16 @@ from caxton_llm.types import Message
 __all__ = ["check_conversation"]
 
 
-def check_conversation(messages: list[Message]) -> None:
+def check_conversation(messages: list[Message], *, continues: bool = False) -> None:
     """Raises `InvalidRequest` with the path of the message at fault: an empty list, a tool result without its call, a call
-    without its result."""
+    without its result. One that `continues` a stored conversation may begin with results of calls that are there."""
     if not messages:
         raise InvalidRequest("messages is empty; send at least one message", param="messages")
     open_calls: dict[str, str] = {}
     for index, message in enumerate(messages):
         role = message.role
-        if role == "tool":
+        continues = continues and role in ("tool", "system", "developer")
+        if role == "tool" and not (continues and message.tool_call_id):
             _close_call(open_calls, message, index)
         elif message.tool_calls or open_calls:
             if open_calls and role in ("user", "assistant"):

@@ -27,6 +27,8 @@ name = "openai_chat"
 
 _FORWARDED_HEADERS = ("openai-beta",)
 """Headers of a client that may travel on to a provider of this dialect; all others stay here."""
+_CONVERSATION = "x-caxton-conversation"
+"""Names a stored conversation, which the messages continue, as the field `conversation_id` does."""
 
 _FIELDS = msgspec.json.Decoder(dict[str, Raw])
 _REQUEST = msgspec.json.Decoder(ChatRequest)
@@ -71,7 +73,7 @@ def decode_request(body: bytes, headers: Mapping[str, str]) -> ChatRequest:
     )
     _check_values(request, fields)
     request = modernized(request)
-    check_conversation(request.messages)
+    check_conversation(request.messages, continues="conversation_id" in request.extra or _CONVERSATION in headers)
     return request
 
 
