@@ -88,7 +88,7 @@ def test_what_is_said_of_openai_holds_for_azure_that_says_nothing_of_its_own() -
             "azure", model, Factors(), requirements=needs, tools=("pdf",), budget=None, reserve=1000, output_limit=None
         )
 
-    assert (azure().budget, azure().strict_tools) == (500, {"pdf"})
+    assert (azure().budget, azure().strict_tools) == (500, frozenset({"pdf"}))
     own = azure(azure=ProviderOptimization(max_context_tokens=700))
     assert (own.budget, own.strict_tools) == (700, frozenset())
 

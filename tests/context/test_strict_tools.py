@@ -50,3 +50,18 @@ def test_any_open_place_leaves_the_tool_as_it_is(change: dict[str, Json]) -> Non
 def test_what_somebody_has_said_of_a_tool_stays() -> None:
     said = Tool(type="function", function=FunctionDefinition(name="f", parameters=CLOSED, strict=False))
     assert strictly([said], {"f"}) == [said]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"properties": [1]},
+        {"required": [["city"]]},
+        {"required": 3},
+        {"$defs": [1]},
+        {"anyOf": 3},
+        {"properties": {**CLOSED["properties"], "unit": {"type": "string", "properties": "x"}}},
+    ],
+)
+def test_what_is_no_schema_is_not_marked(change: dict[str, Json]) -> None:
+    assert strictly([tool({**CLOSED, **change})], {"f"}) == [tool({**CLOSED, **change})]

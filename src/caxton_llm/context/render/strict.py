@@ -31,18 +31,22 @@ def _strictly(tool: Tool) -> Tool:
 
 
 def permits_strict(schema: Json) -> bool:
-    """Whether a JSON Schema is one that strict mode takes."""
+    """Whether a JSON Schema is one that strict mode takes. Servers send schemas of any shape: one that is none is not."""
     if not isinstance(schema, dict):
         return isinstance(schema, bool | list)
     if not _REFUSED.isdisjoint(schema):
         return False
+    nested = [schema.get(key) or {} for key in _NESTED]
+    choices, required = schema.get("anyOf") or [], schema.get("required") or []
+    if not all(isinstance(one, dict) for one in nested) or not isinstance(choices, list):
+        return False
     if schema.get("type") == "object" or "properties" in schema:
-        names = schema.get("properties") or {}
+        names = set(nested[0])
         closed = schema.get("additionalProperties") is False
-        if not closed or set(schema.get("required") or ()) != set(names):
+        if not closed or not isinstance(required, list) or not all(isinstance(name, str) for name in required):
             return False
-    inner = [one for key in _NESTED for one in (schema.get(key) or {}).values()]
+        if set(required) != names:
+            return False
     items = schema.get("items")
-    inner += [items] if isinstance(items, dict) else []
-    inner += schema.get("anyOf") or []
-    return all(map(permits_strict, inner))
+    inner = [one for some in nested for one in some.values()] + ([items] if isinstance(items, dict) else [])
+    return all(map(permits_strict, [*inner, *choices]))
