@@ -16,14 +16,15 @@ from caxton_llm.errors import (
     ContextWindowExceeded,
     ConversationChanged,
     ConversationDeleted,
+    DeadlineExceeded,
     InvalidRequest,
     UnknownModel,
 )
 from caxton_llm.memory.filters import Filters
-from caxton_llm.memory.model import Entity, Observation
+from caxton_llm.memory.model import Entity, Observation, Turn
 from caxton_llm.memory_system import Memory
 from caxton_llm.stores.conversations import ConversationStore
-from caxton_llm.types import Json, Message
+from caxton_llm.types import ChatRequest, Json, Message
 from fakes import FakeAnthropic, FakeOpenAI
 from fakes.provider import FakeProvider
 from fakes.script import ToolCall, Usage
@@ -264,6 +265,38 @@ async def test_an_agent_asks_another_for_its_capability(tmp_path: Path, fake_ope
     assert "[chart]" in sent(fake_openai, 2)["messages"][-1]["content"]
 
 
+async def test_a_request_ends_at_the_deadline_of_its_route_whatever_its_tools_do(
+    tmp_path: Path, fake_openai: FakeOpenAI
+) -> None:
+    fake_openai.reply(None, ToolCall("hold", {"marker": str(tmp_path / "marker")}, "call_1"))
+    servers = [{"name": "odd", "command": sys.executable, "args": [str(PROGRAMS / "odd_tools.py")]}]
+    llm, agent = entry(fake_openai, deadline_seconds=2), {"name": "A", "tools": ["odd.hold"]}
+    async with Caxton.from_dict(configured(tmp_path, llm, agent, mcp={"servers": servers})) as caxton:
+        with pytest.raises(DeadlineExceeded, match="the calls of its tools included"):
+            await caxton.complete_chat(model="agent:A", messages=user("Hold"))
+
+
+async def test_a_called_agent_has_what_is_left_of_the_callers_time(tmp_path: Path, fake_openai: FakeOpenAI) -> None:
+    agents = [{"name": "R", "requires": ["charts"]}, {"name": "P", "capabilities": ["charts"]}]
+    async with Caxton.from_dict(configured(tmp_path, entry(fake_openai), *agents)) as caxton:
+        with pytest.raises(DeadlineExceeded):
+            await agents_of(caxton).complete(
+                ChatRequest(model="agent:P", messages=[Message(role="user", content="x")]), within_s=0.0
+            )
+
+
+async def test_a_model_that_calls_tools_without_end_is_made_to_answer(tmp_path: Path, fake_openai: FakeOpenAI) -> None:
+    fake_openai.reply(None, ToolCall("echo", {"text": "a"}, "call_1"))
+    fake_openai.reply("Done.")
+    servers = [{"name": "odd", "command": sys.executable, "args": [str(PROGRAMS / "odd_tools.py")]}]
+    agent, context = {"name": "A", "tools": ["odd.echo"]}, {"max_steps": 1}
+    configuration = configured(tmp_path, entry(fake_openai), agent, context=context, mcp={"servers": servers})
+    async with Caxton.from_dict(configuration) as caxton:
+        answer = await caxton.complete_chat(model="agent:A", messages=user("Echo"))
+    assert sent(fake_openai)["tool_choice"] == "none"
+    assert any("tools were called in 1 step" in warning for warning in answer.warnings)
+
+
 async def test_a_fallback_gets_the_context_in_its_own_format(
     tmp_path: Path, fake_openai: FakeOpenAI, fake_anthropic: FakeAnthropic
 ) -> None:
@@ -332,6 +365,35 @@ async def test_an_oversized_request_is_worked_through_in_parts(
     assert usage.prompt_tokens is not None
     assert usage.prompt_tokens > 2000
     assert len(thread.exchanges) == 1
+
+
+async def test_all_but_the_material_stays_when_a_request_is_read_in_parts(
+    tmp_path: Path, fake_openai: FakeOpenAI
+) -> None:
+    agent = {
+        "name": "A",
+        "system_prompt": "You count.",
+        "user_prompt_template": "TPL[{{user_request}}]",
+        "context": {"budget": 2000, "oversize": "multi_turn"},
+        "memory": {"auto_store": True},
+    }
+    text = "How many items?\n\n" + "\n\n".join(f"Item {n} costs {n} euros and is blue." for n in range(700))
+    brought = [*user("My name is Bo"), {"role": "assistant", "content": "Hi Bo"}]
+    messages = [{"role": "system", "content": "Answer in French"}, *brought, *user(text)]
+    configuration = configured(tmp_path, entry(fake_openai), agent, memory={"path": str(tmp_path / "memory")})
+    async with Caxton.from_dict(configuration) as caxton:
+        answer = await caxton.complete_chat(model="agent:A", messages=messages, conversation_id="c")
+        thread = store_of(caxton).thread(ConversationKey("c", agent="A"))
+    last = sent(fake_openai)["messages"]
+    assert last[0]["content"].startswith("You count.\n\nAnswer in French")
+    assert last[1:3] == brought
+    assert json.dumps(last).count("TPL[") <= 1
+    assert [message.content for message in thread.messages] == ["My name is Bo", "Hi Bo", text, answer.text]
+    with Memory.open(tmp_path / "memory") as memory:
+        learned = [hit.record for hit in memory.search("How many items?", Filters(agent="A")).hits]
+    said = [record.text for record in learned if isinstance(record, Turn) and record.role == "user"]
+    assert said
+    assert all(" ".join(text.split()).startswith(" ".join(one.split())[:100]) for one in said)
 
 
 async def test_oversize_error_refuses_what_would_have_to_be_trimmed(tmp_path: Path, fake_openai: FakeOpenAI) -> None:
@@ -470,7 +532,7 @@ async def test_what_no_store_would_take_is_refused_before_it_is_paid_for(
                 model="agent:A", messages=[{"role": "user", "content": [picture]}], conversation_id="c"
             )
         many: list[Json] = [*user("hello") * 1001, {"role": "assistant", "content": "hi"}]
-        with pytest.raises(InvalidRequest, match="1001|1002"):
+        with pytest.raises(InvalidRequest, match="messages are more than"):
             await caxton.complete_chat(model="agent:A", messages=[*many, *user("now")], conversation_id="c")
     assert not fake_openai.requests
 
