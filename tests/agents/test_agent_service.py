@@ -129,6 +129,17 @@ async def test_a_named_conversation_goes_on(tmp_path: Path, fake_openai: FakeOpe
     assert len(thread.exchanges) == 2
 
 
+async def test_who_closes_a_stream_right_after_the_last_text_is_kept(tmp_path: Path, fake_openai: FakeOpenAI) -> None:
+    fake_openai.reply("It was 4 million.")
+    async with Caxton.from_dict(configured(tmp_path, entry(fake_openai), {"name": "A"})) as caxton:
+        async with caxton.stream_chat(model="agent:A", messages=user("What?"), conversation_id="c") as stream:
+            text = ""
+            while text != "It was 4 million.":
+                text += (await anext(stream)).text
+        thread = store_of(caxton).thread(ConversationKey("c", agent="A"))
+    assert [message.content for message in thread.messages] == ["What?", "It was 4 million."]
+
+
 async def test_a_client_that_sends_everything_again_is_not_heard_twice(tmp_path: Path, fake_openai: FakeOpenAI) -> None:
     fake_openai.reply("One.")
     fake_openai.reply("Two.")

@@ -59,7 +59,8 @@ class AgentLoop:
         iteration.
 
         `on_done` gets the result before the end of the answer goes out, so that what is done there is done when a reader sees
-        the end. It is not called for a request that fails or is left. Closing the stream ends running calls.
+        the end. It is called too where a reader leaves between the last text and the end, and not for a request that fails or
+        is left before. Closing the stream ends running calls.
         """
         first = self._gateway.resolve(request.model).first
         record = LoopRecord(request, self._runner, self._max_steps)
