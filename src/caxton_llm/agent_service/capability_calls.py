@@ -27,7 +27,9 @@ class CapabilityCalls:
         self._limit = limit
 
     async def __call__(self, capability: str, arguments: dict[str, Json], chain: CallChain) -> ChatResponse:
-        """The answer; its warnings say whose they are. `arguments` are parameters of the request; `request`, where it is text, is what is said."""
+        """The answer; its warnings say whose they are.
+
+        `arguments` are parameters of the request; `request`, where it is text, is what is said."""
         said = arguments.get("request")
         asked = ChatRequest(
             model=f"capability:{capability}",

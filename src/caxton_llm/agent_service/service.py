@@ -66,7 +66,9 @@ class AgentService:
         closing: Memory | None = None,
         tidy: Callable[[], object] | None = None,
     ) -> None:
-        """`max_steps` answers of a model may call tools, then it must answer; `closing` is a memory that is closed at the end; `tidy` is done every hour between the start and the end."""
+        """`max_steps` answers of a model may call tools, then it must answer.
+
+        `closing` is a memory that is closed at the end; `tidy` is done every hour between the start and the end."""
         self.gateway = gateway
         self.engine = engine
         self.registry = engine.registry
@@ -81,7 +83,9 @@ class AgentService:
     async def complete(
         self, request: ChatRequest, *, chain: CallChain | None = None, within_s: float | None = None
     ) -> ChatResponse:
-        """A whole answer, within the deadline of the agent's first target and at most `within_s` seconds. Raises `UnknownModel`, `InvalidRequest`, what the gateway raises, and `ConversationChanged` or
+        """A whole answer, within the deadline of the agent's first target and at most `within_s` seconds.
+
+        Raises `UnknownModel`, `InvalidRequest`, what the gateway raises, and `ConversationChanged` or
         `ConversationDeleted` when the stored conversation is not what it was when the request came."""
         chain = self._called(request, chain or self._chain)
         turn = await self._begun(request, chain, within_s)
