@@ -222,6 +222,20 @@ async def test_the_deadline_holds_for_a_stream_too(runner: ToolRunner, tmp_path:
         await read(loop.stream(asked(), fitter_of(runner)))
 
 
+async def test_a_text_that_has_begun_may_take_longer_than_the_deadline(runner: ToolRunner) -> None:
+    clock = FakeClock()
+    target = candidate("main", scripted(ANSWER), clock=clock)
+    stream = AgentLoop(gateway(target, clock=clock), runner, deadline_s=5.0, clock=clock).stream(
+        asked(), fitter_of(runner)
+    )
+    text = ""
+    async with stream:
+        async for chunk in stream:
+            text += chunk.text
+            clock.advance(1.0 if not text else 100.0)
+    assert text == ANSWER.text
+
+
 # -- as clients see it --------------------------------------------------------------------------------------------------
 
 

@@ -18,7 +18,7 @@ class AgentLoop:
     """Answers requests to one agent, whose tools `runner` runs.
 
     After `max_steps` answers that call tools, from 1, the model must answer without. `deadline_s` is for the whole request,
-    beside the gateway's own for each answer; `None`: there is none.
+    beside the gateway's own for each answer; for a stream until its last answer begins to be seen; `None`: there is none.
     A stream that has nothing to tell of its calls says at least every `quiet_s` seconds that it is alive.
     """
 

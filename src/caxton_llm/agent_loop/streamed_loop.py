@@ -69,10 +69,13 @@ class StreamedLoop:
                 async for happened in told:
                     yield happened
             answer = StreamedAnswer(begins=not self._has_begun, before=_BETWEEN_TEXTS if self._has_text else "")
+            is_seen = False
             async with self._asked() as source:
-                while (batch := await limit.keep(_next(source))) is not None:
+                # What has begun to come may come slowly: the gateway limits its silences.
+                while (batch := await (_next(source) if is_seen else limit.keep(_next(source)))) is not None:
                     self._describe(source)
                     if seen := self._seen(answer, batch):
+                        is_seen = True
                         try:
                             yield seen
                         except GeneratorExit:
