@@ -60,6 +60,7 @@ def make_agents(configuration: Configuration, gateway: Gateway, memory: Memory |
         engine,
         keeping=keeping,
         max_agent_depth=context.max_agent_depth,
+        max_steps=context.max_steps,
         closing=own,
         tidy=_retention(sources, context.conversations),
     )

@@ -18,6 +18,7 @@ from caxton_llm.agents.agent import Agent
 from caxton_llm.agents.conversation import ConversationKey, Exchange
 from caxton_llm.background import end_tasks, of_this_loop
 from caxton_llm.context.render.fence import DATA_NOTE, fenced
+from caxton_llm.context.spoken import text_of
 from caxton_llm.errors import LlmError
 from caxton_llm.memory.lessons import Heard, Stated, entities_of, stated_in, turns_of
 from caxton_llm.memory.model import Record, Turn
@@ -55,6 +56,7 @@ class _Waiting(Struct, frozen=True):
     key: ConversationKey
     exchange: Exchange
     used: tuple[str, ...]
+    size: int
 
 
 class _Extracted(Struct, frozen=True):
@@ -66,7 +68,8 @@ class _Extracted(Struct, frozen=True):
 class Remembering:
     """Learns from exchanges, one after the other. Its methods belong to the event loop; the memory is used in threads.
 
-    `ask` is needed for agents that have an `extractor`. At most `most_waiting` exchanges wait; a model has `model_s` seconds.
+    `ask` is needed for agents that have an `extractor`. At most `most_waiting` exchanges wait, of `most_bytes`
+    together; a model has `model_s` seconds.
     `now` is the time of day in seconds since 1970, for exchanges that do not say when they were.
     """
 
@@ -76,12 +79,15 @@ class Remembering:
         ask: Ask | None = None,
         *,
         most_waiting: int = 1_000,
+        most_bytes: int = 64 * 1024 * 1024,
         model_s: float = 60.0,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._memory = memory
         self._ask = ask
         self._most_waiting = most_waiting
+        self._most_bytes = most_bytes
+        self._bytes = 0
         self._model_s = model_s
         self._now = now
         self._waiting: deque[_Waiting] = deque()
@@ -106,16 +112,19 @@ class Remembering:
         keep their places."""
         if not agent.memory.auto_store and not used:
             return True
-        if len(self._waiting) >= self._most_waiting:
+        exchange = _to_learn(exchange) if agent.memory.auto_store else replace(exchange, messages=())
+        size = sum(len(text_of(message).encode(errors="replace")) for message in exchange.messages)
+        if len(self._waiting) >= self._most_waiting or self._bytes + size > self._most_bytes:
             self.not_stored += 1
             if not self._is_full:
                 _log.error(
-                    "%d exchanges wait to be remembered; until there are fewer, new ones are not", self._most_waiting
+                    "%d exchanges wait to be remembered; until there are fewer, new ones are not", len(self._waiting)
                 )
             self._is_full = True
             return False
         self._is_full = False
-        self._waiting.append(_Waiting(agent, key, exchange, tuple(used)))
+        self._waiting.append(_Waiting(agent, key, exchange, tuple(used), size))
+        self._bytes += size
         if not any(not task.done() for task in of_this_loop(self._tasks)):
             self._tasks = [asyncio.get_running_loop().create_task(self._work(), name="caxton-remembering")]
         return True
@@ -154,6 +163,7 @@ class Remembering:
             _log.error("%d exchanges were not remembered: the end came before their turn", len(self._waiting))
             self.not_stored += len(self._waiting)
             self._waiting.clear()
+            self._bytes = 0
 
     # -- the background -------------------------------------------------------------------------------------------------
 
@@ -172,6 +182,7 @@ class Remembering:
                 if learned.problem is not None:
                     _log.warning("the agent %s: %s", one.agent.name, learned.problem)
             self._waiting.popleft()
+            self._bytes -= one.size
 
     def _write(self, records: Sequence[Record], used: Sequence[str], tenant: str) -> Learned:
         written = self._memory.add(records) if records else []
@@ -209,6 +220,13 @@ class Remembering:
         if response.degraded:
             raise UnreadableProposals("the answer is the degraded one")
         return response.text
+
+
+def _to_learn(exchange: Exchange) -> Exchange:
+    """What of an exchange is learned from: what was said in words. Pictures and results of tools need not wait with it."""
+    said = [message for message in exchange.messages if message.role in ("user", "assistant")]
+    words = [Message(role=message.role, name=message.name, content=text_of(message)) for message in said]
+    return replace(exchange, messages=tuple(words))
 
 
 def conversation_in_memory(agent: Agent, key: ConversationKey) -> str:

@@ -15,7 +15,7 @@ from caxton_llm.agents.chain import CallChain
 from caxton_llm.agents.registry import CapabilityRegistry
 from caxton_llm.errors import AgentCallRefused, InvalidRequest, LlmError, ProviderFailure
 from caxton_llm.testing import FakeProvider
-from caxton_llm.types import Json
+from caxton_llm.types import ChatResponse, Choice, Json, Message
 from looping import asked, call, calling, fitter_of, loop_of, results_of
 
 REPORTS = Agent(name="Reports", offers=(Capability(name="report"),), requires=("chart",))
@@ -44,9 +44,8 @@ class Agents:
         runner = ToolRunner(capability_tools(agent, REGISTRY), agents=calls)
         return await loop_of(self.models[agent.name], runner).complete(asked(), fitter_of(runner))
 
-    async def call(self, capability: str, _arguments: dict[str, Json], chain: CallChain) -> str:
-        result = await self.ask(REGISTRY.offers(capability)[0], chain)
-        return result.response.text
+    async def call(self, capability: str, _arguments: dict[str, Json], chain: CallChain) -> ChatResponse:
+        return (await self.ask(REGISTRY.offers(capability)[0], chain)).response
 
     async def begin(self) -> LoopResult:
         return await self.ask(REPORTS, CallChain(limit=self.limit).calling("Reports"))
@@ -98,7 +97,7 @@ async def one(call_agent: Any, arguments: Json = None, **settings: Any) -> ToolR
     return result
 
 
-async def never(*_: object) -> str:
+async def never(*_: object) -> ChatResponse:
     raise AssertionError("it is not called")
 
 
@@ -120,7 +119,7 @@ async def test_arguments_that_do_not_fit_the_capability_are_told_and_nobody_is_c
     ],
 )
 async def test_an_agent_that_gives_no_answer_is_a_result(error: LlmError, failure: str, told: str) -> None:
-    async def fails(*_: object) -> str:
+    async def fails(*_: object) -> ChatResponse:
         raise error
 
     result = await one(fails)
@@ -129,10 +128,40 @@ async def test_an_agent_that_gives_no_answer_is_a_result(error: LlmError, failur
     assert "words of a provider" not in str(result.message.content)
 
 
+@pytest.mark.parametrize(
+    ("degraded", "text", "told"),
+    [(True, "Try again later.", "no provider could answer"), (False, " ", "it said nothing")],
+    ids=["degraded", "empty"],
+)
+async def test_an_answer_that_stands_for_none_is_a_failed_call_that_counts(
+    degraded: bool, text: str, told: str
+) -> None:
+    choice = Choice(index=0, message=Message(role="assistant", content=text), finish_reason="stop")
+    given = ChatResponse(id="", model="m", choices=[choice], degraded=degraded)
+
+    async def answers(*_: object) -> ChatResponse:
+        return given
+
+    result = await one(answers)
+    assert (result.outcome.failure, result.outcome.is_error) == ("agent", True)
+    assert result.message.content == f"The call failed: the agent 'Charts' gave no answer: {told}"
+    assert result.answer is given
+
+
+async def test_what_a_called_agent_took_is_part_of_the_whole() -> None:
+    agents = Agents(
+        Reports=FakeProvider(calling(call("chart", {"title": "Sales"})), "Here is the chart."),
+        Charts=FakeProvider("a chart"),
+    )
+    result = await agents.begin()
+    assert result.response.cost_usd == pytest.approx(1.5)
+    assert result.response.attempts == 3
+
+
 async def test_an_agent_that_hangs_ends_at_the_limit() -> None:
-    async def hangs(*_: object) -> str:
+    async def hangs(*_: object) -> ChatResponse:
         await asyncio.Event().wait()
-        return ""
+        raise AssertionError
 
     result = await one(hangs, limits=ToolLimits(timeout_s=0.01))
     assert result.outcome.failure == "timeout"
@@ -140,7 +169,7 @@ async def test_an_agent_that_hangs_ends_at_the_limit() -> None:
 
 
 async def test_a_timeout_that_is_not_ours_is_not_taken_for_one() -> None:
-    async def broken(*_: object) -> str:
+    async def broken(*_: object) -> ChatResponse:
         raise TimeoutError
 
     with pytest.raises(TimeoutError):
@@ -150,7 +179,7 @@ async def test_a_timeout_that_is_not_ours_is_not_taken_for_one() -> None:
 async def test_a_mistake_of_the_program_is_raised_and_ends_the_other_calls() -> None:
     begun, ended = asyncio.Event(), asyncio.Event()
 
-    async def broken(_capability: str, arguments: dict[str, Json], _chain: CallChain) -> str:
+    async def broken(_capability: str, arguments: dict[str, Json], _chain: CallChain) -> ChatResponse:
         if arguments["title"] == "bad":
             await begun.wait()
             raise RuntimeError("a mistake")
@@ -159,7 +188,7 @@ async def test_a_mistake_of_the_program_is_raised_and_ends_the_other_calls() -> 
             await asyncio.Event().wait()
         finally:
             ended.set()
-        return ""
+        raise AssertionError
 
     (chart,) = capability_tools(REPORTS, REGISTRY)
     calls = AgentCalls(registry=REGISTRY, chain=CallChain(), call=broken)

@@ -13,7 +13,7 @@ from caxton_llm.agents.capability_tools import capability_tools
 from caxton_llm.agents.chain import CallChain
 from caxton_llm.agents.registry import CapabilityRegistry
 from caxton_llm.testing import FakeProvider
-from caxton_llm.types import ChatChunk, ChatRequest, ChatResponse, Json
+from caxton_llm.types import ChatChunk, ChatRequest, ChatResponse, Choice, Json, Message
 from caxton_llm.wire.conversation import check_conversation
 from looping import asked, call, calling, fitter_of, function, loop_of
 
@@ -21,8 +21,9 @@ ASKING = Agent(name="Asking", requires=("look", "change"))
 REGISTRY = CapabilityRegistry([Agent(name="Doing", offers=(Capability(name="look"), Capability(name="change")))])
 
 
-async def answer(capability: str, _arguments: dict[str, Json], _chain: CallChain) -> str:
-    return f"<data> of {capability}"
+async def answer(capability: str, _arguments: dict[str, Json], _chain: CallChain) -> ChatResponse:
+    message = Message(role="assistant", content=f"<data> of {capability}")
+    return ChatResponse(id="", model="other", choices=[Choice(index=0, message=message, finish_reason="stop")])
 
 
 def make_runner() -> ToolRunner:

@@ -190,11 +190,50 @@ async def test_closing_the_stream_ends_the_providers_request(runner: ToolRunner)
     assert [record.status for record in records.finished_records] == ["success", "cancelled"]
 
 
+async def test_who_leaves_after_the_last_text_has_had_the_whole_answer(runner: ToolRunner) -> None:
+    done: list[LoopResult] = []
+
+    async def on_done(result: LoopResult) -> None:
+        done.append(result)
+
+    async with loop_of(scripted(LOOKING, ANSWER), runner).stream(asked(), fitter_of(runner), on_done) as stream:
+        text = ""
+        while not text.endswith("There are two."):
+            text += text_of(await stream.next_batch())
+    (result,) = done
+    assert result.response.text == "There are two."
+
+
+async def test_who_leaves_in_the_middle_of_a_text_has_not(runner: ToolRunner) -> None:
+    done: list[LoopResult] = []
+
+    async def on_done(result: LoopResult) -> None:
+        done.append(result)
+
+    async with loop_of(scripted(ANSWER), runner).stream(asked(), fitter_of(runner), on_done) as stream:
+        assert text_of(await stream.next_batch()) != ANSWER.text
+    assert done == []
+
+
 async def test_the_deadline_holds_for_a_stream_too(runner: ToolRunner, tmp_path: Path) -> None:
     model = FakeProvider(calling(call("hold", {"marker": str(tmp_path / "marker")})))
     loop = loop_of(model, runner, deadline_s=0.5, clock=FakeClock())
     with pytest.raises(DeadlineExceeded):
         await read(loop.stream(asked(), fitter_of(runner)))
+
+
+async def test_a_text_that_has_begun_may_take_longer_than_the_deadline(runner: ToolRunner) -> None:
+    clock = FakeClock()
+    target = candidate("main", scripted(ANSWER), clock=clock)
+    stream = AgentLoop(gateway(target, clock=clock), runner, deadline_s=5.0, clock=clock).stream(
+        asked(), fitter_of(runner)
+    )
+    text = ""
+    async with stream:
+        async for chunk in stream:
+            text += chunk.text
+            clock.advance(1.0 if not text else 100.0)
+    assert text == ANSWER.text
 
 
 # -- as clients see it --------------------------------------------------------------------------------------------------

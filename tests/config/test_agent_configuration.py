@@ -12,6 +12,7 @@ llm: {provider: builtin}
 context:
   budget: 4000
   max_exchanges: 6
+  max_steps: 3
   oversize: summarize
   summarizer: builtin
   time_limits: {memory_ms: 50}
@@ -83,6 +84,7 @@ def test_every_key_of_an_agent_arrives_where_it_is_used() -> None:
 def test_what_holds_for_all_agents_arrives_in_seconds_and_counted_from_the_files_folder() -> None:
     context = load_text(WHOLE, file="some/where.yaml", environ={}).context
     assert (context.memory_s, context.tools_s, context.summarizer) == (0.05, 0.5, "builtin")
+    assert context.max_steps == 3
     kept = context.conversations
     assert (kept.folder, kept.max_age_s, kept.max_conversations) == ("some/kept", 2 * 86_400, 10)
 

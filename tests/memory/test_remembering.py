@@ -16,7 +16,7 @@ from caxton_llm.memory.model import Entity, Turn
 from caxton_llm.memory_system import Memory
 from caxton_llm.remembering import Learned, Remembering, conversation_in_memory
 from caxton_llm.testing import FakeProvider
-from caxton_llm.types import ChatRequest, ChatResponse, Choice, Message
+from caxton_llm.types import ChatRequest, ChatResponse, Choice, ContentPart, ImageUrl, Message
 from conversations import said
 from hashing_embedder import opened
 
@@ -262,6 +262,22 @@ async def test_a_full_queue_refuses_the_newest_and_tells_it_once_without_content
     gate.open.set()
     await remembering.close(WITHIN_S)
     assert [index for index, _ in turns(memory)] == [0, 2]
+
+
+async def test_long_exchanges_fill_the_queue_by_their_words_alone(memory: Memory) -> None:
+    gate = Gate()
+    remembering = Remembering(memory, gate.ask, most_bytes=100)
+    picture = ContentPart(type="image_url", image_url=ImageUrl(url="data:image/png;base64," + "A" * 1_000))
+    asked = Message(role="user", content=[ContentPart(type="text", text="Look at that."), picture])
+    result = Message(role="tool", tool_call_id="1", content="x" * 1_000)
+    assert remembering.submit(MODEL, KEY, Exchange(messages=(asked, result)))
+    assert remembering.submit(MODEL, KEY, exchange("user: " + "w" * 80, number=1))
+    assert not remembering.submit(MODEL, KEY, exchange("user: " + "w" * 80, number=2))
+    gate.open.set()
+    await remembering.close(WITHIN_S)
+    assert remembering.submit(MODEL, KEY, exchange("user: " + "w" * 80, number=3))
+    await remembering.close(WITHIN_S)
+    assert remembering.learned == 3
 
 
 async def test_after_the_queue_was_empty_it_goes_on(memory: Memory) -> None:

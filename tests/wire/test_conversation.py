@@ -1,10 +1,13 @@
 """Calls and results that belong together."""
 
+import json
+
 import pytest
 
 from caxton_llm.errors import InvalidRequest
 from caxton_llm.types import FunctionCall, Message, ToolCall
 from caxton_llm.wire.conversation import check_conversation
+from caxton_llm.wire.openai_chat.client import decode_request
 
 
 def user(text: str = "hi") -> Message:
@@ -58,3 +61,16 @@ def test_what_continues_a_stored_conversation_may_begin_with_results() -> None:
     for messages in ([user(), result("a")], [result(None)]):
         with pytest.raises(InvalidRequest):
             check_conversation(messages, continues=True)
+
+
+@pytest.mark.parametrize(
+    ("more", "headers"), [({"conversation_id": "c"}, {}), ({}, {"x-caxton-conversation": "c"})], ids=["body", "header"]
+)
+def test_a_client_that_names_a_stored_conversation_may_send_results_alone(
+    more: dict[str, str], headers: dict[str, str]
+) -> None:
+    messages = [{"role": "tool", "tool_call_id": "a", "content": "42"}]
+    body = json.dumps({"model": "agent:A", "messages": messages, **more}).encode()
+    assert decode_request(body, headers).messages[0].tool_call_id == "a"
+    with pytest.raises(InvalidRequest, match="has no such open"):
+        decode_request(json.dumps({"model": "agent:A", "messages": messages}).encode(), {})

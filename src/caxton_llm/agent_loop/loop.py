@@ -18,7 +18,7 @@ class AgentLoop:
     """Answers requests to one agent, whose tools `runner` runs.
 
     After `max_steps` answers that call tools, from 1, the model must answer without. `deadline_s` is for the whole request,
-    beside the gateway's own for each answer; `None`: there is none.
+    beside the gateway's own for each answer; for a stream until its last answer begins to be seen; `None`: there is none.
     A stream that has nothing to tell of its calls says at least every `quiet_s` seconds that it is alive.
     """
 
@@ -59,7 +59,8 @@ class AgentLoop:
         iteration.
 
         `on_done` gets the result before the end of the answer goes out, so that what is done there is done when a reader sees
-        the end. It is not called for a request that fails or is left. Closing the stream ends running calls.
+        the end. It is called too where a reader leaves between the last text and the end, and not for a request that fails or
+        is left before. Closing the stream ends running calls.
         """
         first = self._gateway.resolve(request.model).first
         record = LoopRecord(request, self._runner, self._max_steps)

@@ -16,7 +16,8 @@ __all__ = ["LoopRecord", "LoopResult"]
 
 
 class LoopResult(Discreet, Struct, frozen=True, kw_only=True):
-    """What came of a request. `response` is the last answer, with the usage, cost, attempts and warnings of all."""
+    """What came of a request. `response` is the last answer, with the usage, cost, attempts and warnings of all, those of
+    agents that were called among them."""
 
     response: ChatResponse
     steps: tuple[Message, ...] = ()
@@ -47,6 +48,8 @@ class LoopRecord:
         self._runner = runner
         self._max_steps = max_steps
         self._answers: list[ChatResponse] = []
+        self._called: list[ChatResponse] = []
+        """Answers of other agents."""
         self._warnings: list[str] = []
         self.steps: list[Message] = []
         self.outcomes: list[CallOutcome] = []
@@ -85,15 +88,15 @@ class LoopRecord:
         """The calls have been run."""
         self.steps += [result.message for result in results]
         self.outcomes += [result.outcome for result in results]
+        self._called += [result.answer for result in results if result.answer is not None]
 
     def result(self) -> LoopResult:
         """What came of the request, after its last answer."""
         if len(self._answers) > self._max_steps:
             steps = "1 step" if self._max_steps == 1 else f"{self._max_steps} steps"
             self._warnings.insert(0, f"tools were called in {steps}: the model was made to answer without any more")
-        return LoopResult(
-            response=summed(self._answers, self._warnings), steps=tuple(self.steps), outcomes=tuple(self.outcomes)
-        )
+        response = summed([*self._called, *self._answers], self._warnings)
+        return LoopResult(response=response, steps=tuple(self.steps), outcomes=tuple(self.outcomes))
 
     def _is_callers(self, call: ToolCall) -> bool:
         """Whether a call is the caller's to run. One of a tool that nobody has brought is not: the model is told."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
 from caxton_llm.agent_loop.loop_record import LoopRecord, LoopResult
@@ -11,6 +12,7 @@ from caxton_llm.agent_loop.tool_events import ToolEvent, ToolEvents
 from caxton_llm.agent_loop.tool_runner import ToolRunner
 from caxton_llm.background import end_tasks
 from caxton_llm.dispatch.fitting import Fitter
+from caxton_llm.errors import LlmError
 from caxton_llm.gateway import Gateway
 from caxton_llm.protocols import Clock
 from caxton_llm.types import ChatChunk, ChatResponse, ChatStream, ChunkChoice, Delta, Message, ToolCall
@@ -22,8 +24,14 @@ FitterOf = Callable[[Sequence[Message]], Fitter]
 """What makes the request for each target, with these steps (calls and their results) behind the current message."""
 OnDone = Callable[[LoopResult], Awaitable[None]]
 
+_log = logging.getLogger("caxton_llm.agents")
+
 _BETWEEN_TEXTS = "\n\n"
 """Between the texts of two steps, which nothing else would keep apart."""
+
+
+_END_S = 1.0
+"""How long the end of an answer is waited for when its reader has left."""
 
 
 class StreamedLoop:
@@ -61,17 +69,50 @@ class StreamedLoop:
                 async for happened in told:
                     yield happened
             answer = StreamedAnswer(begins=not self._has_begun, before=_BETWEEN_TEXTS if self._has_text else "")
+            is_seen = False
             async with self._asked() as source:
-                while (batch := await limit.keep(_next(source))) is not None:
+                # What has begun to come may come slowly: the gateway limits its silences.
+                while (batch := await (_next(source) if is_seen else limit.keep(_next(source)))) is not None:
                     self._describe(source)
                     if seen := self._seen(answer, batch):
-                        yield seen
+                        is_seen = True
+                        try:
+                            yield seen
+                        except GeneratorExit:
+                            await self._end_unseen(source, answer)
+                            raise
                 calls = self._record.take(answer.response(source))
             self._has_text |= answer.has_text
         result = self._record.result()
-        if self._on_done is not None:
-            await self._on_done(result)
+        await self._done(result)
         yield self._end(result.response)
+
+    async def _end_unseen(self, source: ChatStream, answer: StreamedAnswer) -> None:
+        """Who leaves after the last text has the whole answer: its end, if it comes at once, is the end of the request."""
+        if self._on_done is None or not answer.has_text:
+            return
+        try:
+            async with asyncio.timeout(_END_S):
+                while (batch := await _next(source)) is not None:
+                    if self._seen(answer, batch):  # it was not the last text
+                        return
+            if not self._record.take(answer.response(source)):
+                await self._done(self._record.result())
+        except TimeoutError:
+            return
+        except LlmError as error:
+            _log.warning("an answer whose reader has left did not end well: %s", error.kind)
+
+    async def _done(self, result: LoopResult) -> None:
+        """A reader that leaves now does not undo what is done at the end."""
+        if self._on_done is None:
+            return
+        doing = asyncio.ensure_future(self._on_done(result))
+        try:
+            await asyncio.shield(doing)
+        except asyncio.CancelledError:
+            await asyncio.gather(doing, return_exceptions=True)
+            raise
 
     def _asked(self) -> ChatStream:
         fitter = self._fitter_of(tuple(self._record.steps))

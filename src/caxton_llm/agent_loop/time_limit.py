@@ -20,13 +20,17 @@ class TimeLimit:
         self._clock = clock
         self._begun = clock()
 
+    @property
+    def left_s(self) -> float | None:
+        """Seconds that are left, 0 when the time is over; `None`: there is no limit."""
+        return None if self._seconds is None else max(self._begun + self._seconds - self._clock(), 0.0)
+
     async def keep(self, awaited: Awaitable[_Result]) -> _Result:
         """The result of what is waited for. Raises `DeadlineExceeded` when the time is over; `awaited` is cancelled then."""
         if self._seconds is None:
             return await awaited
-        left_s = self._begun + self._seconds - self._clock()
         try:
-            async with asyncio.timeout(max(left_s, 0.0)) as limit:
+            async with asyncio.timeout(self.left_s) as limit:
                 return await awaited
         except TimeoutError:
             if not limit.expired():

@@ -24,7 +24,7 @@ from caxton_llm.tool_specs import ToolFailure, ToolOutcome, ToolProgress, ToolSp
 from caxton_llm.tools.access import ToolAccess
 from caxton_llm.tools.schemas import SchemaFault, argument_faults
 from caxton_llm.tools.servers import McpServers
-from caxton_llm.types import Json, Message, ToolCall
+from caxton_llm.types import ChatResponse, Json, Message, ToolCall
 
 __all__ = ["AgentCalls", "CallFailure", "CallOutcome", "ToolLimits", "ToolResult", "ToolRunner", "called_name"]
 
@@ -52,7 +52,7 @@ class AgentCalls(Struct, frozen=True, kw_only=True):
 
     registry: CapabilityRegistry
     chain: CallChain
-    call: Callable[[str, dict[str, Json], CallChain], Awaitable[str]]
+    call: Callable[[str, dict[str, Json], CallChain], Awaitable[ChatResponse]]
 
 
 class CallOutcome(Discreet, Struct, frozen=True, kw_only=True):
@@ -68,19 +68,21 @@ class CallOutcome(Discreet, Struct, frozen=True, kw_only=True):
 
 
 class ToolResult(Discreet, Struct, frozen=True, kw_only=True):
-    """The message of role `tool` that answers a call, and what became of the call."""
+    """The message of role `tool` that answers a call, and what became of the call; `answer` is that of another agent."""
 
     message: Message
     outcome: CallOutcome
+    answer: ChatResponse | None = None
 
 
 class _Failed(Exception):
-    """A call that is not made, or fails for our own reason; the message is for the model."""
+    """A call that is not made, or fails for our own reason; the message is for the model. `answer` is one that is none."""
 
-    def __init__(self, failure: CallFailure, message: str) -> None:
+    def __init__(self, failure: CallFailure, message: str, *, answer: ChatResponse | None = None) -> None:
         super().__init__(message)
         self.failure = failure
         self.message = message
+        self.answer = answer
 
 
 class ToolRunner:
@@ -163,13 +165,14 @@ class ToolRunner:
         try:
             if name in callers and not self.knows(name):
                 raise _Failed("caller", RUN_BY_CALLER)
-            outcome = await self._outcome(call, self._spec(name), tell)
+            outcome, answer = await self._outcome(call, self._spec(name), tell)
         except _Failed as failed:
             seconds = self._clock() - begun
             if failed.failure != "caller":
                 tell(ToolEvent(tool=name, call=call.id, state="failed", seconds=seconds))
             told = CallOutcome(name=name, seconds=seconds, is_error=True, failure=failed.failure)
-            return ToolResult(message=_message(call, f"The call failed: {failed.message}"), outcome=told)
+            message = _message(call, f"The call failed: {failed.message}")
+            return ToolResult(message=message, outcome=told, answer=failed.answer)
         text, was_cut = self._told(outcome)
         told = CallOutcome(
             name=name,
@@ -180,7 +183,7 @@ class ToolRunner:
         )
         state: Literal["failed", "done"] = "failed" if outcome.is_error else "done"
         tell(ToolEvent(tool=name, call=call.id, state=state, seconds=outcome.seconds))
-        return ToolResult(message=_message(call, text), outcome=told)
+        return ToolResult(message=_message(call, text), outcome=told, answer=answer)
 
     def _spec(self, name: str) -> ToolSpec:
         spec = self._by_name.get(name)
@@ -189,7 +192,7 @@ class ToolRunner:
             raise _Failed("unknown", f"there is no tool of this name; there is: {known}")
         return spec
 
-    async def _outcome(self, call: ToolCall, spec: ToolSpec, tell: OnEvent) -> ToolOutcome:
+    async def _outcome(self, call: ToolCall, spec: ToolSpec, tell: OnEvent) -> tuple[ToolOutcome, ChatResponse | None]:
         arguments = _arguments(call)
         tell(ToolEvent(tool=spec.name, call=call.id, state="started"))
         if not spec.server:
@@ -201,13 +204,14 @@ class ToolRunner:
             tell(ToolEvent(tool=spec.name, call=call.id, state="running", progress=progress))
 
         try:
-            return await self._servers.call(
+            outcome = await self._servers.call(
                 spec, arguments, access=self._access, timeout_s=self._limits.timeout_s, on_progress=on_progress
             )
         except AccessDenied as denied:
             raise _Failed("denied", denied.message) from None
+        return outcome, None
 
-    async def _capability(self, spec: ToolSpec, arguments: dict[str, Json]) -> ToolOutcome:
+    async def _capability(self, spec: ToolSpec, arguments: dict[str, Json]) -> tuple[ToolOutcome, ChatResponse | None]:
         agents = self._agents
         offers = () if agents is None else agents.registry.offers(spec.remote_name)
         if agents is None or not offers:
@@ -217,12 +221,12 @@ class ToolRunner:
         if faults:
             listed = "\n".join(f"- {fault}" for fault in faults)
             text = f"the arguments do not fit the tool {spec.name!r}:\n{listed}"
-            return ToolOutcome(text=text, is_error=True, failure="arguments", seconds=self._clock() - begun)
+            return ToolOutcome(text=text, is_error=True, failure="arguments", seconds=self._clock() - begun), None
         limit_s = self._limits.timeout_s
         try:
             chain = agents.chain.calling(offers[0].name, spec.remote_name)
             async with asyncio.timeout(limit_s) as limit:
-                text = await agents.call(spec.remote_name, arguments, chain)
+                answer = await agents.call(spec.remote_name, arguments, chain)
         except AgentCallRefused as refused:
             raise _Failed("refused", refused.message) from None
         except LlmError as error:
@@ -234,7 +238,10 @@ class ToolRunner:
             if not limit.expired():
                 raise
             raise _Failed("timeout", f"no result within {limit_s:g} s; whether it took effect is not known") from None
-        return ToolOutcome(text=text, seconds=self._clock() - begun)
+        if answer.degraded or not answer.text.strip():
+            why = "no provider could answer" if answer.degraded else "it said nothing"
+            raise _Failed("agent", f"the agent {offers[0].name!r} gave no answer: {why}", answer=answer)
+        return ToolOutcome(text=answer.text, seconds=self._clock() - begun), answer
 
     def _told(self, outcome: ToolOutcome) -> tuple[str, bool]:
         """The result as the model gets it, and whether it was cut here."""

@@ -3,27 +3,33 @@
 from collections.abc import Awaitable, Callable
 
 import msgspec
+from msgspec.structs import replace
 
+from caxton_llm.agent_loop.time_limit import TimeLimit
 from caxton_llm.agents.agent import Agent
 from caxton_llm.agents.chain import CallChain
 from caxton_llm.types import ChatRequest, ChatResponse, Json, Message
 
 __all__ = ["Answering", "CapabilityCalls"]
 
-Answering = Callable[[ChatRequest, CallChain], Awaitable[ChatResponse]]
-"""What answers requests to agents. The chain has the asked agent at its end already."""
+Answering = Callable[[ChatRequest, CallChain, float | None], Awaitable[ChatResponse]]
+"""What answers requests to agents, within so many seconds. The chain has the asked agent at its end already."""
 
 
 class CapabilityCalls:
-    """Asks the agents that offer a capability, on behalf of `agent`, which works on `request`."""
+    """Asks the agents that offer a capability, on behalf of `agent`, which works on `request` and must end within
+    `limit`."""
 
-    def __init__(self, answer: Answering, request: ChatRequest, agent: Agent) -> None:
+    def __init__(self, answer: Answering, request: ChatRequest, agent: Agent, limit: TimeLimit) -> None:
         self._answer = answer
         self._request = request
         self._agent = agent
+        self._limit = limit
 
-    async def __call__(self, capability: str, arguments: dict[str, Json], chain: CallChain) -> str:
-        """The answer's text. `arguments` are parameters of the request; `request`, where it is text, is what is said."""
+    async def __call__(self, capability: str, arguments: dict[str, Json], chain: CallChain) -> ChatResponse:
+        """The answer; its warnings say whose they are.
+
+        `arguments` are parameters of the request; `request`, where it is text, is what is said."""
         said = arguments.get("request")
         asked = ChatRequest(
             model=f"capability:{capability}",
@@ -32,7 +38,9 @@ class CapabilityCalls:
             safety_identifier=self._request.safety_identifier,
             extra={"context": {"request_parameters": arguments, "requesting_agent": self._agent.name}},
         )
-        return (await self._answer(asked, chain)).text
+        answer = await self._answer(asked, chain, self._limit.left_s)
+        name = chain.calls[-1].agent
+        return replace(answer, warnings=[f"agent {name}: {warning}" for warning in answer.warnings])
 
 
 def _written(arguments: dict[str, Json]) -> str:

@@ -5,13 +5,16 @@ addressed -> gather -> [too large?] -> loop of the model and its tools -> conver
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 
 from caxton_llm.agent_loop.loop import AgentLoop, LoopResult
+from caxton_llm.agent_loop.time_limit import TimeLimit
 from caxton_llm.agent_loop.tool_runner import AgentCalls, ToolRunner
 from caxton_llm.agent_service.capability_calls import CapabilityCalls
 from caxton_llm.agent_service.keeping import Keeping
@@ -45,6 +48,13 @@ _PROVIDERS = "providers"
 _IN_PARTS = "the request is larger than the budget and would be worked through in parts; here it is shown shortened"
 
 
+class _InParts(NamedTuple):
+    """What was gathered for a request that is too large, and its parts being read."""
+
+    gathered: GatheredContext
+    reading: Reading
+
+
 class AgentService:
     """Answers requests that name an agent or a capability. Its methods belong to one event loop at a time."""
 
@@ -55,10 +65,13 @@ class AgentService:
         *,
         keeping: Keeping,
         max_agent_depth: int = 5,
+        max_steps: int = 16,
         closing: Memory | None = None,
         tidy: Callable[[], object] | None = None,
     ) -> None:
-        """`closing` is a memory that is closed at the end; `tidy` is done every hour between the start and the end."""
+        """`max_steps` answers of a model may call tools, then it must answer.
+
+        `closing` is a memory that is closed at the end; `tidy` is done every hour between the start and the end."""
         self.gateway = gateway
         self.engine = engine
         self.registry = engine.registry
@@ -67,15 +80,20 @@ class AgentService:
         self._tidy = tidy
         self._upkeep: Upkeep | None = None
         self._chain = CallChain(limit=max_agent_depth)
+        self._max_steps = max_steps
         self._starting: list[asyncio.Task[None]] = []
 
-    async def complete(self, request: ChatRequest, *, chain: CallChain | None = None) -> ChatResponse:
-        """A whole answer. Raises `UnknownModel`, `InvalidRequest`, what the gateway raises, and `ConversationChanged` or
+    async def complete(
+        self, request: ChatRequest, *, chain: CallChain | None = None, within_s: float | None = None
+    ) -> ChatResponse:
+        """A whole answer, within the deadline of the agent's first target and at most `within_s` seconds.
+
+        Raises `UnknownModel`, `InvalidRequest`, what the gateway raises, and `ConversationChanged` or
         `ConversationDeleted` when the stored conversation is not what it was when the request came."""
         chain = self._called(request, chain or self._chain)
-        turn = await self._begun(request, chain)
-        if isinstance(turn, Reading):
-            turn = await self._read(request, chain, turn, await turn.finish())
+        turn = await self._begun(request, chain, within_s)
+        if isinstance(turn, _InParts):
+            turn = self._read(request, chain, turn, await turn.reading.finish(), within_s)
         result = await turn.loop.complete(turn.request, turn.fitter)
         turn.contexts.settle(result.response.provider)
         await self._keeping.keep(turn, result)
@@ -89,11 +107,11 @@ class AgentService:
         async def source(stream: ChatStream) -> AsyncGenerator[list[ChatChunk], None]:
             chain = self._called(request, self._chain)
             turn = await self._begun(request, chain)
-            if isinstance(turn, Reading):
-                async with contextlib.aclosing(turn.steps()) as steps:
+            if isinstance(turn, _InParts):
+                async with contextlib.aclosing(turn.reading.steps()) as steps:
                     async for step in steps:
                         yield [ChatChunk(progress=step)]
-                turn = await self._read(request, chain, turn, turn.request)
+                turn = self._read(request, chain, turn, turn.reading.request)
             async with contextlib.aclosing(self._answered(turn, stream)) as batches:
                 async for batch in batches:
                     yield batch
@@ -189,30 +207,43 @@ class AgentService:
             return chain
         return chain.calling(agent.name, "" if capability is None else capability.name)
 
-    async def _begun(self, request: ChatRequest, chain: CallChain) -> AgentTurn | Reading:
+    async def _begun(
+        self, request: ChatRequest, chain: CallChain, within_s: float | None = None
+    ) -> AgentTurn | _InParts:
         """The turn, ready to be answered, or what has to be read in parts before."""
         gathered = await self._gathered(request, self._addressed(request.model))
         fitting = await sized(self.engine, gathered, self.gateway.resolve(request.model).first)
         parts = fitting.in_parts
         await asyncio.to_thread(check_kept, gathered, in_parts=parts is not None)
         if parts is None:
-            return self._turn(request, chain, fitting)
+            return self._turn(request, chain, fitting, within_s)
         reader = MultiTurn(self.gateway, parts.costs.text)
-        return reader.read(parts.request, window_tokens=parts.window_tokens, answer_tokens=parts.answer_tokens)
+        reading = reader.read(parts.request, window_tokens=parts.window_tokens, answer_tokens=parts.answer_tokens)
+        return _InParts(gathered, reading)
 
-    async def _read(self, request: ChatRequest, chain: CallChain, reading: Reading, noted: ChatRequest) -> AgentTurn:
-        """The turn of a request that was read in parts: notes stand in the place of its material."""
-        messages = [message for message in noted.messages if message.role not in ("system", "developer")]
-        shorter = replace(request, messages=messages, source=None)
-        gathered = await self._gathered(shorter, self._addressed(request.model))
-        turn = self._turn(shorter, chain, Sized(contexts=Contexts(self.engine, gathered)))
-        turn.reading = reading
+    def _read(
+        self,
+        request: ChatRequest,
+        chain: CallChain,
+        parts: _InParts,
+        noted: ChatRequest,
+        within_s: float | None = None,
+    ) -> AgentTurn:
+        """The turn of a request that was read in parts: notes stand in the place of its material, all else stays."""
+        gathered = parts.gathered
+        current = tuple(message for message in noted.messages if message.role not in ("system", "developer"))
+        history = replace(gathered.history, current=current)
+        noted_context = replace(gathered, history=history, material=replace(gathered.material, history=history))
+        turn = self._turn(request, chain, Sized(contexts=Contexts(self.engine, noted_context)), within_s)
+        turn.reading = parts.reading
         return turn
 
-    def _turn(self, request: ChatRequest, chain: CallChain, fitting: Sized) -> AgentTurn:
+    def _turn(self, request: ChatRequest, chain: CallChain, fitting: Sized, within_s: float | None) -> AgentTurn:
         gathered = fitting.contexts.gathered
         agent = gathered.agent
-        calls = CapabilityCalls(self._answer_call, request, agent)
+        deadline_s = self.gateway.resolve(request.model).first.target.timeouts.deadline_s
+        deadline_s = deadline_s if within_s is None else min(deadline_s, within_s)
+        calls = CapabilityCalls(self._answer_call, request, agent, TimeLimit(deadline_s, time.monotonic))
         runner = ToolRunner(
             [offer.spec for offer in gathered.material.offers],
             servers=self.engine.sources.servers,
@@ -223,11 +254,11 @@ class AgentService:
             request=request,
             gathered=gathered,
             contexts=fitting.contexts,
-            loop=AgentLoop(self.gateway, runner),
+            loop=AgentLoop(self.gateway, runner, max_steps=self._max_steps, deadline_s=deadline_s),
         )
 
-    async def _answer_call(self, request: ChatRequest, chain: CallChain) -> ChatResponse:
-        return await self.complete(request, chain=chain)
+    async def _answer_call(self, request: ChatRequest, chain: CallChain, within_s: float | None) -> ChatResponse:
+        return await self.complete(request, chain=chain, within_s=within_s)
 
     async def _gathered(self, request: ChatRequest, addressed: Addressed) -> GatheredContext:
         key = _key(request, addressed.agent)

@@ -32,6 +32,7 @@ def resolve_context(block: ContextBlock | None, *, file: Callable[[str], str]) -
         oversize=block.oversize,
         summarizer=block.summarizer,
         max_agent_depth=block.max_agent_depth,
+        max_steps=block.max_steps,
         conversation_s=limits.conversation_ms / 1000.0,
         memory_s=limits.memory_ms / 1000.0,
         tools_s=limits.tools_ms / 1000.0,

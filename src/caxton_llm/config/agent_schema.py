@@ -115,6 +115,8 @@ class ContextBlock(SettingsBlock, frozen=True, kw_only=True):
     """The model that summarises, named as in a request. Default: none; sentences are chosen without a model."""
     max_agent_depth: Annotated[int, Meta(ge=1, le=32)] = 5
     """How many agents may stand in one chain of calls, the first included."""
+    max_steps: Annotated[int, Meta(ge=1, le=100)] = 16
+    """How many answers of a model may call tools; then it must answer without."""
     time_limits: ContextTimeLimitsBlock = ContextTimeLimitsBlock()
     """How long each source is waited for."""
     conversations: ConversationsBlock = ConversationsBlock()

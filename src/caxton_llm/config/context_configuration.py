@@ -24,6 +24,7 @@ class ContextConfiguration(Struct, frozen=True, kw_only=True):
     oversize: Oversize = "trim"
     summarizer: str | None = None
     max_agent_depth: int = 5
+    max_steps: int = 16
     conversation_s: float = 1.0
     memory_s: float = 0.5
     tools_s: float = 0.5
