@@ -32,6 +32,8 @@ compete with everything else."""
 _DIGEST_SHARE, _DIGEST_MOST, _DIGEST_LEAST = 0.1, 400, 24
 _RELEVANT = 0.5
 """Parts of past turns that have less to do with the request than the average of them are not brought back."""
+_OVERVIEW = 0.6
+"""The relevance of the digest: parts that have much to do with the request come before a survey of everything."""
 _SIMILAR = 0.5
 """A memory that is below it, and less relevant than most that were compared, has nothing to do with the request."""
 _MOST_EXCERPTS = 200
@@ -238,7 +240,13 @@ def _capabilities(material: Material, costs: Costs) -> Iterator[Piece]:
 
 def _digest_piece(text: str, costs: Costs) -> Piece:
     return Piece(
-        id=DIGEST, source="conversation", tier="older", text=text, tokens=costs.text(text + "\n"), score=0.9, order=-1
+        id=DIGEST,
+        source="conversation",
+        tier="older",
+        text=text,
+        tokens=costs.text(text + "\n"),
+        score=_OVERVIEW,
+        order=-1,
     )
 
 
