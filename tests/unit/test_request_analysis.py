@@ -141,6 +141,15 @@ def test_a_request_may_require_context_itself() -> None:
     )
 
 
+def test_a_likely_tool_does_not_shorten_the_conversation_and_the_request_may() -> None:
+    agent = Agent(name="A")
+    assert analyse(asking("Make a PDF"), agent=agent, tools=INDEX).requirements.conversation_depth == 10
+    for depth in (0, 2):
+        needs = {"context_requirements": {"conversation_depth": depth}}
+        request = asking("Make a PDF", extra={"context": needs})
+        assert analyse(request, agent=agent, tools=INDEX).requirements.conversation_depth == depth
+
+
 def test_requirements_may_have_the_names_of_a_context_document() -> None:
     needs = {
         "conversation_depth": 5,

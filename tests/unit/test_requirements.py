@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from caxton_llm.agents.agent import Agent, AgentContext, AgentConversation
-from caxton_llm.agents.requirements import Requirements, SearchNeed, limited, merged, requirements_of
+from caxton_llm.agents.requirements import ALL_TURNS, Requirements, SearchNeed, limited, merged, requirements_of
 from caxton_llm.context_requirements import ContextRequirements, MemorySearch, ProviderOptimization
 
 NAMES = st.sampled_from(["a", "b", "c"])
@@ -107,25 +107,39 @@ def test_two_tools_of_the_specification_as_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("conversation", "asked", "depth"),
+    ("conversation", "asked", "exact", "depth"),
     [
-        (AgentConversation(max_turns=3), 10, 3),
-        (AgentConversation(max_turns=3), None, 3),
-        (AgentConversation(max_turns=30), None, 10),
-        (AgentConversation(max_turns=3), 0, 0),
-        (AgentConversation(strategy="full", max_turns=3), 20, 20),
-        (AgentConversation(strategy="none"), 20, 0),
+        (AgentConversation(max_turns=3), 10, None, 3),
+        (AgentConversation(max_turns=3), None, None, 3),
+        (AgentConversation(max_turns=30), None, None, 10),
+        (AgentConversation(max_turns=30), 3, None, 10),
+        (AgentConversation(max_turns=30), 20, None, 20),
+        (AgentConversation(max_turns=30), 20, 2, 2),
+        (AgentConversation(max_turns=30), 20, 0, 0),
+        (AgentConversation(max_turns=30), None, 40, 30),
+        (AgentConversation(strategy="full", max_turns=3), 20, None, ALL_TURNS),
+        (AgentConversation(strategy="full", max_turns=3), None, 20, 20),
+        (AgentConversation(strategy="none"), 20, 20, 0),
     ],
 )
-def test_an_agent_sees_as_much_of_its_conversation_as_it_may(
-    conversation: AgentConversation, asked: int | None, depth: int
+def test_tools_deepen_what_an_agent_sees_of_its_conversation_and_a_request_decides_it(
+    conversation: AgentConversation, asked: int | None, exact: int | None, depth: int
 ) -> None:
     agent = Agent(name="A", conversation=conversation)
-    assert limited(Requirements(conversation_depth=asked), agent).conversation_depth == depth
+    found = limited(Requirements(conversation_depth=asked), agent, exact_depth=exact)
+    assert found.conversation_depth == depth
 
 
 @given(st.lists(NEEDS, max_size=4))
 def test_what_an_agent_has_no_source_for_is_not_needed(needs: list[Requirements]) -> None:
     nothing = limited(merged(needs), Agent(name="A", context=AgentContext(sources=())))
-    assert (nothing.conversation_depth, nothing.memory_searches) == (0, ())
+    assert (nothing.conversation, nothing.conversation_depth, nothing.memory_searches) == (False, 0, ())
     assert (nothing.capability_context, nothing.tool_data) == (False, {})
+
+
+def test_a_depth_of_nothing_is_told_from_a_conversation_that_may_not_be_used() -> None:
+    asked = Requirements(conversation_depth=0)
+    assert limited(asked, Agent(name="A")).conversation
+    assert not limited(asked, Agent(name="A", context=AgentContext(sources=("memory",)))).conversation
+    assert not limited(asked, Agent(name="A", conversation=AgentConversation(strategy="none"))).conversation
+    assert not merged([limited(asked, Agent(name="A", context=AgentContext(sources=()))), asked]).conversation

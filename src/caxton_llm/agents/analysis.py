@@ -77,6 +77,7 @@ def analyse(
     likely = index.likely(_compared(text, capability, said), _named_tools(request))
     likely = _likeliest(likely, most_tools)
     needs = _needs(index.tools, likely, said, variables, notes)
+    depth = None if said.requirements is None else said.requirements.conversation_depth
     return Analysis(
         agent=None if agent is None else agent.name,
         capability=capability,
@@ -85,7 +86,7 @@ def analyse(
         variables=variables,
         prompt=prompt,
         tools=likely,
-        requirements=needs if agent is None else limited(needs, agent),
+        requirements=needs if agent is None else limited(needs, agent, exact_depth=depth),
         notes=tuple(notes),
     )
 

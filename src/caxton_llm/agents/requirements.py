@@ -4,6 +4,7 @@ Merging is commutative, associative and idempotent, so who is asked first does n
 
 | field | rule |
 |---|---|
+| `conversation` | whether everybody may have it |
 | `conversation_depth` | the deepest; not said is less than 0 |
 | `memory_searches` | equal queries are one: most results, lowest `min_similarity` (none is lowest), all areas and askers |
 | `capability_context` | whether anybody wants it |
@@ -22,7 +23,10 @@ from caxton_llm.agents.agent import Agent
 from caxton_llm.context_requirements import ContextRequirements, ProviderOptimization
 from caxton_llm.discreet import Discreet
 
-__all__ = ["Requirements", "SearchNeed", "limited", "merged", "requirements_of"]
+__all__ = ["ALL_TURNS", "Requirements", "SearchNeed", "limited", "merged", "requirements_of"]
+
+ALL_TURNS = 100_000
+"""A `conversation_depth` that no conversation reaches."""
 
 
 class SearchNeed(Discreet, Struct, frozen=True, kw_only=True):
@@ -38,10 +42,12 @@ class SearchNeed(Discreet, Struct, frozen=True, kw_only=True):
 class Requirements(Struct, frozen=True, kw_only=True):
     """What is to be gathered. Everything in it is sorted, so equal needs are equal values.
 
-    `conversation_depth` counts turns (a message of the user with all that answered it); `None`: nobody has said.
+    `conversation` says whether past turns may be used at all, in whatever form; `conversation_depth` how many of them (each
+    a message of the user with all that answered it) are sent word for word, `None`: nobody has said.
     `tool_data` has the keys that each tool wants; those under `request` are wanted of whichever tool has them.
     """
 
+    conversation: bool = True
     conversation_depth: int | None = None
     memory_searches: tuple[SearchNeed, ...] = ()
     capability_context: bool = False
@@ -82,6 +88,7 @@ def merged(needs: Iterable[Requirements]) -> Requirements:
     every = list(needs)
     depths = [one.conversation_depth for one in every if one.conversation_depth is not None]
     return Requirements(
+        conversation=all(one.conversation for one in every),
         conversation_depth=max(depths, default=None),
         memory_searches=_searches(search for one in every for search in one.memory_searches),
         capability_context=any(one.capability_context for one in every),
@@ -96,24 +103,29 @@ def merged(needs: Iterable[Requirements]) -> Requirements:
     )
 
 
-def limited(needs: Requirements, agent: Agent) -> Requirements:
+def limited(needs: Requirements, agent: Agent, *, exact_depth: int | None = None) -> Requirements:
     """What an agent permits of them: its sources, and the turns of its conversation that it sees.
 
-    Without a depth the agent's `max_exchanges` is meant, as far as it sees so many.
+    Tools ask for more turns than the agent's `max_exchanges`, never for fewer: a window that shrinks whenever one of them is
+    likely would lose the thread. `exact_depth` is what the request itself has decided, also downwards.
     """
     sources, conversation = agent.context.sources, agent.conversation
-    depth = agent.context.max_exchanges if needs.conversation_depth is None else needs.conversation_depth
-    if conversation.strategy == "sliding_window":
-        depth = min(depth, conversation.max_turns)
-    if "conversation" not in sources or conversation.strategy == "none":
-        depth = 0
+    permitted = "conversation" in sources and conversation.strategy != "none"
     return replace(
         needs,
-        conversation_depth=depth,
+        conversation=needs.conversation and permitted,
+        conversation_depth=_depth(needs, agent, exact_depth) if permitted else 0,
         memory_searches=needs.memory_searches if "memory" in sources else (),
         capability_context=needs.capability_context and "capabilities" in sources,
         tool_data=needs.tool_data if "tools" in sources else {},
     )
+
+
+def _depth(needs: Requirements, agent: Agent, exact: int | None) -> int:
+    if agent.conversation.strategy == "full":
+        return ALL_TURNS if exact is None else exact
+    usual = max(agent.context.max_exchanges, needs.conversation_depth or 0)
+    return min(usual if exact is None else exact, agent.conversation.max_turns)
 
 
 def _union(names: Iterable[Iterable[str]]) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from caxton_llm.agents.analysis import REQUEST, Analysis
+from caxton_llm.agents.requirements import ALL_TURNS
 from caxton_llm.context.compose import Composed
 from caxton_llm.context.document_types import (
     AvailableTool,
@@ -82,7 +83,7 @@ def _request(analysis: Analysis, parameters: Mapping[str, str]) -> RequestContex
         requested_capability=analysis.capability,
         request_parameters=parameters,
         context_requirements=RequiredContext(
-            conversation_depth=needs.conversation_depth,
+            conversation_depth=None if needs.conversation_depth == ALL_TURNS else needs.conversation_depth,
             memory_similarity_threshold=min(lowest, default=None),
             tool_context_sources=tuple(keys),
         ),
