@@ -71,10 +71,10 @@ def test_tools_leave_room_for_the_request_they_are_for() -> None:
     assert made.messages[-1].role == "user"
 
 
-@given(TEXTS)
-def test_the_tokens_of_a_long_text_are_those_of_its_lines(text: str) -> None:
-    long = f"{text}\n{'word ' * 250}\n{text}"
-    assert TokenMeter(COUNT).measure(long)[0] == COUNT(long)
+@given(st.lists(TEXTS | st.sampled_from(["word " * 300, "x" * 1_200, ""]), max_size=5), st.sampled_from(["", "\n", "\n\n"]))
+def test_the_tokens_of_a_long_text_are_those_of_its_lines(lines: list[str], end: str) -> None:
+    for long in ("\n".join(lines) + end, "\n".join([*lines, "word " * 250, *lines]) + end):
+        assert TokenMeter(COUNT).measure(long)[0] == COUNT(long)
 
 
 def test_excerpts_stand_in_the_order_in_which_they_were_said_and_calls_beside_their_results() -> None:
