@@ -71,7 +71,10 @@ def test_tools_leave_room_for_the_request_they_are_for() -> None:
     assert made.messages[-1].role == "user"
 
 
-@given(st.lists(TEXTS | st.sampled_from(["word " * 300, "x" * 1_200, ""]), max_size=5), st.sampled_from(["", "\n", "\n\n"]))
+@settings(deadline=None)
+@given(
+    st.lists(TEXTS | st.sampled_from(["word " * 300, "x" * 1_200, ""]), max_size=5), st.sampled_from(["", "\n", "\n\n"])
+)
 def test_the_tokens_of_a_long_text_are_those_of_its_lines(lines: list[str], end: str) -> None:
     for long in ("\n".join(lines) + end, "\n".join([*lines, "word " * 250, *lines]) + end):
         assert TokenMeter(COUNT).measure(long)[0] == COUNT(long)
