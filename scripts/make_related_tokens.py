@@ -2,7 +2,7 @@
 
     PYTHONPATH=src python scripts/make_related_tokens.py
 
-After `make_embedding.py`; a minute on one core. `PROVENANCE.json` gets its checksum.
+To be run after `make_embedding.py`; takes a minute on one core. `PROVENANCE.json` gets its checksum.
 """
 
 import hashlib

@@ -31,7 +31,7 @@ class RelatedTokens(Struct, frozen=True):
     """
 
     starts: NDArray[np.int32]
-    tokens: NDArray[np.uint16 | np.int32]
+    tokens: NDArray[np.integer]
     cosines: NDArray[np.uint8]
 
     @classmethod
