@@ -133,7 +133,9 @@ class ContextSources:
         limit = self._limits.conversation_s
         begun = time.perf_counter()
         try:
-            store = self._store or await asyncio.to_thread(self.conversations)
+            store = self._store
+            if store is None:
+                store = await asyncio.to_thread(self.conversations)
             async with asyncio.timeout(limit):
                 thread = await asyncio.to_thread(partial(store.thread, key, last=_turns_seen(agent)))
         except TimeoutError:
