@@ -4,7 +4,7 @@ import contextlib
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator
-from os.path import commonprefix
+from itertools import pairwise, takewhile
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +25,8 @@ from caxton_llm.types import ChatRequest, Message
 
 KEY = ConversationKey("made-up", agent="Clerk")
 PROMPT = (
-    "You answer for the purchasing department. You name dates, places and amounts as they were said, you say where you are not"
-    " sure, and you never promise a delivery that nobody has confirmed. Prices are net. Offices are called by their cities."
+    "You answer for the purchasing department. You name dates, places and amounts as they were said, you say where you are"
+    " not sure, and you never promise a delivery that nobody has confirmed. Prices are net. Offices have their cities' names."
 )
 KINDS = ("openai", "anthropic", "ollama")
 MEMORIES = 2_000
@@ -60,7 +60,7 @@ async def engine_over(folder: Path, turns: int) -> AsyncIterator[ContextEngine]:
 
 
 async def composed(
-    engine: ContextEngine, agent: Agent, text: str, offered: list[ToolSpec], kind: str, results: int
+    engine: ContextEngine, agent: Agent, text: str, offered: list[ToolSpec], *, kind: str, results: int
 ) -> Composed:
     needs = {"context_requirements": {"memory_search": {"max_results": results}}}
     request = ChatRequest(model="agent:Clerk", messages=[Message(role="user", content=text)], extra={"context": needs})
@@ -83,7 +83,7 @@ async def use(requests: int) -> list[tuple[str, str, str]]:
                 offered = tools(speaker.random.randint(0, 20))
                 kind = KINDS[number % len(KINDS)]
                 text = " ".join(speaker.question() for _ in range(speaker.random.randint(1, 3)))
-                made = await composed(engine, agent_of(budget), text, offered, kind, 100)
+                made = await composed(engine, agent_of(budget), text, offered, kind=kind, results=100)
                 shares[kind].append(made.tokens / budget)
                 if kind == "openai":
                     exact.append(exactly(made) / budget)
@@ -127,11 +127,11 @@ async def replayed(kind: str, turns: int) -> tuple[list[float], list[float], int
         async with engine_over(Path(folder), 0) as engine:
             for _ in range(turns):
                 said = exchange(speaker, offered)
-                made = await composed(engine, agent, str(said.messages[0].content), offered, kind, 5)
+                made = await composed(engine, agent, str(said.messages[0].content), offered, kind=kind, results=5)
                 payloads.append(parts(made))
                 changed += len(payloads) > 1 and payloads[-1][: len(offered)] != payloads[-2][: len(offered)]
                 engine.sources.conversations().append(KEY, [said])
-    pairs = list(zip(payloads, payloads[1:], strict=False))
+    pairs = list(pairwise(payloads))
     return [share_of_shared(*pair) for pair in pairs], [share_of_whole(*pair) for pair in pairs], changed
 
 
@@ -148,12 +148,17 @@ def written(message: Message) -> str:
     return f"{message.role}: {text}{calls}\n"
 
 
+def beginning(one: list[str], other: list[str]) -> list[str]:
+    """What both begin with."""
+    return [mine for mine, _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))]
+
+
 def share_of_shared(one: list[str], other: list[str]) -> float:
     """Of the tokens of tools and messages that both have, those before the first difference."""
     shared = sum(COUNT(part) * count for part, count in (Counter(one) & Counter(other)).items())
-    return sum(map(COUNT, commonprefix([one, other]))) / shared
+    return sum(map(COUNT, beginning(one, other))) / shared
 
 
 def share_of_whole(one: list[str], other: list[str]) -> float:
     """Of all tokens of the second, those before the first difference; what was looked up is in the rest."""
-    return sum(map(COUNT, commonprefix([one, other]))) / sum(map(COUNT, other))
+    return sum(map(COUNT, beginning(one, other))) / sum(map(COUNT, other))

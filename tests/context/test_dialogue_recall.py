@@ -73,7 +73,7 @@ def test_evidence_of_locomo_is_among_the_most_relevant_turns() -> None:
         pytest.skip(f"{DATA.name} is not there")
     dialogue: Json = decode(DATA.read_bytes())[0]
     ids: dict[str, str] = {}
-    exchanges = []
+    exchanges: list[Exchange] = []
     for session in range(1, 100):
         for turn in dialogue["conversation"].get(f"session_{session}", ()):
             ids[turn["text"].strip()] = turn["dia_id"]

@@ -27,8 +27,8 @@ _CONVERSATION_SHARE = 0.6
 """The most of what the instructions and the tools leave that past turns get word for word: the request and what was looked up
 need room, too, and a share that does not depend on them keeps the prompt's beginning the same."""
 _TOOLS_SHARE = 0.4
-"""The most of the budget that definitions of tools get before unlikely ones are left out, and their data with them before they
-compete with everything else."""
+"""The most of the budget that definitions of tools get before unlikely ones are left out, and their data with them before
+they compete with everything else."""
 _DIGEST_SHARE, _DIGEST_MOST, _DIGEST_LEAST = 0.1, 400, 24
 _RELEVANT = 0.5
 """Parts of past turns that have less to do with the request than the average of them are not brought back."""

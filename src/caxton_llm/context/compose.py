@@ -27,8 +27,8 @@ from caxton_llm.types import Message, Tool
 __all__ = ["Composed", "compose", "with_steps"]
 
 _SHARES: dict[Tier, float] = {"memory": 0.15, "tools": 0.3, "capabilities": 0.1, "older": 0.15}
-"""The most of the budget that each kind gets before the others have had theirs. What was said and what is remembered are on one
-scale of relevance, so most of the budget goes to the most relevant, whatever it is."""
+"""The most of the budget that each kind gets before the others have had theirs. What was said and what is remembered are on
+one scale of relevance, so most of the budget goes to the most relevant, whatever it is."""
 _COMPARED = 150
 """Pieces that are compared for repetitions: the most relevant ones."""
 

@@ -12,6 +12,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from caxton_llm.context.identical import Identical
 from caxton_llm.memory.duplicates import Statement, statement
 from caxton_llm.memory.embedding import Embedder
 from caxton_llm.memory.query_words import is_question
@@ -51,15 +52,15 @@ def digest(turns: Sequence[Said], room: int, count: Callable[[str], int], embedd
     `count` gives the tokens of a text. Equal turns give equal digests. The last ones are kept: what a conversation's window
     has left behind changes with few of its turns.
     """
-    return _digest(tuple(turns), room, count, embedder)
+    return _digest(tuple(turns), room, count, Identical(embedder))
 
 
 @lru_cache(maxsize=64)
-def _digest(turns: tuple[Said, ...], room: int, count: Callable[[str], int], embedder: Embedder) -> str:
+def _digest(turns: tuple[Said, ...], room: int, count: Callable[[str], int], embedder: Identical[Embedder]) -> str:
     sentences = [_Sentence(turn.role, *one) for turn in turns for one in _sentences(turn.text)]
     if not sentences or room < _SHORTEST_LINE:
         return ""
-    scores = _scores([one.text for one in sentences], [one.facts for one in sentences], embedder)
+    scores = _scores([one.text for one in sentences], [one.facts for one in sentences], embedder.value)
     chosen: list[int] = []
     said: set[tuple[str, ...]] = set()
     left = room

@@ -103,8 +103,8 @@ class SpokenText(Struct, frozen=True):
 
 
 def relevance(query: str, said: Sequence[SpokenText], vectors: TextVectors) -> NDArray[np.float64]:
-    """Of each text from 0 to 1. They follow each other in one conversation, and share with their neighbours, as far as no long
-    pause is between; who and when the query names counts."""
+    """Of each text from 0 to 1. They follow each other in one conversation, and share with their neighbours, as far as no
+    long pause is between; who and when the query names counts."""
     if not said:
         return np.zeros(0)
     known = vectors.of([f"{one.speaker}: {one.text}" if one.speaker else one.text for one in said])
