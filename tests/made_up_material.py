@@ -116,7 +116,7 @@ def view(kind: str, budget: int) -> TargetView:
     """A model behind a kind of provider."""
     return TargetView(
         kind=kind,
-        model="some-model",
+        model="gpt-4o" if kind == "openai" else "some-model",
         family=family_of(kind),
         factors=factors_of(kind),
         budget=budget,

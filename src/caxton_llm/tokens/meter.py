@@ -10,7 +10,7 @@ __all__ = ["TokenMeter"]
 _LONGEST_WHOLE = 1_000
 """Characters of a text that is measured whole. Of a longer one the lines are: most of them are known, in other contexts."""
 _LONGEST_KEPT = 4_096
-"""Characters of a text whose count is remembered: a longer one is seldom seen twice, and many of them would fill the memory."""
+"""Characters of a text whose count is remembered: a longer one is seldom seen twice, and many would fill the memory."""
 
 
 class TokenMeter:
