@@ -84,3 +84,17 @@ def test_evidence_of_locomo_is_among_the_most_relevant_turns() -> None:
         for one in asked
     ]
     assert sum(found) / len(found) >= 0.8
+
+
+def test_of_a_very_long_conversation_the_last_parts_are_compared() -> None:
+    exchanges = [said(f"Item {place} is blue", number=place) for place in range(4_200)]
+    found = best(exchanges, "Which item is blue?", 5_000)
+    assert len(found) == 4_000
+    assert "Item 199 is blue" not in found
+    assert "Item 200 is blue" in found
+
+
+def test_texts_are_kept_by_their_beginning() -> None:
+    one, other = ("Ann ordered nine chairs. " * 100 + end for end in ("Yes.", "No."))
+    first, second = VECTORS.of([one, other])
+    assert first is second

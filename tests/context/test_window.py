@@ -92,3 +92,12 @@ def test_a_digest_never_exceeds_its_room_and_repeats_itself(room: int) -> None:
 
 def test_a_conversation_without_sentences_has_no_digest() -> None:
     assert digest([Said("user", "ok"), Said("assistant", "\n\n")], 100, words, EMBEDDER) == ""
+
+
+def test_a_conversation_that_is_too_large_to_be_kept_has_a_digest_all_the_same() -> None:
+    long = [
+        Said("user", f"{'Nobody has said anything. ' * 200} In Q3 the office {place} had sales.") for place in range(90)
+    ]
+    assert (
+        digest([*CONVERSATION, *long], 60, words, EMBEDDER) == digest([*CONVERSATION, *long], 60, words, EMBEDDER) != ""
+    )

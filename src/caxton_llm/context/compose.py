@@ -178,7 +178,7 @@ class _Attempts:
 
 
 def _plans(found: Candidates) -> Iterator[_Plan]:
-    """Each has less that stands in any case than the one before: all tools, those that are chosen, none, not even the note."""
+    """Each has less that stands in any case than the one before: all tools, chosen ones, none, not even the note."""
     offered = found.offered
     if offered.pieces:
         yield _Plan(found.pieces, found.note + offered.prompt, found.stable)

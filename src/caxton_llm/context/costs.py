@@ -22,7 +22,7 @@ _COUNTED = ("text", "image_url", "refusal", "input_audio")
 _TAKE_NO_REASONING = ("openai", "azure", "builtin", "anthropic")
 """Kinds of providers that are sent no `reasoning_content`."""
 _FILES_KNOWN = 256
-"""Documents whose tokens are remembered, by a hash: they are too large to be kept, and counted several times for a request."""
+"""Documents whose tokens are remembered, by a hash: too large to be kept, and counted several times for a request."""
 _SOME_TOOL = [Tool(type="function", function=FunctionDefinition(name="tool"))]
 
 

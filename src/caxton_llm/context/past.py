@@ -30,7 +30,7 @@ up need room, too, and a share that does not depend on them keeps the prompt's b
 _SHARE_OF_ALL = 0.9
 """The same where all turns are wanted word for word."""
 _DIGEST_SHARE, _DIGEST_MOST, _DIGEST_LEAST = 0.1, 400, 24
-_DIGESTED = 2_000
+_DIGESTED = 500
 """Turns that a digest is made of: the last ones that are not sent."""
 _RELEVANT = 0.5
 """Parts of past turns that have less to do with the request than the average of them are not brought back."""
@@ -103,10 +103,11 @@ def past_of(
 
 
 def _permitted(material: Material) -> tuple[tuple[PastTurn, ...], frozenset[int], int]:
-    """The turns that may be used, the numbers of those that the request has brought, and how many are wanted word for word."""
+    """The turns that may be used, the numbers of those that the request has brought, and how many are wanted in whole."""
     history, needs = material.history, material.requirements
     brought = set(map(id, history.fresh))
-    own = tuple(turn for turn in history.turns if id(turn.messages) in brought)
+    # They are the last ones; the very last may be the one that goes on.
+    own = tuple(turn for turn in history.turns[-max(1, len(brought)) :] if id(turn.messages) in brought)
     numbers = frozenset(turn.number for turn in own)
     if needs.conversation:
         return history.turns, numbers, needs.conversation_depth or 0
@@ -126,7 +127,7 @@ def _about(tokens: Callable[[int], int], count: int, wanted: int, enough: int) -
 def _left_out(
     turns: Sequence[PastTurn], tokens: Callable[[int], int], start: int, depth: int, room: int
 ) -> Iterator[Decision]:
-    """From the newest back: those beyond the depth, beyond the room, and those that a window leaves out to stay where it is."""
+    """From the newest back: those beyond the depth, beyond the room, and those left out so that the window stays."""
     total = sum(map(tokens, range(start, len(turns))))
     for place in range(start - 1, max(-1, start - 1 - _TOLD), -1):
         total += tokens(place)
