@@ -131,7 +131,7 @@ def composed(told: Told, found: GatheredContext, tokens: int) -> Composed:
     """A context in which what was looked up has at most so many tokens."""
     view = told.engine.view(found, "builtin", MODEL)
     bare = told.engine.costs(view)
-    fixed = bare.frame(found.request) + sum(map(bare.message, found.history.current))
+    fixed = bare.frame(found.request, offers_tools=False) + sum(map(bare.message, found.history.current))
     budget = fixed + tokens + 60
     while True:
         made = told.engine.compose(found, replace(view, budget=budget))

@@ -10,16 +10,18 @@ from pathlib import Path
 import numpy as np
 from context_made_up import Speaker, entities, exchange, tools
 from msgspec.json import encode
+from msgspec.structs import replace
 
 from caxton_llm.agents.agent import Agent, AgentContext, AgentConversation
 from caxton_llm.agents.conversation import ConversationKey
 from caxton_llm.agents.registry import Addressed, CapabilityRegistry
 from caxton_llm.context.compose import Composed
+from caxton_llm.context.material import Offer
 from caxton_llm.context_engine.engine import ContextEngine
 from caxton_llm.context_engine.sources import ContextSources, SourceLimits
 from caxton_llm.memory_system import Memory
 from caxton_llm.model_info import ModelInfo
-from caxton_llm.tokens import O200kCounter, prompt_tokens
+from caxton_llm.tokens import O200kCounter, prompt_parts
 from caxton_llm.tool_specs import ToolSpec
 from caxton_llm.types import ChatRequest, Message
 
@@ -29,6 +31,7 @@ PROMPT = (
     " not sure, and you never promise a delivery that nobody has confirmed. Prices are net. Offices have their cities' names."
 )
 KINDS = ("openai", "anthropic", "ollama")
+MODELS = {"openai": "gpt-4o", "anthropic": "claude-sonnet-4-5", "ollama": "qwen3"}
 MEMORIES = 2_000
 COUNT = O200kCounter().count
 
@@ -64,8 +67,11 @@ async def composed(
 ) -> Composed:
     needs = {"context_requirements": {"memory_search": {"max_results": results}}}
     request = ChatRequest(model="agent:Clerk", messages=[Message(role="user", content=text)], extra={"context": needs})
-    gathered = await engine.gather(request, Addressed(agent), key=KEY, more_tools=offered)
-    return engine.compose(gathered, engine.view(gathered, kind, ModelInfo(id=f"{kind}-model", provider=kind)))
+    gathered = await engine.gather(request, Addressed(agent), key=KEY)
+    # As tools of a server are, and without one: which are likely was not asked.
+    with_tools = replace(gathered.material, offers=tuple(Offer(spec=spec) for spec in offered))
+    gathered = replace(gathered, material=with_tools)
+    return engine.compose(gathered, engine.view(gathered, kind, ModelInfo(id=MODELS[kind], provider=kind)))
 
 
 # -- use of the budget --------------------------------------------------------------------------------------------------
@@ -84,9 +90,11 @@ async def use(requests: int) -> list[tuple[str, str, str]]:
                 kind = KINDS[number % len(KINDS)]
                 text = " ".join(speaker.question() for _ in range(speaker.random.randint(1, 3)))
                 made = await composed(engine, agent_of(budget), text, offered, kind=kind, results=100)
-                shares[kind].append(made.tokens / budget)
+                # Where tools are offered, room is kept for what they give.
+                room = budget - made.reserve
+                shares[kind].append(made.tokens / room)
                 if kind == "openai":
-                    exact.append(exactly(made) / budget)
+                    exact.append(exactly(made) / room)
     every = [share for some in shares.values() for share in some]
     rows = [
         ("utilisation as counted, average", ">= 0.90", f"{np.mean(every):.3f} (least {min(every):.3f})"),
@@ -100,7 +108,7 @@ async def use(requests: int) -> list[tuple[str, str, str]]:
 def exactly(made: Composed) -> int:
     """The prompt's tokens by the vocabulary of the model that it is for."""
     request = ChatRequest(model="", messages=list(made.messages), tools=list(made.tools) or None)
-    return prompt_tokens(request, COUNT)
+    return prompt_parts(request, made.target.kind, COUNT, model=made.target.model).tokens
 
 
 # -- what stays of a prompt ---------------------------------------------------------------------------------------------

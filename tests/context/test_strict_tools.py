@@ -22,9 +22,13 @@ def tool(schema: dict[str, Json]) -> Tool:
 
 
 def test_a_closed_schema_is_marked() -> None:
-    marked = strictly(tool(CLOSED)).function
-    assert marked is not None
-    assert marked.strict is True
+    (marked,) = strictly([tool(CLOSED)], {"f"})
+    assert marked.function is not None
+    assert marked.function.strict is True
+
+
+def test_a_tool_that_does_not_ask_for_it_stays_as_it_is() -> None:
+    assert strictly([tool(CLOSED)], {"g"}) == [tool(CLOSED)]
 
 
 @pytest.mark.parametrize(
@@ -40,9 +44,24 @@ def test_a_closed_schema_is_marked() -> None:
 def test_any_open_place_leaves_the_tool_as_it_is(change: dict[str, Json]) -> None:
     schema = {**CLOSED, **change}
     assert not permits_strict(schema)
-    assert strictly(tool(schema)) == tool(schema)
+    assert strictly([tool(schema)], {"f"}) == [tool(schema)]
 
 
 def test_what_somebody_has_said_of_a_tool_stays() -> None:
     said = Tool(type="function", function=FunctionDefinition(name="f", parameters=CLOSED, strict=False))
-    assert strictly(said) == said
+    assert strictly([said], {"f"}) == [said]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"properties": [1]},
+        {"required": [["city"]]},
+        {"required": 3},
+        {"$defs": [1]},
+        {"anyOf": 3},
+        {"properties": {**CLOSED["properties"], "unit": {"type": "string", "properties": "x"}}},
+    ],
+)
+def test_what_is_no_schema_is_not_marked(change: dict[str, Json]) -> None:
+    assert strictly([tool({**CLOSED, **change})], {"f"}) == [tool({**CLOSED, **change})]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from caxton_llm.agents.agent import Agent, Capability
 from caxton_llm.agents.chain import CallChain
 from caxton_llm.agents.circles import Need, circles
-from caxton_llm.agents.registry import CapabilityRegistry
+from caxton_llm.agents.registry import Addressed, CapabilityRegistry
 from caxton_llm.errors import AgentCallRefused
 
 REPORTER = Agent(
@@ -48,6 +48,22 @@ def test_related_are_those_named_required_and_naming_each_once() -> None:
     assert REGISTRY.related("report-generation") == ("data-visualization", "chart-generation", "pdf-creation")
     assert REGISTRY.related("chart-generation") == ("report-generation",)
     assert REGISTRY.related("x") == ()
+
+
+def test_of_an_agent_that_is_named_itself_all_that_it_offers_and_requires_is_told() -> None:
+    named = REGISTRY.context_of(Addressed(CHARTS))
+    assert named is not None
+    assert named.related_capabilities == ("chart-generation", "report-generation")
+    of_reports = REGISTRY.context_of(Addressed(REPORTER))
+    assert of_reports is not None
+    assert of_reports.related_capabilities == (
+        "report-generation",
+        "data-visualization",
+        "chart-generation",
+        "pdf-creation",
+    )
+    assert REGISTRY.context_of(Addressed(CHARTS, CHARTS.offers[0])) == REGISTRY.describe("chart-generation")
+    assert REGISTRY.context_of(Addressed(Agent(name="Alone"))) is None
 
 
 def test_a_description_has_what_the_context_document_says() -> None:

@@ -9,7 +9,7 @@ from caxton_llm.agents.agent import Agent, Capability
 from caxton_llm.agents.analysis import analyse, user_text
 from caxton_llm.agents.likely_tools import ToolIndex
 from caxton_llm.agents.requirements import SearchNeed
-from caxton_llm.context_requirements import ContextRequirements, MemorySearch
+from caxton_llm.context_requirements import ContextRequirements, MemorySearch, ProviderOptimization
 from caxton_llm.errors import InvalidRequest
 from caxton_llm.types import ChatRequest, ContentPart, Json, Message
 
@@ -141,6 +141,19 @@ def test_a_request_may_require_context_itself() -> None:
     )
 
 
+def test_what_tools_say_of_providers_holds_whether_they_are_likely_or_not() -> None:
+    limit = {"openai": ProviderOptimization(max_context_tokens=4000, function_calling_format=False)}
+    quiet = Described("weather", "Weather of a city", {}, ContextRequirements(provider_optimization=limit))
+    index = ToolIndex([quiet, PDF])
+    likely = analyse(asking("How is the weather?"), tools=index)
+    unlikely = analyse(asking("Make a PDF report"), tools=index)
+    assert {tool.name for tool in unlikely.tools} == {"pdf_generator"}
+    for one in (likely, unlikely):
+        assert one.requirements.max_context_tokens("openai") == 4000
+        assert not one.requirements.offers("weather", "openai")
+        assert one.requirements.offers("pdf_generator", "openai")
+
+
 def test_a_likely_tool_does_not_shorten_the_conversation_and_the_request_may() -> None:
     agent = Agent(name="A")
     assert analyse(asking("Make a PDF"), agent=agent, tools=INDEX).requirements.conversation_depth == 10
@@ -197,6 +210,16 @@ def test_the_text_of_a_request_is_that_of_the_last_message_of_the_user() -> None
     messages = [Message(role="user", content="old"), Message(role="user", content=parts), Message(role="assistant")]
     assert user_text(messages) == "a\nb"
     assert user_text([Message(role="assistant", content="x")]) == ""
+
+
+def test_a_request_that_brings_results_of_tools_is_about_what_was_asked_before() -> None:
+    result = Message(role="tool", tool_call_id="call_1", content="5 degrees")
+    request = ChatRequest(messages=[result])
+    assert analyse(request, tools=INDEX).user_request == ""
+    asked = Message(role="user", content="How is the weather?")
+    analysis = analyse(request, tools=INDEX, messages=(asked, Message(role="assistant"), result))
+    assert analysis.user_request == analysis.variables["user_request"] == "How is the weather?"
+    assert [tool.name for tool in analysis.tools] == ["weather"]
 
 
 def test_a_search_is_cut_off_where_a_text_is_very_long_and_that_is_said() -> None:

@@ -63,15 +63,23 @@ def test_everybody_gets_what_they_ask_for_and_nobody_more_tokens_than_they_permi
         assert need.capability_context <= whole.capability_context
         for tool, keys in need.tool_data.items():
             assert set(keys) <= set(whole.tool_data[tool])
-        for kind, optimization in need.provider_optimization.items():
-            if optimization.max_context_tokens is not None:
-                limit = whole.max_context_tokens(kind)
-                assert limit is not None
-                assert limit <= optimization.max_context_tokens
+        for kind in "abc":
+            asked, limit = need.max_context_tokens(kind), whole.max_context_tokens(kind)
+            assert asked is None or (limit is not None and limit <= asked)
         for search in need.memory_searches:
             (found,) = [one for one in whole.memory_searches if one.query == search.query]
             assert found.max_results >= search.max_results
             assert (found.min_similarity or 0.0) <= (search.min_similarity or 0.0)
+
+
+@given(st.lists(NEEDS, max_size=4), NAMES, NAMES)
+def test_what_one_tool_switches_off_or_holds_to_its_schema_is_nothing_to_the_others(
+    needs: list[Requirements], tool: str, kind: str
+) -> None:
+    own = merged(need for need in needs if tool in need.provider_optimization)
+    whole = merged(needs)
+    assert whole.offers(tool, kind) == own.offers(tool, kind)
+    assert whole.is_strict(tool, kind) == own.is_strict(tool, kind)
 
 
 def test_two_tools_of_the_specification_as_one() -> None:
@@ -101,9 +109,8 @@ def test_two_tools_of_the_specification_as_one() -> None:
     assert whole.max_context_tokens("openai") == 6000
     assert whole.max_context_tokens("anthropic") == 12000
     assert whole.max_context_tokens("ollama") is None
-    assert whole.provider_optimization["openai"] == ProviderOptimization(
-        max_context_tokens=6000, function_calling_format=True, structured_output=True
-    )
+    assert (whole.is_strict("pdf", "openai"), whole.is_strict("analysis", "openai")) == (True, False)
+    assert (whole.is_strict("pdf", "anthropic"), whole.is_strict("analysis", "anthropic")) == (False, True)
 
 
 @pytest.mark.parametrize(

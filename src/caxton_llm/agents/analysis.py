@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from caxton_llm.agents.agent import Agent
 from caxton_llm.agents.likely_tools import DescribedTool, LikelyTool, ToolIndex
-from caxton_llm.agents.requirements import Requirements, limited, merged, requirements_of
+from caxton_llm.agents.requirements import REQUEST, Requirements, limited, merged, requirements_of
 from caxton_llm.agents.templates import fill, render
 from caxton_llm.context_requirements import ContextRequirements
 from caxton_llm.discreet import Discreet
@@ -21,9 +21,6 @@ from caxton_llm.errors import InvalidRequest
 from caxton_llm.types import ChatRequest, Json, Message
 
 __all__ = ["REQUEST", "Analysis", "analyse", "user_text"]
-
-REQUEST = "request"
-"""Who asks for the context that a request itself requires."""
 
 _MOST_TOOLS = 8
 _LIKELY_SHARE = 0.25
@@ -37,7 +34,8 @@ _OWN_FIELDS = frozenset({"request_parameters", "requesting_agent", "context_requ
 
 
 class Analysis(Discreet, Struct, frozen=True, kw_only=True):
-    """What a request is about. `requirements` are merged from the likely tools and the request, within the agent's limits.
+    """What a request is about. `requirements` are merged from the likely tools and the request, within the agent's limits;
+    what concerns providers is that of all tools: a prompt's beginning must not change with what is likely.
 
     `prompt` is what the agent's template makes of the request, `None` without a template. `notes` say what was guessed or
     left out, never what somebody wrote.
@@ -60,15 +58,17 @@ def analyse(
     agent: Agent | None = None,
     capability: str | None = None,
     tools: ToolIndex | None = None,
+    messages: Sequence[Message] | None = None,
     most_tools: int = _MOST_TOOLS,
 ) -> Analysis:
     """The analysis of a request to an agent, which may use `tools`.
 
+    `messages` are what it is about, where that is more than its own: a request may bring nothing but results of tools.
     `most_tools` limits those whose context is gathered; tools that the request names come first. Raises `InvalidRequest` for
     fields of the request that cannot be read, and for a variable of the agent's template that has no value.
     """
     said = _Said(request)
-    text = user_text(request.messages)
+    text = user_text(request.messages if messages is None else messages)
     variables, notes = _variables(said, text, agent, capability)
     prompt = None
     if agent is not None and agent.user_prompt_template is not None:
@@ -210,7 +210,13 @@ def _needs(
         if requirements is not None:
             query = _query(name, requirements, variables, notes)
             needs.append(requirements_of(name, requirements, query))
+    every = ((tool.name, tool.requirements) for tool in tools)
+    needs += (requirements_of(name, _of_providers(one), None) for name, one in every if one is not None)
     return merged(needs)
+
+
+def _of_providers(requirements: ContextRequirements) -> ContextRequirements:
+    return ContextRequirements(provider_optimization=requirements.provider_optimization)
 
 
 def _query(name: str, needs: ContextRequirements, variables: Mapping[str, str], notes: list[str]) -> str | None:

@@ -87,6 +87,17 @@ class CapabilityRegistry:
             ),
         )
 
+    def context_of(self, addressed: Addressed) -> CapabilityContext | None:
+        """What a request to somebody is told of capabilities: of the one that it names, or of all that the named agent offers
+        and requires; `None`: there is nothing to tell."""
+        if addressed.capability is not None:
+            return self.describe(addressed.capability.name)
+        agent, own = addressed.agent, addressed.agent.capabilities
+        related = (name for offer in agent.offers for name in offer.related)
+        naming = (name for name, offers in self._offers.items() if not set(own).isdisjoint(offers[0][1].related))
+        found = tuple(dict.fromkeys((*own, *related, *agent.requires, *naming)))
+        return CapabilityContext(related_capabilities=found) if found else None
+
     def addressed(self, model: str) -> Addressed | None:
         """Whom the `model` of a request names (`agent:NAME`, `capability:NAME`); `None`: no agent."""
         if model.startswith(_AGENT):

@@ -9,12 +9,12 @@ Merging is commutative, associative and idempotent, so who is asked first does n
 | `memory_searches` | equal queries are one: most results, lowest `min_similarity` (none is lowest), all areas and askers |
 | `capability_context` | whether anybody wants it |
 | `tool_data` | per tool all keys |
-| `provider_optimization` | per provider the smallest `max_context_tokens`; a flag is set if anybody sets it |
+| `provider_optimization` | per asker and provider the smallest `max_context_tokens`; a flag is set if it is ever set |
 
 An agent's settings are limits, not needs, and are applied last (`limited`).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -23,7 +23,10 @@ from caxton_llm.agents.agent import Agent
 from caxton_llm.context_requirements import ContextRequirements, ProviderOptimization
 from caxton_llm.discreet import Discreet
 
-__all__ = ["ALL_TURNS", "Requirements", "SearchNeed", "limited", "merged", "requirements_of"]
+__all__ = ["ALL_TURNS", "REQUEST", "Requirements", "SearchNeed", "limited", "merged", "requirements_of"]
+
+REQUEST = "request"
+"""Who asks for the context that a request itself requires."""
 
 ALL_TURNS = 100_000
 """A `conversation_depth` that no conversation reaches."""
@@ -44,7 +47,8 @@ class Requirements(Struct, frozen=True, kw_only=True):
 
     `conversation` says whether past turns may be used at all, in whatever form; `conversation_depth` how many of them (each
     a message of the user with all that answered it) are sent word for word, `None`: nobody has said.
-    `tool_data` has the keys that each tool wants; those under `request` are wanted of whichever tool has them.
+    `tool_data` has the keys that each tool wants; those under `REQUEST` are wanted of whichever tool has them.
+    `provider_optimization` has what each asker wishes of each kind of provider.
     """
 
     conversation: bool = True
@@ -52,12 +56,34 @@ class Requirements(Struct, frozen=True, kw_only=True):
     memory_searches: tuple[SearchNeed, ...] = ()
     capability_context: bool = False
     tool_data: Mapping[str, tuple[str, ...]] = {}
-    provider_optimization: Mapping[str, ProviderOptimization] = {}
+    provider_optimization: Mapping[str, Mapping[str, ProviderOptimization]] = {}
 
     def max_context_tokens(self, provider: str) -> int | None:
-        """The most tokens of context for a kind of provider; `None`: nobody has said."""
-        found = self.provider_optimization.get(provider)
-        return None if found is None else found.max_context_tokens
+        """The most tokens of context for a kind of provider, as all askers permit it; `None`: nobody has said."""
+        wishes = (_wish(wishes, provider) for wishes in self.provider_optimization.values())
+        return min((one.max_context_tokens for one in wishes if one.max_context_tokens is not None), default=None)
+
+    def offers(self, tool: str, provider: str) -> bool:
+        """Whether a tool is offered to a kind of provider, in the only form that would call it: its own."""
+        return all(
+            one.function_calling_format is not False and one.tool_use_format is not False
+            for one in self._wishes(tool, provider)
+        )
+
+    def is_strict(self, tool: str, provider: str) -> bool:
+        """Whether the provider is to hold the tool's arguments to their schema."""
+        return any(one.structured_output is True for one in self._wishes(tool, provider))
+
+    def _wishes(self, tool: str, provider: str) -> list[ProviderOptimization]:
+        """The tool's own and the request's, which concern every tool."""
+        return [_wish(self.provider_optimization.get(asker, {}), provider) for asker in (tool, REQUEST)]
+
+
+def _wish(wishes: Mapping[str, ProviderOptimization], provider: str) -> ProviderOptimization:
+    """What is said of a provider; Azure has OpenAI's models and its form, and what is said of OpenAI holds for it, unless it
+    is named itself."""
+    known = wishes.get(provider) or (wishes.get("openai") if provider == "azure" else None)
+    return known or ProviderOptimization()
 
 
 def requirements_of(asked_by: str, needs: ContextRequirements, query: str | None) -> Requirements:
@@ -74,12 +100,13 @@ def requirements_of(asked_by: str, needs: ContextRequirements, query: str | None
                 asked_by=(asked_by,),
             ),
         )
+    wishes = dict(sorted(needs.provider_optimization.items()))
     return Requirements(
         conversation_depth=needs.conversation_depth,
         memory_searches=searches,
         capability_context=needs.capability_context,
         tool_data={asked_by: _union((needs.tool_data,))} if needs.tool_data else {},
-        provider_optimization=dict(sorted(needs.provider_optimization.items())),
+        provider_optimization={asked_by: wishes} if wishes else {},
     )
 
 
@@ -97,8 +124,10 @@ def merged(needs: Iterable[Requirements]) -> Requirements:
             for tool in _union(one.tool_data for one in every)
         },
         provider_optimization={
-            kind: _optimization([one.provider_optimization[kind] for one in every if kind in one.provider_optimization])
-            for kind in _union(one.provider_optimization for one in every)
+            asker: _optimizations(
+                [one.provider_optimization[asker] for one in every if asker in one.provider_optimization]
+            )
+            for asker in _union(one.provider_optimization for one in every)
         },
     )
 
@@ -148,6 +177,10 @@ def _search(query: str, same: list[SearchNeed]) -> SearchNeed:
         focus_areas=_union(search.focus_areas for search in same),
         asked_by=_union(search.asked_by for search in same),
     )
+
+
+def _optimizations(same: Sequence[Mapping[str, ProviderOptimization]]) -> Mapping[str, ProviderOptimization]:
+    return {kind: _optimization([one[kind] for one in same if kind in one]) for kind in _union(same)}
 
 
 def _optimization(same: list[ProviderOptimization]) -> ProviderOptimization:

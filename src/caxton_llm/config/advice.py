@@ -25,7 +25,7 @@ NOT_YET_APPLIED = {
     "llm.security.content_filtering": "content is not filtered yet",
     "llm.security.pii_redaction": "personal data is not taken out yet",
     "llm.security.audit_logging": "no audit log is kept yet",
-    "llm.compliance.encryption_at_rest": "nothing is stored, and nothing is encrypted yet",
+    "llm.compliance.encryption_at_rest": "conversations and memories are stored in plain text",
     "llm.compliance.network_isolation": "addresses are not restricted yet",
     "llm.monitoring.budget_limit_usd": "the budget is not enforced yet",
 }

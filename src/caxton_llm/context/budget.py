@@ -1,19 +1,23 @@
 """How many tokens a prompt may have for one target, and what says so."""
 
+from collections.abc import Sequence
+
 from msgspec import Struct
 
 from caxton_llm.agents.requirements import Requirements
 from caxton_llm.context.fit import prompt_limit
 from caxton_llm.context.render.provider import Family, family_of
-from caxton_llm.context_requirements import ProviderOptimization
 from caxton_llm.model_info import ModelInfo
 from caxton_llm.tokens.calibrated import Factors
+from caxton_llm.wire.anthropic_messages.settings import usual_limit
 
 __all__ = ["ASSUMED_WINDOW", "TargetView", "view_of"]
 
 _STRICT = ("openai", "azure")
 ASSUMED_WINDOW = 8_192
 """Tokens of a window of which nothing is known."""
+_LARGEST_SHARE = 4
+"""Of a window, at most one part in so many is kept free for an answer that nobody has limited."""
 
 
 class TargetView(Struct, frozen=True, kw_only=True):
@@ -26,10 +30,12 @@ class TargetView(Struct, frozen=True, kw_only=True):
     factors: Factors
     budget: int
     limited_by: str
-    offers_tools: bool = True
-    """Whether tools are offered in the provider's own form; there is no other that would call them."""
-    strict_tools: bool = False
-    """Whether the provider is to hold arguments to their schemas."""
+    withheld_tools: frozenset[str] = frozenset()
+    """Tools that ask not to be offered in the provider's own form; there is no other that would call them."""
+    strict_tools: frozenset[str] = frozenset()
+    """Tools whose arguments the provider is to hold to their schemas."""
+    answer_limit: int | None = None
+    """The output limit that a request without one must be given, because the usual one would not fit beside the prompt."""
     notes: tuple[str, ...] = ()
 
 
@@ -39,13 +45,15 @@ def view_of(
     factors: Factors,
     *,
     requirements: Requirements,
+    tools: Sequence[str] = (),
     budget: int | None,
     reserve: int,
     output_limit: int | None,
 ) -> TargetView:
     """The smallest of what the agent, its tools and the model's window permit.
 
-    `budget` is the agent's own, `reserve` stays free for the answer where `output_limit` does not say how long it may be.
+    `tools` are the names of all that the agent has; `budget` is the agent's own, `reserve` stays free for the answer where
+    `output_limit` does not say how long it may be.
     """
     limits = []
     if budget is not None:
@@ -53,17 +61,19 @@ def view_of(
     asked = requirements.max_context_tokens(kind)
     if asked is not None:
         limits.append((asked, f"max_context_tokens for {kind}"))
-    window = prompt_limit(info, reserve if output_limit is None else output_limit)
+    room, answer_limit = (output_limit, None) if output_limit is not None else _room_for_answer(kind, info, reserve)
+    window = prompt_limit(info, room)
     notes: tuple[str, ...] = ()
     if window is not None:
         limits.append((window, "the model's window"))
     elif not limits:
         limits.append((ASSUMED_WINDOW, "an assumed window"))
         notes = (f"the window of {info.id} is not known: {ASSUMED_WINDOW:,} tokens are assumed",)
-    wishes = requirements.provider_optimization.get(kind, ProviderOptimization())
-    offers_tools = wishes.function_calling_format is not False and wishes.tool_use_format is not False
-    if not offers_tools:
-        notes = (*notes, f"no tools are offered: their context_requirements switch calling off for {kind}")
+    withheld = frozenset(tool for tool in tools if not requirements.offers(tool, kind))
+    if withheld:
+        names = ", ".join(sorted(withheld))
+        notes = (*notes, f"not offered, because context_requirements switch calling off for {kind}: {names}")
+    strict = (tool for tool in tools if kind in _STRICT and requirements.is_strict(tool, kind))
     least, limited_by = min(limits)
     return TargetView(
         kind=kind,
@@ -72,7 +82,21 @@ def view_of(
         factors=factors,
         budget=least,
         limited_by=limited_by,
-        offers_tools=offers_tools,
-        strict_tools=bool(wishes.structured_output) and kind in _STRICT,
+        withheld_tools=withheld,
+        strict_tools=frozenset(strict),
+        answer_limit=answer_limit,
         notes=notes,
     )
+
+
+def _room_for_answer(kind: str, info: ModelInfo, reserve: int) -> tuple[int, int | None]:
+    """What is kept free for an answer that nobody has limited, and the limit that it needs to be told.
+
+    Anthropic is always told a limit, and refuses a prompt that leaves less than that of the window.
+    """
+    if kind != "anthropic":
+        return reserve, None
+    usual = usual_limit(info)
+    share = usual if info.context_window is None else info.context_window // _LARGEST_SHARE
+    room = max(reserve, min(usual, share))
+    return room, room if room < usual else None

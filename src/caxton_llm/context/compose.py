@@ -20,6 +20,7 @@ from caxton_llm.context.past import DIGEST, turn_id
 from caxton_llm.context.pieces import Decision, Piece, Source, Tier
 from caxton_llm.context.prepared import FoundMemory, Prepared, PreparedTool
 from caxton_llm.context.relevance import TextVectors
+from caxton_llm.context.render.breakpoints import marks_beside_messages
 from caxton_llm.context.render.provider import rendered
 from caxton_llm.context.render.strict import strictly
 from caxton_llm.context.selection import Limits, Selection, too_small
@@ -142,6 +143,7 @@ class _Attempts:
         self.target = target
         self.costs = costs
         self._vectors = vectors
+        self._marks = marks_beside_messages(material.request)
 
     def fitting(self, found: Candidates, room: int) -> _Made:
         """What stands between the pieces is only known when they stand together: the budget of the pieces shrinks until all
@@ -161,8 +163,10 @@ class _Attempts:
         limits = Limits(budget=budget, share=_SHARES)
         selection, others = chosen(plan.pieces, dropped, limits, self._vectors)
         prepared = _prepared(self.material, found, selection)
-        messages, tools = rendered(prepared, self.target.family, stable_tokens=plan.stable)
-        tools = [strictly(tool) for tool in tools] if self.target.strict_tools else tools
+        messages, tools = rendered(
+            prepared, self.target.family, stable_tokens=plan.stable, marks_elsewhere=self._marks
+        )
+        tools = strictly(tools, self.target.strict_tools)
         tokens = sum(map(self.costs.tool, tools)) + sum(map(self.costs.message, messages))
         tokens += self.costs.frame(self.material.request, offers_tools=bool(tools))
         decided = {one.piece.id for one in (*selection.decisions, *others)}

@@ -49,7 +49,7 @@ def offered_id(tool: str) -> str:
 
 def offers_of(material: Material, target: TargetView) -> tuple[Offer, ...]:
     """The tools that the target may be offered."""
-    return material.offers if target.offers_tools else ()
+    return tuple(offer for offer in material.offers if offer.spec.name not in target.withheld_tools)
 
 
 def offered_tools(material: Material, target: TargetView, costs: Costs, left: int) -> Offered:

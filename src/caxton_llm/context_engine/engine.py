@@ -164,6 +164,7 @@ class ContextEngine:
             info,
             self.calibration.factors(info.id, kind),
             requirements=gathered.material.requirements,
+            tools=[offer.spec.name for offer in gathered.material.offers],
             budget=gathered.agent.context.budget,
             reserve=self.reserve_tokens,
             output_limit=gathered.request.output_limit,
@@ -203,9 +204,8 @@ class ContextEngine:
         agent = addressed.agent
         likely = {tool.name: tool.score for tool in analysis.tools}
         instructions = [agent.system_prompt.strip()] if agent.system_prompt else []
-        capability = addressed.capability
-        wants_related = analysis.requirements.capability_context or capability is not None
-        related = wants_related and "capabilities" in agent.context.sources and capability is not None
+        wants_related = analysis.requirements.capability_context or addressed.capability is not None
+        related = wants_related and "capabilities" in agent.context.sources
         query = analysis.user_request
         found = remembered([found for _, found in memory.found], query, self.vectors)
         excerpts, memories = compared(history, found, query, self.vectors)
@@ -217,7 +217,7 @@ class ContextEngine:
             memories=memories,
             excerpts=excerpts,
             summaries=() if read.thread is None else read.thread.summaries,
-            capabilities=self.registry.describe(capability.name) if related and capability is not None else None,
+            capabilities=self.registry.context_of(addressed) if related else None,
             offers=tuple(
                 Offer(
                     spec=spec,

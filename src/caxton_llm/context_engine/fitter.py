@@ -12,6 +12,7 @@ from caxton_llm.context.features import missing_feature
 from caxton_llm.context.render.fence import fenced
 from caxton_llm.context.render.provider import CACHED_FROM
 from caxton_llm.context.selection import BUDGET_TOO_SMALL
+from caxton_llm.context.source import with_output_limit
 from caxton_llm.context_engine.engine import ContextEngine, GatheredContext, SentRequest
 from caxton_llm.dispatch.fitting import Fitter, Ready
 from caxton_llm.dispatch.target import Candidate
@@ -58,7 +59,7 @@ class Contexts:
         key = request.prompt_cache_key
         if key is None and kind in _CACHE_KEYS and composed.stable_tokens >= CACHED_FROM:
             key = _cache_key(self.gathered)
-        return replace(
+        sent = replace(
             request,
             model=model,
             messages=list(composed.messages),
@@ -68,6 +69,8 @@ class Contexts:
             extra={name: value for name, value in request.extra.items() if name not in OWN_FIELDS},
             source=None,
         )
+        limit = composed.target.answer_limit
+        return sent if limit is None or request.output_limit is not None else with_output_limit(sent, limit)
 
     def _with_steps(self, base: Composed, steps: Sequence[Message]) -> Composed:
         """Results of tools that no longer fit are left out, the oldest first; the context before them stays as it is."""

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from caxton_llm.agents.agent import Agent
 from caxton_llm.agents.conversation import ConversationKey, Thread
-from caxton_llm.agents.requirements import Requirements, SearchNeed
+from caxton_llm.agents.requirements import REQUEST, Requirements, SearchNeed
 from caxton_llm.context.material import SourceGap
 from caxton_llm.discreet import Discreet
 from caxton_llm.errors import ConversationStoreError, LlmError
@@ -220,11 +220,14 @@ def filters_of(agent: Agent) -> Filters:
 
 
 def searches_of(requirements: Requirements, agent: Agent, text: str, usual: int) -> tuple[SearchNeed, ...]:
-    """The searches that a request needs: those that its tools ask for, or else its own text for `usual` results."""
+    """The searches that a request needs: those that its tools ask for, and its own text for `usual` results, unless one of
+    them has all of it or the request says itself what to search for. A tool's template may be left with little to go by."""
     query = " ".join(text.split())[:_LONGEST_QUERY]
-    if requirements.memory_searches or "memory" not in agent.context.sources or not query:
-        return requirements.memory_searches
-    return (SearchNeed(query=query, max_results=usual, asked_by=("agent",)),)
+    needs = requirements.memory_searches
+    is_searched = any(REQUEST in need.asked_by or f" {query} " in f" {need.query} " for need in needs)
+    if is_searched or "memory" not in agent.context.sources or not query:
+        return needs
+    return (*needs, SearchNeed(query=query, max_results=usual, asked_by=("agent",)))
 
 
 def _turns_seen(agent: Agent) -> int:

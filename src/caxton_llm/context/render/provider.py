@@ -14,7 +14,8 @@ from msgspec.structs import replace
 from caxton_llm.agents.registry import CapabilityContext
 from caxton_llm.context.identical import Identical
 from caxton_llm.context.prepared import Prepared, PreparedTool
-from caxton_llm.context.render.enrichment import Style, enriched
+from caxton_llm.context.render.breakpoints import marked_ends, within_the_most
+from caxton_llm.context.render.enrichment import Style, Told, enriched
 from caxton_llm.context.render.fence import DATA_NOTE, fenced
 from caxton_llm.tool_specs import ToolSpec
 from caxton_llm.types import ContentPart, FunctionDefinition, Json, Message, Tool
@@ -35,7 +36,6 @@ CACHED_FROM = 1_024
 """Tokens of an unchanged beginning from which on providers keep it."""
 
 _FAMILIES: dict[str, Family] = {"anthropic": "anthropic", "ollama": "local", "vllm": "local"}
-_EPHEMERAL: Json = {"type": "ephemeral"}
 _HEADINGS: dict[Family, str] = {
     "openai": "Context from memory system:",
     "anthropic": "Relevant context from conversation and memory:",
@@ -48,8 +48,11 @@ def family_of(provider: str) -> Family:
     return _FAMILIES.get(provider, "openai")
 
 
-def rendered(prepared: Prepared, family: Family, *, stable_tokens: int) -> tuple[list[Message], list[Tool]]:
-    """Messages and tools. `stable_tokens` is about how much of the beginning stays the same from turn to turn."""
+def rendered(
+    prepared: Prepared, family: Family, *, stable_tokens: int, marks_elsewhere: int = 0
+) -> tuple[list[Message], list[Tool]]:
+    """Messages and tools. `stable_tokens` is about how much of the beginning stays the same from turn to turn,
+    `marks_elsewhere` what `marks_beside_messages` says of the request."""
     context = _context(prepared, family)
     late = family != "local" and stable_tokens >= CACHED_FROM
     instructions = prepared.instructions
@@ -57,15 +60,18 @@ def rendered(prepared: Prepared, family: Family, *, stable_tokens: int) -> tuple
     # fenced, too.
     if context or late or prepared.tools:
         instructions = "\n\n".join(part for part in (instructions, DATA_NOTE, "" if late else context) if part)
-    messages = [] if not instructions else [_system(instructions, family, marked=late)]
-    history, current = list(prepared.history), list(prepared.current)
-    if late and family == "anthropic" and history:
-        history[-1] = _marked(history[-1])
+    beginning = [] if not instructions else [Message(role="system", content=instructions)]
+    beginning += prepared.history
+    current = list(prepared.current)
     if late and context and family == "openai":
         current.insert(0, Message(role="system", content=context))
     elif late and context and current:
         current[0] = _with_text_before(current[0], context)
-    return messages + history + current, [rendered_tool(tool, family) for tool in prepared.tools]
+    messages = beginning + current
+    if family == "anthropic":
+        messages = within_the_most(messages, marks_elsewhere)
+        messages = marked_ends(messages, len(beginning), marks_elsewhere) if late else messages
+    return messages, [rendered_tool(tool, family) for tool in prepared.tools]
 
 
 def _context(prepared: Prepared, family: Family) -> str:
@@ -86,12 +92,12 @@ def _context(prepared: Prepared, family: Family) -> str:
 
 def memory_line(name: str, text: str) -> str:
     """What is known of something, as a prompt has it."""
-    return f"- {name}: {' '.join(text.split())}" if name else f"- {' '.join(text.split())}"
+    return f"- {' '.join(f'{name}: {text}'.split())}" if name else f"- {' '.join(text.split())}"
 
 
 def excerpt_line(role: str, text: str) -> str:
     """What somebody has said before, as a prompt has it."""
-    return f"{role}: {' '.join(text.split())}"
+    return " ".join(f"{role}: {text}".split())
 
 
 def related_line(capabilities: CapabilityContext | None) -> str:
@@ -99,20 +105,6 @@ def related_line(capabilities: CapabilityContext | None) -> str:
     if capabilities is None or not capabilities.related_capabilities:
         return ""
     return f"Related capabilities: {', '.join(capabilities.related_capabilities)}"
-
-
-def _system(text: str, family: Family, *, marked: bool) -> Message:
-    if family == "anthropic" and marked:
-        return Message(role="system", content=[ContentPart(type="text", text=text, cache_control=_EPHEMERAL)])
-    return Message(role="system", content=text)
-
-
-def _marked(message: Message) -> Message:
-    """The end of what stays the same, as Anthropic wants it told."""
-    parts = _parts(message)
-    if not parts or parts[-1].type != "text":
-        return message
-    return replace(message, content=[*parts[:-1], replace(parts[-1], cache_control=_EPHEMERAL)])
 
 
 def _with_text_before(message: Message, text: str) -> Message:
@@ -128,13 +120,16 @@ def _parts(message: Message) -> list[ContentPart]:
 
 def rendered_tool(tool: PreparedTool, family: Family) -> Tool:
     """A tool as a kind of provider is offered it; the same object again for the same specification and data."""
-    return _rendered_tool(Identical(tool.spec), tuple((one.key, Identical(one.value)) for one in tool.data), family)
+    data = tuple((one.key, Identical(one.value), one.source == "memory") for one in tool.data)
+    return _rendered_tool(Identical(tool.spec), data, family)
 
 
 @lru_cache(maxsize=4_000)
-def _rendered_tool(spec: Identical[ToolSpec], data: tuple[tuple[str, Identical[Json]], ...], family: Family) -> Tool:
+def _rendered_tool(
+    spec: Identical[ToolSpec], data: tuple[tuple[str, Identical[Json], bool], ...], family: Family
+) -> Tool:
     style: Style = family
-    told = enriched(spec.value, [(key, one.value) for key, one in data], style=style)
+    told = enriched(spec.value, [Told(key, one.value, remembered) for key, one, remembered in data], style=style)
     schema = _brief(told.input_schema) if family == "local" else told.input_schema
     definition = FunctionDefinition(name=told.name, description=told.description or None, parameters=schema)
     return Tool(type="function", function=definition)

@@ -4,6 +4,8 @@ https://platform.openai.com/docs/guides/function-calling#strict-mode: every obje
 allows no others.
 """
 
+from collections.abc import Sequence, Set
+
 from msgspec.structs import replace
 
 from caxton_llm.types import Json, Tool
@@ -16,8 +18,12 @@ _REFUSED = frozenset(
 _NESTED = ("properties", "$defs", "definitions")
 
 
-def strictly(tool: Tool) -> Tool:
-    """The tool with `strict`, as far as its schema permits it; otherwise as it is."""
+def strictly(tools: Sequence[Tool], names: Set[str]) -> list[Tool]:
+    """The tools, those of these names with `strict` as far as their schema permits it; otherwise as they are."""
+    return [_strictly(tool) if tool.function is not None and tool.function.name in names else tool for tool in tools]
+
+
+def _strictly(tool: Tool) -> Tool:
     function = tool.function
     if function is None or function.strict is not None or not permits_strict(function.parameters or {}):
         return tool
@@ -25,18 +31,22 @@ def strictly(tool: Tool) -> Tool:
 
 
 def permits_strict(schema: Json) -> bool:
-    """Whether a JSON Schema is one that strict mode takes."""
+    """Whether a JSON Schema is one that strict mode takes. Servers send schemas of any shape: one that is none is not."""
     if not isinstance(schema, dict):
         return isinstance(schema, bool | list)
     if not _REFUSED.isdisjoint(schema):
         return False
+    nested = [schema.get(key) or {} for key in _NESTED]
+    choices, required = schema.get("anyOf") or [], schema.get("required") or []
+    if not all(isinstance(one, dict) for one in nested) or not isinstance(choices, list):
+        return False
     if schema.get("type") == "object" or "properties" in schema:
-        names = schema.get("properties") or {}
+        names = set(nested[0])
         closed = schema.get("additionalProperties") is False
-        if not closed or set(schema.get("required") or ()) != set(names):
+        if not closed or not isinstance(required, list) or not all(isinstance(name, str) for name in required):
             return False
-    inner = [one for key in _NESTED for one in (schema.get(key) or {}).values()]
+        if set(required) != names:
+            return False
     items = schema.get("items")
-    inner += [items] if isinstance(items, dict) else []
-    inner += schema.get("anyOf") or []
-    return all(map(permits_strict, inner))
+    inner = [one for some in nested for one in some.values()] + ([items] if isinstance(items, dict) else [])
+    return all(map(permits_strict, [*inner, *choices]))

@@ -16,7 +16,7 @@ from caxton_llm.wire.anthropic_messages.thinking import ThinkingPlan, adapt_thin
 from caxton_llm.wire.anthropic_messages.turns import Ending
 from caxton_llm.wire.parameters import ParameterNotes
 
-__all__ = ["SAMPLING", "ForcedTool", "Settings", "plan_settings", "refused_names"]
+__all__ = ["SAMPLING", "ForcedTool", "Settings", "plan_settings", "refused_names", "usual_limit"]
 
 SAMPLING = ("temperature", "top_p", "top_k")
 
@@ -39,6 +39,11 @@ class ForcedTool(Struct):
 
     name: str
     why: str = ""
+
+
+def usual_limit(model: ModelInfo) -> int:
+    """The tokens of an answer that are asked for where neither the caller nor the configuration says how many."""
+    return min(model.max_output_tokens or _UNKNOWN_MODEL_LIMIT, _USUAL_LIMIT)
 
 
 def refused_names(options: EncodeOptions) -> frozenset[str]:
@@ -94,7 +99,7 @@ def _plan_limit(request: ChatRequest, options: EncodeOptions, notes: ParameterNo
     most = options.model.max_output_tokens
     asked = request.output_limit
     if asked is None:
-        limit = options.defaults.max_tokens or min(most or _UNKNOWN_MODEL_LIMIT, _USUAL_LIMIT)
+        limit = options.defaults.max_tokens or usual_limit(options.model)
         return limit if most is None else min(limit, most)
     if most is not None and asked > most:
         notes.map(_limit_name(request), f"max_tokens {most}, the most that this model writes")
