@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from caxton_llm.agents.agent import Agent, AgentConversation
 from caxton_llm.agents.conversation import ConversationKey, Exchange
 from caxton_llm.agents.registry import Addressed, CapabilityRegistry
-from caxton_llm.context import compose as composing
+from caxton_llm.context import choosing
 from caxton_llm.context.compose import Composed
 from caxton_llm.context.costs import Costs
 from caxton_llm.context.render.provider import excerpt_line
@@ -211,5 +211,5 @@ async def one_question(
 @contextlib.contextmanager
 def without_redundancy() -> Iterator[None]:
     """What repeats another stays."""
-    with patch.object(composing, "repetitions", lambda *_: []):
+    with patch.object(choosing, "repetitions", lambda *_: []):
         yield

@@ -163,9 +163,7 @@ class _Attempts:
         limits = Limits(budget=budget, share=_SHARES)
         selection, others = chosen(plan.pieces, dropped, limits, self._vectors)
         prepared = _prepared(self.material, found, selection)
-        messages, tools = rendered(
-            prepared, self.target.family, stable_tokens=plan.stable, marks_elsewhere=self._marks
-        )
+        messages, tools = rendered(prepared, self.target.family, stable_tokens=plan.stable, marks_elsewhere=self._marks)
         tools = strictly(tools, self.target.strict_tools)
         tokens = sum(map(self.costs.tool, tools)) + sum(map(self.costs.message, messages))
         tokens += self.costs.frame(self.material.request, offers_tools=bool(tools))
