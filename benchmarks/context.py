@@ -2,9 +2,9 @@
 
     python benchmarks/context.py [speed] [use] [locomo] [prefix] [--entities 100000] [--turns 200] [--requests 300]
 
-Without a name all four are measured. `speed` has one request after the other through gathering and composing, over a memory of
-made-up texts (`memory.Data`), a stored conversation and two MCP servers of ten tools whose data are cached; the
-process has one core. Compare figures of one run only.
+Without a name all four are measured. `speed` has one request after the other through gathering and composing, over a memory
+of made-up texts (`memory.Data`), a stored conversation and two MCP servers of ten tools whose data are cached; the process
+has one core. Compare figures of one run only.
 """
 
 import argparse
@@ -54,7 +54,9 @@ def measured(name: str, options: argparse.Namespace) -> Rows:
     if name == "use":
         return asyncio.run(context_use.use(options.generated))
     if name == "locomo":
-        return asyncio.run(context_locomo.recall(options.data, options.every))
+        if not options.data.is_file():
+            return [(f"{options.data} is not there", "", "nothing was measured")]
+        return asyncio.run(context_locomo.recall(options.data.read_bytes(), options.every))
     return asyncio.run(context_use.prefix(options.replayed))
 
 

@@ -5,6 +5,7 @@ import re
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 from locomo import CATEGORIES, NOW_S, Conversation, Dialogue
@@ -15,7 +16,7 @@ from msgspec.structs import replace
 from caxton_llm.agents.agent import Agent, AgentConversation
 from caxton_llm.agents.conversation import ConversationKey, Exchange
 from caxton_llm.agents.registry import Addressed, CapabilityRegistry
-from caxton_llm.context import compose as composing
+from caxton_llm.context import choosing
 from caxton_llm.context.compose import Composed
 from caxton_llm.context.costs import Costs
 from caxton_llm.context.render.provider import excerpt_line
@@ -25,7 +26,7 @@ from caxton_llm.memory.model import Entity, Observation
 from caxton_llm.memory.scoring import Weights
 from caxton_llm.memory_system import Memory
 from caxton_llm.model_info import ModelInfo
-from caxton_llm.types import ChatRequest, Message
+from caxton_llm.types import ChatRequest, Message, Role
 
 BUDGETS = (500, 1_000, 2_000)
 AGENT = Agent(name="Companion", conversation=AgentConversation(strategy="full"))
@@ -63,7 +64,7 @@ def exchanges_of(dialogue: Dialogue) -> tuple[list[Exchange], dict[tuple[int, st
     turns = dialogue.sessions()
     user = turns[0][1].speaker
     for place, (session, said) in enumerate(turns):
-        role = "user" if said.speaker == user else "assistant"
+        role: Role = "user" if said.speaker == user else "assistant"
         message = Message(role=role, name=said.speaker, content=said.said)
         if role == "user" or place == 0 or turns[place - 1][0] != session:
             exchanges.append(Exchange(messages=(message,), at=dialogue.time_s(session)))
@@ -130,7 +131,7 @@ def composed(told: Told, found: GatheredContext, tokens: int) -> Composed:
     """A context in which what was looked up has at most so many tokens."""
     view = told.engine.view(found, "builtin", MODEL)
     bare = told.engine.costs(view)
-    fixed = bare.frame(found.request) + sum(map(bare.message, found.history.current))
+    fixed = bare.frame(found.request, offers_tools=False) + sum(map(bare.message, found.history.current))
     budget = fixed + tokens + 60
     while True:
         made = told.engine.compose(found, replace(view, budget=budget))
@@ -160,12 +161,10 @@ def packed(told: Told, question: str, costs: Costs, tokens: int) -> set[str]:
     return chosen
 
 
-async def recall(data: Path, every: int) -> list[tuple[str, str, str]]:
+async def recall(dialogues: bytes, every: int) -> list[tuple[str, str, str]]:
     """Rows of the table; of the questions each `every`-th."""
-    if not data.is_file():
-        return [(f"{data} is not there", "", "nothing was measured")]
     rows: dict[str, list[list[float]]] = {name: [] for name in ("engine", "search", "duplicates", "kept")}
-    for dialogue in decode(data.read_bytes(), type=list[ObservedDialogue]):
+    for dialogue in decode(dialogues, type=list[ObservedDialogue]):
         with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as other:
             async with (
                 told(dialogue, Path(folder), with_duplicates=False) as plain,
@@ -212,9 +211,5 @@ async def one_question(
 @contextlib.contextmanager
 def without_redundancy() -> Iterator[None]:
     """What repeats another stays."""
-    usual = composing.repetitions
-    composing.repetitions = lambda *_: []
-    try:
+    with patch.object(choosing, "repetitions", lambda *_: []):
         yield
-    finally:
-        composing.repetitions = usual

@@ -103,8 +103,8 @@ def servers() -> McpServers:
 def on_one_core() -> None:
     """All threads of this process; the servers have what is left."""
     core = {max(os.sched_getaffinity(0))}
-    for thread in os.listdir("/proc/self/task"):
-        os.sched_setaffinity(int(thread), core)
+    for thread in Path("/proc/self/task").iterdir():
+        os.sched_setaffinity(int(thread.name), core)
 
 
 async def measured(engine: ContextEngine, agent: Agent, key: ConversationKey, data: Data) -> Timed:

@@ -45,23 +45,23 @@ def described(number: int) -> Tool:
     )
 
 
-async def list_tools(context: object, params: object) -> ListToolsResult:
+async def list_tools(_context: object, _params: object) -> ListToolsResult:
     return ListToolsResult(tools=[described(number) for number in range(TOOLS)])
 
 
-async def list_resources(context: object, params: object) -> ListResourcesResult:
+async def list_resources(_context: object, _params: object) -> ListResourcesResult:
     keys = [f"{AREA}_layouts_{number}" for number in range(TOOLS)]
     return ListResourcesResult(resources=[Resource(uri=f"{AREA}://data/{key}", name=key) for key in keys])
 
 
-async def read_resource(context: object, params: object) -> ReadResourceResult:
+async def read_resource(_context: object, params: object) -> ReadResourceResult:
     uri = str(getattr(params, "uri", ""))
     text = json.dumps([f"{uri[-1]}-{name}" for name in ("summary", "detailed", "by-region", "year-over-year")])
     contents = TextResourceContents(uri=uri, text=text, mime_type="application/json")
     return ReadResourceResult(contents=[contents], ttl_ms=3_600_000, cache_scope="public")
 
 
-async def call_tool(context: object, params: object) -> CallToolResult:
+async def call_tool(_context: object, params: object) -> CallToolResult:
     return CallToolResult(content=[TextContent(type="text", text=str(getattr(params, "name", "")))])
 
 

@@ -4,31 +4,34 @@ import contextlib
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator
-from os.path import commonprefix
+from itertools import pairwise, takewhile
 from pathlib import Path
 
 import numpy as np
 from context_made_up import Speaker, entities, exchange, tools
 from msgspec.json import encode
+from msgspec.structs import replace
 
 from caxton_llm.agents.agent import Agent, AgentContext, AgentConversation
 from caxton_llm.agents.conversation import ConversationKey
 from caxton_llm.agents.registry import Addressed, CapabilityRegistry
 from caxton_llm.context.compose import Composed
+from caxton_llm.context.material import Offer
 from caxton_llm.context_engine.engine import ContextEngine
 from caxton_llm.context_engine.sources import ContextSources, SourceLimits
 from caxton_llm.memory_system import Memory
 from caxton_llm.model_info import ModelInfo
-from caxton_llm.tokens import O200kCounter, prompt_tokens
+from caxton_llm.tokens import O200kCounter, prompt_parts
 from caxton_llm.tool_specs import ToolSpec
 from caxton_llm.types import ChatRequest, Message
 
 KEY = ConversationKey("made-up", agent="Clerk")
 PROMPT = (
-    "You answer for the purchasing department. You name dates, places and amounts as they were said, you say where you are not"
-    " sure, and you never promise a delivery that nobody has confirmed. Prices are net. Offices are called by their cities."
+    "You answer for the purchasing department. You name dates, places and amounts as they were said, you say where you are"
+    " not sure, and you never promise a delivery that nobody has confirmed. Prices are net. Offices have their cities' names."
 )
 KINDS = ("openai", "anthropic", "ollama")
+MODELS = {"openai": "gpt-4o", "anthropic": "claude-sonnet-4-5", "ollama": "qwen3"}
 MEMORIES = 2_000
 COUNT = O200kCounter().count
 
@@ -60,12 +63,15 @@ async def engine_over(folder: Path, turns: int) -> AsyncIterator[ContextEngine]:
 
 
 async def composed(
-    engine: ContextEngine, agent: Agent, text: str, offered: list[ToolSpec], kind: str, results: int
+    engine: ContextEngine, agent: Agent, text: str, offered: list[ToolSpec], *, kind: str, results: int
 ) -> Composed:
     needs = {"context_requirements": {"memory_search": {"max_results": results}}}
     request = ChatRequest(model="agent:Clerk", messages=[Message(role="user", content=text)], extra={"context": needs})
-    gathered = await engine.gather(request, Addressed(agent), key=KEY, more_tools=offered)
-    return engine.compose(gathered, engine.view(gathered, kind, ModelInfo(id=f"{kind}-model", provider=kind)))
+    gathered = await engine.gather(request, Addressed(agent), key=KEY)
+    # As tools of a server are, and without one: which are likely was not asked.
+    with_tools = replace(gathered.material, offers=tuple(Offer(spec=spec) for spec in offered))
+    gathered = replace(gathered, material=with_tools)
+    return engine.compose(gathered, engine.view(gathered, kind, ModelInfo(id=MODELS[kind], provider=kind)))
 
 
 # -- use of the budget --------------------------------------------------------------------------------------------------
@@ -83,10 +89,12 @@ async def use(requests: int) -> list[tuple[str, str, str]]:
                 offered = tools(speaker.random.randint(0, 20))
                 kind = KINDS[number % len(KINDS)]
                 text = " ".join(speaker.question() for _ in range(speaker.random.randint(1, 3)))
-                made = await composed(engine, agent_of(budget), text, offered, kind, 100)
-                shares[kind].append(made.tokens / budget)
+                made = await composed(engine, agent_of(budget), text, offered, kind=kind, results=100)
+                # Where tools are offered, room is kept for what they give.
+                room = budget - made.reserve
+                shares[kind].append(made.tokens / room)
                 if kind == "openai":
-                    exact.append(exactly(made) / budget)
+                    exact.append(exactly(made) / room)
     every = [share for some in shares.values() for share in some]
     rows = [
         ("utilisation as counted, average", ">= 0.90", f"{np.mean(every):.3f} (least {min(every):.3f})"),
@@ -100,7 +108,7 @@ async def use(requests: int) -> list[tuple[str, str, str]]:
 def exactly(made: Composed) -> int:
     """The prompt's tokens by the vocabulary of the model that it is for."""
     request = ChatRequest(model="", messages=list(made.messages), tools=list(made.tools) or None)
-    return prompt_tokens(request, COUNT)
+    return prompt_parts(request, made.target.kind, COUNT, model=made.target.model).tokens
 
 
 # -- what stays of a prompt ---------------------------------------------------------------------------------------------
@@ -127,11 +135,11 @@ async def replayed(kind: str, turns: int) -> tuple[list[float], list[float], int
         async with engine_over(Path(folder), 0) as engine:
             for _ in range(turns):
                 said = exchange(speaker, offered)
-                made = await composed(engine, agent, str(said.messages[0].content), offered, kind, 5)
+                made = await composed(engine, agent, str(said.messages[0].content), offered, kind=kind, results=5)
                 payloads.append(parts(made))
                 changed += len(payloads) > 1 and payloads[-1][: len(offered)] != payloads[-2][: len(offered)]
                 engine.sources.conversations().append(KEY, [said])
-    pairs = list(zip(payloads, payloads[1:], strict=False))
+    pairs = list(pairwise(payloads))
     return [share_of_shared(*pair) for pair in pairs], [share_of_whole(*pair) for pair in pairs], changed
 
 
@@ -148,12 +156,17 @@ def written(message: Message) -> str:
     return f"{message.role}: {text}{calls}\n"
 
 
+def beginning(one: list[str], other: list[str]) -> list[str]:
+    """What both begin with."""
+    return [mine for mine, _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))]
+
+
 def share_of_shared(one: list[str], other: list[str]) -> float:
     """Of the tokens of tools and messages that both have, those before the first difference."""
     shared = sum(COUNT(part) * count for part, count in (Counter(one) & Counter(other)).items())
-    return sum(map(COUNT, commonprefix([one, other]))) / shared
+    return sum(map(COUNT, beginning(one, other))) / shared
 
 
 def share_of_whole(one: list[str], other: list[str]) -> float:
     """Of all tokens of the second, those before the first difference; what was looked up is in the rest."""
-    return sum(map(COUNT, commonprefix([one, other]))) / sum(map(COUNT, other))
+    return sum(map(COUNT, beginning(one, other))) / sum(map(COUNT, other))

@@ -22,8 +22,8 @@ COUNT = O200kCounter().count
 METER = TokenMeter(COUNT)
 VECTORS = TextVectors(StaticEmbedder.default())
 PROMPT = (
-    "You answer for the purchasing department. You name dates, places and amounts as they were said, you say where you are not"
-    " sure, and you never promise a delivery that nobody has confirmed."
+    "You answer for the purchasing department. You name dates, places and amounts as they were said, you say where you are"
+    " not sure, and you never promise a delivery that nobody has confirmed."
 )
 _WHO = ("Ann", "Ben", "Carla", "Deniz", "Emre", "Frida")
 _DEEDS = ("ordered", "returned", "repaired", "sold", "tested", "cancelled")
@@ -116,7 +116,7 @@ def view(kind: str, budget: int) -> TargetView:
     """A model behind a kind of provider."""
     return TargetView(
         kind=kind,
-        model="some-model",
+        model="gpt-4o" if kind == "openai" else "some-model",
         family=family_of(kind),
         factors=factors_of(kind),
         budget=budget,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agents_configured import agents_of, configured, entry, sent, store_of, user
+from agents_configured import agents_of, configured, entry, exchange, sent, store_of, user
 from caxton_llm import Caxton
 from caxton_llm.agents.conversation import ConversationKey
 from caxton_llm.errors import (
@@ -121,7 +121,7 @@ async def test_a_full_context_makes_room_for_what_the_tools_give(tmp_path: Path,
     fake_openai.reply("Done.")
     async with Caxton.from_dict(configured(tmp_path, entry(fake_openai), agent, mcp={"servers": servers})) as caxton:
         key = ConversationKey("c", agent="A")
-        store_of(caxton).append(key, [_exchange(f"question {n} of prices", f"price {n} " * 30) for n in range(60)])
+        store_of(caxton).append(key, [exchange(f"question {n} of prices", f"price {n} " * 30) for n in range(60)])
         answer = await caxton.complete_chat(model="agent:A", messages=user("What prices?"), conversation_id="c")
     assert answer.text == "Done."
     assert answer.context is not None

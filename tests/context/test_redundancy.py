@@ -66,3 +66,10 @@ def test_what_goes_is_made_needless_by_something_that_stays(texts: list[str]) ->
     assert not any(one.by in away or one.by == one.text for one in found)
     again = [text for place, text in enumerate(texts) if place not in away]
     assert repetitions(again, EMBEDDER.embed(again)) == []
+
+
+def test_of_a_long_text_only_the_beginning_is_compared_and_it_never_goes_itself() -> None:
+    begins = "Ann ordered nine chairs for Lisbon. " * 60
+    one, other = f"{begins} The lamps were green.", f"{begins} The lamps were blue."
+    assert gone(one, other) == {}
+    assert gone(one, "Ann ordered nine chairs for Lisbon.") == {1: 0}

@@ -19,14 +19,14 @@ def words(text: str) -> int:
 
 @given(TOKENS, st.integers(0, 1000), st.integers(0, 20))
 def test_the_window_keeps_to_its_depth_and_its_room(tokens: list[int], room: int, depth: int) -> None:
-    start = window_start(range(len(tokens)), tokens, depth=depth, room=room)
+    start = window_start(range(len(tokens)), tokens.__getitem__, depth=depth, room=room)
     assert sum(tokens[start:]) <= room
     assert len(tokens) - start <= depth
 
 
 @given(TOKENS, st.integers(0, 1000), st.integers(1, 20))
 def test_the_window_has_at_least_half_of_what_could_be_in_it(tokens: list[int], room: int, depth: int) -> None:
-    start = window_start(range(len(tokens)), tokens, depth=depth, room=room)
+    start = window_start(range(len(tokens)), tokens.__getitem__, depth=depth, room=room)
     possible = 0
     while possible < min(depth, len(tokens)) and sum(tokens[len(tokens) - possible - 1 :]) <= room:
         possible += 1
@@ -35,22 +35,34 @@ def test_the_window_has_at_least_half_of_what_could_be_in_it(tokens: list[int], 
 
 @given(st.integers(4, 40), st.integers(60, 200))
 def test_the_beginning_stays_for_many_turns(depth: int, count: int) -> None:
-    starts = [window_start(range(end), [10] * end, depth=depth, room=10_000) for end in range(depth, count)]
+    starts = [window_start(range(end), lambda _: 10, depth=depth, room=10_000) for end in range(depth, count)]
     moves = sum(one != other for one, other in itertools.pairwise(starts))
     assert moves <= len(starts) / (depth // 2 + 1) + 1
     assert starts == sorted(starts)
 
 
 def test_ten_exchanges_are_five_to_ten() -> None:
-    sizes = [end - window_start(range(end), [10] * end, depth=10, room=10_000) for end in range(10, 40)]
+    sizes = [end - window_start(range(end), lambda _: 10, depth=10, room=10_000) for end in range(10, 40)]
     assert (min(sizes), max(sizes)) == (5, 10)
 
 
 def test_where_a_conversation_is_read_from_does_not_move_its_window() -> None:
     """A store gives the last turns; they keep their numbers."""
-    whole = window_start(range(100), [10] * 100, depth=10, room=1000)
-    part = window_start(range(60, 100), [10] * 40, depth=10, room=1000)
+    whole = window_start(range(100), lambda _: 10, depth=10, room=1000)
+    part = window_start(range(60, 100), lambda _: 10, depth=10, room=1000)
     assert part + 60 == whole
+
+
+def test_of_a_long_conversation_only_what_has_room_is_counted() -> None:
+    counted = []
+
+    def tokens(place: int) -> int:
+        counted.append(place)
+        return 10
+
+    start = window_start(range(1_000_000), tokens, depth=1_000_000, room=1_000)
+    assert 1_000_000 - start >= 50
+    assert len(counted) == 101
 
 
 CONVERSATION = [
@@ -80,3 +92,12 @@ def test_a_digest_never_exceeds_its_room_and_repeats_itself(room: int) -> None:
 
 def test_a_conversation_without_sentences_has_no_digest() -> None:
     assert digest([Said("user", "ok"), Said("assistant", "\n\n")], 100, words, EMBEDDER) == ""
+
+
+def test_a_conversation_that_is_too_large_to_be_kept_has_a_digest_all_the_same() -> None:
+    long = [
+        Said("user", f"{'Nobody has said anything. ' * 200} In Q3 the office {place} had sales.") for place in range(90)
+    ]
+    assert (
+        digest([*CONVERSATION, *long], 60, words, EMBEDDER) == digest([*CONVERSATION, *long], 60, words, EMBEDDER) != ""
+    )

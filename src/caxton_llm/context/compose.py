@@ -4,33 +4,36 @@ What is rendered is measured, and selected again with less room until it fits: t
 between them is only known when they stand together.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from caxton_llm.context.budget import TargetView
-from caxton_llm.context.candidates import CAPABILITIES, DIGEST, Candidates, candidates_of, data_id, offered_id
+from caxton_llm.context.candidates import CAPABILITIES, Candidates, always_of, candidates_of, note_tokens
+from caxton_llm.context.choosing import chosen, repeated
 from caxton_llm.context.costs import Costs
 from caxton_llm.context.digest import Said
 from caxton_llm.context.material import Material
-from caxton_llm.context.pieces import Decision, Piece, Reason, Source, Tier
+from caxton_llm.context.offered import data_id, offered_id, offered_tools, offers_of
+from caxton_llm.context.past import DIGEST, turn_id
+from caxton_llm.context.pieces import Decision, Piece, Source, Tier
 from caxton_llm.context.prepared import FoundMemory, Prepared, PreparedTool
-from caxton_llm.context.redundancy import repetitions
 from caxton_llm.context.relevance import TextVectors
 from caxton_llm.context.render.breakpoints import marks_beside_messages
 from caxton_llm.context.render.provider import rendered
 from caxton_llm.context.render.strict import strictly
-from caxton_llm.context.selection import Limits, Selection, select
+from caxton_llm.context.selection import Limits, Selection, too_small
 from caxton_llm.discreet import Discreet
 from caxton_llm.types import Message, Tool
 
 __all__ = ["Composed", "compose", "with_steps"]
 
-_SHARES: dict[Tier, float] = {"memory": 0.5, "tools": 0.3, "capabilities": 0.1, "older": 0.25}
-"""The most of the budget that each kind gets before the others have had theirs."""
-_COMPARED = 150
-"""Pieces that are compared for repetitions: the most relevant ones."""
+_SHARES: dict[Tier, float] = {"memory": 0.15, "tools": 0.3, "capabilities": 0.1, "older": 0.15}
+"""The most of the budget that each kind gets before the others have had theirs. What was said and what is remembered are on
+one scale of relevance, so most of the budget goes to the most relevant, whatever it is."""
+_FOR_STEPS, _FOR_STEPS_MOST = 0.1, 2_000
+"""Of the budget, in tokens: what stays free for calls of tools and their results where tools are offered."""
 
 
 class Composed(Discreet, Struct, frozen=True, kw_only=True):
@@ -55,8 +58,10 @@ class Composed(Discreet, Struct, frozen=True, kw_only=True):
     less_relevant: int
     stable_tokens: int
     """How much of the beginning stays from turn to turn."""
-    notes: tuple[str, ...] = ()
-    """What the caller should know of it."""
+    reserve: int
+    """Tokens of the budget that were kept free for calls of tools and their results."""
+    notes: tuple[str, ...]
+    """What the caller must be told: what of the request itself is not sent, and what in it nobody has counted."""
 
     @property
     def utilization(self) -> float:
@@ -64,78 +69,151 @@ class Composed(Discreet, Struct, frozen=True, kw_only=True):
         return self.tokens / self.target.budget
 
 
-def compose(material: Material, target: TargetView, costs: Costs, vectors: TextVectors) -> Composed:
-    """The best context for the target. Raises `InvalidRequest` (`context_budget_too_small`) when the instructions and the
-    request alone are too large."""
-    found = candidates_of(material, target, costs, vectors)
-    repeated = _repeated(found, vectors)
-    gone = {decision.piece.id for decision in repeated}
-    pieces = [piece for piece in found.pieces if piece.id not in gone]
-    stable = _stable_tokens(found)
-    least = sum(piece.tokens for piece in pieces if piece.tier == "always")
-    marks = marks_beside_messages(material.request)
-    budget = target.budget
-    while True:
-        selection = select(pieces, _limits(found, budget))
-        prepared = _prepared(material, found, selection)
-        messages, tools = rendered(prepared, target.family, stable_tokens=stable, marks_elsewhere=marks)
-        tools = strictly(tools, target.strict_tools)
-        tokens = sum(map(costs.tool, tools)) + sum(map(costs.message, messages))
-        tokens += costs.frame(material.request, offers_tools=bool(tools))
-        if tokens <= target.budget:
-            break
-        # What stands between the pieces is known now; between those that always stand there is nothing. The budget shrinks in
-        # any case, in the end until these are refused.
-        budget = min(budget - 1, max(least, target.budget - (tokens - selection.tokens)))
+def compose(
+    material: Material, target: TargetView, costs: Costs, vectors: TextVectors, *, reserve: int = 0
+) -> Composed:
+    """The best context for the target. `reserve` tokens of the budget stay free, and where tools are offered at least a tenth
+    of it, up to 2,000.
+
+    Raises `InvalidRequest` (`context_budget_too_small`) when the instructions and the request alone are too large.
+    """
+    said = always_of(material, costs)
+    least = sum(piece.tokens for piece in said)
+    if least > target.budget - reserve:
+        raise too_small(said, target.budget, reserve)
+    usual = min(_FOR_STEPS_MOST, int(_FOR_STEPS * target.budget)) if offers_of(material, target) else 0
+    left = target.budget - max(reserve, usual) - least - note_tokens(material, costs)
+    offered = offered_tools(material, target, costs, left)
+    reserve = max(reserve, usual) if offered.pieces else reserve
+    found = candidates_of(material, target, costs, vectors, offered, room=target.budget - reserve)
+    return _composed(_Attempts(material, target, costs, vectors), found, reserve)
+
+
+def _composed(attempts: "_Attempts", found: Candidates, reserve: int) -> Composed:
+    material, target, costs = attempts.material, attempts.target, attempts.costs
+    made = attempts.fitting(found, target.budget - reserve)
+    kept = {one.id for one in made.selection.kept}
     return Composed(
         target=target,
-        prepared=prepared,
-        messages=tuple(messages),
-        tools=tuple(tools),
-        tokens=tokens,
-        spent=_spent(selection, tokens),
-        decisions=(*selection.decisions, *repeated, *map(_passed_over, found.irrelevant)),
+        prepared=made.prepared,
+        messages=made.messages,
+        tools=made.tools,
+        tokens=made.tokens,
+        spent=_spent(made.selection, made.tokens, found.offered.prompt if made.tools else 0),
+        decisions=(*made.selection.decisions, *made.others, *found.passed_over),
         memories=tuple(
-            dict.fromkeys(found.memories[one.id].record for one in selection.kept if one.source == "memory")
+            dict.fromkeys(found.memories[one.id].record for one in made.selection.kept if one.source == "memory")
         ),
-        window_from=found.window[0].number if found.window else None,
-        overflow=found.overflow,
-        less_relevant=found.less_relevant,
-        stable_tokens=stable,
+        window_from=next((turn.number for turn in found.past.window if turn_id(turn.number) in kept), None),
+        overflow=found.past.overflow,
+        less_relevant=found.past.less_relevant,
+        stable_tokens=found.stable,
+        reserve=reserve,
+        notes=tuple(_notes(material, target, costs, found, kept)),
     )
 
 
-def _passed_over(piece: Piece) -> Decision:
-    return Decision(piece=piece, kept=False, stage="relevance", reason="below the threshold")
+# -- until it fits ------------------------------------------------------------------------------------------------------
 
 
-def _limits(found: Candidates, budget: int) -> Limits:
-    window = len(found.window)
-    return Limits(budget=budget, least_recent=window, most_recent=window, share=_SHARES)
+class _Plan(Struct, frozen=True):
+    """Pieces to choose from, and how much stands around them in any case."""
+
+    pieces: tuple[Piece, ...]
+    around: int
+    stable: int
+
+    @property
+    def least(self) -> int:
+        return sum(piece.tokens for piece in self.pieces if piece.tier == "always")
 
 
-def _stable_tokens(found: Candidates) -> int:
-    """With the window at its largest: where it was just cut back, what was looked up does not change its place for it."""
-    return found.reach + sum(piece.tokens for piece in found.pieces if piece.tier == "always" and piece.id != "request")
+class _Made(Struct, frozen=True, kw_only=True):
+    prepared: Prepared
+    messages: tuple[Message, ...]
+    tools: tuple[Tool, ...]
+    tokens: int
+    selection: Selection
+    others: tuple[Decision, ...]
 
 
-# -- redundancy ---------------------------------------------------------------------------------------------------------
+class _Attempts:
+    def __init__(self, material: Material, target: TargetView, costs: Costs, vectors: TextVectors) -> None:
+        self.material = material
+        self.target = target
+        self.costs = costs
+        self._vectors = vectors
+        self._marks = marks_beside_messages(material.request)
+
+    def fitting(self, found: Candidates, room: int) -> _Made:
+        """What stands between the pieces is only known when they stand together: the budget of the pieces shrinks until all
+        of it fits, and where they cannot shrink, less of them stands in any case. What is left in the end, the instructions
+        and the request, fits."""
+        dropped = repeated(found, self._vectors)
+        for plan in _plans(found):
+            budget = room - plan.around
+            while budget >= plan.least:
+                made = self._made(found, plan, dropped, budget)
+                if made.tokens <= room:
+                    return made
+                budget = min(budget - 1, room - (made.tokens - made.selection.tokens))
+        raise too_small(found.pieces, room)
+
+    def _made(self, found: Candidates, plan: _Plan, dropped: Sequence[Decision], budget: int) -> _Made:
+        limits = Limits(budget=budget, share=_SHARES)
+        selection, others = chosen(plan.pieces, dropped, limits, self._vectors)
+        prepared = _prepared(self.material, found, selection)
+        messages, tools = rendered(prepared, self.target.family, stable_tokens=plan.stable, marks_elsewhere=self._marks)
+        tools = strictly(tools, self.target.strict_tools)
+        tokens = sum(map(self.costs.tool, tools)) + sum(map(self.costs.message, messages))
+        tokens += self.costs.frame(self.material.request, offers_tools=bool(tools))
+        decided = {one.piece.id for one in (*selection.decisions, *others)}
+        never = (_without_room(piece) for piece in found.pieces if piece.id not in decided)
+        return _Made(
+            prepared=prepared,
+            messages=tuple(messages),
+            tools=tuple(tools),
+            tokens=tokens,
+            selection=selection,
+            others=(*others, *never),
+        )
 
 
-def _repeated(found: Candidates, vectors: TextVectors) -> list[Decision]:
-    """Pieces that say again what others say. What stands anyway comes first: it is never dropped."""
-    standing = [piece for piece in found.pieces if piece.tier in ("always", "recent") and piece.source != "tools"]
-    chosen = [piece for piece in found.pieces if piece.id in found.memories or piece.id in found.excerpts]
-    chosen.sort(key=lambda piece: -piece.score)
-    compared = [*standing, *chosen[:_COMPARED]]
-    texts = [piece.text for piece in compared]
-    decisions = []
-    for one in repetitions(texts, vectors.embed(texts)):
-        piece, by = compared[one.text], compared[one.by]
-        if one.text >= len(standing):
-            reason: Reason = "is contained in another" if one.contained else "repeats another"
-            decisions.append(Decision(piece=piece, kept=False, stage="redundancy", reason=reason, by=by.id))
-    return decisions
+def _plans(found: Candidates) -> Iterator[_Plan]:
+    """Each has less that stands in any case than the one before: all tools, chosen ones, none, not even the note."""
+    offered = found.offered
+    if offered.pieces:
+        yield _Plan(found.pieces, found.note + offered.prompt, found.stable)
+        eased = (replace(piece, tier="tools") if piece.source == "tools" else piece for piece in found.pieces)
+        yield _Plan(tuple(eased), found.note + offered.prompt, found.stable)
+    others = tuple(piece for piece in found.pieces if piece.source != "tools")
+    yield _Plan(others, found.note, found.stable)
+    yield _Plan(tuple(piece for piece in others if piece.tier in ("always", "recent")), 0, 0)
+
+
+def _without_room(piece: Piece) -> Decision:
+    return Decision(piece=piece, kept=False, stage="selection", reason="no budget left")
+
+
+def _notes(material: Material, target: TargetView, costs: Costs, found: Candidates, kept: set[str]) -> Iterator[str]:
+    own = found.past.own
+    missing = sum(turn_id(number) not in kept for number in own)
+    if missing:
+        # The deeper ones are left out first: where all that are wanted are sent, it is the depth that decides.
+        window = len(own) - missing
+        deep = window >= found.past.depth
+        why = (
+            f"the agent takes the last {found.past.depth:,} of a conversation"
+            if deep
+            else f"there are {target.budget:,} tokens for everything ({target.limited_by})"
+        )
+        yield f"{missing:,} of the {len(own):,} earlier turns in the request are not sent word for word: {why}"
+    uncounted = {kind for message in material.history.current for kind in costs.uncounted(message)}
+    for turn in found.past.window:
+        if turn_id(turn.number) in kept:
+            uncounted |= {kind for message in turn.messages for kind in costs.uncounted(message)}
+    if uncounted:
+        yield f"not counted: content of type {', '.join(sorted(uncounted))}"
 
 
 # -- from a selection to what is sent -----------------------------------------------------------------------------------
@@ -143,22 +221,25 @@ def _repeated(found: Candidates, vectors: TextVectors) -> list[Decision]:
 
 def _prepared(material: Material, found: Candidates, selection: Selection) -> Prepared:
     kept = {decision.piece.id: decision.piece for decision in selection.decisions if decision.kept}
-    turns = [turn for turn in found.window if f"turn:{turn.number}" in kept]
-    excerpts = sorted((found.excerpts[one] for one in kept if one in found.excerpts), key=lambda one: one.place)
+    turns = [turn for turn in found.past.window if turn_id(turn.number) in kept]
+    excerpts = sorted(
+        (found.past.excerpts[one] for one in kept if one in found.past.excerpts), key=lambda one: one.place
+    )
+    offers = {offer.spec.name: offer for offer in material.offers}
     return Prepared(
         instructions=material.instructions,
         current=material.history.current,
         history=tuple(message for turn in turns for message in turn.messages),
-        digest=found.digest if DIGEST in kept else "",
+        digest=found.past.digest if DIGEST in kept else "",
         excerpts=tuple(Said(one.speaker, one.text) for one in excerpts),
         memories=_memories(found, kept),
         capabilities=material.capabilities if CAPABILITIES in kept else None,
         tools=tuple(
             PreparedTool(
-                spec=offer.spec, data=tuple(one for one in offer.data if data_id(offer.spec.name, one.key) in kept)
+                spec=offers[name].spec, data=tuple(one for one in offers[name].data if data_id(name, one.key) in kept)
             )
-            for offer in material.offers
-            if offered_id(offer.spec.name) in kept
+            for name in found.offered.order
+            if offered_id(name) in kept
         ),
     )
 
@@ -175,9 +256,10 @@ def _memories(found: Candidates, kept: dict[str, Piece]) -> tuple[FoundMemory, .
     return tuple(by_record[record] for record in order)
 
 
-def _spent(selection: Selection, tokens: int) -> dict[Source, int]:
-    """By source; what stands between the pieces counts to the instructions."""
-    spent: dict[Source, int] = {}
+def _spent(selection: Selection, tokens: int, tool_prompt: int) -> dict[Source, int]:
+    """By source; what the vendor writes because of tools counts to these, what stands between the pieces to the
+    instructions."""
+    spent: dict[Source, int] = {"tools": tool_prompt}
     for piece in selection.kept:
         spent[piece.source] = spent.get(piece.source, 0) + piece.tokens
     spent["instructions"] = max(0, spent.get("instructions", 0) + tokens - sum(spent.values()))

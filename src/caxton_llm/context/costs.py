@@ -1,20 +1,28 @@
 """What texts, messages and tools take of a target's window at most."""
 
 import math
+from collections.abc import Iterator
 from functools import lru_cache
 
 from msgspec.structs import replace
 
 from caxton_llm.context.identical import Identical
 from caxton_llm.tokens.calibrated import DEVIATIONS, Factors
+from caxton_llm.tokens.file_tokens import file_text, file_tokens, sound_tokens
 from caxton_llm.tokens.image_tokens import image_tokens
 from caxton_llm.tokens.meter import TokenMeter
 from caxton_llm.tokens.overheads import format_text, overheads_of, tool_prompt_tokens, tool_texts
 from caxton_llm.tokens.prompt import message_images, message_texts
-from caxton_llm.types import ChatRequest, FunctionDefinition, Message, Tool
+from caxton_llm.types import ChatRequest, ContentPart, FileInput, FunctionDefinition, Message, Tool
+from caxton_llm.wire.written import written
 
 __all__ = ["Costs"]
 
+_COUNTED = ("text", "image_url", "refusal", "input_audio")
+_TAKE_NO_REASONING = ("openai", "azure", "builtin", "anthropic")
+"""Kinds of providers that are sent no `reasoning_content`."""
+_FILES_KNOWN = 256
+"""Documents whose tokens are remembered, by a hash: too large to be kept, and counted several times for a request."""
 _SOME_TOOL = [Tool(type="function", function=FunctionDefinition(name="tool"))]
 
 
@@ -27,6 +35,7 @@ class Costs:
         self._kind = kind
         self._model = model
         self._overheads = overheads_of(kind, model)
+        self._files: dict[tuple[int, int], int | None] = {}
         margin = math.exp(DEVIATIONS * factors.deviation)
         self._margins = {
             "prose": factors.prose * margin,
@@ -51,8 +60,34 @@ class Costs:
             + (around.name if message.name else 0)
             + (around.result if message.role in ("tool", "function") else 0)
             + sum(map(self.text, message_texts(message)))
+            + sum(map(self.text, _reasoning(message, self._kind)))
+            + sum(map(self._part, _parts(message)))
             + sum(image_tokens(image, self._kind, self._model) for image in message_images(message))
         )
+
+    def uncounted(self, message: Message) -> set[str]:
+        """The types of content that `message` counts as nothing, because nobody can tell what it takes."""
+        return {
+            part.type
+            for part in _parts(message)
+            if part.type not in _COUNTED and (part.file is None or self._file(part.file) is None)
+        }
+
+    def _part(self, part: ContentPart) -> int:
+        """A document or a sound."""
+        if part.input_audio is not None:
+            return sound_tokens(part.input_audio)
+        return 0 if part.file is None else self._file(part.file) or 0
+
+    def _file(self, file: FileInput) -> int | None:
+        """A document; `None` where nobody can tell."""
+        key = hash(file.file_data), len(file.file_data or "")
+        if key not in self._files:
+            if len(self._files) >= _FILES_KNOWN:
+                self._files.clear()
+            text = file_text(file)
+            self._files[key] = file_tokens(file) if text is None else self.text(text)
+        return self._files[key]
 
     def tool(self, tool: Tool) -> int:
         """The definition of a tool, and what separates it from the next one."""
@@ -76,3 +111,15 @@ class Costs:
 @lru_cache(maxsize=4_000)
 def _texts_of(tool: Identical[Tool], kind: str, model: str) -> tuple[str, ...]:
     return tuple(tool_texts(ChatRequest(messages=[], tools=[tool.value]), kind, model))
+
+
+def _parts(message: Message) -> list[ContentPart]:
+    return message.content if isinstance(message.content, list) else []
+
+
+def _reasoning(message: Message, kind: str) -> Iterator[str]:
+    """The reasoning of an earlier turn, as a kind of provider is sent it again."""
+    if kind == "anthropic":
+        yield from (written(block).decode() for block in message.thinking_blocks or ())
+    elif kind not in _TAKE_NO_REASONING and message.reasoning_content:
+        yield message.reasoning_content

@@ -12,6 +12,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from caxton_llm.context.identical import Identical
 from caxton_llm.memory.duplicates import Statement, statement
 from caxton_llm.memory.embedding import Embedder
 from caxton_llm.memory.query_words import is_question
@@ -29,6 +30,14 @@ _FOR_FACTS = 0.15
 """What a number or a name adds to a sentence's score, up to three of them."""
 _FOR_ASKING = 0.2
 """What is taken away from a sentence that only asks."""
+
+
+_LONGEST_TEXT = 20_000
+"""Characters of a turn that are looked at."""
+_LONGEST_KEPT = 4_000
+"""Characters of a turn whose sentences are remembered; those of longer ones would fill the memory."""
+_LARGEST_KEPT = 400_000
+"""Characters of a conversation whose digest is remembered."""
 
 
 class Said(Struct, frozen=True):
@@ -51,15 +60,17 @@ def digest(turns: Sequence[Said], room: int, count: Callable[[str], int], embedd
     `count` gives the tokens of a text. Equal turns give equal digests. The last ones are kept: what a conversation's window
     has left behind changes with few of its turns.
     """
-    return _digest(tuple(turns), room, count, embedder)
+    kept = sum(len(turn.text) for turn in turns) <= _LARGEST_KEPT
+    made = _digest if kept else _digest.__wrapped__
+    return made(tuple(turns), room, count, Identical(embedder))
 
 
 @lru_cache(maxsize=64)
-def _digest(turns: tuple[Said, ...], room: int, count: Callable[[str], int], embedder: Embedder) -> str:
-    sentences = [_Sentence(turn.role, *one) for turn in turns for one in _sentences(turn.text)]
+def _digest(turns: tuple[Said, ...], room: int, count: Callable[[str], int], embedder: Identical[Embedder]) -> str:
+    sentences = [_Sentence(turn.role, *one) for turn in turns for one in _sentences_of(turn.text)]
     if not sentences or room < _SHORTEST_LINE:
         return ""
-    scores = _scores([one.text for one in sentences], [one.facts for one in sentences], embedder)
+    scores = _scores([one.text for one in sentences], [one.facts for one in sentences], embedder.value)
     chosen: list[int] = []
     said: set[tuple[str, ...]] = set()
     left = room
@@ -89,6 +100,10 @@ def _scores(texts: Sequence[str], facts: Sequence[int], embedder: Embedder) -> N
     ]
     scores: NDArray[np.float32] = vectors @ (middle / length) + np.array(more, np.float32)
     return scores
+
+
+def _sentences_of(text: str) -> tuple[tuple[str, tuple[str, ...], int], ...]:
+    return _sentences(text) if len(text) <= _LONGEST_KEPT else _sentences.__wrapped__(text[:_LONGEST_TEXT])
 
 
 @lru_cache(maxsize=5_000)

@@ -8,7 +8,7 @@ _Value = TypeVar("_Value")
 
 
 class Identical(Generic[_Value]):
-    """`value` as a key that equals another one of the very same object. It holds the object, so that no other takes its place."""
+    """`value` as a key that equals another one of the very same object, which it holds: no other takes its place."""
 
     __slots__ = ("value",)
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 
 import numpy as np
 from msgspec import Struct
@@ -12,13 +13,13 @@ from caxton_llm.agents.registry import CapabilityContext
 from caxton_llm.agents.requirements import Requirements
 from caxton_llm.context.pieces import Source, SourceGap
 from caxton_llm.context.relevance import SpokenText, TextVectors, relevance, relevance_of_score
-from caxton_llm.context.turns import History, speaker_of, text_of
+from caxton_llm.context.turns import History, PastTurn, speaker_of, text_of
 from caxton_llm.discreet import Discreet
 from caxton_llm.memory.hits import Found, Hit
 from caxton_llm.memory.model import Entity, Turn
 from caxton_llm.memory.passages import cut
 from caxton_llm.tool_specs import ToolData, ToolSpec
-from caxton_llm.types import ChatRequest
+from caxton_llm.types import ChatRequest, Message
 
 __all__ = ["Excerpt", "Material", "Offer", "Remembered", "SourceGap", "compared", "remembered"]
 
@@ -27,6 +28,8 @@ _MOST_OBSERVATIONS = 8
 _REST = 0.7
 """What an observation has of its entity's relevance at least; the rest depends on its own likeness to the query."""
 _SPOKEN = ("user", "assistant")
+_MOST_PARTS = 4_000
+"""Parts of past turns that are compared with a request: the last ones."""
 
 
 class Remembered(Discreet, Struct, frozen=True, kw_only=True):
@@ -43,7 +46,7 @@ class Remembered(Discreet, Struct, frozen=True, kw_only=True):
 
 
 class Excerpt(Discreet, Struct, frozen=True, kw_only=True):
-    """A part of a past turn: `turn` is its number, `place` the part's among all of the conversation, `speaker` a name or a
+    """A part of a past turn: `turn` is its number, `place` the part's among those that were compared, `speaker` a name or a
     role."""
 
     turn: int
@@ -72,7 +75,7 @@ class Material(Discreet, Struct, frozen=True, kw_only=True):
     requirements: Requirements
     memories: tuple[Remembered, ...] = ()
     excerpts: tuple[Excerpt, ...] = ()
-    """Of all past turns, in order."""
+    """Of the past turns, as far as they were compared, in order."""
     summaries: tuple[Summary, ...] = ()
     """Those that were made before."""
     capabilities: CapabilityContext | None = None
@@ -86,14 +89,7 @@ def compared(
 ) -> tuple[tuple[Excerpt, ...], tuple[Remembered, ...]]:
     """What was said in the past turns, each part with its relevance to the query, and the memories on the same scale: half of
     a memory's relevance is what the search has found, half its own when it is compared with what was said."""
-    parts = [
-        (turn, message, part)
-        for turn in history.turns
-        for message in turn.messages
-        if message.role in _SPOKEN
-        for part in cut(text_of(message).strip())
-        if part
-    ]
+    parts = list(islice(_parts_from_the_end(history), _MOST_PARTS))[::-1]
     if not parts:
         return (), tuple(memories)
     said = [SpokenText(text, message.name or "", turn.at) for turn, message, text in parts]
@@ -107,6 +103,14 @@ def compared(
         replace(one, score=(one.score + score) / 2) for one, score in zip(memories, scores[len(parts) :], strict=True)
     )
     return excerpts, tuple(sorted(ranked, key=lambda one: -one.score))
+
+
+def _parts_from_the_end(history: History) -> Iterator[tuple[PastTurn, Message, str]]:
+    for turn in reversed(history.turns):
+        for message in reversed(turn.messages):
+            if message.role in _SPOKEN:
+                parts = [part for part in islice(cut(text_of(message).strip()), _MOST_PARTS) if part]
+                yield from ((turn, message, part) for part in reversed(parts))
 
 
 def remembered(searches: Sequence[Found], query: str, vectors: TextVectors) -> tuple[Remembered, ...]:

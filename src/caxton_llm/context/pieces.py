@@ -22,6 +22,7 @@ Reason = Literal[
     "is contained in another",
     "below the threshold",
     "more than asked for",
+    "before the window",
     "no budget left",
 ]
 

@@ -23,6 +23,8 @@ _SHORTEST = 3
 _PARAPHRASE = 0.6
 """Share of the shorter one's words that the other must have too: vectors alone do not tell one deed from another."""
 _MARKS = 256
+_LONGEST = 2_000
+"""Characters of a text that are compared. A longer one may contain another, and never goes itself: its end is not seen."""
 
 
 class Repeated(Struct, frozen=True):
@@ -39,17 +41,18 @@ def repetitions(texts: Sequence[str], vectors: NDArray[np.float32] | None = None
 
     `vectors` are rows of length 1, one a text (zeros: not comparable); without them only words are compared.
     """
-    known = [_known(text) for text in texts]
+    known = [_known(text[:_LONGEST]) for text in texts]
+    is_whole = [len(text) <= _LONGEST for text in texts]
     said, words = [one.statement for one in known], [one.words for one in known]
-    alike = _alike(vectors)
+    alike = {pair for pair in _alike(vectors) if is_whole[pair[0]] and is_whole[pair[1]]}
     pairs = _containing(known) | alike
-    gone: dict[int, Repeated] = _same(said)
+    gone: dict[int, Repeated] = _same(said, is_whole)
     for later, earlier in sorted(pairs):
         if earlier in gone or later in gone or not (said[later].words and said[earlier].words):
             continue
-        if len(said[later].words) >= _SHORTEST and words[later] in words[earlier]:
+        if is_whole[later] and len(said[later].words) >= _SHORTEST and words[later] in words[earlier]:
             gone[later] = Repeated(later, earlier, contained=True)
-        elif len(said[earlier].words) >= _SHORTEST and words[earlier] in words[later]:
+        elif is_whole[earlier] and len(said[earlier].words) >= _SHORTEST and words[earlier] in words[later]:
             gone[earlier] = Repeated(earlier, later, contained=True)
         elif (later, earlier) in alike and _says_the_same(said[later], said[earlier]):
             gone[later] = Repeated(later, earlier, contained=False)
@@ -74,13 +77,13 @@ def _known(text: str) -> _Known:
     return _Known(said, f" {' '.join(said.words)} ", marks)
 
 
-def _same(said: Sequence[Statement]) -> dict[int, Repeated]:
-    """Texts that have all words of an earlier one."""
+def _same(said: Sequence[Statement], is_whole: Sequence[bool]) -> dict[int, Repeated]:
+    """Texts that have all words of an earlier one, and no others."""
     first: dict[tuple[str, ...], int] = {}
     return {
         place: Repeated(place, same, contained=False)
         for place, one in enumerate(said)
-        if one.words and (same := first.setdefault(one.words, place)) != place
+        if is_whole[place] and one.words and (same := first.setdefault(one.words, place)) != place
     }
 
 

@@ -25,6 +25,8 @@ __all__ = ["SpokenText", "TextVectors", "relevance", "relevance_of_score"]
 
 _SATURATION, _LENGTH = 1.2, 0.75
 """BM25's k1 and b."""
+_COMPARED = 2_000
+"""Characters of a text, and of a query, that are compared: its beginning says what it is about."""
 _PAUSE_S = 3600.0
 """Between two turns from which on the later one begins something else."""
 _SCALE = 4.0
@@ -63,7 +65,8 @@ class TextVectors:
         return _rows(self.of(texts), self.dimensions)
 
     def of(self, texts: Sequence[str]) -> list[_Known]:
-        """What is known of each text."""
+        """What is known of the beginning of each text."""
+        texts = [text[:_COMPARED] for text in texts]
         with self._lock:
             known = {text: one for text in texts if (one := self._known.get(text)) is not None}
             for text in known:
@@ -103,10 +106,11 @@ class SpokenText(Struct, frozen=True):
 
 
 def relevance(query: str, said: Sequence[SpokenText], vectors: TextVectors) -> NDArray[np.float64]:
-    """Of each text from 0 to 1. They follow each other in one conversation, and share with their neighbours, as far as no long
-    pause is between; who and when the query names counts."""
+    """Of each text from 0 to 1. They follow each other in one conversation, and share with their neighbours, as far as no
+    long pause is between; who and when the query names counts."""
     if not said:
         return np.zeros(0)
+    query = query[:_COMPARED]
     known = vectors.of([f"{one.speaker}: {one.text}" if one.speaker else one.text for one in said])
     asked = np.unique(vectors.embedder.tokens(content_words(query)))
     lengths = np.array([len(one.tokens) for one in known], np.int64)

@@ -5,33 +5,34 @@ beginning every time; this one begins at fixed places of the conversation only, 
 and is then cut back. It follows from the turns alone: nothing has to be remembered.
 """
 
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 
 __all__ = ["window_start"]
 
 
-def window_start(numbers: Sequence[int], tokens: Sequence[int], *, depth: int, room: int) -> int:
+def window_start(numbers: Sequence[int], tokens: Callable[[int], int], *, depth: int, room: int) -> int:
     """The place of the first turn that is sent, `len(numbers)` for none.
 
-    `numbers` are those of the turns, ascending; `tokens` what each takes. At most `depth` turns and `room` tokens are sent,
-    and at least half of `depth` where there is room and there are so many.
+    `numbers` are those of the turns, ascending; `tokens` gives what the turn at a place takes, and is asked from the last one
+    back as far as needed. At most `depth` turns and `room` tokens are sent, and at least half of `depth` where there is room
+    and there are so many.
     """
-    count = len(numbers)
-    first = max(0, count - depth)
-    while first < count and sum(tokens[first:]) > room:
-        first += 1
+    count = first = len(numbers)
+    while first > max(0, count - depth) and (room := room - tokens(first - 1)) >= 0:
+        first -= 1
     if first in (0, count):
         return first
     step = depth // 2 + 1
     while step > 1:
         # Finer places where turns are so long that the coarse ones would leave out too much.
-        start = next(_places(numbers, step, first), count)
+        start = _place(numbers, step, first)
         if 2 * (count - start) >= count - first:
             return start
         step //= 2
     return first
 
 
-def _places(numbers: Sequence[int], step: int, first: int) -> Iterator[int]:
-    """Places from `first` on where a block of `step` numbers begins."""
-    return (place for place in range(first, len(numbers)) if numbers[place - 1] // step != numbers[place] // step)
+def _place(numbers: Sequence[int], step: int, first: int) -> int:
+    """The first place from `first` on where a block of `step` numbers begins."""
+    return bisect_left(numbers, (numbers[first - 1] // step + 1) * step, first)

@@ -171,15 +171,12 @@ class Contexts:
 
     def _smaller(self, target: TargetView, base: _Base, reserve: int) -> Composed | None:
         """The context with `reserve` tokens kept free; `None` where what must be there leaves less."""
-        if reserve >= target.budget:
-            return None
         try:
-            made = self.engine.compose(base.gathered, replace(target, budget=target.budget - reserve))
+            return self.engine.compose(base.gathered, target, reserve=reserve)
         except InvalidRequest as error:
             if error.code != BUDGET_TOO_SMALL:
                 raise
             return None
-        return replace(made, target=target)
 
     def _with_shorter_steps(self, target: TargetView, base: _Base, steps: Sequence[Message]) -> Composed:
         costs = self.engine.costs(target)

@@ -9,8 +9,8 @@ __all__ = ["TokenMeter"]
 
 _LONGEST_WHOLE = 1_000
 """Characters of a text that is measured whole. Of a longer one the lines are: most of them are known, in other contexts."""
-_LONGEST_KEPT = 16_384
-"""Characters of a text whose count is remembered; a longer one is seldom seen twice."""
+_LONGEST_KEPT = 4_096
+"""Characters of a text whose count is remembered: a longer one is seldom seen twice, and many would fill the memory."""
 
 
 class TokenMeter:
@@ -24,6 +24,7 @@ class TokenMeter:
         """Tokens of `text`, and what kind of text it is."""
         if len(text) <= _LONGEST_WHOLE or "\n" not in text:
             return self._whole(text)
+        # Each part is counted as it stands: one that is long itself is not taken apart again.
         return sum(self._whole(part)[0] for part in _parts(text)), kind_of(text)
 
     def _whole(self, text: str) -> tuple[int, ContentKind]:

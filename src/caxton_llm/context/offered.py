@@ -1,0 +1,145 @@
+"""Which tools a target is offered: their definitions and what they keep, as pieces.
+
+Definitions begin a prompt, and a provider keeps a beginning that does not change. So which tools are always there follows
+from the budget and their names; what a request is about decides only which of the others come in, behind them.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence, Set
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from caxton_llm.context.budget import TargetView
+from caxton_llm.context.costs import Costs
+from caxton_llm.context.material import Material, Offer
+from caxton_llm.context.pieces import Piece
+from caxton_llm.context.prepared import PreparedTool
+from caxton_llm.context.render.provider import rendered_tool
+
+__all__ = ["Offered", "data_id", "offered_id", "offered_tools", "offers_of"]
+
+_SHARE = 0.4
+"""The most of the budget that definitions of tools get in any case, and what they keep before it competes with all else."""
+_MOST = 0.8
+"""The most of what the instructions and the request leave that tools get, with what their vendor writes because of them."""
+_NAMED = 1.0
+"""The likelihood of a tool that the request names."""
+
+
+class Offered(Struct, frozen=True, kw_only=True):
+    """`pieces` to choose from; none where there is no room for any, and then `refused` are the tools."""
+
+    pieces: tuple[Piece, ...] = ()
+    refused: tuple[Piece, ...] = ()
+    prompt: int = 0
+    """Tokens that the vendor writes by itself because tools are offered."""
+    order: tuple[str, ...] = ()
+    """The names of all, in the order in which they are offered."""
+
+
+def data_id(tool: str, key: str) -> str:
+    """The id of the piece of a tool's data."""
+    return f"data:{tool}:{key}"
+
+
+def offered_id(tool: str) -> str:
+    """The id of the piece of a tool's definition."""
+    return f"tool:{tool}"
+
+
+def offers_of(material: Material, target: TargetView) -> tuple[Offer, ...]:
+    """The tools that the target may be offered."""
+    return tuple(offer for offer in material.offers if offer.spec.name not in target.withheld_tools)
+
+
+def offered_tools(material: Material, target: TargetView, costs: Costs, left: int) -> Offered:
+    """What a target is offered of an agent's tools, where instructions and request leave `left` tokens. Where all of it is
+    little, nothing of it changes from request to request."""
+    offers = sorted(offers_of(material, target), key=lambda offer: offer.spec.name)
+    if not offers:
+        return Offered()
+    prompt = costs.frame(material.request, offers_tools=True) - costs.frame(material.request, offers_tools=False)
+    bare = {
+        offer.spec.name: costs.tool(rendered_tool(PreparedTool(spec=offer.spec), target.family)) for offer in offers
+    }
+    most = int(_MOST * left) - prompt
+    room = min(most, int(_SHARE * target.budget))
+    sure = _sure(offers, bare, room, most) or _likeliest(offers, bare, most)
+    definitions = [_definition(offer, bare[offer.spec.name], is_sure=offer.spec.name in sure) for offer in offers]
+    if not sure:
+        return Offered(refused=tuple(definitions))
+    data = {piece.id: piece for piece in _data([one for one in offers if one.spec.name in sure], target, costs, bare)}
+    little = _fitting(data, {name: piece.tokens for name, piece in data.items()}, room - _sum(bare, sure))
+    return Offered(
+        pieces=(
+            *definitions,
+            *(replace(piece, tier="always") if name in little else piece for name, piece in data.items()),
+        ),
+        prompt=prompt,
+        order=tuple(sorted(bare, key=lambda name: (name not in sure, name))),
+    )
+
+
+def _sure(offers: Sequence[Offer], bare: dict[str, int], room: int, most: int) -> set[str]:
+    """By name, as many as have room, and the named ones, which may take up to `most` with them."""
+    chosen = _fitting((offer.spec.name for offer in offers), bare, room)
+    named = [offer.spec.name for offer in offers if offer.likelihood >= _NAMED]
+    missing = _fitting((name for name in named if name not in chosen), bare, most)
+    beside = most - _sum(bare, missing)
+    if _sum(bare, chosen) > beside:
+        kept = _fitting((name for name in named if name in chosen), bare, beside)
+        beside -= _sum(bare, kept)
+        chosen = kept | _fitting((name for name in sorted(chosen) if name not in kept), bare, beside)
+    return chosen | missing
+
+
+def _sum(tokens: dict[str, int], names: Iterable[str]) -> int:
+    return sum(tokens[name] for name in names)
+
+
+def _fitting(names: Iterable[str], tokens: dict[str, int], room: int) -> set[str]:
+    chosen = set()
+    for name in names:
+        if tokens[name] <= room:
+            chosen.add(name)
+            room -= tokens[name]
+    return chosen
+
+
+def _likeliest(offers: Sequence[Offer], bare: dict[str, int], room: int) -> Set[str]:
+    """One, where there is hardly room for any."""
+    likely = sorted((offer for offer in offers if offer.is_likely), key=lambda offer: -offer.likelihood)
+    return next(({offer.spec.name} for offer in likely if bare[offer.spec.name] <= room), frozenset())
+
+
+def _definition(offer: Offer, tokens: int, *, is_sure: bool) -> Piece:
+    return Piece(
+        id=offered_id(offer.spec.name),
+        source="tools",
+        tier="always" if is_sure else "tools",
+        text=f"{offer.spec.name}: {offer.spec.description}",
+        tokens=tokens,
+        score=max(offer.likelihood, 0.01),
+    )
+
+
+def _data(offers: Sequence[Offer], target: TargetView, costs: Costs, bare: dict[str, int]) -> Iterator[Piece]:
+    """What tools keep that are offered in any case: a tool that may be left out is offered without."""
+    for offer in offers:
+        for number, one in enumerate(offer.data):
+            told = rendered_tool(PreparedTool(spec=offer.spec, data=(one,)), target.family)
+            yield Piece(
+                id=data_id(offer.spec.name, one.key),
+                source="tools",
+                tier="tools",
+                text=f"{offer.spec.name} {one.key}",
+                tokens=max(0, costs.tool(told) - bare[offer.spec.name]),
+                score=_data_score(offer, one.priority),
+                order=number,
+            )
+
+
+def _data_score(offer: Offer, priority: float | None) -> float:
+    """What a likely tool keeps counts most; a server's own priority moves it."""
+    usual = 0.5 + 0.5 * offer.likelihood if offer.is_likely else 0.5
+    return usual if priority is None else (usual + priority) / 2

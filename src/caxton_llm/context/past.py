@@ -1,0 +1,197 @@
+"""The turns before a request: which are sent word for word, what of the others is brought back, what becomes of the rest.
+
+Turns are counted from the newest back, and only as many as have room, so a conversation of any length costs little.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+
+from msgspec import Struct
+
+from caxton_llm.agents.conversation import best_summary
+from caxton_llm.agents.requirements import ALL_TURNS
+from caxton_llm.context.budget import TargetView
+from caxton_llm.context.costs import Costs
+from caxton_llm.context.digest import Said, digest
+from caxton_llm.context.material import Excerpt, Material
+from caxton_llm.context.pieces import Decision, Piece, Reason
+from caxton_llm.context.relevance import TextVectors
+from caxton_llm.context.render.provider import excerpt_line
+from caxton_llm.context.turns import PastTurn, speaker_of, text_of
+from caxton_llm.context.window import window_start
+
+__all__ = ["DIGEST", "Past", "past_of", "turn_id"]
+
+DIGEST = "conversation:digest"
+
+_SHARE = 0.6
+"""The most of what the instructions and the tools leave that past turns get word for word: the request and what was looked
+up need room, too, and a share that does not depend on them keeps the prompt's beginning the same."""
+_SHARE_OF_ALL = 0.9
+"""The same where all turns are wanted word for word."""
+_DIGEST_SHARE, _DIGEST_MOST, _DIGEST_LEAST = 0.1, 400, 24
+_DIGESTED = 500
+"""Turns that a digest is made of: the last ones that are not sent."""
+_RELEVANT = 0.5
+"""Parts of past turns that have less to do with the request than the average of them are not brought back."""
+_OVERVIEW = 0.6
+"""The relevance of the digest: parts that have much to do with the request come before a survey of everything."""
+_MOST_EXCERPTS = 200
+_TOLD = 100
+"""Turns that are not sent of which each is told, the last ones; the others are counted only."""
+_SPOKEN = ("user", "assistant")
+
+
+class Past(Struct, frozen=True, kw_only=True):
+    """`window` are the turns sent word for word, `pieces` what may be chosen of all."""
+
+    pieces: tuple[Piece, ...]
+    window: tuple[PastTurn, ...]
+    reach: int
+    """Tokens of the window when it has grown as far as it may."""
+    excerpts: dict[str, Excerpt]
+    digest: str
+    overflow: int
+    """About how many tokens the turns, as many as are wanted word for word, take beyond the room."""
+    less_relevant: int
+    """Parts of past turns that were passed over."""
+    left_out: tuple[Decision, ...]
+    """Turns before the window, the last of them."""
+    own: frozenset[int]
+    """The numbers of turns that the request itself has brought."""
+    depth: int
+
+
+def turn_id(number: int) -> str:
+    """The id of the piece of a turn that is sent word for word."""
+    return f"turn:{number}"
+
+
+def past_of(
+    material: Material, target: TargetView, costs: Costs, vectors: TextVectors, *, left: int, asked: int
+) -> Past:
+    """What may be sent of the past turns, where the request, which takes `asked` tokens, and all that always stands leave
+    `left`. Without permission for a conversation these are the turns that the request has brought, and no others."""
+    turns, own, depth = _permitted(material)
+    tokens = cache(lambda place: sum(map(costs.message, turns[place].messages)))
+    # The room does not depend on how long the request is, as far as it has its own: the window would move to and fro.
+    share = _SHARE_OF_ALL if depth >= ALL_TURNS else _SHARE
+    room = max(0, min(left, int(share * (left + asked))))
+    start = window_start([turn.number for turn in turns], tokens, depth=depth, room=room)
+    window, earlier = turns[start:], turns[:start]
+    known = {turn.number for turn in earlier}
+    old = [one for one in material.excerpts if one.turn in known]
+    worth = sorted((one for one in old if one.score >= _RELEVANT), key=lambda one: -one.score)[:_MOST_EXCERPTS]
+    summary = _digest(material, earlier, target, costs, vectors)
+    wanted = min(depth, len(turns))
+    return Past(
+        pieces=(
+            *(_recent(turn, tokens(start + place)) for place, turn in enumerate(window)),
+            *(_excerpt(one, costs) for one in worth),
+            *([_digest_piece(summary, costs)] if summary else []),
+        ),
+        window=window,
+        reach=min(room, _about(tokens, len(turns), wanted, room)),
+        excerpts={f"conversation:{one.place}": one for one in worth},
+        digest=summary,
+        overflow=max(0, _about(tokens, len(turns), wanted, left) - max(0, left)),
+        less_relevant=len(old) - len(worth),
+        left_out=tuple(_left_out(turns, tokens, start, depth, room)),
+        own=own,
+        depth=depth,
+    )
+
+
+def _permitted(material: Material) -> tuple[tuple[PastTurn, ...], frozenset[int], int]:
+    """The turns that may be used, the numbers of those that the request has brought, and how many are wanted in whole."""
+    history, needs = material.history, material.requirements
+    brought = set(map(id, history.fresh))
+    # They are the last ones; the very last may be the one that goes on.
+    own = tuple(turn for turn in history.turns[-max(1, len(brought)) :] if id(turn.messages) in brought)
+    numbers = frozenset(turn.number for turn in own)
+    if needs.conversation:
+        return history.turns, numbers, needs.conversation_depth or 0
+    return own, numbers, ALL_TURNS
+
+
+def _about(tokens: Callable[[int], int], count: int, wanted: int, enough: int) -> int:
+    """Tokens of the last `wanted` turns; where they are more than `enough`, the rest is taken to be like those before."""
+    total = 0
+    for counted in range(1, wanted + 1):
+        total += tokens(count - counted)
+        if total > enough:
+            return total + (wanted - counted) * total // counted
+    return total
+
+
+def _left_out(
+    turns: Sequence[PastTurn], tokens: Callable[[int], int], start: int, depth: int, room: int
+) -> Iterator[Decision]:
+    """From the newest back: those beyond the depth, beyond the room, and those left out so that the window stays."""
+    total = sum(map(tokens, range(start, len(turns))))
+    for place in range(start - 1, max(-1, start - 1 - _TOLD), -1):
+        total += tokens(place)
+        reason: Reason = "before the window"
+        if len(turns) - place > depth:
+            reason = "more than asked for"
+        elif total > room:
+            reason = "no budget left"
+        yield Decision(piece=_recent(turns[place], tokens(place)), kept=False, stage="selection", reason=reason)
+
+
+def _recent(turn: PastTurn, tokens: int) -> Piece:
+    return Piece(
+        id=turn_id(turn.number),
+        source="conversation",
+        tier="recent",
+        text="\n".join(map(text_of, turn.messages)),
+        tokens=tokens,
+        score=1.0,
+        order=turn.number,
+    )
+
+
+def _excerpt(one: Excerpt, costs: Costs) -> Piece:
+    return Piece(
+        id=f"conversation:{one.place}",
+        source="conversation",
+        tier="older",
+        text=one.text,
+        tokens=costs.text(excerpt_line(one.speaker, one.text) + "\n"),
+        score=one.score,
+        order=one.place,
+    )
+
+
+def _digest_piece(text: str, costs: Costs) -> Piece:
+    return Piece(
+        id=DIGEST,
+        source="conversation",
+        tier="older",
+        text=text,
+        tokens=costs.text(text + "\n"),
+        score=_OVERVIEW,
+        order=-1,
+    )
+
+
+def _digest(
+    material: Material, earlier: tuple[PastTurn, ...], target: TargetView, costs: Costs, vectors: TextVectors
+) -> str:
+    """The turns before the window in short: a summary that was made before, and sentences of what it does not cover."""
+    if not earlier:
+        return ""
+    room = min(_DIGEST_MOST, int(_DIGEST_SHARE * target.budget))
+    permitted = material.requirements.conversation
+    told = best_summary(material.summaries, earlier[-1].number + 1) if permitted else None
+    if told is not None:
+        room -= costs.text(told.text + "\n")
+        earlier = tuple(turn for turn in earlier if turn.number > told.last)
+    said = [
+        Said(speaker_of(one), text_of(one))
+        for turn in earlier[-_DIGESTED:]
+        for one in turn.messages
+        if one.role in _SPOKEN
+    ]
+    sentences = digest(said, room, costs.text, vectors) if room >= _DIGEST_LEAST else ""
+    return "\n".join(part for part in (told.text if told is not None else "", sentences) if part)

@@ -1,0 +1,209 @@
+"""Composing under a budget: which tools are offered, which turns are sent, what is told to the caller."""
+
+import random
+from collections.abc import Sequence
+
+import pytest
+from msgspec.structs import replace
+
+from caxton_llm.agents.conversation import Exchange, Position, Thread
+from caxton_llm.agents.requirements import ALL_TURNS, Requirements
+from caxton_llm.context.compose import Composed, compose
+from caxton_llm.context.costs import Costs
+from caxton_llm.context.material import Material, Remembered, compared
+from caxton_llm.context.turns import history_of
+from caxton_llm.errors import InvalidRequest
+from caxton_llm.types import ContentPart, FileInput, Message
+from made_up_material import VECTORS, costs_of, exchange, material, offers, view
+
+ASKED = Message(role="user", content="What did Ann order for Lisbon?")
+
+
+def made(
+    gathered: Material, budget: int = 2_000, *, kind: str = "openai", reserve: int = 0, costs: Costs | None = None
+) -> Composed:
+    target = view(kind, budget)
+    return compose(gathered, target, costs or costs_of(target), VECTORS, reserve=reserve)
+
+
+def said(count: int) -> list[Message]:
+    chance = random.Random(3)
+    return [message for place in range(count) for message in exchange(chance, place)]
+
+
+def names(composed: Composed) -> list[str]:
+    return [tool.function.name for tool in composed.tools if tool.function is not None]
+
+
+def stored(count: int, brought: Sequence[Message] = (), *, needs: Requirements) -> Material:
+    """A request that continues a stored conversation of so many turns."""
+    chance = random.Random(4)
+    thread = Thread(
+        position=Position(1, count),
+        exchanges=tuple(Exchange(messages=tuple(exchange(chance, place)), number=place) for place in range(count)),
+    )
+    history = history_of([*brought, ASKED], thread)
+    excerpts, _ = compared(history, (), str(ASKED.content), VECTORS)
+    return replace(material([ASKED]), history=history, excerpts=excerpts, requirements=needs)
+
+
+# -- tools --------------------------------------------------------------------------------------------------------------
+
+
+def test_where_the_vendors_own_tool_prompt_leaves_no_room_no_tools_are_offered_and_each_says_so() -> None:
+    composed = made(material([ASKED], tools=offers(3)), 600, kind="anthropic")
+    assert composed.tools == ()
+    assert composed.reserve == 0
+    reasons = {one.piece.id: (one.kept, one.reason) for one in composed.decisions if one.piece.source == "tools"}
+    assert reasons == {f"tool:find_{number}": (False, "no budget left") for number in range(3)}
+    assert made(material([ASKED], tools=offers(3)), 1_600, kind="anthropic").tools
+
+
+@pytest.mark.parametrize("budget", [300, 360, 420, 480])
+def test_the_same_budget_offers_the_same_tools_first_whatever_is_likely(budget: int) -> None:
+    tools = offers(12)
+    other = tuple(replace(one, likelihood=0.9 - one.likelihood, is_likely=not one.is_likely) for one in tools)
+    sure = [
+        [name for name in names(composed) if reason_of(composed, name) == "always"]
+        for composed in (made(material([ASKED], tools=some), budget) for some in (tools, other))
+    ]
+    assert sure[0] == sure[1]
+    assert sure[0]
+    assert len(sure[0]) < 12
+
+
+def reason_of(composed: Composed, tool: str) -> str:
+    return next(one.reason for one in composed.decisions if one.piece.id == f"tool:{tool}")
+
+
+def test_tools_that_always_come_stand_before_those_that_come_by_chance() -> None:
+    composed = made(material([ASKED], tools=offers(12)), 600)
+    sure = [reason_of(composed, name) == "always" for name in names(composed)]
+    assert sure == sorted(sure, reverse=True)
+
+
+def test_a_tool_that_the_request_names_is_always_offered() -> None:
+    tools = tuple(
+        replace(one, likelihood=1.0, is_likely=True) if one.spec.name == "find_9" else one for one in offers(12)
+    )
+    for budget in range(260, 500, 20):
+        assert "find_9" in names(made(material([ASKED], tools=tools), budget))
+
+
+def test_a_tenth_of_the_budget_stays_free_where_tools_are_offered() -> None:
+    long, found = said(40), 200
+    assert made(material([*long, ASKED], memories=found, tools=offers(3)), 3_000).tokens <= 2_700
+    assert made(material([*long, ASKED], memories=found), 3_000).tokens > 2_700
+    assert made(material([*long, ASKED], memories=found, tools=offers(3)), 3_000, reserve=1_500).tokens <= 1_500
+    assert made(material([*long, ASKED], memories=found, tools=offers(3)), 40_000).reserve == 2_000
+
+
+@pytest.mark.parametrize("tools", [0, 12])
+def test_a_budget_is_enough_from_what_instructions_and_request_take(tools: int) -> None:
+    gathered = material([*said(3), ASKED], memories=5, tools=offers(tools))
+    enough = 40
+    while True:
+        try:
+            least = made(gathered, enough)
+            break
+        except InvalidRequest as error:
+            assert f"whole context is {enough}" in error.message
+            assert "instructions" in error.message
+            assert "request" in error.message
+            enough += 1
+    assert least.tokens == enough
+    assert [made(gathered, budget).tokens <= budget for budget in range(enough, enough + 400, 7)]
+
+
+def test_a_reserve_that_leaves_no_room_is_named_in_the_error() -> None:
+    with pytest.raises(InvalidRequest, match="of which 1,990 must stay free"):
+        made(material([ASKED]), 2_000, reserve=1_990)
+
+
+# -- past turns ---------------------------------------------------------------------------------------------------------
+
+
+def test_turns_of_the_clients_own_that_are_left_out_are_told() -> None:
+    composed = made(material([*said(30), ASKED], depth=10), 20_000)
+    sent = len({one.piece.id for one in composed.decisions if one.kept and one.piece.tier == "recent"})
+    (note,) = composed.notes
+    assert note.startswith(f"{30 - sent} of the 30 earlier turns in the request are not sent word for word")
+    left_out = [one for one in composed.decisions if not one.kept and one.piece.tier == "recent"]
+    assert len(left_out) == 30 - sent
+    assert {one.reason for one in left_out} <= {"more than asked for", "before the window"}
+    assert made(material([*said(4), ASKED], depth=10), 20_000).notes == ()
+
+
+def test_turns_that_have_no_room_say_so() -> None:
+    composed = made(material([*said(30), ASKED], depth=ALL_TURNS), 700)
+    assert "tokens for everything (the agent's budget)" in composed.notes[0]
+    reasons = {one.reason for one in composed.decisions if not one.kept and one.piece.tier == "recent"}
+    assert reasons <= {"no budget left", "before the window"}
+    assert "no budget left" in reasons
+
+
+def test_without_a_conversation_nothing_stored_is_sent_and_what_the_request_brings_is() -> None:
+    brought = [Message(role="user", content="My name is Bo."), Message(role="assistant", content="Hello Bo.")]
+    needs = Requirements(conversation=False, conversation_depth=0)
+    composed = made(stored(30, brought, needs=needs), 4_000)
+    assert composed.prepared.history == tuple(brought)
+    assert composed.prepared.excerpts == ()
+    assert composed.prepared.digest == ""
+    assert not [one for one in composed.decisions if one.piece.id.startswith("conversation:")]
+    permitted = made(stored(30, brought, needs=Requirements(conversation_depth=0)), 4_000)
+    assert permitted.prepared.excerpts
+
+
+def test_the_strategy_of_all_turns_sends_as_many_as_fit() -> None:
+    needs = Requirements(conversation_depth=ALL_TURNS)
+    assert made(stored(40, needs=needs), 10_000).window_from == 0
+    some = made(stored(40, needs=needs), 2_000)
+    assert some.window_from
+    assert some.overflow > 0
+
+
+def test_of_a_very_long_conversation_only_what_has_room_is_counted() -> None:
+    target = view("openai", 2_000)
+    costs = _Counting(costs_of(target))
+    gathered = replace(stored(2_000, needs=Requirements(conversation_depth=ALL_TURNS)), excerpts=())
+    made(gathered, costs=costs)  # type: ignore[arg-type]
+    assert costs.counted < 2_000
+
+
+class _Counting:
+    """Costs that know how often they were asked for a message."""
+
+    def __init__(self, costs: Costs) -> None:
+        self._costs = costs
+        self.counted = 0
+        self.text, self.tool, self.frame, self.uncounted = costs.text, costs.tool, costs.frame, costs.uncounted
+
+    def message(self, message: Message) -> int:
+        self.counted += 1
+        return self._costs.message(message)
+
+
+# -- memories and content -----------------------------------------------------------------------------------------------
+
+
+FACT = "The audit password hint is the blue parrot of Lisbon"
+MINUTES = f"{FACT} {' '.join(f'and the audit item {number} was discussed at length' for number in range(60))}"
+
+
+def test_a_short_text_comes_back_where_the_long_one_that_contains_it_has_no_room() -> None:
+    known = [
+        Remembered(record=name, place=0, name=name, text=text, similarity=0.9, score=score)
+        for name, text, score in (("note", FACT, 0.8), ("minutes", MINUTES, 0.9))
+    ]
+    for budget, kept in ((400, "note"), (2_000, "minutes")):
+        composed = made(replace(material([ASKED]), memories=tuple(known)), budget)
+        assert composed.memories == (kept,)
+        others = {one.piece.id: one.reason for one in composed.decisions if not one.kept}
+        assert list(others.values()) == ["no budget left" if kept == "note" else "is contained in another"]
+
+
+def test_what_nobody_counts_is_told() -> None:
+    part = ContentPart(type="file", file=FileInput(file_id="file-1"))
+    asked = Message(role="user", content=[ContentPart(type="text", text="Read this."), part])
+    gathered = replace(material([ASKED]), history=history_of([asked], None))
+    assert made(gathered).notes == ("not counted: content of type file",)
