@@ -94,9 +94,9 @@ def _facts(told: Told) -> Iterator[_Fact]:
     """An object's fields are facts of their own."""
     words = frozenset(_words(told.key))
     if isinstance(told.value, dict) and told.value:
-        fields = ((str(name), value, words.union(_words(str(name)))) for name, value in told.value.items())
+        fields = [(str(name), value, words.union(_words(str(name)))) for name, value in told.value.items()]
     else:
-        fields = iter([(told.key, told.value, words)])
+        fields = [(told.key, told.value, words)]
     for name, value, keys in fields:
         known = _short(value) if told.is_remembered else value
         if known not in (None, "", [], {}):
@@ -134,7 +134,8 @@ def _safe(fact: _Fact) -> str:
         return ""
     if isinstance(value, bool | int | float):
         return msgspec.json.encode(value).decode()
-    shown, room = [], _LONGEST_FACT
+    shown: list[str] = []
+    room = _LONGEST_FACT
     for choice in _choices(value):
         text = choice if _PLAIN.fullmatch(choice) and not fact.is_remembered else _quotes(choice, _LONGEST_CHOICE)
         room -= len(text) + 2
