@@ -82,3 +82,9 @@ def test_what_nobody_can_count_is_named() -> None:
     )
     assert costs().uncounted(message) == {"file", "video"}
     assert costs().uncounted(with_file(packed(1))) == set()
+
+
+def test_a_plain_message_takes_what_one_of_parts_takes() -> None:
+    text = "Ann ordered nine chairs for Lisbon."
+    parts = Message(role="user", content=[ContentPart(type="text", text=text)])
+    assert costs().message(Message(role="user", content=text)) == costs().message(parts)

@@ -103,7 +103,7 @@ def test_the_most_relevant_of_a_kind_come_first_and_a_smaller_one_fills_what_is_
 
 def test_the_error_for_a_small_budget_names_it_and_what_takes_how_much() -> None:
     every = [piece("system", "always", 40), piece("turn", "recent", 10)]
-    with pytest.raises(InvalidRequest, match=r"take 40 tokens \(instructions 40\).* is 30: give it more"):
+    with pytest.raises(InvalidRequest, match=r"take 40 tokens, .* is 30 \(instructions 40\): give it more"):
         select(every, Limits(budget=30))
 
 

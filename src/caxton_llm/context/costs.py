@@ -52,6 +52,8 @@ class Costs:
     def message(self, message: Message) -> int:
         """A message with its frame."""
         around = self._overheads
+        if _is_plain(message):
+            return around.message + self.text(str(message.content))  # as most are, hundreds of them for a request
         calls = len(message.tool_calls or ()) + (message.function_call is not None)
         return (
             around.message
@@ -111,6 +113,16 @@ class Costs:
 @lru_cache(maxsize=4_000)
 def _texts_of(tool: Identical[Tool], kind: str, model: str) -> tuple[str, ...]:
     return tuple(tool_texts(ChatRequest(messages=[], tools=[tool.value]), kind, model))
+
+
+def _is_plain(message: Message) -> bool:
+    """Whether nothing but a text is in it."""
+    return (
+        message.role in ("user", "assistant", "system")
+        and isinstance(message.content, str)
+        and not (message.tool_calls or message.name or message.function_call or message.refusal)
+        and not (message.thinking_blocks or message.reasoning_content)
+    )
 
 
 def _parts(message: Message) -> list[ContentPart]:

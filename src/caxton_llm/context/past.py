@@ -37,7 +37,7 @@ _RELEVANT = 0.5
 _OVERVIEW = 0.6
 """The relevance of the digest: parts that have much to do with the request come before a survey of everything."""
 _MOST_EXCERPTS = 200
-_TOLD = 100
+_TOLD = 50
 """Turns that are not sent of which each is told, the last ones; the others are counted only."""
 _SPOKEN = ("user", "assistant")
 

@@ -65,8 +65,8 @@ def too_small(pieces: Iterable[Piece], budget: int, reserve: int = 0) -> Invalid
     parts = ", ".join(f"{source} {tokens:,}" for source, tokens in spent.items())
     beside = f", of which {reserve:,} must stay free for what tools give" if reserve else ""
     return InvalidRequest(
-        f"the instructions and the request take {total:,} tokens ({parts}), the budget for the whole context is"
-        f" {budget:,}{beside}: give it more, or shorten them",
+        f"the instructions and the request take {total:,} tokens, the budget for the whole context is {budget:,}"
+        f"{beside} ({parts}): give it more, or shorten them",
         code=BUDGET_TOO_SMALL,
     )
 
