@@ -132,7 +132,7 @@ def _gateway(
 
 
 def _agents(configuration: Configuration, gateway: Gateway, memory: "Memory | None") -> "AgentService":
-    from caxton_llm.agent_assembly import make_agents  # noqa: PLC0415 - only what is configured is imported
+    from caxton_llm.agent_service.assembly import make_agents  # noqa: PLC0415 - only what is configured is imported
 
     return make_agents(configuration, gateway, memory)
 

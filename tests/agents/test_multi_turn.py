@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from builtin_calls import provider as builtin
+from caxton_llm.agent_service.multi_turn import MultiTurn
 from caxton_llm.dispatch.fitting import Fitter, Ready
 from caxton_llm.dispatch.target import Candidate
 from caxton_llm.errors import (
@@ -21,7 +22,6 @@ from caxton_llm.errors import (
     UnknownModel,
     UnsupportedFeature,
 )
-from caxton_llm.multi_turn import MultiTurn
 from caxton_llm.protocols import LlmProvider
 from caxton_llm.testing import FakeClock, FakeProvider
 from caxton_llm.tokens import prompt_tokens

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from caxton_llm.agent_service.summaries import Summarizer
 from caxton_llm.agents.conversation import ConversationKey, Exchange, Summary, Thread, best_summary
-from caxton_llm.context.summary_requests import first_step, summary_request
+from caxton_llm.context.long_texts.summary_requests import first_step, summary_request
 from caxton_llm.errors import LlmError, Overloaded
 from caxton_llm.stores.conversations import ConversationStore
-from caxton_llm.summaries import Summarizer
 from caxton_llm.testing import FakeClock, FakeProvider
 from caxton_llm.types import ChatRequest, ChatResponse, Choice, FunctionCall, Message, ToolCall
 from conversations import words
@@ -240,7 +240,7 @@ async def test_a_failure_is_counted_and_told_without_contents_and_the_next_is_su
     model = Model(lambda number: Overloaded("turn 1 quoted") if number == 1 else "summary")
     summarizer = Summarizer(model, store, "small")
     thread, second = begun(store), begun(store, 3, other)
-    with caplog.at_level(logging.WARNING, "caxton_llm.summaries"):
+    with caplog.at_level(logging.WARNING, "caxton_llm.agent_service.summaries"):
         summarizer.submit(KEY, thread, 0, 3)
         await idle(summarizer)
     assert summarizer.failures == 1

@@ -5,7 +5,7 @@ import re
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from caxton_llm.context.condensing import condense, condensed
+from caxton_llm.context.long_texts.condensing import condense, condensed
 from caxton_llm.memory.embedding.static import StaticEmbedder
 from caxton_llm.tokens import O200kCounter, message_tokens
 from caxton_llm.types import ChatRequest, Message

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from caxton_llm.context.seams import csv_header, shortened_end
-from caxton_llm.context.splitting import oversize_error, split, take_apart, too_many_parts, with_material
+from caxton_llm.context.long_texts.seams import csv_header, shortened_end
+from caxton_llm.context.long_texts.splitting import oversize_error, split, take_apart, too_many_parts, with_material
 from caxton_llm.tokens import O200kCounter
 from caxton_llm.types import ChatRequest, ContentPart, FunctionCall, ImageUrl, Message, ToolCall
 from conversations import from_openai, words

@@ -8,13 +8,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from caxton_llm.agent_service.remembering import Learned, Remembering, conversation_in_memory
 from caxton_llm.agents.agent import Agent, AgentMemory
 from caxton_llm.agents.conversation import ConversationKey, Exchange
 from caxton_llm.errors import InvalidRequest, MemoryStoreError, RateLimited
 from caxton_llm.memory.filters import Filters
 from caxton_llm.memory.model import Entity, Turn
 from caxton_llm.memory_system import Memory
-from caxton_llm.remembering import Learned, Remembering, conversation_in_memory
 from caxton_llm.testing import FakeProvider
 from caxton_llm.types import ChatRequest, ChatResponse, Choice, ContentPart, ImageUrl, Message
 from conversations import said

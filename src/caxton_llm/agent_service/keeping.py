@@ -10,14 +10,14 @@ from msgspec.structs import replace
 from caxton_llm.agent_loop.loop import LoopResult
 from caxton_llm.agent_service.counts import CountsLearned
 from caxton_llm.agent_service.kept import exchange_of, unfinished
+from caxton_llm.agent_service.remembering import Remembering
+from caxton_llm.agent_service.summaries import Summarizer
 from caxton_llm.agent_service.turn import AgentTurn
 from caxton_llm.agents.conversation import ConversationKey, Exchange, Position
 from caxton_llm.context_engine.engine import ContextEngine, GatheredContext
 from caxton_llm.errors import ConversationChanged, ConversationDeleted, ConversationStoreError, InvalidRequest
-from caxton_llm.remembering import Remembering
 from caxton_llm.stores.conversations import ConversationStore
 from caxton_llm.stores.token_factors import TokenFactorFile
-from caxton_llm.summaries import Summarizer
 from caxton_llm.tokens import usage_prompt_tokens
 from caxton_llm.types import ChatRequest, ChatResponse
 

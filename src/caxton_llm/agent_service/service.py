@@ -19,6 +19,8 @@ from caxton_llm.agent_loop.tool_runner import AgentCalls, ToolRunner
 from caxton_llm.agent_service.capability_calls import CapabilityCalls
 from caxton_llm.agent_service.keeping import Keeping
 from caxton_llm.agent_service.kept import check_kept
+from caxton_llm.agent_service.multi_turn import MultiTurn, Reading
+from caxton_llm.agent_service.oversized import Sized, sized
 from caxton_llm.agent_service.turn import AgentTurn, described, told
 from caxton_llm.agents.agent import Agent
 from caxton_llm.agents.chain import CallChain
@@ -33,8 +35,6 @@ from caxton_llm.errors import InvalidRequest, UnknownModel
 from caxton_llm.gateway import Gateway
 from caxton_llm.memory_system import Memory
 from caxton_llm.memory_upkeep import Upkeep
-from caxton_llm.multi_turn import MultiTurn, Reading
-from caxton_llm.oversized import Sized, sized
 from caxton_llm.tools.access import ToolAccess
 from caxton_llm.types import ChatChunk, ChatRequest, ChatResponse, ChatStream
 

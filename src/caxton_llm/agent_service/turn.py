@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from caxton_llm.agent_loop.loop import AgentLoop
+from caxton_llm.agent_service.multi_turn import Reading
 from caxton_llm.context_engine.contexts import Contexts
 from caxton_llm.context_engine.engine import GatheredContext
 from caxton_llm.context_engine.fitter import ContextFitter
-from caxton_llm.multi_turn import Reading
 from caxton_llm.types import ChatRequest, ChatResponse, ChatStream, ContextReport, Message
 
 __all__ = ["AgentTurn", "described", "told"]

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from caxton_llm.context.budget import TargetView
 from caxton_llm.context.compose import Composed, with_steps
-from caxton_llm.context.condensing import condensed
+from caxton_llm.context.long_texts.condensing import condensed
 from caxton_llm.context.render.breakpoints import marked_steps, marks_beside_messages
 from caxton_llm.context.render.provider import CACHED_FROM
 from caxton_llm.context.selection import BUDGET_TOO_SMALL

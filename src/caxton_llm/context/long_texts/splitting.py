@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from caxton_llm.context.exchanges import exchanges_of
-from caxton_llm.context.seams import csv_header, pieces_of
+from caxton_llm.context.long_texts.seams import csv_header, pieces_of
 from caxton_llm.discreet import Discreet
 from caxton_llm.errors import ContextWindowExceeded
 from caxton_llm.types import ChatRequest, ContentPart, Message

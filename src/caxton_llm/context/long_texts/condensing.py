@@ -10,8 +10,8 @@ from msgspec import Struct
 
 from caxton_llm.context.digest import worth
 from caxton_llm.context.exchanges import exchanges_of
-from caxton_llm.context.seams import csv_header, pieces_of
-from caxton_llm.context.splitting import take_apart, with_material
+from caxton_llm.context.long_texts.seams import csv_header, pieces_of
+from caxton_llm.context.long_texts.splitting import take_apart, with_material
 from caxton_llm.discreet import Discreet
 from caxton_llm.memory.embedding import Embedder
 from caxton_llm.tokens import message_tokens

@@ -16,8 +16,8 @@ from typing import Literal
 from msgspec import Struct
 
 from caxton_llm.background import end_tasks
-from caxton_llm.context.partial_requests import Note, numbers
-from caxton_llm.context.reading_plan import ReadingPlan, plan_reading
+from caxton_llm.context.long_texts.partial_requests import Note, numbers
+from caxton_llm.context.long_texts.reading_plan import ReadingPlan, plan_reading
 from caxton_llm.dispatch.fitting import Fitter
 from caxton_llm.dispatch.totals import summed, summed_usage
 from caxton_llm.errors import (

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 
 from caxton_llm.context.exchanges import exchanges_of
+from caxton_llm.context.long_texts.seams import shortened_end
+from caxton_llm.context.long_texts.splitting import Part, TakenApart, with_material
 from caxton_llm.context.render.fence import DATA_NOTE, fenced
-from caxton_llm.context.seams import shortened_end
-from caxton_llm.context.splitting import Part, TakenApart, with_material
 from caxton_llm.discreet import Discreet
 from caxton_llm.tokens import frame_tokens, message_tokens
 from caxton_llm.types import ChatRequest, ContentPart, Message

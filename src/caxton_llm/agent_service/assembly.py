@@ -7,6 +7,7 @@ from pathlib import Path
 
 from caxton_llm.agent_service import AgentService
 from caxton_llm.agent_service.keeping import Keeping
+from caxton_llm.agent_service.remembering import Remembering
 from caxton_llm.agents.registry import CapabilityRegistry
 from caxton_llm.config.configuration import Configuration
 from caxton_llm.config.context_configuration import ConversationsConfiguration
@@ -14,7 +15,6 @@ from caxton_llm.context_engine.engine import ContextEngine
 from caxton_llm.context_engine.sources import ContextSources, SourceLimits
 from caxton_llm.gateway import Gateway
 from caxton_llm.memory_system import Memory
-from caxton_llm.remembering import Remembering
 from caxton_llm.stores.token_factors import TokenFactorFile
 from caxton_llm.tokens import Factors, TokenCalibration
 from caxton_llm.tools.servers import McpServers

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 
 from caxton_llm.agents.conversation import Exchange
+from caxton_llm.context.long_texts.seams import shortened_end
 from caxton_llm.context.render.fence import DATA_NOTE, fenced
-from caxton_llm.context.seams import shortened_end
 from caxton_llm.discreet import Discreet
 from caxton_llm.types import ChatRequest, Message
 

@@ -12,8 +12,8 @@ from msgspec import Struct
 
 from caxton_llm.agents.conversation import ConversationKey, Exchange, Summary, Thread, best_summary
 from caxton_llm.background import of_this_loop
-from caxton_llm.context.seams import shortened_end
-from caxton_llm.context.summary_requests import Step, first_step, summary_request
+from caxton_llm.context.long_texts.seams import shortened_end
+from caxton_llm.context.long_texts.summary_requests import Step, first_step, summary_request
 from caxton_llm.errors import ConversationDeleted, LlmError, ProviderFailure
 from caxton_llm.stores.conversations import ConversationStore
 from caxton_llm.tokens import rough_tokens
@@ -21,7 +21,7 @@ from caxton_llm.types import ChatRequest, ChatResponse
 
 __all__ = ["Summarizer"]
 
-_log = logging.getLogger("caxton_llm.summaries")
+_log = logging.getLogger("caxton_llm.agent_service.summaries")
 
 _TOO_LONG = 2
 """A summary that is so many times longer than it should be is cut."""

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 
 from caxton_llm.context.fit import DoesNotFit, fit
-from caxton_llm.context.partial_requests import Note, PartialRequests, current_tokens, shortened
+from caxton_llm.context.long_texts.partial_requests import Note, PartialRequests, current_tokens, shortened
+from caxton_llm.context.long_texts.splitting import Part, no_room_for_material, split, take_apart, too_many_parts
 from caxton_llm.context.render.fence import inside
-from caxton_llm.context.splitting import Part, no_room_for_material, split, take_apart, too_many_parts
 from caxton_llm.model_info import ModelInfo
 from caxton_llm.tokens import prompt_tokens
 from caxton_llm.types import ChatRequest
