@@ -227,7 +227,9 @@ async def test_a_budget_smaller_than_the_instructions_is_said_with_both_figures(
 ) -> None:
     agent = {"name": "A", "system_prompt": "word " * 200, "context": {"budget": 100}}
     async with Caxton.from_dict(configured(tmp_path, entry(fake_openai), agent)) as caxton:
-        with pytest.raises(InvalidRequest, match=r"take \d+ tokens .*, the budget for the whole context is 100"):
+        with pytest.raises(
+            ContextWindowExceeded, match=r"take \d+ tokens, the budget for the whole context is 100 \(ins"
+        ):
             await caxton.complete_chat(model="agent:A", messages=user("Hello"))
 
 

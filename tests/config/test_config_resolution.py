@@ -282,6 +282,10 @@ def test_plain_http_without_a_secret_is_nobodys_business() -> None:
         ("llm: {provider: builtin, security: {pii_redaction: true}}", "llm.security.pii_redaction: has no effect"),
         ("llm: {provider: builtin}\nagents: [{name: A, tools: [t]}]", "agents[0].tools: has no effect: there are no"),
         (
+            "llm: {provider: builtin}\nmcp: {servers: [{name: s, command: sh}]}\nagents: [{name: A, tools: [t.u]}]",
+            "agents[0].tools[0]: there is no server 't'; there is: s",
+        ),
+        (
             "llm: {provider: builtin}\nagents: [{name: A, memory: {auto_store: true}}]",
             "agents[0].memory.auto_store: has no effect: there is no memory",
         ),

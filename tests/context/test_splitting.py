@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from caxton_llm.context.long_texts.seams import csv_header, shortened_end
-from caxton_llm.context.long_texts.splitting import oversize_error, split, take_apart, too_many_parts, with_material
+from caxton_llm.context.long_texts.splitting import split, take_apart, too_many_parts, with_material
 from caxton_llm.tokens import O200kCounter
 from caxton_llm.types import ChatRequest, ContentPart, FunctionCall, ImageUrl, Message, ToolCall
 from conversations import from_openai, words
@@ -231,12 +231,8 @@ def test_a_request_that_is_changed_has_no_longer_the_bytes_that_it_came_in() -> 
 
 
 def test_the_errors_say_how_much_there_is_how_much_is_possible_and_what_to_change() -> None:
-    error = oversize_error(120_000, 8_000, "small")
-    assert (error.http_status, error.source, error.param) == (400, "gateway", "messages")
-    assert "about 120,000 tokens" in str(error)
-    assert "small has room for 8,000" in str(error)
-    assert "context.oversize: multi_turn or summarize" in str(error)
     error = too_many_parts(900_000, 180, most=64, room=5_000, model="small")
+    assert (error.http_status, error.source, error.param) == (400, "gateway", "messages")
     assert "about 900,000 tokens, 180 parts" in str(error)
     assert "at most 64 parts, about 320,000 tokens" in str(error)
     assert "send less at once" in str(error)

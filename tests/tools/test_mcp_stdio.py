@@ -220,3 +220,12 @@ async def test_a_closed_server_says_so() -> None:
         spec = await spec_of(servers, "echo")
     outcome = await servers.call(spec, {"text": "x"}, access=ALL)
     assert (outcome.failure, outcome.text) == ("unavailable", "the server 'odd' is closed")
+
+
+async def test_a_pattern_that_no_tool_fits_is_told_with_those_that_there_are() -> None:
+    async with running(program("odd_tools.py")) as servers:
+        offered = await servers.tools(ToolAccess("tester", ("odd.ec*", "odd.nothing")))
+    assert [tool.name for tool in offered.tools] == ["echo"]
+    (gap,) = offered.gaps
+    assert gap.name == "odd.nothing"
+    assert "there is: odd." in gap.reason

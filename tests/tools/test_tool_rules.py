@@ -51,6 +51,12 @@ def test_a_name_stays_the_tools_own_unless_two_servers_share_it() -> None:
         (("files.read",), "web", "files.read", False),  # a name cannot borrow a permission
         (("files.a.b",), "files", "a.b", True),
         (("*.read",), "files", "read", False),
+        (("re*",), "files", "read", True),
+        (("files.re*",), "files", "read", True),
+        (("files.re*",), "files", "write", False),
+        (("fil*.read",), "files", "read", False),
+        (("re?d",), "files", "read", False),
+        (("re*",), "other", "files.read", False),
     ],
 )
 def test_only_what_is_listed_is_permitted(allowed: tuple[str, ...], server: str, tool: str, permitted: bool) -> None:

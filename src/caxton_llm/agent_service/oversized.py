@@ -35,8 +35,8 @@ class Sized(Struct, kw_only=True):
 async def sized(engine: ContextEngine, gathered: GatheredContext, first: Candidate) -> Sized:
     """The request as the first target can take it.
 
-    Raises `InvalidRequest` (`context_budget_too_small`) for what is too large under `oversize: trim` and `error`, or cannot
-    be shortened enough, and `ContextWindowExceeded` under `error` where the conversation would have to be trimmed.
+    Raises `ContextWindowExceeded` for what is too large under `oversize: trim` and `error`, or cannot be shortened enough,
+    and for a conversation that would have to be trimmed under `error`.
     """
     mode = gathered.agent.context.oversize
     contexts = Contexts(engine, gathered)
@@ -44,19 +44,32 @@ async def sized(engine: ContextEngine, gathered: GatheredContext, first: Candida
     try:
         composed = await contexts.composed(view, whole=mode == "multi_turn")
     except InvalidRequest as error:
-        if error.code != BUDGET_TOO_SMALL or mode != "multi_turn":
+        if error.code != BUDGET_TOO_SMALL:
             raise
-        return Sized(contexts=contexts, in_parts=_in_parts(gathered, view, engine))
+        if mode == "multi_turn":
+            return Sized(contexts=contexts, in_parts=_in_parts(gathered, view, engine))
+        raise _exceeded(f"{error}. {_MENDS}", view) from None
     if mode == "error" and composed.overflow:
-        raise ContextWindowExceeded(
-            f"the request with its conversation takes about {view.budget + composed.overflow:,} tokens, {view.budget:,} are"
-            f" possible ({view.limited_by}): begin a new conversation, raise the limit, or allow trimming (context.oversize)",
-            source="gateway",
-            param="messages",
-            code="context_length_exceeded",
-            model=view.model,
+        needed = view.budget + composed.overflow
+        raise _exceeded(
+            f"the request with its conversation takes about {needed:,} tokens, {view.budget:,} are possible"
+            f" ({view.limited_by} of {view.model}): begin a new conversation, raise the limit, or allow trimming"
+            " (context.oversize: trim)",
+            view,
         )
     return Sized(contexts=contexts)
+
+
+_MENDS = (
+    "Shorten them, ask a model with a larger window, or have a long text shortened or worked through in parts"
+    " (context.oversize: summarize or multi_turn)"
+)
+
+
+def _exceeded(message: str, view: TargetView) -> ContextWindowExceeded:
+    return ContextWindowExceeded(
+        message, source="gateway", param="messages", code="context_length_exceeded", model=view.model
+    )
 
 
 def _in_parts(gathered: GatheredContext, view: TargetView, engine: ContextEngine) -> InParts:

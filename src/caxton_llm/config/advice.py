@@ -72,6 +72,12 @@ def _of_agents(document: ConfigurationFile, problems: Problems) -> Iterator[Conf
         if agent.tools and document.mcp is None:
             what = "has no effect: there are no servers with tools (mcp.servers)"
             yield problems.at(what, path=f"agents[{index}].tools")
+        servers = [server.name for server in document.mcp.servers] if document.mcp is not None else []
+        for number, pattern in enumerate(agent.tools if document.mcp is not None else ()):
+            server, dot, _ = pattern.partition(".")
+            if dot and server not in servers:
+                what = f"there is no server {server!r}; there is: {', '.join(servers) or 'none'}"
+                yield problems.at(what, path=f"agents[{index}].tools[{number}]")
         if agent.memory.auto_store is not False and document.memory is None:
             what = "has no effect: there is no memory (the block 'memory')"
             yield problems.at(what, path=f"agents[{index}].memory.auto_store")

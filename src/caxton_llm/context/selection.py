@@ -66,7 +66,7 @@ def too_small(pieces: Iterable[Piece], budget: int, reserve: int = 0) -> Invalid
     beside = f", of which {reserve:,} must stay free for what tools give" if reserve else ""
     return InvalidRequest(
         f"the instructions and the request take {total:,} tokens, the budget for the whole context is {budget:,}"
-        f"{beside} ({parts}): give it more, or shorten them",
+        f"{beside} ({parts})",
         code=BUDGET_TOO_SMALL,
     )
 

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from caxton_llm.context_requirements import ContextRequirements
 from caxton_llm.tool_specs import ToolFailure, ToolGap, ToolOutcome, ToolProgress, ToolSpec
-from caxton_llm.tools.access import ToolAccess
+from caxton_llm.tools.access import ToolAccess, matches
 from caxton_llm.tools.data import GatheredData, MemoryLookup, ToolDataReader
 from caxton_llm.tools.failures import ServerEnded, ServerFailure, ServerUnavailable
 from caxton_llm.tools.listings import ListedTool, ToolListing
@@ -26,6 +26,8 @@ from caxton_llm.types import Json
 __all__ = ["AgentTools", "McpServers"]
 
 _DATA_TIMEOUT_S = 10.0
+_MOST_NAMED = 20
+"""Tools that a message lists."""
 
 
 class AgentTools(Struct, frozen=True, kw_only=True):
@@ -71,9 +73,10 @@ class McpServers:
         ]
         listed = [gap for server in wanted for gap in server.last_tools.gaps if gap.server not in failed]
         relevant = [gap for gap in listed if not gap.name or access.permits(gap.server, gap.name)]
+        unmatched = () if failed else _unmatched(access, wanted)
         return AgentTools(
             tools=tuple(sorted(specs, key=lambda spec: spec.name)),
-            gaps=(*(gap for gap in gaps if gap is not None), *relevant),
+            gaps=(*(gap for gap in gaps if gap is not None), *relevant, *unmatched),
         )
 
     async def call(
@@ -134,11 +137,10 @@ class McpServers:
 
     def _concerns(self, server: McpServer, access: ToolAccess) -> bool:
         """Whether the agent may call any tool of the server, as far as that can be known before its tools are."""
-        name = server.settings.name
-        servers = {pattern.partition(".")[0] for pattern in access.allowed if "." in pattern}
-        named = [pattern for pattern in access.allowed if "." not in pattern]
-        only = server.settings.tools
-        return name in servers or "*" in named or any(only is None or tool in only for tool in named)
+        name, only = server.settings.name, server.settings.tools
+        if only is None:
+            return access.concerns(name)
+        return any(access.permits(name, tool) for tool in only)
 
     def _names(self) -> Mapping[tuple[str, str], str]:
         """The names of all tools. They depend on what every server offered last, so that they stay what they are while one of
@@ -209,6 +211,21 @@ class McpServers:
         from caxton_llm.tools.results import outcome_of  # noqa: PLC0415 - imports the SDK, which is there by now
 
         return outcome_of(result, server.settings.max_result_bytes, time.monotonic() - begun)
+
+
+def _unmatched(access: ToolAccess, servers: Sequence[McpServer]) -> tuple[ToolGap, ...]:
+    """Patterns of an agent that no tool of the servers fits, now that all of them have told theirs."""
+    tools = [(server.settings.name, tool.name) for server in servers for tool in server.last_tools.tools]
+    known = ", ".join(f"{server}.{tool}" for server, tool in tools[:_MOST_NAMED]) or "none"
+    return tuple(
+        ToolGap(
+            server="",
+            name=pattern,
+            reason=f"no tool fits this pattern of the agent {access.agent!r}; there is: {known}",
+        )
+        for pattern in access.allowed
+        if not any(matches(pattern, server, tool) for server, tool in tools)
+    )
 
 
 def _failed(failure: ToolFailure, text: str, begun: float) -> ToolOutcome:

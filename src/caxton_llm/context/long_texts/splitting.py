@@ -21,7 +21,6 @@ __all__ = [
     "Part",
     "TakenApart",
     "no_room_for_material",
-    "oversize_error",
     "split",
     "take_apart",
     "too_many_parts",
@@ -131,16 +130,6 @@ def with_material(request: ChatRequest, taken: TakenApart, texts: Sequence[str])
         place = material.message
         messages[place] = _with_text(messages[place], material.content, f"{material.before}{text}{material.after}")
     return replace(request, messages=messages, source=None)
-
-
-def oversize_error(needed: int, room: int, model: str) -> ContextWindowExceeded:
-    """The error for a request of `needed` tokens where `model` has room for `room`."""
-    return _exceeded(
-        f"the request is about {needed:,} tokens without the earlier conversation, and {model} has room for {room:,}: "
-        "shorten it, ask a model with a larger window, or have it worked through in parts or shortened (context.oversize: "
-        "multi_turn or summarize)",
-        model,
-    )
 
 
 def no_room_for_material(needed: int, room: int, model: str) -> ContextWindowExceeded:
