@@ -97,7 +97,6 @@ def test_variables_come_from_the_parameters_the_context_and_the_metadata_in_this
         "format": "x",
         "audience": "board",
         "requesting_agent": "Data",
-        "nested": {"a": 1},
     }
     request = asking(
         "Make it", metadata={"audience": "all", "report_type": "quarterly", "tags": [1]}, extra={"context": context}
@@ -228,3 +227,16 @@ def test_a_search_is_cut_off_where_a_text_is_very_long_and_that_is_said() -> Non
     (search,) = analysis.requirements.memory_searches
     assert len(search.query) == 4_000
     assert analysis.notes == ("the memory search of a_b is cut off after 4000 characters",)
+
+
+@pytest.mark.parametrize(
+    ("context", "where", "said"),
+    [
+        ({"request_params": {"a": 1}}, "context.request_params", "is unknown"),
+        ({"conversation_depth": 3}, "context.conversation_depth", "belongs under context.context_requirements"),
+    ],
+)
+def test_what_nobody_would_read_is_refused_by_its_name(context: Json, where: str, said: str) -> None:
+    with pytest.raises(InvalidRequest, match=said) as refused:
+        analyse(ChatRequest(messages=[Message(role="user", content="x")], extra={"context": context}))
+    assert refused.value.param == where

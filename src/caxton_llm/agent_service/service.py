@@ -271,7 +271,7 @@ def _key(request: ChatRequest, agent: Agent) -> ConversationKey | None:
     if name is None:
         return None
     if not isinstance(name, str):
-        raise InvalidRequest("must be text", param="conversation_id")
+        raise InvalidRequest("conversation_id must be text", param="conversation_id")
     return ConversationKey(name, agent=agent.name, tenant=agent.memory.tenant)
 
 

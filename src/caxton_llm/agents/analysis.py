@@ -114,6 +114,7 @@ class _Said:
         if agent is not None and not isinstance(agent, str):
             raise InvalidRequest("must be text", param="context.requesting_agent")
         self.requesting_agent: str | None = agent
+        _check_fields(self._context)
         self.requirements = self._requirements()
 
     @property
@@ -144,6 +145,17 @@ class _Said:
             return msgspec.convert(_by_their_usual_names(found), ContextRequirements)
         except msgspec.ValidationError as error:
             raise InvalidRequest(str(error), param=where) from None
+
+
+def _check_fields(context: Mapping[str, Json]) -> None:
+    """Raises `InvalidRequest` for what would be read by nobody: a wrong name, or a need in the wrong place."""
+    for name in context.keys() - _OWN_FIELDS:
+        where = f"context.{str(name)[:100]}"
+        if name in _REQUIREMENTS:
+            raise InvalidRequest("belongs under context.context_requirements", param=where)
+        if isinstance(context[name], dict | list):
+            known = ", ".join(sorted(_OWN_FIELDS))
+            raise InvalidRequest(f"is unknown: beside {known} there are texts, numbers and truth values", param=where)
 
 
 def _by_their_usual_names(requirements: Mapping[str, Json]) -> dict[str, Json]:

@@ -92,7 +92,11 @@ def with_conversation(request: ChatRequest, headers: Mapping[str, str]) -> ChatR
     """The stored conversation may be named in a header, for clients that cannot add fields to a body."""
     if _CONVERSATION not in headers or "conversation_id" in request.extra:
         return request
-    return replace(request, extra={**request.extra, "conversation_id": headers[_CONVERSATION]})
+    try:
+        name = headers[_CONVERSATION].encode("latin-1").decode()  # as clients write it; ASCII stays what it is
+    except UnicodeError:
+        raise InvalidRequest(f"the header {_CONVERSATION} must be UTF-8", param="conversation_id") from None
+    return replace(request, extra={**request.extra, "conversation_id": name})
 
 
 def _addressed(request: ChatRequest, model: str) -> ChatRequest:
