@@ -151,7 +151,9 @@ class Caxton:
     def _require_agents(self, request: ChatRequest) -> "AgentService":
         agents = self._agents_for(request)
         if agents is None:
-            message = f"{request.model!r} is no agent: context is prepared for agent:NAME and capability:NAME"
+            there = self._assembly.agents
+            known = "none is configured" if there is None else f"there is: {', '.join(there.names)}"
+            message = f"model must name an agent, and {request.model!r} is none; {known}"
             raise UnknownModel(message, param="model", code="model_not_found")
         return agents
 

@@ -3,14 +3,26 @@
 One background thread runs the event loop; every method may be called from any thread.
 """
 
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from caxton_llm.caxton import Caxton, TokenCount
 from caxton_llm.loop_thread import LoopThread
 from caxton_llm.model_info import ModelInfo
-from caxton_llm.types import ChatChunk, ChatRequest, ChatResponse, ChatStream, Json, ParameterReport, Usage
+from caxton_llm.types import (
+    ChatChunk,
+    ChatRequest,
+    ChatResponse,
+    ChatStream,
+    ContextReport,
+    Json,
+    ParameterReport,
+    Usage,
+)
+
+if TYPE_CHECKING:
+    from caxton_llm.context.document import ContextDocument
 
 __all__ = ["SyncCaxton", "SyncChatStream"]
 
@@ -44,6 +56,12 @@ class SyncCaxton:
     def stream_chat(self, request: ChatRequest | None = None, /, **parameters: Json) -> "SyncChatStream":
         """Like `Caxton.stream_chat`."""
         return SyncChatStream(self, self._caxton.stream_chat(request, **parameters))
+
+    def prepare_context(
+        self, request: ChatRequest | None = None, /, *, providers: Sequence[str] = (), **parameters: Json
+    ) -> "ContextDocument":
+        """Like `Caxton.prepare_context`."""
+        return self._run(self._caxton.prepare_context(request, providers=providers, **parameters))
 
     def get_model_info(self, model: str = "default") -> ModelInfo:
         """Like `Caxton.get_model_info`."""
@@ -128,6 +146,11 @@ class SyncChatStream:
     def attempts(self) -> int:
         """How often the request was sent."""
         return self._stream.attempts
+
+    @property
+    def context(self) -> ContextReport | None:
+        """For an agent's answer."""
+        return self._stream.context
 
     @property
     def request_id(self) -> str | None:

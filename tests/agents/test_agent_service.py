@@ -352,3 +352,19 @@ async def test_real_counts_of_a_provider_bring_the_estimates_nearer(tmp_path: Pa
     assert after > before
     async with Caxton.from_dict(configured(tmp_path, entry(fake_openai), {"name": "A"})) as again:
         assert again.token_calibration.factors("gpt-4o", "openai").prose == pytest.approx(after)
+
+
+async def test_a_context_is_prepared_only_for_agents_and_the_error_names_those_that_there_are() -> None:
+    agents: Json = [{"name": "A", "capabilities": ["c"]}]
+    async with Caxton.from_dict({"llm": {"provider": "builtin"}, "agents": agents}) as caxton:
+        with pytest.raises(
+            UnknownModel, match="model must name an agent, and 'default' is none; there is: agent:A, capability:c"
+        ):
+            await caxton.prepare_context(messages=user("Hi"))
+        with pytest.raises(UnknownModel, match="'builtin' is none; there is: agent:A, capability:c"):
+            await caxton.prepare_context(model="builtin", messages=user("Hi"))
+        with pytest.raises(InvalidRequest, match="must be a list of names"):
+            await caxton.prepare_context(model="agent:A", messages=user("Hi"), providers="anthropic")
+    async with Caxton.from_dict({"llm": {"provider": "builtin"}}) as caxton:
+        with pytest.raises(UnknownModel, match="none is configured"):
+            await caxton.prepare_context(model="agent:A", messages=user("Hi"))

@@ -121,7 +121,7 @@ def test_deleting_asks_first_and_says_what_is_gone(place: Path) -> None:
         assert terminal.wait() == 1
     assert listed(place) == ALL
     done = run("conversations", "delete", "other", "--yes", cwd=place)
-    assert done.stdout == "deleted 1 conversations with 1 exchanges and 0 summaries\n"
+    assert done.stdout == "deleted 1 conversation with 1 exchange and 0 summaries\n"
     assert listed(place) == ALL[:2]
 
 

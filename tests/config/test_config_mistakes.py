@@ -134,6 +134,22 @@ def test_an_unknown_key_comes_with_the_nearest_known_one(key: str, hint: str) ->
     assert mistake(one_entry(f"{key}: 1")) == f"caxton.yaml:3: llm.{key}: unknown key {key!r} ({hint})"
 
 
+@pytest.mark.parametrize(
+    ("written", "hint"),
+    [
+        ("memory: {data_dir: x}", "did you mean 'path'?"),
+        ("context: {conversations: {path: x}}", "did you mean 'data_dir'?"),
+        ("mcp: {server: []}", "did you mean 'servers'?"),  # not the block at the top of the file
+        ("mcpServers: {}", "did you mean 'mcp: {servers: [...]}'?"),
+        ("agents: [{name: a, model: x}]", "did you mean 'llm: {provider: ..., model: ...}'?"),
+        ("agents: [{name: a, context: {max_tokens: 3}}]", "did you mean 'budget'?"),
+        ("context: {max_tokens: 3}", "did you mean 'budget'?"),
+    ],
+)
+def test_a_key_that_is_called_otherwise_in_its_block_is_not_sent_to_another_block(written: str, hint: str) -> None:
+    assert mistake(f"llm: {{provider: builtin}}\n{written}").endswith(f" ({hint})")
+
+
 def test_missing_keys_are_named_with_the_line_of_their_block() -> None:
     text = "llm:\n  providers:\n    - name: a\n      model: x\nagents:\n  - capabilities: [b]\n"
     assert mistakes(text) == [

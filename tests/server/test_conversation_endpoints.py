@@ -111,6 +111,7 @@ async def test_all_of_a_tenant_or_an_agent_are_deleted_only_when_the_tenant_is_n
     response = await http.delete(API)
     assert response.status_code == 400
     assert response.json()["error"]["param"] == "tenant"
+    assert "tenant= (empty)" in response.json()["error"]["message"]
     response = await http.delete(f"{API}?agent=A")
     assert (response.status_code, response.json()["error"]["param"]) == (400, "tenant")
     assert await names(http) == EVERYTHING

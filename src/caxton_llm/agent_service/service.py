@@ -42,6 +42,7 @@ __all__ = ["AgentService"]
 
 
 _PROVIDERS = "providers"
+_NO_LIST = "must be a list of names"
 """The field of a request that says for whom its context is shown."""
 
 
@@ -144,6 +145,8 @@ class AgentService:
         `providers` are entries, or kinds of providers, that the request is shown for, beside the first target of the agent;
         the request itself may name some under `providers`. Raises `InvalidRequest`, `UnknownModel`.
         """
+        if isinstance(providers, str):  # a sequence of letters
+            raise InvalidRequest(_NO_LIST, param=_PROVIDERS)
         addressed = self._addressed(request.model)
         providers = (*providers, *_providers(request))
         others = {name: value for name, value in request.extra.items() if name != _PROVIDERS}
@@ -159,6 +162,12 @@ class AgentService:
         route = self.gateway.routes.get(name)
         is_entry = route is not None and route.first.target.name == name
         return destination_of(route.first) if route is not None and is_entry else assumed_destination(name)
+
+    @property
+    def names(self) -> list[str]:
+        """What `model` may say: `agent:NAME` of every agent, then `capability:NAME`."""
+        agents = [f"agent:{agent.name}" for agent in self.registry.agents]
+        return [*agents, *(f"capability:{name}" for name in self.registry.names)]
 
     @property
     def problems(self) -> list[str]:
@@ -192,10 +201,8 @@ class AgentService:
     def _addressed(self, model: str) -> Addressed:
         addressed = self.registry.addressed(model)
         if addressed is None:
-            names = [f"agent:{agent.name}" for agent in self.registry.agents]
-            names += [f"capability:{name}" for name in self.registry.names]
             raise UnknownModel(
-                f"nothing is called {model!r}; there is: {', '.join(names)}", param="model", code="model_not_found"
+                f"nothing is called {model!r}; there is: {', '.join(self.names)}", param="model", code="model_not_found"
             )
         return addressed
 
@@ -280,4 +287,4 @@ def _providers(request: ChatRequest) -> list[str]:
     try:
         return msgspec.convert([] if named is None else named, list[str])
     except msgspec.ValidationError:
-        raise InvalidRequest("must be a list of names", param=_PROVIDERS) from None
+        raise InvalidRequest(_NO_LIST, param=_PROVIDERS) from None

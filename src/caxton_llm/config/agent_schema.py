@@ -85,7 +85,7 @@ class ContextTimeLimitsBlock(SettingsBlock, frozen=True, kw_only=True):
     memory_ms: Milliseconds = 500
     """All searches in the memory."""
     tools_ms: Milliseconds = 500
-    """The tools' own data."""
+    """The tools' own data. A server that has not told its tools yet is waited for up to 10 s."""
 
 
 class ConversationsBlock(SettingsBlock, frozen=True, kw_only=True):

@@ -7,7 +7,10 @@ from difflib import get_close_matches
 from caxton_llm.errors import ConfigurationError, ConfigurationProblem
 from caxton_llm.providers.settings import SECRET_FIELDS
 
-__all__ = ["Problems", "holds_secret", "nearest"]
+__all__ = ["Problems", "holds_secret", "misspelt", "nearest"]
+
+_NEAR = 0.55
+_MISSPELT = 0.8
 
 _SECRET_MAPPINGS = frozenset({"env", "headers", "token_params", "extra_body"})
 
@@ -105,10 +108,16 @@ def _item(path: str) -> str:
 
 def nearest(name: str, known: list[str]) -> str:
     """A hint: the known name that is nearest to `name`; all of them when none is near and they are few."""
-    close = get_close_matches(name.lower(), known, n=1, cutoff=0.55)
+    close = get_close_matches(name.lower(), known, n=1, cutoff=_NEAR)
     if close:
         return f"did you mean {close[0]!r}?"
     return f"known: {', '.join(known)}" if len(known) <= 12 else ""
+
+
+def misspelt(name: str, known: list[str]) -> str | None:
+    """The known name that `name` can hardly be anything else than; `None` when there is none."""
+    close = get_close_matches(name.lower(), known, n=1, cutoff=_MISSPELT)
+    return close[0] if close else None
 
 
 def holds_secret(path: str) -> bool:

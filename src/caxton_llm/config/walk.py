@@ -11,7 +11,8 @@ import msgspec.inspect as kinds
 from msgspec import Struct
 
 from caxton_llm.config.nodes import ListNode, MapNode, Node, ScalarNode
-from caxton_llm.config.problems import Problems, holds_secret, nearest
+from caxton_llm.config.other_names import OTHER_NAMES
+from caxton_llm.config.problems import Problems, holds_secret, misspelt, nearest
 from caxton_llm.types import Json
 
 __all__ = ["Walk"]
@@ -81,7 +82,7 @@ class Walk:
             here = f"{path}.{name}" if path else name
             field = fields.get(name)
             if field is None:
-                self._unknown_key(name, here, line, list(fields))
+                self._unknown_key(name, here, line, kind)
                 continue
             value = self._value(child, field.type, here)
             if value is not _WRONG:
@@ -134,11 +135,16 @@ class Walk:
         self._problems.add(message, path=path, line=self._problems.lines.get(path, node.line), hint=hint)
         return _WRONG
 
-    def _unknown_key(self, name: str, path: str, line: int | None, known: list[str]) -> None:
-        hint = nearest(name, known)
+    def _unknown_key(self, name: str, path: str, line: int | None, block: kinds.StructType) -> None:
+        known = [field.encode_name for field in block.fields]
+        meant = OTHER_NAMES.get((block.cls, name)) or misspelt(name, known)
         homes = self._homes.get(name)
-        if homes:
+        if meant:
+            hint = f"did you mean {meant!r}?"
+        elif homes:
             hint = f"{name!r} belongs " + (f"under {homes[0]!r}" if homes[0] else "at the top of the file")
+        else:
+            hint = nearest(name, known)
         self._problems.add(f"unknown key {name!r}", path=path, line=line, hint=hint)
         self._problems.misspelt.add(path.removesuffix(name).removesuffix("."))
 

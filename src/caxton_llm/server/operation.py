@@ -33,6 +33,9 @@ _CLOSED = 499
 _KNOWN = {"scope": Scope, "scopes": Scope, "kinds": Kind}
 """Words that a field may have, by its name."""
 
+_REQUIRED = {"tenant": "; tenant= (empty) is those without one"}
+"""What to write for a field that must be given, by its name."""
+
 
 class NoQuery(Struct, forbid_unknown_fields=True):
     """No parameters."""
@@ -193,7 +196,8 @@ def _refuse(problem: str, whole: str) -> NoReturn:
     field = what.rpartition(" field `")[2].removesuffix("`")
     if what.startswith(("Object missing required field `", "Object contains unknown field `")):
         path = f"{path}.{field}" if path else field
-        raise InvalidRequest(f"{path} {'is missing' if 'missing' in what else 'is not known here'}", param=path)
+        hint = _REQUIRED.get(field, "")
+        raise InvalidRequest(f"{path} {f'is missing{hint}' if 'missing' in what else 'is not known here'}", param=path)
     if what.startswith(("Invalid enum value", "Invalid value")):
         words = _KNOWN.get(path.rpartition(".")[2].partition("[")[0])
         known = f"; there is {', '.join(get_args(words))}" if words else ""

@@ -53,7 +53,12 @@ def _tell(removed: Removed, screen: Screen, *, as_json: bool) -> None:
         screen.json(removed)
         return
     screen.line(
-        f"deleted {removed.conversations} conversations with {removed.exchanges} exchanges and {removed.summaries} summaries"
+        f"deleted {_some(removed.conversations, 'conversation', 'conversations')} with"
+        f" {_some(removed.exchanges, 'exchange', 'exchanges')} and {_some(removed.summaries, 'summary', 'summaries')}"
     )
     if not removed.is_overwritten:
         screen.warn("a reader in another process still holds the log of writes, which may have traces of them")
+
+
+def _some(count: int, one: str, more: str) -> str:
+    return f"{count} {one if count == 1 else more}"

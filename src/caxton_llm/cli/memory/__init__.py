@@ -18,7 +18,8 @@ memory_commands = typer.Typer(
 )
 
 _Folder = Annotated[
-    Path | None, typer.Option("--path", metavar="FOLDER", help="The memory's folder; else ./caxton-memory.")
+    Path | None,
+    typer.Option("--path", metavar="FOLDER", help="The memory's folder; else as configured, else ./caxton-memory."),
 ]
 _Tenant = Annotated[str, typer.Option("--tenant", help="Whose records; else those of the tenant without a name.")]
 _SomeTenant = Annotated[str | None, typer.Option("--tenant", help="Only this tenant; else all.")]
