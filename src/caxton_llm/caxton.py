@@ -149,11 +149,9 @@ class Caxton:
         return self._assembly.agents if request.model.startswith(AGENT_PREFIXES) else None
 
     def _require_agents(self, request: ChatRequest) -> "AgentService":
-        agents = self._agents_for(request)
+        agents = self._assembly.agents
         if agents is None:
-            there = self._assembly.agents
-            known = "none is configured" if there is None else f"there is: {', '.join(there.names)}"
-            message = f"model must name an agent, and {request.model!r} is none; {known}"
+            message = f"model must name an agent, and {request.model!r} is none; none is configured"
             raise UnknownModel(message, param="model", code="model_not_found")
         return agents
 

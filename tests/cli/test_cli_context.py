@@ -179,6 +179,18 @@ def test_mistakes_are_told_with_an_exit_code(place: Path, arguments: tuple[str, 
     assert told in " ".join(done.stderr.replace("│", " ").split())
 
 
+def test_names_are_checked_before_a_program_of_tools_is_started(tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    agents = [{"name": "Reporter", "tools": ["*"], "context": {"budget": 300}}]
+    configured(tmp_path, agents=agents, mcp={"servers": [{"name": "tools", "command": "touch", "args": [str(begun)]}]})
+    for option, name in (("--agent", "Nobody"), ("--provider", "gopher")):
+        done = run(*ASK, option, name, cwd=tmp_path)
+        assert (done.returncode, begun.exists()) == (1, False)
+        assert name in done.stderr
+    assert run(*ASK, cwd=tmp_path).returncode == 0
+    assert begun.exists()
+
+
 def test_a_request_that_is_no_json_is_a_mistake_of_the_request(place: Path) -> None:
     done = run("context", "explain", "-", cwd=place, stdin="{")
     assert (done.returncode, done.stdout) == (1, "")

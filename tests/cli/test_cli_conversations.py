@@ -74,6 +74,15 @@ def test_a_conversation_is_shown_with_its_calls_of_tools_and_summaries(place: Pa
             ("show", "q3"),
             "2 conversations are called 'q3'; say which with --agent or --tenant: Reporter, Charts of acme",
         ),
+        (
+            ("show", "q3", "--agent", "Nope", "--tenant", "acme"),
+            "there is no conversation 'q3' of the agent 'Nope' of the tenant 'acme'; there is one of: Reporter, Charts",
+        ),
+        (
+            ("show", "other", "--agent", "Nope"),
+            "no conversation 'other' of the agent 'Nope'; there is one of: Reporter",
+        ),
+        (("show", "nothing", "--agent", "Nope"), "there is no conversation 'nothing';"),
         (("show", "nothing"), "there is no conversation 'nothing'"),
         (("delete", "other", "nothing", "--yes"), "there is no conversation 'nothing'"),
     ],

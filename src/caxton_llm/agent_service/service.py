@@ -25,7 +25,7 @@ from caxton_llm.agent_service.turn import AgentTurn, described, told
 from caxton_llm.agents.agent import Agent
 from caxton_llm.agents.chain import CallChain
 from caxton_llm.agents.conversation import ConversationKey
-from caxton_llm.agents.registry import Addressed
+from caxton_llm.agents.registry import AGENT_PREFIXES, Addressed
 from caxton_llm.background import end_tasks, of_this_loop
 from caxton_llm.context.document import ContextDocument
 from caxton_llm.context_engine.contexts import Contexts
@@ -145,18 +145,25 @@ class AgentService:
         `providers` are entries, or kinds of providers, that the request is shown for, beside the first target of the agent;
         the request itself may name some under `providers`. Raises `InvalidRequest`, `UnknownModel`.
         """
+        addressed, destinations = self._named(request, providers)
+        others = {name: value for name, value in request.extra.items() if name != _PROVIDERS}
+        request = replace(request, extra=others, source=None)
+        gathered = await self._gathered(request, addressed)
+        fitting = await sized(self.engine, gathered, self.gateway.resolve(request.model).first)
+        notes = () if fitting.in_parts is None else (_IN_PARTS,)
+        return await explain(fitting.contexts, destinations, notes=notes)
+
+    def check_names(self, request: ChatRequest, *, providers: Sequence[str] = ()) -> None:
+        """Raises what `prepare` raises where a name in the request or in `providers` does not exist."""
+        self._named(request, providers)
+
+    def _named(self, request: ChatRequest, providers: Sequence[str]) -> tuple[Addressed, list[Destination]]:
+        """Who is asked, and whom the request is shown for, the agent's first target first."""
         if isinstance(providers, str):  # a sequence of letters
             raise InvalidRequest(_NO_LIST, param=_PROVIDERS)
         addressed = self._addressed(request.model)
-        providers = (*providers, *_providers(request))
-        others = {name: value for name, value in request.extra.items() if name != _PROVIDERS}
-        request = replace(request, extra=others, source=None)
-        first = self.gateway.resolve(request.model).first
-        destinations = [destination_of(first), *map(self._destination, providers)]
-        gathered = await self._gathered(request, addressed)
-        fitting = await sized(self.engine, gathered, first)
-        notes = () if fitting.in_parts is None else (_IN_PARTS,)
-        return await explain(fitting.contexts, destinations, notes=notes)
+        first = destination_of(self.gateway.resolve(request.model).first)
+        return addressed, [first, *map(self._destination, (*providers, *_providers(request)))]
 
     def _destination(self, name: str) -> Destination:
         route = self.gateway.routes.get(name)
@@ -201,9 +208,9 @@ class AgentService:
     def _addressed(self, model: str) -> Addressed:
         addressed = self.registry.addressed(model)
         if addressed is None:
-            raise UnknownModel(
-                f"nothing is called {model!r}; there is: {', '.join(self.names)}", param="model", code="model_not_found"
-            )
+            is_named = model.startswith(AGENT_PREFIXES)
+            what = f"nothing is called {model!r}" if is_named else f"model must name an agent, and {model!r} is none"
+            raise UnknownModel(f"{what}; there is: {', '.join(self.names)}", param="model", code="model_not_found")
         return addressed
 
     def _called(self, request: ChatRequest, chain: CallChain) -> CallChain:

@@ -47,7 +47,10 @@ def run_explain(
 
 async def _prepared(caxton: Caxton, request: ChatRequest, providers: Sequence[str], screen: Screen) -> ContextDocument:
     async with contextlib.aclosing(caxton):
-        servers = None if caxton.agents is None else caxton.agents.engine.sources.servers
+        agents = caxton.agents
+        if agents is not None:
+            agents.check_names(request, providers=providers)  # before any program of tools is started
+        servers = None if agents is None else agents.engine.sources.servers
         with screen.waiting("preparing the context") as waiting:
             if servers is not None:
                 waiting.label = "starting the servers of tools"

@@ -1,6 +1,6 @@
 """The store that a command works on, and the conversation that a name means."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -35,15 +35,31 @@ def named(store: ConversationStore, name: str, whose: Whose) -> Conversation:
     name = utf8(name, "the name")
     found = [one for one in store.conversations(tenant=whose.tenant, agent=whose.agent) if one.key.conversation == name]
     if not found:
-        raise InvalidRequest(
-            f"there is no conversation {name[:80]!r}; `caxton conversations list` shows those that there are"
-        )
+        raise _not_there(store, name, whose)
     if len(found) > 1:
-        owners = ", ".join(_owner(one) for one in found[:_LISTED])
+        owners = _owners(found)
         raise InvalidRequest(
             f"{len(found)} conversations are called {name[:80]!r}; say which with --agent or --tenant: {owners}"
         )
     return found[0]
+
+
+def _not_there(store: ConversationStore, name: str, whose: Whose) -> InvalidRequest:
+    others = [one for one in store.conversations() if one.key.conversation == name]
+    if not others:
+        return InvalidRequest(
+            f"there is no conversation {name[:80]!r}; `caxton conversations list` shows those that there are"
+        )
+    asked = [
+        f"{kind} {one!r}" for kind, one in (("the agent", whose.agent), ("the tenant", whose.tenant)) if one is not None
+    ]
+    return InvalidRequest(
+        f"there is no conversation {name[:80]!r} of {' of '.join(asked)}; there is one of: {_owners(others)}"
+    )
+
+
+def _owners(found: Sequence[Conversation]) -> str:
+    return ", ".join(_owner(one) for one in found[:_LISTED])
 
 
 def _owner(one: Conversation) -> str:
