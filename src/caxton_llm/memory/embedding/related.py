@@ -46,9 +46,9 @@ class RelatedTokens(Struct, frozen=True):
                 tokens.append(found)
                 steps.append(np.rint(np.minimum(near[found], 1) * _STEPS))
                 counts.append(len(found))
-        kind = np.uint16 if vocabulary_size <= 1 << 16 else np.int32
-        together = np.concatenate([*tokens, np.empty(0)]).astype(kind)
-        return cls(np.cumsum(counts, dtype=np.int32), together, np.concatenate([*steps, np.empty(0)]).astype(np.uint8))
+        together = np.concatenate([*tokens, np.empty(0)])
+        ids_of = together.astype(np.uint16) if vocabulary_size <= 1 << 16 else together.astype(np.int32)
+        return cls(np.cumsum(counts, dtype=np.int32), ids_of, np.concatenate([*steps, np.empty(0)]).astype(np.uint8))
 
     @classmethod
     def read(cls, data: bytes, where: str) -> Self:
