@@ -38,7 +38,7 @@ def kept(selection: Selection) -> set[str]:
 def test_the_budget_is_never_exceeded_and_every_piece_is_decided_on(every: list[Piece], budget: int) -> None:
     limits = Limits(budget=budget)
     if sum(one.tokens for one in every if one.tier == "always") > budget:
-        with pytest.raises(InvalidRequest, match="give it more"):
+        with pytest.raises(InvalidRequest, match="the budget for the whole context is"):
             select(every, limits)
         return
     selection = select(every, limits)
@@ -103,7 +103,7 @@ def test_the_most_relevant_of_a_kind_come_first_and_a_smaller_one_fills_what_is_
 
 def test_the_error_for_a_small_budget_names_it_and_what_takes_how_much() -> None:
     every = [piece("system", "always", 40), piece("turn", "recent", 10)]
-    with pytest.raises(InvalidRequest, match=r"take 40 tokens, .* is 30 \(instructions 40\): give it more"):
+    with pytest.raises(InvalidRequest, match=r"take 40 tokens, .* is 30 \(instructions 40\)"):
         select(every, Limits(budget=30))
 
 
