@@ -476,6 +476,13 @@ class ChatStream:
             return batch
         return await anext(self._batches)
 
+    def describe_as(self, other: "ChatStream") -> None:
+        """Tell of this stream what another one, which it hands on, tells of who answers; usage and cost are not among it."""
+        self.provider, self.model, self.request_id = other.provider, other.model, other.request_id
+        self.attempts, self.failed_attempts, self.skipped = other.attempts, other.failed_attempts, other.skipped
+        self.params, self.warnings, self.upstream_s = other.params, other.warnings, other.upstream_s
+        self.degraded = other.degraded
+
     async def aclose(self) -> None:
         """Stop: the connection to the provider is closed if the answer is not complete. Safe to call twice."""
         self._pending = []

@@ -146,15 +146,7 @@ class StreamedLoop:
     def _describe(self, source: ChatStream) -> None:
         """Who answers first is told at once; the rest at the end."""
         if not self._has_begun:
-            stream = self._stream
-            stream.provider, stream.model, stream.request_id = source.provider, source.model, source.request_id
-            stream.attempts, stream.failed_attempts, stream.skipped = (
-                source.attempts,
-                source.failed_attempts,
-                source.skipped,
-            )
-            stream.params, stream.warnings, stream.upstream_s = source.params, source.warnings, source.upstream_s
-            stream.degraded = source.degraded
+            self._stream.describe_as(source)
 
     def _seen(self, answer: StreamedAnswer, batch: list[ChatChunk]) -> list[ChatChunk]:
         seen = []

@@ -245,8 +245,8 @@ class Reading:
             upstream_s=answer.upstream_s,
         )
         total = self.whole(last)
-        stream.provider, stream.model, stream.request_id = answer.provider, answer.model, answer.request_id
-        stream.params, stream.degraded, stream.upstream_s = answer.params, answer.degraded, total.upstream_s
+        stream.describe_as(answer)
+        stream.upstream_s = total.upstream_s
         stream.attempts, stream.failed_attempts, stream.skipped = total.attempts, total.failed_attempts, total.skipped
         stream.warnings, stream.usage, stream.cost_usd = total.warnings, total.usage, total.cost_usd
 

@@ -13,21 +13,6 @@ from caxton_llm.types import ChatRequest, ChatResponse, ChatStream, ContextRepor
 
 __all__ = ["AgentTurn", "described", "told"]
 
-_SHARED = (
-    "provider",
-    "model",
-    "request_id",
-    "attempts",
-    "failed_attempts",
-    "skipped",
-    "degraded",
-    "params",
-    "usage",
-    "cost_usd",
-    "upstream_s",
-)
-"""What a stream over another tells of it."""
-
 
 class AgentTurn(Struct, kw_only=True):
     """One request. `reading` is what was read in parts before it."""
@@ -79,8 +64,8 @@ def told(response: ChatResponse, turn: AgentTurn) -> ChatResponse:
 
 def described(stream: ChatStream, inner: ChatStream, turn: AgentTurn) -> None:
     """Tell in the stream that a reader has what is known of the answer by now."""
-    for name in _SHARED:
-        setattr(stream, name, getattr(inner, name))
+    stream.describe_as(inner)
+    stream.usage, stream.cost_usd = inner.usage, inner.cost_usd
     turn.contexts.settle(inner.provider)
     stream.warnings = [*inner.warnings, *turn.warnings]
     stream.context = turn.report

@@ -44,11 +44,18 @@ class Candidates(Struct, frozen=True, kw_only=True):
 
 
 def candidates_of(
-    material: Material, target: TargetView, costs: Costs, vectors: TextVectors, offered: Offered, *, room: int
+    material: Material,
+    target: TargetView,
+    costs: Costs,
+    vectors: TextVectors,
+    offered: Offered,
+    *,
+    said: tuple[Piece, ...],
+    note: int,
+    room: int,
 ) -> Candidates:
-    """All pieces that may go into a prompt of `room` tokens for the target."""
-    said = always_of(material, costs)
-    note = note_tokens(material, costs)
+    """All pieces that may go into a prompt of `room` tokens for the target; `said` is what `always_of` gives, `note` what
+    `note_tokens` does."""
     standing = note + offered.prompt + sum(piece.tokens for piece in offered.pieces if piece.tier == "always")
     asked = sum(piece.tokens for piece in said if piece.id == "request")
     begins = sum(piece.tokens for piece in said) - asked + standing

@@ -82,10 +82,12 @@ def compose(
     if least > target.budget - reserve:
         raise too_small(said, target.budget, reserve)
     usual = min(_FOR_STEPS_MOST, int(_FOR_STEPS * target.budget)) if offers_of(material, target) else 0
-    left = target.budget - max(reserve, usual) - least - note_tokens(material, costs)
+    note = note_tokens(material, costs)
+    left = target.budget - max(reserve, usual) - least - note
     offered = offered_tools(material, target, costs, left)
     reserve = max(reserve, usual) if offered.pieces else reserve
-    found = candidates_of(material, target, costs, vectors, offered, room=target.budget - reserve)
+    room = target.budget - reserve
+    found = candidates_of(material, target, costs, vectors, offered, said=said, note=note, room=room)
     return _composed(_Attempts(material, target, costs, vectors), found, reserve)
 
 

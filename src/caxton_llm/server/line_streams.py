@@ -3,15 +3,19 @@
 import asyncio
 import concurrent.futures
 import contextlib
-from collections.abc import AsyncIterator, Generator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from typing import TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import StreamingResponse
 
-from caxton_llm.errors import InvalidRequest
+from caxton_llm.errors import InvalidRequest, LlmError
 from caxton_llm.server.exchange import Receive, Scope, Send
+from caxton_llm.server.failures import FailureLog
 
-__all__ = ["LINES", "LinesResponse", "SentBody", "begun", "piece_of"]
+__all__ = ["LINES", "LinesResponse", "SentBody", "begun", "piece_of", "pieces_of"]
+
+_Taken = TypeVar("_Taken")
 
 LINES = "application/x-ndjson"
 
@@ -53,6 +57,20 @@ def piece_of(lines: Iterator[bytes]) -> bytes:
     return bytes(gathered)
 
 
+async def pieces_of(
+    first: bytes, following: Callable[[], Awaitable[bytes]], failures: FailureLog
+) -> AsyncIterator[bytes]:
+    """`first` and what follows it. A failure breaks the answer off, so that no part looks whole, and is noted."""
+    piece = first
+    while piece:
+        yield piece
+        try:
+            piece = await following()
+        except LlmError as error:
+            failures.note(error, counted=True)
+            raise
+
+
 class SentBody:
     """The body of a request, for a thread that asks for one piece after the other."""
 
@@ -86,6 +104,17 @@ class SentBody:
         with contextlib.suppress(InvalidRequest, ClientDisconnect):
             while left > 0 and (piece := await self._received()):
                 left -= len(piece)
+
+    async def taken(self, load: Awaitable[_Taken]) -> _Taken:
+        """What `load` makes of it: line by line as they come. What was written before a failure stays, and sending everything
+        again is safe."""
+        try:
+            return await load
+        except InvalidRequest:
+            await self.discard()
+            raise
+        finally:
+            self.stop()
 
     def stop(self) -> None:
         """Nobody waits any more: the thread that asks is sent away."""

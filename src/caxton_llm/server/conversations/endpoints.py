@@ -1,6 +1,6 @@
 """Conversations over HTTP: listed, read, exported, imported, deleted."""
 
-from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from starlette.responses import Response
@@ -8,7 +8,7 @@ from starlette.responses import Response
 from caxton_llm.agents.conversation import ConversationKey, Removed
 from caxton_llm.agents.registry import CapabilityRegistry
 from caxton_llm.caxton import Caxton
-from caxton_llm.errors import InvalidRequest, LlmError
+from caxton_llm.errors import InvalidRequest
 from caxton_llm.memory.transfer import lines_of
 from caxton_llm.server.agents.service import agents_of
 from caxton_llm.server.conversations.shapes import (
@@ -22,7 +22,7 @@ from caxton_llm.server.conversations.shapes import (
 )
 from caxton_llm.server.conversations.work import ConversationWork
 from caxton_llm.server.failures import FailureLog
-from caxton_llm.server.line_streams import LinesResponse, SentBody, begun, piece_of
+from caxton_llm.server.line_streams import LinesResponse, SentBody, begun, piece_of, pieces_of
 from caxton_llm.server.operation import Call, NoBody, NotThere
 from caxton_llm.stores.conversations.transfer import (
     ImportedConversations,
@@ -81,30 +81,13 @@ class ConversationEndpoints:
                 export_conversations(store, tenant=query.tenant, agent=query.agent, conversation=query.conversation)
             )
         )
-        return LinesResponse(self._pieces(first, lines), lines)
-
-    async def _pieces(self, first: bytes, lines: Iterator[bytes]) -> AsyncIterator[bytes]:
-        piece = first
-        while piece:
-            yield piece
-            try:
-                piece = await self._work.run(lambda _store: piece_of(lines))
-            except LlmError as error:
-                self._failures.note(error, counted=True)
-                raise
+        following = partial(self._work.run, lambda _store: piece_of(lines))
+        return LinesResponse(pieces_of(first, following, self._failures), lines)
 
     async def load(self, call: Call[ImportConversationsQuery, NoBody]) -> ImportedConversations:
-        """Line by line as they come. What was written before a failure stays, and sending everything again is safe."""
         sent = SentBody(call.request)
-        try:
-            return await self._work.run_long(
-                lambda store: import_conversations(store, lines_of(sent), tenant=call.query.tenant)
-            )
-        except InvalidRequest:
-            await sent.discard()
-            raise
-        finally:
-            sent.stop()
+        load = self._work.run_long(lambda store: import_conversations(store, lines_of(sent), tenant=call.query.tenant))
+        return await sent.taken(load)
 
 
 def _key(

@@ -1,13 +1,12 @@
 """Export and import over HTTP: both are streams of lines, and neither is ever in memory as a whole."""
 
-from collections.abc import AsyncIterator, Iterator
+from functools import partial
 
 from starlette.responses import Response
 
-from caxton_llm.errors import InvalidRequest, LlmError
 from caxton_llm.memory.transfer import Imported, lines_of
 from caxton_llm.server.failures import FailureLog
-from caxton_llm.server.line_streams import LinesResponse, SentBody, begun, piece_of
+from caxton_llm.server.line_streams import LinesResponse, SentBody, begun, piece_of, pieces_of
 from caxton_llm.server.memory.shapes import ExportQuery, ImportQuery
 from caxton_llm.server.memory.work import MemoryWork
 from caxton_llm.server.operation import Call, NoBody
@@ -28,30 +27,15 @@ class StreamEndpoints:
         lines, first = await self._work.run(
             lambda memory: begun(memory.export(tenant=query.tenant, history=query.history))
         )
-        return LinesResponse(self._pieces(first, lines), lines)
-
-    async def _pieces(self, first: bytes, lines: Iterator[bytes]) -> AsyncIterator[bytes]:
-        piece = first
-        while piece:
-            yield piece
-            try:
-                piece = await self._work.run(lambda _memory: piece_of(lines))
-            except LlmError as error:
-                self._failures.note(error, counted=True)
-                raise
+        following = partial(self._work.run, lambda _memory: piece_of(lines))
+        return LinesResponse(pieces_of(first, following, self._failures), lines)
 
     async def load(self, call: Call[ImportQuery, NoBody]) -> Imported:
-        """Line by line as they come. What was written before a failure stays, and sending everything again is safe."""
         query = call.query
         sent = SentBody(call.request)
-        try:
-            return await self._work.run_long(
-                lambda memory: memory.load(
-                    lines_of(sent), format=query.format, tenant=query.tenant, strict=not query.keep_going
-                )
+        load = self._work.run_long(
+            lambda memory: memory.load(
+                lines_of(sent), format=query.format, tenant=query.tenant, strict=not query.keep_going
             )
-        except InvalidRequest:
-            await sent.discard()
-            raise
-        finally:
-            sent.stop()
+        )
+        return await sent.taken(load)
