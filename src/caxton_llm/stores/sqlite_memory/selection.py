@@ -1,9 +1,11 @@
 """A search's filter in the numbers of the database, and as a mask over a tenant's passages."""
 
 import sqlite3
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from caxton_llm.memory.filters import Filters, normal_area
 from caxton_llm.stores.sqlite_memory.columns import Mask, Snapshot
@@ -21,11 +23,12 @@ class Selection(NamedTuple):
 
 
 def selection(db: sqlite3.Connection, filters: Filters, tenant: int) -> Selection:
-    """Look the filter's names up."""
+    """Look the filter's names up. Who may see all that there is asks for no owners."""
     owners = types = records = None
     if filters.agent is not None or filters.workspace is not None or filters.scopes is not None:
-        rows = db.execute("select id, scope, owner from owners where tenant = ?", (tenant,))
-        owners = tuple(number for number, scope, owner in rows if _may_see(filters, scope, owner))
+        rows = db.execute("select id, scope, owner from owners where tenant = ?", (tenant,)).fetchall()
+        seen = tuple(number for number, scope, owner in rows if _may_see(filters, scope, owner))
+        owners = None if len(seen) == len(rows) else seen
     if filters.types is not None:
         sql = f"select id from types where name in ({marks(filters.types)})"  # noqa: S608
         types = tuple(row[0] for row in db.execute(sql, filters.types))
@@ -54,9 +57,9 @@ def mask_of(seen: Snapshot, filters: Filters, chosen: Selection) -> Mask:
     """Which passages may be found."""
     mask = seen.alive
     if chosen.owners is not None:
-        mask = mask & np.isin(seen.owners, chosen.owners)
+        mask = mask & _among(seen.owners, chosen.owners)
     if chosen.types is not None:
-        mask = mask & np.isin(seen.types, chosen.types) & (seen.kinds == KINDS["entity"])
+        mask = mask & _among(seen.types, chosen.types) & (seen.kinds == KINDS["entity"])
     if filters.kinds is not None:
         mask = mask & np.isin(seen.kinds, [KINDS[kind] for kind in filters.kinds])
     if filters.since is not None:
@@ -68,3 +71,11 @@ def mask_of(seen: Snapshot, filters: Filters, chosen: Selection) -> Mask:
     if chosen.records is not None:
         mask = mask & np.isin(seen.records, np.fromiter(chosen.records, np.int64, len(chosen.records)))
     return mask
+
+
+def _among(column: NDArray[np.int32], numbers: Sequence[int]) -> Mask:
+    """Which of many numbers, from 0 on, are among a few: looked up, which is several times as fast as `numpy.isin`."""
+    table = np.zeros(max(numbers, default=0) + 2, np.bool_)
+    table[list(numbers)] = True
+    found: Mask = table.take(column, mode="clip")
+    return found
