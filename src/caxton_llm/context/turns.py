@@ -82,7 +82,7 @@ def history_of(messages: Sequence[Message], thread: Thread | None, *, seen: int 
     fresh = tuple(PastTurn(number=length + place, messages=one) for place, one in enumerate(shown.fresh))
     return History(
         instructions=tuple(text_of(one) for one in every if one.role in _SYSTEM),
-        turns=tuple(replace(one, messages=_closed(one.messages)) for one in (*before, *shown.known)) + fresh,
+        turns=tuple(map(_with_results, (*before, *shown.known))) + fresh,
         current=current,
         asked=asked,
         # Nothing may come between a call and its results.
@@ -118,6 +118,11 @@ class _Shown:
         if apart is None and count < len(expected):
             apart = expected[count]
         self.branched = None if apart is None else stored[max(0, apart)].number
+
+
+def _with_results(turn: PastTurn) -> PastTurn:
+    closed = _closed(turn.messages)
+    return turn if closed is turn.messages else replace(turn, messages=closed)
 
 
 def _closed(messages: tuple[Message, ...]) -> tuple[Message, ...]:

@@ -124,9 +124,7 @@ class ContextEngine:
         )
         specs = (*listed.tools, *self._capabilities(agent, listed.tools))
         _check_names(request, specs)
-        history = await asyncio.to_thread(partial(history_of, request.messages, read.thread, seen=read.seen))
-        analysis = await asyncio.to_thread(_analysed, request, addressed, history, self._index(specs))
-        history = _with_prompt(history, analysis.prompt)
+        history, analysis = await asyncio.to_thread(_understood, request, addressed, read, self._index(specs))
         filters = filters_of(agent)
         needs = searches_of(analysis.requirements, agent, analysis.user_request, _USUAL_MEMORIES)
         memory, data = await asyncio.gather(
@@ -249,6 +247,15 @@ class ContextEngine:
             while len(self._indexes) > _MOST_KEPT:
                 self._indexes.popitem(last=False)
         return known
+
+
+def _understood(
+    request: ChatRequest, addressed: Addressed, read: ConversationRead, tools: ToolIndex
+) -> tuple[History, Analysis]:
+    """What came before, and what the request is about, with the agent's template filled in."""
+    history = history_of(request.messages, read.thread, seen=read.seen)
+    analysis = _analysed(request, addressed, history, tools)
+    return _with_prompt(history, analysis.prompt), analysis
 
 
 def _analysed(request: ChatRequest, addressed: Addressed, history: History, tools: ToolIndex) -> Analysis:

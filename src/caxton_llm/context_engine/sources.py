@@ -206,13 +206,19 @@ class ContextSources:
         begun = time.perf_counter()
         memory = look_up if self.memory is not None else None
         limit = self._limits.tools_s
-        gathered = await asyncio.gather(
-            *(servers.data(spec.server, keys, owner=owner, memory=memory, timeout_s=limit) for spec, keys in wanted)
+        known = {spec.name: servers.held_data(spec.server, keys, owner=owner) for spec, keys in wanted}
+        unknown = [(spec, keys) for spec, keys in wanted if known[spec.name] is None]
+        answers = await asyncio.gather(
+            *(servers.data(spec.server, keys, owner=owner, memory=memory, timeout_s=limit) for spec, keys in unknown)
         )
+        known |= {spec.name: one for (spec, _), one in zip(unknown, answers, strict=True)}
+        gathered = {name: one for name, one in known.items() if one is not None}
         return DataRead(
-            data={spec.name: one.found for (spec, _), one in zip(wanted, gathered, strict=True) if one.found},
+            data={name: one.found for name, one in gathered.items() if one.found},
             gaps=tuple(
-                SourceGap("tools", _named(gap.server, gap.name), gap.reason) for one in gathered for gap in one.missing
+                SourceGap("tools", _named(gap.server, gap.name), gap.reason)
+                for one in gathered.values()
+                for gap in one.missing
             ),
             seconds=time.perf_counter() - begun,
         )

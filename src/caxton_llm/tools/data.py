@@ -56,6 +56,12 @@ class ToolDataReader:
         self._listed: tuple[ListedResource, ...] = ()
         self._meant: dict[str, tuple[ListedResource, ...]] = {}
 
+    def held(self, keys: Sequence[str], *, owner: str) -> GatheredData | None:
+        """All keys, where everything was read before and may still be told; `None`: something has to be waited for."""
+        found = [self._at_hand(key, owner) for key in dict.fromkeys(keys)]
+        every = tuple(one for one in found if one is not None)
+        return GatheredData(found=every) if len(every) == len(found) else None
+
     async def read(
         self, keys: Sequence[str], *, owner: str, memory: MemoryLookup | None, timeout_s: float | None
     ) -> GatheredData:
@@ -160,7 +166,7 @@ class ToolDataReader:
         for who in (owner, ""):
             kept = self._kept.get((who, resource.uri))
             if kept is not None and kept.data.fetched_at <= now < kept.until:
-                return msgspec.structs.replace(kept.data, key=key)
+                return kept.data if kept.data.key == key else msgspec.structs.replace(kept.data, key=key)
         return None
 
     def _keep(self, who: str, uri: str, data: ToolData, ttl_s: float) -> None:

@@ -98,9 +98,14 @@ class McpServer:
 
     async def tools(self) -> ToolListing:
         """What it offers. Raises `ServerFailure`."""
-        if not self._holds(self._tools):
+        if not self.holds_tools:
             await self._shared("tools", self._renew_tools)
         return self.last_tools
+
+    @property
+    def holds_tools(self) -> bool:
+        """Whether what it offers is known without asking."""
+        return self._holds(self._tools)
 
     @property
     def held_resources(self) -> tuple[ListedResource, ...] | None:

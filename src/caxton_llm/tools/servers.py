@@ -26,6 +26,7 @@ from caxton_llm.types import Json
 __all__ = ["AgentTools", "McpServers"]
 
 _DATA_TIMEOUT_S = 10.0
+_MOST_KEPT = 256
 _MOST_NAMED = 20
 """Tools that a message lists."""
 
@@ -47,6 +48,8 @@ class McpServers:
         self._elsewhere = ToolDataReader(None, clock)
         self._named: list[ToolListing] = []
         self._known_names: Mapping[tuple[str, str], str] = {}
+        self._offered: dict[ToolAccess, AgentTools] = {}
+        """What was told last, of the listings in `_named`."""
         self._specs: dict[tuple[str, str], tuple[ListedTool, ToolSpec]] = {}
         """By server and tool: what is unchanged is the same object, so that others may keep what they made of it."""
 
@@ -62,9 +65,26 @@ class McpServers:
         there the next time.
         """
         wanted = [server for server in self._servers.values() if self._concerns(server, access)]
-        gaps = await asyncio.gather(*(self._listed(server, timeout_s) for server in wanted))
-        failed = {gap.server for gap in gaps if gap is not None}
+        unknown = [server for server in wanted if not server.holds_tools]
+        answers = await asyncio.gather(*(self._listed(server, timeout_s) for server in unknown))
+        gaps = tuple(gap for gap in answers if gap is not None)
         names = self._names()
+        known = self._offered.get(access) if not gaps else None
+        if known is None:
+            known = self._permitted(access, wanted, gaps, names)
+            if not gaps and len(self._offered) < _MOST_KEPT:
+                self._offered[access] = known
+        return known
+
+    def _permitted(
+        self,
+        access: ToolAccess,
+        wanted: Sequence[McpServer],
+        gaps: tuple[ToolGap, ...],
+        names: Mapping[tuple[str, str], str],
+    ) -> AgentTools:
+        """What the agent may call of the servers that have no gap."""
+        failed = {gap.server for gap in gaps}
         specs = [
             self._spec(server, tool, names[server.settings.name, tool.name])
             for server in wanted
@@ -76,7 +96,7 @@ class McpServers:
         unmatched = () if failed else _unmatched(access, wanted)
         return AgentTools(
             tools=tuple(sorted(specs, key=lambda spec: spec.name)),
-            gaps=(*(gap for gap in gaps if gap is not None), *relevant, *unmatched),
+            gaps=(*gaps, *relevant, *unmatched),
         )
 
     async def call(
@@ -125,6 +145,10 @@ class McpServers:
         reader = self._data.get(server, self._elsewhere)
         return await reader.read(keys, owner=owner, memory=memory, timeout_s=timeout_s)
 
+    def held_data(self, server: str, keys: Sequence[str], *, owner: str = "") -> GatheredData | None:
+        """The same, where all of it was read before and is still good; `None` where anything would have to be waited for."""
+        return self._data.get(server, self._elsewhere).held(keys, owner=owner)
+
     async def start(self) -> None:
         """Start all servers, and wait until each has started or failed, so that the first request need not. Optional."""
         await asyncio.gather(*(self._listed(server, None) for server in self._servers.values()))
@@ -150,6 +174,7 @@ class McpServers:
             tools = zip(self._servers, listings, strict=True)
             self._known_names = unique_names((name, tool.name) for name, listing in tools for tool in listing.tools)
             self._named = listings
+            self._offered.clear()
         return self._known_names
 
     async def _listed(self, server: McpServer, timeout_s: float | None) -> ToolGap | None:

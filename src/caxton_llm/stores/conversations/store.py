@@ -77,7 +77,7 @@ class ConversationStore:
             if not position.conversation:
                 return Thread(position=position)
             first = position.length if last == 0 else since or 0
-            if last:
+            if last and last < position.length:  # no turn has less than one exchange
                 first = max(rows.first_of_last(db, position.conversation, min(last, MAX_EXCHANGES)) or 0, first)
             exchanges = rows.exchanges_from(db, position.conversation, first)
             return Thread(
