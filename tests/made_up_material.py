@@ -6,8 +6,9 @@ from caxton_llm.agents.requirements import Requirements
 from caxton_llm.context.budget import TargetView
 from caxton_llm.context.costs import Costs
 from caxton_llm.context.material import Material, Offer, Remembered, compared
-from caxton_llm.context.relevance import TextVectors
+from caxton_llm.context.past_texts import PastTexts
 from caxton_llm.context.render.provider import family_of
+from caxton_llm.context.text_vectors import TextVectors
 from caxton_llm.context.turns import history_of
 from caxton_llm.memory.embedding.static import StaticEmbedder
 from caxton_llm.tokens import O200kCounter
@@ -16,11 +17,24 @@ from caxton_llm.tokens.meter import TokenMeter
 from caxton_llm.tool_specs import ToolData, ToolSpec
 from caxton_llm.types import ChatRequest, FunctionCall, Message, ToolCall
 
-__all__ = ["COUNT", "METER", "PROMPT", "VECTORS", "costs_of", "exchange", "material", "offers", "sentence", "view"]
+__all__ = [
+    "COUNT",
+    "METER",
+    "PAST",
+    "PROMPT",
+    "VECTORS",
+    "costs_of",
+    "exchange",
+    "material",
+    "offers",
+    "sentence",
+    "view",
+]
 
 COUNT = O200kCounter().count
 METER = TokenMeter(COUNT)
 VECTORS = TextVectors(StaticEmbedder.default())
+PAST = PastTexts(VECTORS)
 PROMPT = (
     "You answer for the purchasing department. You name dates, places and amounts as they were said, you say where you are"
     " not sure, and you never promise a delivery that nobody has confirmed."
@@ -100,7 +114,7 @@ def material(
         )
         for place in range(memories)
     ]
-    excerpts, remembered = compared(history, found, str(messages[-1].content), VECTORS)
+    excerpts, remembered = compared(history, found, str(messages[-1].content), PAST)
     return Material(
         request=request,
         instructions=PROMPT,

@@ -14,7 +14,7 @@ from caxton_llm.context.material import Material, Remembered, compared
 from caxton_llm.context.turns import history_of
 from caxton_llm.errors import InvalidRequest
 from caxton_llm.types import ContentPart, FileInput, Message
-from made_up_material import VECTORS, costs_of, exchange, material, offers, view
+from made_up_material import PAST, VECTORS, costs_of, exchange, material, offers, view
 
 ASKED = Message(role="user", content="What did Ann order for Lisbon?")
 
@@ -43,7 +43,7 @@ def stored(count: int, brought: Sequence[Message] = (), *, needs: Requirements) 
         exchanges=tuple(Exchange(messages=tuple(exchange(chance, place)), number=place) for place in range(count)),
     )
     history = history_of([*brought, ASKED], thread)
-    excerpts, _ = compared(history, (), str(ASKED.content), VECTORS)
+    excerpts, _ = compared(history, (), str(ASKED.content), PAST)
     return replace(material([ASKED]), history=history, excerpts=excerpts, requirements=needs)
 
 

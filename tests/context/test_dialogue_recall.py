@@ -11,7 +11,7 @@ from caxton_llm.agents.conversation import Exchange, Position, Thread
 from caxton_llm.context.material import compared
 from caxton_llm.context.turns import history_of
 from caxton_llm.types import Json, Message
-from made_up_material import VECTORS, sentence
+from made_up_material import PAST, VECTORS, sentence
 
 DATA = Path(__file__).parents[3] / "shared/locomo/dev.json"
 
@@ -24,7 +24,7 @@ def best(exchanges: list[Exchange], query: str, count: int = 1) -> list[str]:
     """The parts of a conversation that have most to do with a query."""
     thread = Thread(position=Position(1, len(exchanges)), exchanges=tuple(exchanges))
     history = history_of([Message(role="user", content=query)], thread)
-    excerpts, _ = compared(history, (), query, VECTORS)
+    excerpts, _ = compared(history, (), query, PAST)
     return [one.text for one in sorted(excerpts, key=lambda one: -one.score)[:count]]
 
 
@@ -39,7 +39,7 @@ def test_who_the_request_names_comes_first() -> None:
     both = [said("I painted a lake last week", number=place, speaker=name) for place, name in names]
     thread = Thread(position=Position(1, 22), exchanges=(*others, *both))
     history = history_of([Message(role="user", content="What did Jo paint?")], thread)
-    excerpts, _ = compared(history, (), "What did Jo paint?", VECTORS)
+    excerpts, _ = compared(history, (), "What did Jo paint?", PAST)
     assert max(excerpts, key=lambda one: one.score).speaker == "Jo"
 
 
@@ -62,7 +62,7 @@ def test_a_pause_parts_what_was_said() -> None:
         exchanges = (*filler, asked, last)
         thread = Thread(position=Position(1, 14), exchanges=exchanges)
         history = history_of([Message(role="user", content=query)], thread)
-        return compared(history, (), query, VECTORS)[0][-1].score
+        return compared(history, (), query, PAST)[0][-1].score
 
     assert score(answer) > score(later)
 
@@ -94,7 +94,7 @@ def test_of_a_very_long_conversation_the_last_parts_are_compared() -> None:
     assert "Item 200 is blue" in found
 
 
-def test_texts_are_kept_by_their_beginning() -> None:
+def test_texts_are_compared_by_their_beginning() -> None:
     one, other = ("Ann ordered nine chairs. " * 100 + end for end in ("Yes.", "No."))
-    first, second = VECTORS.of([one, other])
-    assert first is second
+    first, second = VECTORS.embed([one, other])
+    assert (first == second).all()

@@ -10,9 +10,9 @@ from caxton_llm.context.material import Material, Remembered
 from caxton_llm.context.offered import Offered
 from caxton_llm.context.past import Past, past_of
 from caxton_llm.context.pieces import Decision, Piece
-from caxton_llm.context.relevance import TextVectors
 from caxton_llm.context.render.fence import DATA_NOTE
 from caxton_llm.context.render.provider import memory_line, related_line
+from caxton_llm.context.text_vectors import TextVectors
 from caxton_llm.context.turns import text_of
 from caxton_llm.types import Message
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from caxton_llm.context.candidates import Candidates
 from caxton_llm.context.pieces import Decision, Piece, Reason
 from caxton_llm.context.redundancy import repetitions
-from caxton_llm.context.relevance import TextVectors
 from caxton_llm.context.selection import Limits, Selection, select
+from caxton_llm.context.text_vectors import TextVectors
 
 __all__ = ["chosen", "repeated"]
 

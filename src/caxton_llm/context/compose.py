@@ -19,11 +19,11 @@ from caxton_llm.context.offered import data_id, offered_id, offered_tools, offer
 from caxton_llm.context.past import DIGEST, turn_id
 from caxton_llm.context.pieces import Decision, Piece, Source, Tier
 from caxton_llm.context.prepared import FoundMemory, Prepared, PreparedTool
-from caxton_llm.context.relevance import TextVectors
 from caxton_llm.context.render.breakpoints import marks_beside_messages
 from caxton_llm.context.render.provider import rendered
 from caxton_llm.context.render.strict import strictly
 from caxton_llm.context.selection import Limits, Selection, too_small
+from caxton_llm.context.text_vectors import TextVectors
 from caxton_llm.discreet import Discreet
 from caxton_llm.types import Message, Tool
 

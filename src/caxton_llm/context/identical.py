@@ -1,10 +1,13 @@
 """Values by their identity: a key for what was made of objects that are the same ones in request after request."""
 
+from collections.abc import Callable
+from threading import Lock
 from typing import Generic, TypeVar
 
-__all__ = ["Identical"]
+__all__ = ["Identical", "KeptByIdentity"]
 
 _Value = TypeVar("_Value")
+_Made = TypeVar("_Made")
 
 
 class Identical(Generic[_Value]):
@@ -20,3 +23,33 @@ class Identical(Generic[_Value]):
 
     def __hash__(self) -> int:
         return id(self.value)
+
+
+class KeptByIdentity(Generic[_Value, _Made]):
+    """What `make` has made of values, kept for the last `most` of those that `is_short` says may be held so long.
+
+    Safe to share between threads.
+    """
+
+    def __init__(
+        self, make: Callable[[_Value], _Made], is_short: Callable[[_Value], bool], *, most: int = 5_000
+    ) -> None:
+        self._make = make
+        self._is_short = is_short
+        self._most = most
+        self._known: dict[int, tuple[_Value, _Made]] = {}
+        self._lock = Lock()
+
+    def of(self, value: _Value) -> _Made:
+        """What is made of the very same object."""
+        known = self._known.get(id(value))
+        # It holds its value, so no other object can have the same identity.
+        if known is not None:
+            return known[1]
+        made = self._make(value)
+        if self._is_short(value):
+            with self._lock:
+                self._known[id(value)] = (value, made)
+                if len(self._known) > self._most:
+                    del self._known[next(iter(self._known))]
+        return made

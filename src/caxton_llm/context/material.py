@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
 
 import numpy as np
 from msgspec import Struct
@@ -11,15 +10,16 @@ from msgspec.structs import replace
 from caxton_llm.agents.conversation import Summary
 from caxton_llm.agents.registry import CapabilityContext
 from caxton_llm.agents.requirements import Requirements
+from caxton_llm.context.past_texts import PastTexts, TurnTexts
 from caxton_llm.context.pieces import Source, SourceGap
-from caxton_llm.context.relevance import SpokenText, TextVectors, relevance, relevance_of_score
-from caxton_llm.context.turns import History, PastTurn, speaker_of, text_of
+from caxton_llm.context.relevance import relevance, relevance_of_score
+from caxton_llm.context.text_vectors import ComparedTexts, TextVectors
+from caxton_llm.context.turns import History, PastTurn
 from caxton_llm.discreet import Discreet
 from caxton_llm.memory.hits import Found, Hit
 from caxton_llm.memory.model import Entity, Turn
-from caxton_llm.memory.passages import cut
 from caxton_llm.tool_specs import ToolData, ToolSpec
-from caxton_llm.types import ChatRequest, Message
+from caxton_llm.types import ChatRequest
 
 __all__ = ["Excerpt", "Material", "Offer", "Remembered", "SourceGap", "compared", "remembered"]
 
@@ -27,9 +27,8 @@ _MOST_OBSERVATIONS = 8
 """Of one entity: those of the passage that was found, then the newest."""
 _REST = 0.7
 """What an observation has of its entity's relevance at least; the rest depends on its own likeness to the query."""
-_SPOKEN = ("user", "assistant")
 _MOST_PARTS = 4_000
-"""Parts of past turns that are compared with a request: the last ones."""
+"""Parts of past turns from which on no earlier turn is compared with a request."""
 
 
 class Remembered(Discreet, Struct, frozen=True, kw_only=True):
@@ -85,32 +84,47 @@ class Material(Discreet, Struct, frozen=True, kw_only=True):
 
 
 def compared(
-    history: History, memories: Sequence[Remembered], query: str, vectors: TextVectors
+    history: History, memories: Sequence[Remembered], query: str, past: PastTexts
 ) -> tuple[tuple[Excerpt, ...], tuple[Remembered, ...]]:
     """What was said in the past turns, each part with its relevance to the query, and the memories on the same scale: half of
     a memory's relevance is what the search has found, half its own when it is compared with what was said."""
-    parts = list(islice(_parts_from_the_end(history), _MOST_PARTS))[::-1]
-    if not parts:
+    told = _told(history, past)
+    if not told:
         return (), tuple(memories)
-    said = [SpokenText(text, message.name or "", turn.at) for turn, message, text in parts]
-    known = [SpokenText(one.text, one.name, is_apart=True) for one in memories]
-    scores = relevance(query, said + known, vectors).tolist()
+    known = past.vectors.compared([(one.name, one.text) for one in memories])
+    counts = [len(texts) for _, texts in told]
+    times_s = np.repeat([np.nan if turn.at is None else turn.at for turn, _ in told], counts)
+    scores = relevance(
+        query,
+        ComparedTexts.joined([*(texts.compared for _, texts in told), known]),
+        past.vectors,
+        times_s=np.append(times_s, np.full(len(known), np.nan)),
+        apart=len(known),
+    ).tolist()
+    parts = ((turn.number, speaker, text) for turn, texts in told for speaker, text in texts.parts)
     excerpts = tuple(
-        Excerpt(turn=turn.number, place=place, speaker=speaker_of(message), text=text, score=score)
-        for place, ((turn, message, text), score) in enumerate(zip(parts, scores, strict=False))
+        Excerpt(turn=turn, place=place, speaker=speaker, text=text, score=score)
+        for place, ((turn, speaker, text), score) in enumerate(zip(parts, scores, strict=False))
     )
     ranked = (
-        replace(one, score=(one.score + score) / 2) for one, score in zip(memories, scores[len(parts) :], strict=True)
+        replace(one, score=(one.score + score) / 2)
+        for one, score in zip(memories, scores[len(excerpts) :], strict=True)
     )
     return excerpts, tuple(sorted(ranked, key=lambda one: -one.score))
 
 
-def _parts_from_the_end(history: History) -> Iterator[tuple[PastTurn, Message, str]]:
+def _told(history: History, past: PastTexts) -> list[tuple[PastTurn, TurnTexts]]:
+    """The last turns in which something was said, with their texts."""
+    told: list[tuple[PastTurn, TurnTexts]] = []
+    count = 0
     for turn in reversed(history.turns):
-        for message in reversed(turn.messages):
-            if message.role in _SPOKEN:
-                parts = [part for part in islice(cut(text_of(message).strip()), _MOST_PARTS) if part]
-                yield from ((turn, message, part) for part in reversed(parts))
+        if count >= _MOST_PARTS:
+            break
+        texts = past.of(turn.messages)
+        if len(texts):
+            told.append((turn, texts))
+            count += len(texts)
+    return told[::-1]
 
 
 def remembered(searches: Sequence[Found], query: str, vectors: TextVectors) -> tuple[Remembered, ...]:

@@ -15,8 +15,8 @@ from caxton_llm.context.costs import Costs
 from caxton_llm.context.digest import Said, digest
 from caxton_llm.context.material import Excerpt, Material
 from caxton_llm.context.pieces import Decision, Piece, Reason
-from caxton_llm.context.relevance import TextVectors
 from caxton_llm.context.render.provider import excerpt_line
+from caxton_llm.context.text_vectors import TextVectors
 from caxton_llm.context.turns import PastTurn, speaker_of, text_of
 from caxton_llm.context.window import window_start
 

@@ -1,8 +1,13 @@
 """What a message says in words, and who says it."""
 
+from collections.abc import Sequence
+
 from caxton_llm.types import Message
 
-__all__ = ["speaker_of", "text_of"]
+__all__ = ["is_short", "speaker_of", "text_of"]
+
+_SHORT = 4_096
+"""Characters of a turn of which what is made of it may be kept; longer ones would fill the memory."""
 
 
 def text_of(message: Message) -> str:
@@ -16,3 +21,16 @@ def text_of(message: Message) -> str:
 def speaker_of(message: Message) -> str:
     """Who says it: by name, where the message tells one."""
     return " ".join((message.name or "").split()) or message.role
+
+
+def is_short(messages: Sequence[Message]) -> bool:
+    """Whether they hold but little: texts and calls of tools, no images or files."""
+    return sum([_characters(message) for message in messages]) <= _SHORT
+
+
+def _characters(message: Message) -> int:
+    content = message.content
+    if message.thinking_blocks or not (content is None or isinstance(content, str)):
+        return _SHORT + 1
+    arguments = sum(len(call.function.arguments) for call in message.tool_calls or () if call.function is not None)
+    return len(content or "") + len(message.reasoning_content or "") + arguments

@@ -23,7 +23,8 @@ from caxton_llm.context.budget import TargetView, view_of
 from caxton_llm.context.compose import Composed, compose
 from caxton_llm.context.costs import Costs
 from caxton_llm.context.material import Material, Offer, compared, remembered
-from caxton_llm.context.relevance import TextVectors
+from caxton_llm.context.past_texts import PastTexts
+from caxton_llm.context.text_vectors import TextVectors
 from caxton_llm.context.turns import History, history_of, turns_compared
 from caxton_llm.context_engine.sources import (
     ContextSources,
@@ -95,6 +96,7 @@ class ContextEngine:
         self.reserve_tokens = reserve_tokens
         self._meter = TokenMeter(O200kCounter().count)
         self.vectors = TextVectors(StaticEmbedder.default())
+        self._past = PastTexts(self.vectors)
         self._costs = lru_cache(maxsize=_MOST_KEPT)(partial(Costs, self._meter))
         self._offered: OrderedDict[tuple[str, tuple[str, ...]], tuple[ToolSpec, ...]] = OrderedDict()
         self._indexes: OrderedDict[tuple[int, ...], ToolIndex] = OrderedDict()
@@ -205,7 +207,7 @@ class ContextEngine:
         related = wants_related and "capabilities" in agent.context.sources
         query = analysis.user_request
         found = remembered([found for _, found in memory.found], query, self.vectors)
-        excerpts, memories = compared(history, found, query, self.vectors)
+        excerpts, memories = compared(history, found, query, self._past)
         return Material(
             request=request,
             instructions="\n\n".join((*instructions, *history.instructions)),

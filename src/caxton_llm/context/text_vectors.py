@@ -1,0 +1,137 @@
+"""Texts as they are compared with a request: their tokens, vectors and words, computed once and kept."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from itertools import chain
+from threading import Lock
+from typing import Self, TypeVar
+from zlib import crc32
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from caxton_llm.memory.analysis import terms_of
+from caxton_llm.memory.embedding.static import StaticEmbedder
+from caxton_llm.memory.query_words import is_question
+
+__all__ = ["COMPARED", "ComparedTexts", "TextVectors", "terms_in"]
+
+_Number = TypeVar("_Number", bound=np.generic)
+
+COMPARED = 2_000
+"""Characters of a text, and of a query, that are compared: its beginning says what it is about."""
+
+
+class ComparedTexts(Struct, frozen=True, kw_only=True):
+    """What is known of some texts, one text after the other: a column for each thing.
+
+    `names` says whose a text is, empty for nobody's. `tokens` and `terms` have those of all texts, `token_counts` and
+    `term_counts` how many are whose; `vectors` has a row for each text, `asks` whether it ends with a question.
+    """
+
+    names: tuple[str, ...]
+    tokens: NDArray[np.int32]
+    token_counts: NDArray[np.int64]
+    vectors: NDArray[np.float32]
+    terms: NDArray[np.int64]
+    term_counts: NDArray[np.int64]
+    asks: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @classmethod
+    def joined(cls, several: Sequence[Self]) -> Self:
+        """The texts of all, of one at least, in their order."""
+        return cls(
+            names=tuple(chain.from_iterable([one.names for one in several])),
+            tokens=_joined([one.tokens for one in several]),
+            token_counts=_joined([one.token_counts for one in several]),
+            vectors=_joined([one.vectors for one in several]),
+            terms=_joined([one.terms for one in several]),
+            term_counts=_joined([one.term_counts for one in several]),
+            asks=_joined([one.asks for one in several]),
+        )
+
+
+def _joined(arrays: Sequence[NDArray[_Number]]) -> NDArray[_Number]:
+    """A third of the time of `numpy.concatenate` for hundreds of small arrays."""
+    first = arrays[0]
+    whole = np.frombuffer(b"".join([array.data for array in arrays]), first.dtype)
+    return whole.reshape(-1, *first.shape[1:])
+
+
+class _Known(Struct, frozen=True):
+    tokens: NDArray[np.int32]
+    vector: NDArray[np.float32]
+    terms: NDArray[np.int64]
+    asks: bool
+
+
+class TextVectors:
+    """Tokens and vectors of texts, the last `most` of them kept: a conversation's turns come with request after request.
+
+    Safe to share between threads.
+    """
+
+    def __init__(self, embedder: StaticEmbedder, *, most: int = 10_000) -> None:
+        self.embedder = embedder
+        self._most = most
+        self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._lock = Lock()
+
+    @property
+    def name(self) -> str:
+        return self.embedder.name
+
+    @property
+    def dimensions(self) -> int:
+        return self.embedder.dimensions
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """A row for each text: this is an `Embedder`, too."""
+        return self._rows(self._of(texts))
+
+    def compared(self, said: Sequence[tuple[str, str]]) -> ComparedTexts:
+        """What is known of texts, each with the name of whom it is of or from."""
+        known = self._of([f"{name}: {text}" if name else text for name, text in said])
+        nothing = np.empty(0, np.int64)
+        return ComparedTexts(
+            names=tuple(name for name, _ in said),
+            tokens=np.concatenate([nothing.astype(np.int32), *(one.tokens for one in known)]),
+            token_counts=np.array([len(one.tokens) for one in known], np.int64),
+            vectors=self._rows(known),
+            terms=np.concatenate([nothing, *(one.terms for one in known)]),
+            term_counts=np.array([len(one.terms) for one in known], np.int64),
+            asks=np.array([one.asks for one in known], np.bool_),
+        )
+
+    def _of(self, texts: Sequence[str]) -> list[_Known]:
+        """What is known of the beginning of each text."""
+        texts = [text[:COMPARED] for text in texts]
+        with self._lock:
+            known = {text: one for text in texts if (one := self._known.get(text)) is not None}
+            for text in known:
+                self._known.move_to_end(text)
+        fresh = {text: self._made(text) for text in texts if text not in known}
+        with self._lock:
+            self._known.update(fresh)
+            while len(self._known) > self._most:
+                self._known.popitem(last=False)
+        known |= fresh
+        return [known[text] for text in texts]
+
+    def _made(self, text: str) -> _Known:
+        ids = self.embedder.tokens(text)
+        return _Known(ids, self.embedder.embed_tokens(ids), terms_in(text), is_question(text))
+
+    def _rows(self, known: Sequence[_Known]) -> NDArray[np.float32]:
+        if not known:
+            return np.zeros((0, self.dimensions), np.float32)
+        return np.concatenate([one.vector for one in known]).reshape(len(known), self.dimensions)
+
+
+def terms_in(text: str) -> NDArray[np.int64]:
+    """A number for each word that means something, without its ending."""
+    return np.array([crc32(term.encode("utf-8", "surrogatepass")) for term in terms_of(text)], np.int64)
