@@ -10,6 +10,7 @@ from caxton_llm.agents.conversation import Exchange, Position, Thread
 from caxton_llm.agents.requirements import ALL_TURNS, Requirements
 from caxton_llm.context.compose import Composed, compose
 from caxton_llm.context.costs import Costs
+from caxton_llm.context.excerpts import Excerpts
 from caxton_llm.context.material import Material, Remembered, compared
 from caxton_llm.context.turns import history_of
 from caxton_llm.errors import InvalidRequest
@@ -165,7 +166,7 @@ def test_the_strategy_of_all_turns_sends_as_many_as_fit() -> None:
 def test_of_a_very_long_conversation_only_what_has_room_is_counted() -> None:
     target = view("openai", 2_000)
     costs = _Counting(costs_of(target))
-    gathered = replace(stored(2_000, needs=Requirements(conversation_depth=ALL_TURNS)), excerpts=())
+    gathered = replace(stored(2_000, needs=Requirements(conversation_depth=ALL_TURNS)), excerpts=Excerpts.none())
     made(gathered, costs=costs)  # type: ignore[arg-type]
     assert costs.counted < 2_000
 

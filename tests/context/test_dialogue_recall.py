@@ -62,7 +62,7 @@ def test_a_pause_parts_what_was_said() -> None:
         exchanges = (*filler, asked, last)
         thread = Thread(position=Position(1, 14), exchanges=exchanges)
         history = history_of([Message(role="user", content=query)], thread)
-        return compared(history, (), query, PAST)[0][-1].score
+        return compared(history, (), query, PAST)[0].scores.item(-1)
 
     assert score(answer) > score(later)
 

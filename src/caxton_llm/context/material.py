@@ -2,14 +2,16 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 
 import numpy as np
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from caxton_llm.agents.conversation import Summary
 from caxton_llm.agents.registry import CapabilityContext
 from caxton_llm.agents.requirements import Requirements
+from caxton_llm.context.excerpts import Excerpts
 from caxton_llm.context.past_texts import PastTexts, TurnTexts
 from caxton_llm.context.pieces import Source, SourceGap
 from caxton_llm.context.relevance import relevance, relevance_of_score
@@ -21,7 +23,7 @@ from caxton_llm.memory.model import Entity, Turn
 from caxton_llm.tool_specs import ToolData, ToolSpec
 from caxton_llm.types import ChatRequest
 
-__all__ = ["Excerpt", "Material", "Offer", "Remembered", "SourceGap", "compared", "remembered"]
+__all__ = ["Material", "Offer", "Remembered", "SourceGap", "compared", "remembered"]
 
 _MOST_OBSERVATIONS = 8
 """Of one entity: those of the passage that was found, then the newest."""
@@ -44,17 +46,6 @@ class Remembered(Discreet, Struct, frozen=True, kw_only=True):
     score: float
 
 
-class Excerpt(Discreet, Struct, frozen=True, kw_only=True):
-    """A part of a past turn: `turn` is its number, `place` the part's among those that were compared, `speaker` a name or a
-    role."""
-
-    turn: int
-    place: int
-    speaker: str
-    text: str
-    score: float
-
-
 class Offer(Struct, frozen=True, kw_only=True):
     """A tool that the model may be offered: `likelihood` from 0 to 1 that it is used, and what it keeps."""
 
@@ -73,8 +64,8 @@ class Material(Discreet, Struct, frozen=True, kw_only=True):
     history: History
     requirements: Requirements
     memories: tuple[Remembered, ...] = ()
-    excerpts: tuple[Excerpt, ...] = ()
-    """Of the past turns, as far as they were compared, in order."""
+    excerpts: Excerpts = field(default_factory=Excerpts.none)
+    """Of the past turns, as far as they were compared."""
     summaries: tuple[Summary, ...] = ()
     """Those that were made before."""
     capabilities: CapabilityContext | None = None
@@ -85,31 +76,30 @@ class Material(Discreet, Struct, frozen=True, kw_only=True):
 
 def compared(
     history: History, memories: Sequence[Remembered], query: str, past: PastTexts
-) -> tuple[tuple[Excerpt, ...], tuple[Remembered, ...]]:
+) -> tuple[Excerpts, tuple[Remembered, ...]]:
     """What was said in the past turns, each part with its relevance to the query, and the memories on the same scale: half of
     a memory's relevance is what the search has found, half its own when it is compared with what was said."""
     told = _told(history, past)
     if not told:
-        return (), tuple(memories)
+        return Excerpts.none(), tuple(memories)
     known = past.vectors.compared([(one.name, one.text) for one in memories])
-    counts = [len(texts) for _, texts in told]
+    texts = ComparedTexts.joined([*(one.packed for _, one in told), known.packed()])
+    counts = [len(one) for _, one in told]
     times_s = np.repeat([np.nan if turn.at is None else turn.at for turn, _ in told], counts)
     scores = relevance(
         query,
-        ComparedTexts.joined([*(texts.compared for _, texts in told), known]),
+        texts,
         past.vectors,
         times_s=np.append(times_s, np.full(len(known), np.nan)),
         apart=len(known),
-    ).tolist()
-    parts = ((turn.number, speaker, text) for turn, texts in told for speaker, text in texts.parts)
-    excerpts = tuple(
-        Excerpt(turn=turn, place=place, speaker=speaker, text=text, score=score)
-        for place, ((turn, speaker, text), score) in enumerate(zip(parts, scores, strict=False))
     )
-    ranked = (
-        replace(one, score=(one.score + score) / 2)
-        for one, score in zip(memories, scores[len(excerpts) :], strict=True)
+    excerpts = Excerpts(
+        parts=tuple(chain.from_iterable([one.parts for _, one in told])),
+        turns=np.repeat([turn.number for turn, _ in told], counts),
+        scores=scores[: len(texts) - len(known)],
     )
+    own = scores[len(excerpts) :].tolist()
+    ranked = (replace(one, score=(one.score + score) / 2) for one, score in zip(memories, own, strict=True))
     return excerpts, tuple(sorted(ranked, key=lambda one: -one.score))
 
 

@@ -13,7 +13,8 @@ from caxton_llm.agents.requirements import ALL_TURNS
 from caxton_llm.context.budget import TargetView
 from caxton_llm.context.costs import Costs
 from caxton_llm.context.digest import Said, digest
-from caxton_llm.context.material import Excerpt, Material
+from caxton_llm.context.excerpts import Excerpt
+from caxton_llm.context.material import Material
 from caxton_llm.context.pieces import Decision, Piece, Reason
 from caxton_llm.context.render.provider import excerpt_line
 from caxton_llm.context.text_vectors import TextVectors
@@ -79,9 +80,8 @@ def past_of(
     room = max(0, min(left, int(share * (left + asked))))
     start = window_start([turn.number for turn in turns], tokens, depth=depth, room=room)
     window, earlier = turns[start:], turns[:start]
-    known = {turn.number for turn in earlier}
-    old = [one for one in material.excerpts if one.turn in known]
-    worth = sorted((one for one in old if one.score >= _RELEVANT), key=lambda one: -one.score)[:_MOST_EXCERPTS]
+    first, last = (earlier[0].number, earlier[-1].number) if earlier else (0, -1)
+    worth, less_relevant = material.excerpts.between(first, last, least=_RELEVANT, most=_MOST_EXCERPTS)
     summary = _digest(material, earlier, target, costs, vectors)
     wanted = min(depth, len(turns))
     return Past(
@@ -95,7 +95,7 @@ def past_of(
         excerpts={f"conversation:{one.place}": one for one in worth},
         digest=summary,
         overflow=max(0, _about(tokens, len(turns), wanted, left) - max(0, left)),
-        less_relevant=len(old) - len(worth),
+        less_relevant=less_relevant,
         left_out=tuple(_left_out(turns, tokens, start, depth, room)),
         own=own,
         depth=depth,

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from caxton_llm.context.identical import KeptByIdentity
 from caxton_llm.context.spoken import is_short, speaker_of, text_of
-from caxton_llm.context.text_vectors import ComparedTexts, TextVectors
+from caxton_llm.context.text_vectors import PackedTexts, TextVectors
 from caxton_llm.discreet import Discreet
 from caxton_llm.memory.passages import cut
 from caxton_llm.types import Message
@@ -20,11 +20,11 @@ _MOST_PARTS = 4_000
 
 
 class TurnTexts(Discreet, Struct, frozen=True):
-    """The parts of what user and assistant said in one turn: who said each, by name or role, and what; and the same as they
-    are compared."""
+    """The parts of what user and assistant said in one turn: who said each, by name or role, and what; and the same packed as
+    they are compared."""
 
     parts: tuple[tuple[str, str], ...]
-    compared: ComparedTexts
+    packed: PackedTexts
 
     def __len__(self) -> int:
         return len(self.parts)
@@ -45,7 +45,7 @@ class PastTexts:
         parts = [*islice(_parts_from_the_end(messages), _MOST_PARTS)][::-1]
         return TurnTexts(
             tuple((speaker_of(message), text) for message, text in parts),
-            self.vectors.compared([(message.name or "", text) for message, text in parts]),
+            self.vectors.compared([(message.name or "", text) for message, text in parts]).packed(),
         )
 
 

@@ -58,7 +58,7 @@ def relevance(
 
 
 def _named(query: str, names: Sequence[str]) -> NDArray[np.bool_] | None:
-    distinct = set(names) - {""}
+    distinct = {*names} - {""}
     if not distinct:
         return None
     keys = name_keys_in(query)

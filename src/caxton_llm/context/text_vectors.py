@@ -1,10 +1,10 @@
 """Texts as they are compared with a request: their tokens, vectors and words, computed once and kept."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from threading import Lock
-from typing import Self, TypeVar
+from typing import Self
 from zlib import crc32
 
 import numpy as np
@@ -15,12 +15,14 @@ from caxton_llm.memory.analysis import terms_of
 from caxton_llm.memory.embedding.static import StaticEmbedder
 from caxton_llm.memory.query_words import is_question
 
-__all__ = ["COMPARED", "ComparedTexts", "TextVectors", "terms_in"]
-
-_Number = TypeVar("_Number", bound=np.generic)
+__all__ = ["COMPARED", "ComparedTexts", "PackedTexts", "TextVectors", "terms_in"]
 
 COMPARED = 2_000
 """Characters of a text, and of a query, that are compared: its beginning says what it is about."""
+
+
+PackedTexts = tuple[tuple[str, ...], bytes, bytes, bytes, bytes, bytes, bytes]
+"""The columns of `ComparedTexts` as bytes: of hundreds of them joined, a tenth of the time of arrays."""
 
 
 class ComparedTexts(Struct, frozen=True, kw_only=True):
@@ -41,25 +43,32 @@ class ComparedTexts(Struct, frozen=True, kw_only=True):
     def __len__(self) -> int:
         return len(self.names)
 
-    @classmethod
-    def joined(cls, several: Sequence[Self]) -> Self:
-        """The texts of all, of one at least, in their order."""
-        return cls(
-            names=tuple(chain.from_iterable([one.names for one in several])),
-            tokens=_joined([one.tokens for one in several]),
-            token_counts=_joined([one.token_counts for one in several]),
-            vectors=_joined([one.vectors for one in several]),
-            terms=_joined([one.terms for one in several]),
-            term_counts=_joined([one.term_counts for one in several]),
-            asks=_joined([one.asks for one in several]),
+    def packed(self) -> PackedTexts:
+        """All of it to be joined with others."""
+        return (
+            self.names,
+            self.tokens.tobytes(),
+            self.token_counts.tobytes(),
+            self.vectors.tobytes(),
+            self.terms.tobytes(),
+            self.term_counts.tobytes(),
+            self.asks.tobytes(),
         )
 
-
-def _joined(arrays: Sequence[NDArray[_Number]]) -> NDArray[_Number]:
-    """A third of the time of `numpy.concatenate` for hundreds of small arrays."""
-    first = arrays[0]
-    whole = np.frombuffer(b"".join([array.data for array in arrays]), first.dtype)
-    return whole.reshape(-1, *first.shape[1:])
+    @classmethod
+    def joined(cls, several: Iterable[PackedTexts]) -> Self:
+        """The texts of all, of one at least, in their order."""
+        names, tokens, token_counts, vectors, terms, term_counts, asks = zip(*several, strict=True)
+        every = tuple(chain.from_iterable(names))
+        return cls(
+            names=every,
+            tokens=np.frombuffer(b"".join(tokens), np.int32),
+            token_counts=np.frombuffer(b"".join(token_counts), np.int64),
+            vectors=np.frombuffer(b"".join(vectors), np.float32).reshape(len(every), -1),
+            terms=np.frombuffer(b"".join(terms), np.int64),
+            term_counts=np.frombuffer(b"".join(term_counts), np.int64),
+            asks=np.frombuffer(b"".join(asks), np.bool_),
+        )
 
 
 class _Known(Struct, frozen=True):

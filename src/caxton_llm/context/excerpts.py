@@ -1,0 +1,58 @@
+"""Parts of past turns with their relevance to a request: hundreds in arrays, of which few are ever looked at one by one."""
+
+from collections.abc import Iterator
+from typing import Self
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from caxton_llm.discreet import Discreet
+
+__all__ = ["Excerpt", "Excerpts"]
+
+
+class Excerpt(Discreet, Struct, frozen=True, kw_only=True):
+    """A part of a past turn: `turn` is its number, `place` the part's among those that were compared, `speaker` a name or a
+    role."""
+
+    turn: int
+    place: int
+    speaker: str
+    text: str
+    score: float
+
+
+class Excerpts(Discreet, Struct, frozen=True):
+    """All parts that were compared, in order: who said each and what, the numbers of their turns, ascending, and their scores
+    from 0 to 1."""
+
+    parts: tuple[tuple[str, str], ...]
+    turns: NDArray[np.int64]
+    scores: NDArray[np.float64]
+
+    @classmethod
+    def none(cls) -> Self:
+        """Nothing was compared."""
+        return cls((), np.empty(0, np.int64), np.empty(0))
+
+    def __len__(self) -> int:
+        return len(self.parts)
+
+    def __iter__(self) -> Iterator[Excerpt]:
+        return (self._at(place) for place in range(len(self.parts)))
+
+    def between(self, first: int, last: int, *, least: float, most: int) -> tuple[list[Excerpt], int]:
+        """Those of the turns from `first` to `last` with a score of at least `least`, the best first and at most `most` of
+        them; and how many others these turns have."""
+        begin = int(np.searchsorted(self.turns, first))
+        scores = self.scores[begin : int(np.searchsorted(self.turns, last, side="right"))]
+        order = np.argsort(-scores, kind="stable")[:most]
+        best = order[scores[order] >= least].tolist()
+        return [self._at(begin + place) for place in best], len(scores) - len(best)
+
+    def _at(self, place: int) -> Excerpt:
+        speaker, text = self.parts[place]
+        return Excerpt(
+            turn=self.turns.item(place), place=place, speaker=speaker, text=text, score=self.scores.item(place)
+        )
