@@ -9,11 +9,11 @@ from caxton_llm.context.material import Material, Offer, Remembered, compared
 from caxton_llm.context.past_texts import PastTexts
 from caxton_llm.context.render.provider import family_of
 from caxton_llm.context.text_vectors import TextVectors
+from caxton_llm.context.turn_meter import TurnMeter
 from caxton_llm.context.turns import history_of
 from caxton_llm.memory.embedding.static import StaticEmbedder
 from caxton_llm.tokens import O200kCounter
 from caxton_llm.tokens.calibrated import family_of as factors_of
-from caxton_llm.tokens.meter import TokenMeter
 from caxton_llm.tool_specs import ToolData, ToolSpec
 from caxton_llm.types import ChatRequest, FunctionCall, Message, ToolCall
 
@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 COUNT = O200kCounter().count
-METER = TokenMeter(COUNT)
+METER = TurnMeter(COUNT)
 VECTORS = TextVectors(StaticEmbedder.default())
 PAST = PastTexts(VECTORS)
 PROMPT = (

@@ -183,6 +183,10 @@ class _Counting:
         self.counted += 1
         return self._costs.message(message)
 
+    def turn(self, messages: tuple[Message, ...]) -> int:
+        self.counted += len(messages)
+        return self._costs.turn(messages)
+
 
 # -- memories and content -----------------------------------------------------------------------------------------------
 

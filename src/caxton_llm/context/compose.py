@@ -167,7 +167,7 @@ class _Attempts:
         prepared = _prepared(self.material, found, selection)
         messages, tools = rendered(prepared, self.target.family, stable_tokens=plan.stable, marks_elsewhere=self._marks)
         tools = strictly(tools, self.target.strict_tools)
-        tokens = sum(map(self.costs.tool, tools)) + sum(map(self.costs.message, messages))
+        tokens = sum(map(self.costs.tool, tools)) + self._tokens(messages, prepared.history, selection)
         tokens += self.costs.frame(self.material.request, offers_tools=bool(tools))
         decided = {one.piece.id for one in (*selection.decisions, *others)}
         never = (_without_room(piece) for piece in found.pieces if piece.id not in decided)
@@ -179,6 +179,13 @@ class _Attempts:
             selection=selection,
             others=(*others, *never),
         )
+
+    def _tokens(self, messages: Sequence[Message], history: Sequence[Message], selection: Selection) -> int:
+        """Of the messages; those of past turns, which stand behind the instructions as they were, are counted already."""
+        first = int(bool(messages) and messages[0].role == "system")
+        beside = (*messages[:first], *messages[first + len(history) :])
+        counted = sum(one.piece.tokens for one in selection.decisions if one.kept and one.piece.tier == "recent")
+        return counted + sum(map(self.costs.message, beside))
 
 
 def _plans(found: Candidates) -> Iterator[_Plan]:

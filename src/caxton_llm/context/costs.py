@@ -6,11 +6,11 @@ from functools import lru_cache
 
 from msgspec.structs import replace
 
-from caxton_llm.context.identical import Identical
+from caxton_llm.context.identical import Identical, KeptByIdentity
+from caxton_llm.context.turn_meter import TurnMeter, is_plain
 from caxton_llm.tokens.calibrated import DEVIATIONS, Factors
 from caxton_llm.tokens.file_tokens import file_text, file_tokens, sound_tokens
 from caxton_llm.tokens.image_tokens import image_tokens
-from caxton_llm.tokens.meter import TokenMeter
 from caxton_llm.tokens.overheads import format_text, overheads_of, tool_prompt_tokens, tool_texts
 from caxton_llm.tokens.prompt import message_images, message_texts
 from caxton_llm.types import ChatRequest, ContentPart, FileInput, FunctionDefinition, Message, Tool
@@ -21,6 +21,7 @@ __all__ = ["Costs"]
 _COUNTED = ("text", "image_url", "refusal", "input_audio")
 _TAKE_NO_REASONING = ("openai", "azure", "builtin", "anthropic")
 """Kinds of providers that are sent no `reasoning_content`."""
+_TOOLS_KNOWN = 256
 _FILES_KNOWN = 256
 """Documents whose tokens are remembered, by a hash: too large to be kept, and counted several times for a request."""
 _SOME_TOOL = [Tool(type="function", function=FunctionDefinition(name="tool"))]
@@ -30,11 +31,12 @@ class Costs:
     """Upper bounds in the tokens of a model behind a kind of provider, whose `factors` are of the vocabulary that `meter`
     counts with."""
 
-    def __init__(self, meter: TokenMeter, factors: Factors, kind: str, model: str) -> None:
+    def __init__(self, meter: TurnMeter, factors: Factors, kind: str, model: str) -> None:
         self._meter = meter
         self._kind = kind
         self._model = model
         self._overheads = overheads_of(kind, model)
+        self._tools = KeptByIdentity(self._tool, lambda _: True, most=_TOOLS_KNOWN)
         self._files: dict[tuple[int, int], int | None] = {}
         margin = math.exp(DEVIATIONS * factors.deviation)
         self._margins = {
@@ -52,8 +54,8 @@ class Costs:
     def message(self, message: Message) -> int:
         """A message with its frame."""
         around = self._overheads
-        if _is_plain(message):
-            return around.message + self.text(str(message.content))  # as most are, hundreds of them for a request
+        if is_plain(message):
+            return around.message + self.text(str(message.content))
         calls = len(message.tool_calls or ()) + (message.function_call is not None)
         return (
             around.message
@@ -65,6 +67,16 @@ class Costs:
             + sum(map(self.text, _reasoning(message, self._kind)))
             + sum(map(self._part, _parts(message)))
             + sum(image_tokens(image, self._kind, self._model) for image in message_images(message))
+        )
+
+    def turn(self, messages: tuple[Message, ...]) -> int:
+        """The messages of a turn; little to do for one that comes again with every request."""
+        measured = self._meter.plain_turn(messages)
+        if measured is None:
+            return sum(map(self.message, messages))
+        margins = self._margins
+        return len(measured) * self._overheads.message + sum(
+            [math.ceil(tokens * margins[kind]) for tokens, kind in measured]
         )
 
     def uncounted(self, message: Message) -> set[str]:
@@ -93,6 +105,9 @@ class Costs:
 
     def tool(self, tool: Tool) -> int:
         """The definition of a tool, and what separates it from the next one."""
+        return self._tools.of(tool)
+
+    def _tool(self, tool: Tool) -> int:
         return sum(map(self.text, _texts_of(Identical(tool), self._kind, self._model))) + 1
 
     def frame(self, request: ChatRequest, *, offers_tools: bool) -> int:
@@ -113,16 +128,6 @@ class Costs:
 @lru_cache(maxsize=4_000)
 def _texts_of(tool: Identical[Tool], kind: str, model: str) -> tuple[str, ...]:
     return tuple(tool_texts(ChatRequest(messages=[], tools=[tool.value]), kind, model))
-
-
-def _is_plain(message: Message) -> bool:
-    """Whether nothing but a text is in it."""
-    return (
-        message.role in ("user", "assistant", "system")
-        and isinstance(message.content, str)
-        and not (message.tool_calls or message.name or message.function_call or message.refusal)
-        and not (message.thinking_blocks or message.reasoning_content)
-    )
 
 
 def _parts(message: Message) -> list[ContentPart]:

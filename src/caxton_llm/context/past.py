@@ -74,7 +74,7 @@ def past_of(
     """What may be sent of the past turns, where the request, which takes `asked` tokens, and all that always stands leave
     `left`. Without permission for a conversation these are the turns that the request has brought, and no others."""
     turns, own, depth = _permitted(material)
-    tokens = cache(lambda place: sum(map(costs.message, turns[place].messages)))
+    tokens = cache(lambda place: costs.turn(turns[place].messages))
     # The room does not depend on how long the request is, as far as it has its own: the window would move to and fro.
     share = _SHARE_OF_ALL if depth >= ALL_TURNS else _SHARE
     room = max(0, min(left, int(share * (left + asked))))

@@ -25,6 +25,7 @@ from caxton_llm.context.costs import Costs
 from caxton_llm.context.material import Material, Offer, compared, remembered
 from caxton_llm.context.past_texts import PastTexts
 from caxton_llm.context.text_vectors import TextVectors
+from caxton_llm.context.turn_meter import TurnMeter
 from caxton_llm.context.turns import History, history_of, turns_compared
 from caxton_llm.context_engine.sources import (
     ContextSources,
@@ -41,7 +42,6 @@ from caxton_llm.memory.embedding.static import StaticEmbedder
 from caxton_llm.model_info import ModelInfo
 from caxton_llm.tokens import O200kCounter, prompt_parts
 from caxton_llm.tokens.calibrated import TokenCalibration
-from caxton_llm.tokens.meter import TokenMeter
 from caxton_llm.tool_specs import ToolSpec
 from caxton_llm.tools.access import ToolAccess
 from caxton_llm.types import ChatRequest, ContentPart, Message
@@ -94,7 +94,7 @@ class ContextEngine:
         self.sources = sources
         self.calibration = calibration or TokenCalibration()
         self.reserve_tokens = reserve_tokens
-        self._meter = TokenMeter(O200kCounter().count)
+        self._meter = TurnMeter(O200kCounter().count)
         self.vectors = TextVectors(StaticEmbedder.default())
         self._past = PastTexts(self.vectors)
         self._costs = lru_cache(maxsize=_MOST_KEPT)(partial(Costs, self._meter))
