@@ -6,7 +6,7 @@ A text that is contained in a longer one is dropped first, and comes back where 
 from collections.abc import Sequence
 
 from caxton_llm.context.candidates import Candidates
-from caxton_llm.context.pieces import Decision, Piece, Reason
+from caxton_llm.context.pieces import Decision, Piece
 from caxton_llm.context.redundancy import repetitions
 from caxton_llm.context.selection import Limits, Selection, select
 from caxton_llm.context.text_vectors import TextVectors
@@ -29,15 +29,20 @@ def repeated(found: Candidates, vectors: TextVectors) -> list[Decision]:
 
 
 def _repeated(standing: Sequence[Piece], candidates: Sequence[Piece], vectors: TextVectors) -> list[Decision]:
+    if not candidates:
+        return []
     compared = [*standing, *candidates]
     texts = [piece.text for piece in compared]
-    decisions = []
-    for one in repetitions(texts, vectors.embed(texts)):
-        piece, by = compared[one.text], compared[one.by]
-        if one.text >= len(standing):
-            reason: Reason = "is contained in another" if one.contained else "repeats another"
-            decisions.append(Decision(piece=piece, kept=False, stage="redundancy", reason=reason, by=by.id))
-    return decisions
+    return [
+        Decision(
+            piece=compared[one.text],
+            kept=False,
+            stage="redundancy",
+            reason="is contained in another" if one.contained else "repeats another",
+            by=compared[one.by].id,
+        )
+        for one in repetitions(texts, vectors.embed(texts), standing=len(standing))
+    ]
 
 
 def chosen(
@@ -49,8 +54,8 @@ def chosen(
     while True:
         among = [piece for piece in pieces if piece.id not in gone and piece.id not in replaced]
         selection = select(among, limits)
-        kept = {one.piece.id for one in selection.decisions if one.kept}
-        lost = {one.by for one in gone.values() if one.by not in kept and one.by not in replaced}
+        kept = selection.taken.keys() | replaced
+        lost = {one.by for one in gone.values() if one.by not in kept}
         if not lost:
             break
         back = [one.piece for one in gone.values() if one.by in lost]

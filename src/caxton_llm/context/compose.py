@@ -4,7 +4,7 @@ What is rendered is measured, and selected again with less room until it fits: t
 between them is only known when they stand together.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -34,6 +34,10 @@ _SHARES: dict[Tier, float] = {"memory": 0.15, "tools": 0.3, "capabilities": 0.1,
 one scale of relevance, so most of the budget goes to the most relevant, whatever it is."""
 _FOR_STEPS, _FOR_STEPS_MOST = 0.1, 2_000
 """Of the budget, in tokens: what stays free for calls of tools and their results where tools are offered."""
+
+_BETWEEN, _BETWEEN_OF = 16, 400
+"""Tokens that usually stand between the pieces, and in which part of a small budget no more are expected: what is expected
+need not be selected again."""
 
 
 class Composed(Discreet, Struct, frozen=True, kw_only=True):
@@ -94,7 +98,7 @@ def compose(
 def _composed(attempts: "_Attempts", found: Candidates, reserve: int) -> Composed:
     material, target, costs = attempts.material, attempts.target, attempts.costs
     made = attempts.fitting(found, target.budget - reserve)
-    kept = {one.id for one in made.selection.kept}
+    kept = made.selection.taken
     return Composed(
         target=target,
         prepared=made.prepared,
@@ -103,9 +107,7 @@ def _composed(attempts: "_Attempts", found: Candidates, reserve: int) -> Compose
         tokens=made.tokens,
         spent=_spent(made.selection, made.tokens, found.offered.prompt if made.tools else 0),
         decisions=(*made.selection.decisions, *made.others, *found.passed_over),
-        memories=tuple(
-            dict.fromkeys(found.memories[one.id].record for one in made.selection.kept if one.source == "memory")
-        ),
+        memories=tuple(dict.fromkeys(found.memories[one].record for one in kept if one in found.memories)),
         window_from=next((turn.number for turn in found.past.window if turn_id(turn.number) in kept), None),
         overflow=found.past.overflow,
         less_relevant=found.past.less_relevant,
@@ -153,7 +155,8 @@ class _Attempts:
         and the request, fits."""
         dropped = repeated(found, self._vectors)
         for plan in _plans(found):
-            budget = room - plan.around
+            most = room - plan.around
+            budget = min(most, max(plan.least, most - min(_BETWEEN, room // _BETWEEN_OF)))
             while budget >= plan.least:
                 made = self._made(found, plan, dropped, budget)
                 if made.tokens <= room:
@@ -169,7 +172,7 @@ class _Attempts:
         tools = strictly(tools, self.target.strict_tools)
         tokens = sum(map(self.costs.tool, tools)) + self._tokens(messages, prepared.history, selection)
         tokens += self.costs.frame(self.material.request, offers_tools=bool(tools))
-        decided = {one.piece.id for one in (*selection.decisions, *others)}
+        decided = {piece.id for piece in selection.pieces} | {one.piece.id for one in others}
         never = (_without_room(piece) for piece in found.pieces if piece.id not in decided)
         return _Made(
             prepared=prepared,
@@ -184,7 +187,9 @@ class _Attempts:
         """Of the messages; those of past turns, which stand behind the instructions as they were, are counted already."""
         first = int(bool(messages) and messages[0].role == "system")
         beside = (*messages[:first], *messages[first + len(history) :])
-        counted = sum(one.piece.tokens for one in selection.decisions if one.kept and one.piece.tier == "recent")
+        counted = sum(
+            piece.tokens for piece in selection.pieces if piece.tier == "recent" and piece.id in selection.taken
+        )
         return counted + sum(map(self.costs.message, beside))
 
 
@@ -204,7 +209,9 @@ def _without_room(piece: Piece) -> Decision:
     return Decision(piece=piece, kept=False, stage="selection", reason="no budget left")
 
 
-def _notes(material: Material, target: TargetView, costs: Costs, found: Candidates, kept: set[str]) -> Iterator[str]:
+def _notes(
+    material: Material, target: TargetView, costs: Costs, found: Candidates, kept: Container[str]
+) -> Iterator[str]:
     own = found.past.own
     missing = sum(turn_id(number) not in kept for number in own)
     if missing:
@@ -229,11 +236,9 @@ def _notes(material: Material, target: TargetView, costs: Costs, found: Candidat
 
 
 def _prepared(material: Material, found: Candidates, selection: Selection) -> Prepared:
-    kept = {decision.piece.id: decision.piece for decision in selection.decisions if decision.kept}
+    kept = selection.taken
     turns = [turn for turn in found.past.window if turn_id(turn.number) in kept]
-    excerpts = sorted(
-        (found.past.excerpts[one] for one in kept if one in found.past.excerpts), key=lambda one: one.place
-    )
+    excerpts = sorted((one for name, one in found.past.excerpts.items() if name in kept), key=lambda one: one.place)
     offers = {offer.spec.name: offer for offer in material.offers}
     return Prepared(
         instructions=material.instructions,
@@ -253,10 +258,10 @@ def _prepared(material: Material, found: Candidates, selection: Selection) -> Pr
     )
 
 
-def _memories(found: Candidates, kept: dict[str, Piece]) -> tuple[FoundMemory, ...]:
+def _memories(found: Candidates, kept: Container[str]) -> tuple[FoundMemory, ...]:
     """By record, the most relevant first; its observations in their own order."""
     by_record: dict[str, FoundMemory] = {}
-    chosen = [found.memories[one] for one in kept if one in found.memories]
+    chosen = [memory for name, memory in found.memories.items() if name in kept]
     order = dict.fromkeys(one.record for one in sorted(chosen, key=lambda one: (-one.score, one.record)))
     for one in sorted(chosen, key=lambda one: one.place):
         known = by_record.get(one.record)
@@ -269,8 +274,9 @@ def _spent(selection: Selection, tokens: int, tool_prompt: int) -> dict[Source, 
     """By source; what the vendor writes because of tools counts to these, what stands between the pieces to the
     instructions."""
     spent: dict[Source, int] = {"tools": tool_prompt}
-    for piece in selection.kept:
-        spent[piece.source] = spent.get(piece.source, 0) + piece.tokens
+    for piece in selection.pieces:
+        if piece.id in selection.taken:
+            spent[piece.source] = spent.get(piece.source, 0) + piece.tokens
     spent["instructions"] = max(0, spent.get("instructions", 0) + tokens - sum(spent.values()))
     return {source: count for source, count in spent.items() if count}
 

@@ -5,6 +5,7 @@ Turns are counted from the newest back, and only as many as have room, so a conv
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
+from itertools import chain
 
 from msgspec import Struct
 
@@ -14,12 +15,15 @@ from caxton_llm.context.budget import TargetView
 from caxton_llm.context.costs import Costs
 from caxton_llm.context.digest import Said, digest
 from caxton_llm.context.excerpts import Excerpt
+from caxton_llm.context.identical import KeptByIdentity
 from caxton_llm.context.material import Material
 from caxton_llm.context.pieces import Decision, Piece, Reason
 from caxton_llm.context.render.provider import excerpt_line
+from caxton_llm.context.spoken import is_short, speaker_of, text_of
 from caxton_llm.context.text_vectors import TextVectors
-from caxton_llm.context.turns import PastTurn, speaker_of, text_of
+from caxton_llm.context.turns import PastTurn
 from caxton_llm.context.window import window_start
+from caxton_llm.types import Message
 
 __all__ = ["DIGEST", "Past", "past_of", "turn_id"]
 
@@ -187,11 +191,13 @@ def _digest(
     if told is not None:
         room -= costs.text(told.text + "\n")
         earlier = tuple(turn for turn in earlier if turn.number > told.last)
-    said = [
-        Said(speaker_of(one), text_of(one))
-        for turn in earlier[-_DIGESTED:]
-        for one in turn.messages
-        if one.role in _SPOKEN
-    ]
+    said = [*chain.from_iterable(_SAID.of(turn.messages) for turn in earlier[-_DIGESTED:])]
     sentences = digest(said, room, costs.text, vectors) if room >= _DIGEST_LEAST else ""
     return "\n".join(part for part in (told.text if told is not None else "", sentences) if part)
+
+
+def _said(messages: tuple[Message, ...]) -> tuple[Said, ...]:
+    return tuple(Said(speaker_of(one), text_of(one)) for one in messages if one.role in _SPOKEN)
+
+
+_SAID = KeptByIdentity(_said, is_short)

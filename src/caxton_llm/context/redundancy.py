@@ -35,24 +35,33 @@ class Repeated(Struct, frozen=True):
     contained: bool
 
 
-def repetitions(texts: Sequence[str], vectors: NDArray[np.float32] | None = None) -> list[Repeated]:
+def repetitions(
+    texts: Sequence[str], vectors: NDArray[np.float32] | None = None, *, standing: int = 0
+) -> list[Repeated]:
     """What can go, each with a text that stays. `texts` come in the order of their worth: of two the first stays, unless it
-    is contained in the second.
+    is contained in the second. The first `standing` of them stay in any case, and are not compared with each other.
 
     `vectors` are rows of length 1, one a text (zeros: not comparable); without them only words are compared.
     """
     known = [_known(text[:_LONGEST]) for text in texts]
     is_whole = [len(text) <= _LONGEST for text in texts]
+    can_go = [whole and len(one.statement.words) >= _SHORTEST for whole, one in zip(is_whole, known, strict=True)]
+    can_go[:standing] = [False] * min(standing, len(texts))
     said, words = [one.statement for one in known], [one.words for one in known]
-    alike = {pair for pair in _alike(vectors) if is_whole[pair[0]] and is_whole[pair[1]]}
-    pairs = _containing(known) | alike
-    gone: dict[int, Repeated] = _same(said, is_whole)
+    alike = {pair for pair in _alike(vectors, standing) if is_whole[pair[0]] and is_whole[pair[1]]}
+    pairs = _containing(known, standing) | alike
+    gone = {place: one for place, one in _same(said, is_whole).items() if place >= standing}
     for later, earlier in sorted(pairs):
         if earlier in gone or later in gone or not (said[later].words and said[earlier].words):
             continue
-        if is_whole[later] and len(said[later].words) >= _SHORTEST and words[later] in words[earlier]:
+        if can_go[later] and words[later] in words[earlier]:
             gone[later] = Repeated(later, earlier, contained=True)
-        elif is_whole[earlier] and len(said[earlier].words) >= _SHORTEST and words[earlier] in words[later]:
+        elif (
+            earlier >= standing
+            and is_whole[earlier]
+            and len(said[earlier].words) >= _SHORTEST
+            and words[earlier] in words[later]
+        ):
             gone[earlier] = Repeated(earlier, later, contained=True)
         elif (later, earlier) in alike and _says_the_same(said[later], said[earlier]):
             gone[later] = Repeated(later, earlier, contained=False)
@@ -61,11 +70,11 @@ def repetitions(texts: Sequence[str], vectors: NDArray[np.float32] | None = None
 
 class _Known(Struct, frozen=True):
     """What a text says; its words as one text, which contains those of another where they stand in it; and its marks, one for
-    each word, of `_MARKS` that words share: what contains another text has all marks of it."""
+    each word, of `_MARKS` that words share, as 32-bit numbers: what contains another text has all marks of it."""
 
     statement: Statement
     words: str
-    marks: NDArray[np.float32]
+    marks: bytes
 
 
 @lru_cache(maxsize=5_000)
@@ -74,7 +83,7 @@ def _known(text: str) -> _Known:
     said = statement(text)
     marks = np.zeros(_MARKS, np.float32)
     marks[[hash(word) % _MARKS for word in said.words]] = 1.0
-    return _Known(said, f" {' '.join(said.words)} ", marks)
+    return _Known(said, f" {' '.join(said.words)} ", marks.tobytes())
 
 
 def _same(said: Sequence[Statement], is_whole: Sequence[bool]) -> dict[int, Repeated]:
@@ -87,23 +96,25 @@ def _same(said: Sequence[Statement], is_whole: Sequence[bool]) -> dict[int, Repe
     }
 
 
-def _containing(known: Sequence[_Known]) -> set[tuple[int, int]]:
-    """Pairs of which one may contain the other, by the marks of its words."""
-    if not known:
+def _containing(known: Sequence[_Known], standing: int) -> set[tuple[int, int]]:
+    """Pairs of which one, which does not stand in any case, may be contained in the other, by the marks of its words."""
+    if len(known) <= standing:
         return set()
-    marks = np.stack([one.marks for one in known])
-    has_all = (marks @ marks.T) >= marks.sum(axis=1)[:, None]
-    np.fill_diagonal(has_all, val=False)
-    long_enough = np.array([len(one.statement.words) >= _SHORTEST for one in known])
+    marks = np.frombuffer(b"".join([one.marks for one in known]), np.float32).reshape(len(known), _MARKS)
+    has_all = (marks[standing:] @ marks.T) >= marks[standing:].sum(axis=1)[:, None]
+    long_enough = np.array([len(one.statement.words) >= _SHORTEST for one in known[standing:]])
     contained, containing = np.nonzero(has_all & long_enough[:, None])
-    return _pairs(contained, containing)
+    contained += standing
+    differ = contained != containing
+    return _pairs(contained[differ], containing[differ])
 
 
-def _alike(vectors: NDArray[np.float32] | None) -> set[tuple[int, int]]:
+def _alike(vectors: NDArray[np.float32] | None, standing: int) -> set[tuple[int, int]]:
     """Pairs with vectors that are very near to each other."""
-    if vectors is None or not len(vectors):
+    if vectors is None or len(vectors) <= standing:
         return set()
-    return _pairs(*np.nonzero(np.tril(vectors @ vectors.T, -1) >= _ALIKE))
+    later, earlier = np.nonzero(np.tril(vectors[standing:] @ vectors.T, standing - 1) >= _ALIKE)
+    return _pairs(later + standing, earlier)
 
 
 def _pairs(one: NDArray[np.int64], other: NDArray[np.int64]) -> set[tuple[int, int]]:

@@ -28,15 +28,22 @@ class Limits(Struct, frozen=True, kw_only=True):
 
 
 class Selection(Struct, frozen=True, kw_only=True):
-    """The decisions on all pieces, in the order in which they came, and the tokens of what is kept."""
+    """All `pieces` in the order in which they came, why those are kept that are (by their ids), and the tokens of these."""
 
-    decisions: tuple[Decision, ...]
+    pieces: tuple[Piece, ...]
+    taken: dict[str, Reason]
     tokens: int
 
     @property
     def kept(self) -> list[Piece]:
         """What goes in, each source in its order."""
-        return sorted((one.piece for one in self.decisions if one.kept), key=lambda piece: (piece.source, piece.order))
+        kept = [piece for piece in self.pieces if piece.id in self.taken]
+        return sorted(kept, key=lambda piece: (piece.source, piece.order))
+
+    @property
+    def decisions(self) -> tuple[Decision, ...]:
+        """On each of the pieces."""
+        return tuple(_decision(piece, self.taken.get(piece.id)) for piece in self.pieces)
 
 
 def select(pieces: Sequence[Piece], limits: Limits) -> Selection:
@@ -52,7 +59,7 @@ def select(pieces: Sequence[Piece], limits: Limits) -> Selection:
     for tier in _BY_RELEVANCE:
         basket.take_best(tier)
     basket.fill()
-    return Selection(decisions=tuple(basket.decisions()), tokens=limits.budget - basket.left)
+    return Selection(pieces=tuple(pieces), taken=basket.taken, tokens=limits.budget - basket.left)
 
 
 def too_small(pieces: Iterable[Piece], budget: int, reserve: int = 0) -> InvalidRequest:
@@ -73,14 +80,16 @@ def too_small(pieces: Iterable[Piece], budget: int, reserve: int = 0) -> Invalid
 
 class _Basket:
     def __init__(self, pieces: Sequence[Piece], limits: Limits) -> None:
-        self._pieces = pieces
         self._limits = limits
-        self._taken: dict[str, Reason] = {}
+        self._tiers: dict[Tier, list[Piece]] = {}
         self._spent: dict[Tier, int] = {}
+        self.taken: dict[str, Reason] = {}
         self.left = limits.budget
+        for piece in pieces:
+            self._tiers.setdefault(piece.tier, []).append(piece)
 
     def of(self, tier: Tier) -> list[Piece]:
-        return [piece for piece in self._pieces if piece.tier == tier]
+        return self._tiers.get(tier, [])
 
     def take_always(self) -> None:
         every = self.of("always")
@@ -104,22 +113,19 @@ class _Basket:
 
     def fill(self) -> None:
         """What still fits."""
-        others = [piece for tier in _BY_RELEVANCE for piece in self.of(tier) if piece.id not in self._taken]
-        self._take_each(sorted(others, key=_by_relevance))
-
-    def decisions(self) -> Iterable[Decision]:
-        for piece in self._pieces:
-            reason = self._taken.get(piece.id)
-            yield _decision(piece, reason or "no budget left", kept=reason is not None)
-
-    def _take_each(self, pieces: Iterable[Piece]) -> None:
-        for piece in pieces:
+        others = [
+            piece
+            for tier in _BY_RELEVANCE
+            for piece in self.of(tier)
+            if piece.tokens <= self.left and piece.id not in self.taken
+        ]
+        for piece in sorted(others, key=_by_relevance):
             if piece.tokens <= self.left:
                 self._take(piece, "fills what is left")
 
     def _take(self, piece: Piece, reason: Reason) -> None:
         self.left -= piece.tokens
-        self._taken[piece.id] = reason
+        self.taken[piece.id] = reason
         self._spent[piece.tier] = self._spent.get(piece.tier, 0) + piece.tokens
 
 
@@ -127,5 +133,5 @@ def _by_relevance(piece: Piece) -> tuple[float, str]:
     return -piece.score, piece.id
 
 
-def _decision(piece: Piece, reason: Reason, *, kept: bool) -> Decision:
-    return Decision(piece=piece, kept=kept, stage="selection", reason=reason)
+def _decision(piece: Piece, taken: Reason | None) -> Decision:
+    return Decision(piece=piece, kept=taken is not None, stage="selection", reason=taken or "no budget left")

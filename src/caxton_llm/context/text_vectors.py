@@ -1,6 +1,5 @@
 """Texts as they are compared with a request: their tokens, vectors and words, computed once and kept."""
 
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from threading import Lock
@@ -73,13 +72,13 @@ class ComparedTexts(Struct, frozen=True, kw_only=True):
 
 class _Known(Struct, frozen=True):
     tokens: NDArray[np.int32]
-    vector: NDArray[np.float32]
+    vector: bytes
     terms: NDArray[np.int64]
     asks: bool
 
 
 class TextVectors:
-    """Tokens and vectors of texts, the last `most` of them kept: a conversation's turns come with request after request.
+    """Tokens and vectors of texts, the `most` that came last kept: a conversation's turns come with request after request.
 
     Safe to share between threads.
     """
@@ -87,7 +86,7 @@ class TextVectors:
     def __init__(self, embedder: StaticEmbedder, *, most: int = 10_000) -> None:
         self.embedder = embedder
         self._most = most
-        self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._known: dict[str, _Known] = {}
         self._lock = Lock()
 
     @property
@@ -119,26 +118,21 @@ class TextVectors:
     def _of(self, texts: Sequence[str]) -> list[_Known]:
         """What is known of the beginning of each text."""
         texts = [text[:COMPARED] for text in texts]
-        with self._lock:
-            known = {text: one for text in texts if (one := self._known.get(text)) is not None}
-            for text in known:
-                self._known.move_to_end(text)
-        fresh = {text: self._made(text) for text in texts if text not in known}
+        known = [self._known.get(text) for text in texts]
+        fresh = {text: self._made(text) for text, one in zip(texts, known, strict=True) if one is None}
         with self._lock:
             self._known.update(fresh)
             while len(self._known) > self._most:
-                self._known.popitem(last=False)
-        known |= fresh
-        return [known[text] for text in texts]
+                del self._known[next(iter(self._known))]
+        return [one or fresh[text] for text, one in zip(texts, known, strict=True)]
 
     def _made(self, text: str) -> _Known:
         ids = self.embedder.tokens(text)
-        return _Known(ids, self.embedder.embed_tokens(ids), terms_in(text), is_question(text))
+        return _Known(ids, self.embedder.embed_tokens(ids).tobytes(), terms_in(text), is_question(text))
 
     def _rows(self, known: Sequence[_Known]) -> NDArray[np.float32]:
-        if not known:
-            return np.zeros((0, self.dimensions), np.float32)
-        return np.concatenate([one.vector for one in known]).reshape(len(known), self.dimensions)
+        vectors = np.frombuffer(b"".join([one.vector for one in known]), np.float32)
+        return vectors.reshape(len(known), self.dimensions)
 
 
 def terms_in(text: str) -> NDArray[np.int64]:
