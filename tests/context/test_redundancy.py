@@ -12,7 +12,7 @@ WORDS = st.sampled_from(["ann", "ben", "tea", "coffee", "likes", "not", "3", "4"
 
 
 def gone(*texts: str) -> dict[int, int]:
-    return {one.text: one.by for one in repetitions(texts, EMBEDDER.embed(texts))}
+    return {one.text: one.by for one in repetitions(texts, EMBEDDER.embed)}
 
 
 def test_the_same_in_another_spelling_goes() -> None:
@@ -60,12 +60,12 @@ def test_of_a_chain_everything_goes_for_what_stays() -> None:
 
 @given(st.lists(st.lists(WORDS, max_size=6).map(" ".join), max_size=12))
 def test_what_goes_is_made_needless_by_something_that_stays(texts: list[str]) -> None:
-    found = repetitions(texts, EMBEDDER.embed(texts))
+    found = repetitions(texts, EMBEDDER.embed)
     away = {one.text for one in found}
     assert len(away) == len(found)
     assert not any(one.by in away or one.by == one.text for one in found)
     again = [text for place, text in enumerate(texts) if place not in away]
-    assert repetitions(again, EMBEDDER.embed(again)) == []
+    assert repetitions(again, EMBEDDER.embed) == []
 
 
 def test_of_a_long_text_only_the_beginning_is_compared_and_it_never_goes_itself() -> None:

@@ -41,7 +41,7 @@ def _repeated(standing: Sequence[Piece], candidates: Sequence[Piece], vectors: T
             reason="is contained in another" if one.contained else "repeats another",
             by=compared[one.by].id,
         )
-        for one in repetitions(texts, vectors.embed(texts), standing=len(standing))
+        for one in repetitions(texts, vectors.embed, standing=len(standing))
     ]
 
 

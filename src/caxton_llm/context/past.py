@@ -148,7 +148,7 @@ def _recent(turn: PastTurn, tokens: int) -> Piece:
         id=turn_id(turn.number),
         source="conversation",
         tier="recent",
-        text="\n".join(map(text_of, turn.messages)),
+        text=_TEXT.of(turn.messages),
         tokens=tokens,
         score=1.0,
         order=turn.number,
@@ -196,8 +196,13 @@ def _digest(
     return "\n".join(part for part in (told.text if told is not None else "", sentences) if part)
 
 
+def _text(messages: tuple[Message, ...]) -> str:
+    return "\n".join(map(text_of, messages))
+
+
 def _said(messages: tuple[Message, ...]) -> tuple[Said, ...]:
     return tuple(Said(speaker_of(one), text_of(one)) for one in messages if one.role in _SPOKEN)
 
 
+_TEXT = KeptByIdentity(_text, is_short)
 _SAID = KeptByIdentity(_said, is_short)

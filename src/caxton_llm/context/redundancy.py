@@ -5,7 +5,7 @@ very alike in their vectors and differ in no number, date, negation or name. Tha
 "the deadline is the 4th", which every vector takes for the same.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -36,90 +36,96 @@ class Repeated(Struct, frozen=True):
 
 
 def repetitions(
-    texts: Sequence[str], vectors: NDArray[np.float32] | None = None, *, standing: int = 0
+    texts: Sequence[str],
+    embed: Callable[[Sequence[str]], NDArray[np.float32]] | None = None,
+    *,
+    standing: int = 0,
 ) -> list[Repeated]:
     """What can go, each with a text that stays. `texts` come in the order of their worth: of two the first stays, unless it
     is contained in the second. The first `standing` of them stay in any case, and are not compared with each other.
 
-    `vectors` are rows of length 1, one a text (zeros: not comparable); without them only words are compared.
+    `embed` gives a row of length 1 for each text (zeros: not comparable), and is asked for those that share enough words;
+    without it only words are compared.
     """
     known = [_known(text[:_LONGEST]) for text in texts]
     is_whole = [len(text) <= _LONGEST for text in texts]
-    can_go = [whole and len(one.statement.words) >= _SHORTEST for whole, one in zip(is_whole, known, strict=True)]
-    can_go[:standing] = [False] * min(standing, len(texts))
-    said, words = [one.statement for one in known], [one.words for one in known]
-    alike = {pair for pair in _alike(vectors, standing) if is_whole[pair[0]] and is_whole[pair[1]]}
-    pairs = _containing(known, standing) | alike
-    gone = {place: one for place, one in _same(said, is_whole).items() if place >= standing}
-    for later, earlier in sorted(pairs):
-        if earlier in gone or later in gone or not (said[later].words and said[earlier].words):
+    pairs = _sharing_words(known, standing)
+    alike = set() if embed is None else _alike([(a, b) for a, b in pairs if is_whole[a] and is_whole[b]], texts, embed)
+    gone = _same(known, is_whole, standing)
+    for later, earlier in pairs:
+        if earlier in gone or later in gone:
             continue
-        if can_go[later] and words[later] in words[earlier]:
+        one, other = known[later], known[earlier]
+        if is_whole[later] and one.is_in(other):
             gone[later] = Repeated(later, earlier, contained=True)
-        elif (
-            earlier >= standing
-            and is_whole[earlier]
-            and len(said[earlier].words) >= _SHORTEST
-            and words[earlier] in words[later]
-        ):
+        elif earlier >= standing and is_whole[earlier] and other.is_in(one):
             gone[earlier] = Repeated(earlier, later, contained=True)
-        elif (later, earlier) in alike and _says_the_same(said[later], said[earlier]):
+        elif (later, earlier) in alike and _says_the_same(one.statement, other.statement):
             gone[later] = Repeated(later, earlier, contained=False)
     return [_to_who_stays(gone[place], gone) for place in sorted(gone)]
 
 
 class _Known(Struct, frozen=True):
-    """What a text says; its words as one text, which contains those of another where they stand in it; and its marks, one for
-    each word, of `_MARKS` that words share, as 32-bit numbers: what contains another text has all marks of it."""
+    """What a text says; its words as one text, which contains those of another where they stand in it; and its marks, a bit
+    for each word, of `_MARKS` that words share."""
 
     statement: Statement
     words: str
     marks: bytes
+
+    def is_in(self, other: "_Known") -> bool:
+        """Whether it says enough to be contained in another, and is."""
+        return len(self.statement.words) >= _SHORTEST and self.words in other.words
 
 
 @lru_cache(maxsize=5_000)
 def _known(text: str) -> _Known:
     """Kept, because a conversation and what is often remembered come again with every request."""
     said = statement(text)
-    marks = np.zeros(_MARKS, np.float32)
-    marks[[hash(word) % _MARKS for word in said.words]] = 1.0
-    return _Known(said, f" {' '.join(said.words)} ", marks.tobytes())
+    marks = 0
+    for word in said.words:
+        marks |= 1 << hash(word) % _MARKS
+    return _Known(said, f" {' '.join(said.words)} ", marks.to_bytes(_MARKS // 8, "little"))
 
 
-def _same(said: Sequence[Statement], is_whole: Sequence[bool]) -> dict[int, Repeated]:
+def _same(known: Sequence[_Known], is_whole: Sequence[bool], standing: int) -> dict[int, Repeated]:
     """Texts that have all words of an earlier one, and no others."""
-    first: dict[tuple[str, ...], int] = {}
-    return {
-        place: Repeated(place, same, contained=False)
-        for place, one in enumerate(said)
-        if is_whole[place] and one.words and (same := first.setdefault(one.words, place)) != place
-    }
+    first: dict[str, int] = {}
+    found = {}
+    for place, one in enumerate(known):
+        if is_whole[place] and one.statement.words:
+            same = first.setdefault(one.words, place)
+            if same != place and place >= standing:
+                found[place] = Repeated(place, same, contained=False)
+    return found
 
 
-def _containing(known: Sequence[_Known], standing: int) -> set[tuple[int, int]]:
-    """Pairs of which one, which does not stand in any case, may be contained in the other, by the marks of its words."""
+def _sharing_words(known: Sequence[_Known], standing: int) -> list[tuple[int, int]]:
+    """Pairs, the later one first and not one that stands in any case, of which one may be contained in the other or say the
+    same: half of the shorter one's words are in the other, as far as marks tell."""
     if len(known) <= standing:
+        return []
+    marks = np.frombuffer(b"".join([one.marks for one in known]), np.uint64).reshape(len(known), -1).T
+    shared = np.zeros((len(known) - standing, len(known)), np.uint16)
+    for column in marks:
+        shared += np.bitwise_count(column[standing:, None] & column)
+    counts = np.bitwise_count(marks).sum(axis=0, dtype=np.uint16)
+    least = np.maximum(np.minimum(counts[standing:, None], counts), 1)
+    later, earlier = np.nonzero(np.tril(2 * shared >= least, standing - 1))
+    return list(zip((later + standing).tolist(), earlier.tolist(), strict=True))
+
+
+def _alike(
+    pairs: Sequence[tuple[int, int]], texts: Sequence[str], embed: Callable[[Sequence[str]], NDArray[np.float32]]
+) -> set[tuple[int, int]]:
+    """Those of the pairs that have vectors very near to each other."""
+    if not pairs:
         return set()
-    marks = np.frombuffer(b"".join([one.marks for one in known]), np.float32).reshape(len(known), _MARKS)
-    has_all = (marks[standing:] @ marks.T) >= marks[standing:].sum(axis=1)[:, None]
-    long_enough = np.array([len(one.statement.words) >= _SHORTEST for one in known[standing:]])
-    contained, containing = np.nonzero(has_all & long_enough[:, None])
-    contained += standing
-    differ = contained != containing
-    return _pairs(contained[differ], containing[differ])
-
-
-def _alike(vectors: NDArray[np.float32] | None, standing: int) -> set[tuple[int, int]]:
-    """Pairs with vectors that are very near to each other."""
-    if vectors is None or len(vectors) <= standing:
-        return set()
-    later, earlier = np.nonzero(np.tril(vectors[standing:] @ vectors.T, standing - 1) >= _ALIKE)
-    return _pairs(later + standing, earlier)
-
-
-def _pairs(one: NDArray[np.int64], other: NDArray[np.int64]) -> set[tuple[int, int]]:
-    """The later place first."""
-    return set(zip(np.maximum(one, other).tolist(), np.minimum(one, other).tolist(), strict=True))
+    places, inverse = np.unique(pairs, return_inverse=True)
+    vectors = embed([texts[place] for place in places])
+    one, other = inverse.reshape(-1, 2).T
+    near = np.einsum("ij,ij->i", vectors[one], vectors[other]) >= _ALIKE
+    return {pair for pair, is_near in zip(pairs, near.tolist(), strict=True) if is_near}
 
 
 def _says_the_same(one: Statement, other: Statement) -> bool:

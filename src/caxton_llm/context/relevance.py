@@ -63,7 +63,7 @@ def _named(query: str, names: Sequence[str]) -> NDArray[np.bool_] | None:
         return None
     keys = name_keys_in(query)
     named = {name for name in distinct if words_key(" ".join(name_words(name))) in keys}
-    return np.array([name in named for name in names])
+    return np.array([name in named for name in names]) if named else None
 
 
 def relevance_of_score(total: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -77,13 +77,14 @@ def _rarity(counts: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _counts(asked: NDArray[np.integer], every: NDArray[np.integer], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
     """How often each text (a row) has each token of the query."""
-    found = np.zeros((len(lengths), len(asked)), np.float32)
-    if len(asked) and len(every):
-        column = np.minimum(np.searchsorted(asked, every), len(asked) - 1)
-        is_asked = asked[column] == every
-        text_of = np.repeat(np.arange(len(lengths)), lengths)
-        np.add.at(found, (text_of[is_asked], column[is_asked]), 1.0)
-    return found
+    shape = len(lengths), len(asked)
+    if not len(asked) or not len(every):
+        return np.zeros(shape, np.float32)
+    column = np.minimum(asked.searchsorted(every), len(asked) - 1)
+    places = (asked.take(column) == every).nonzero()[0]
+    text_of = lengths.cumsum().searchsorted(places, side="right")
+    found = np.bincount(text_of * len(asked) + column.take(places), minlength=len(lengths) * len(asked))
+    return found.reshape(shape).astype(np.float32)
 
 
 def _bm25(asked: NDArray[np.int64], terms: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -1,6 +1,7 @@
 """What a question is about: its words without those that only make it a sentence, and the names that it mentions. Pure."""
 
 import re
+from functools import lru_cache
 
 from caxton_llm.memory.duplicates import name_words, words_key
 
@@ -39,11 +40,13 @@ def content_words(query: str) -> str:
     return " ".join(word for word in words if _plain(word) not in FUNCTION_WORDS) or query
 
 
+@lru_cache(maxsize=256)
 def name_keys_in(query: str) -> tuple[bytes, ...]:
     """Keys (as of `name_key`) of all runs of up to five words of `query`, and of what stands there in signs alone: what it
     may call by its name.
 
-    Runs of function words alone are left out. Who has a thing is named too: "Ann's dog" names Ann.
+    Runs of function words alone are left out. Who has a thing is named too: "Ann's dog" names Ann. Kept, because a request
+    is compared with more than one thing.
     """
     words = name_words(query)[:_NAMING_WORDS]
     runs = {" ".join(name_words(token)) for token in query.split()[:_NAMING_WORDS] if not any(map(str.isalnum, token))}
