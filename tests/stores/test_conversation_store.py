@@ -210,6 +210,36 @@ def test_a_summary_says_what_it_covers_and_takes_the_place_of_its_parts(store: C
     assert (removed.conversations, removed.exchanges, removed.summaries) == (1, 7, 2)
 
 
+READS = st.fixed_dictionaries({}, optional={"last": st.integers(0, 6), "since": st.integers(0, 12)})
+STEPS = st.lists(st.one_of(st.integers(1, 3), READS, st.just("delete"), st.just("elsewhere")), max_size=25)
+
+
+@settings(max_examples=40, deadline=None)
+@given(steps=STEPS)
+def test_what_was_read_before_is_read_again_as_whoever_has_just_opened_the_store_reads_it(
+    steps: list[int | str | dict[str, int]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("kept")
+    number = 0
+    with ConversationStore(folder) as store, ConversationStore(folder) as elsewhere:
+        for step in steps:
+            if isinstance(step, dict):
+                with ConversationStore(folder) as fresh:
+                    assert store.thread(KEY, **step) == fresh.thread(KEY, **step)
+            elif step == "delete":
+                elsewhere.delete(KEY)
+            elif step == "elsewhere":
+                elsewhere.append(KEY, [ASKED, ANSWERED])
+            else:
+                store.append(KEY, [said(f"said {(number := number + 1)}") for _ in range(int(step))])
+
+
+def test_a_long_conversation_is_read_as_it_is_kept(store: ConversationStore) -> None:
+    for number in range(6):
+        store.append(KEY, [said(f"{number} " + "long " * 20_000)])
+        assert [text.split()[0] for text in texts(store.thread(KEY))] == [str(one) for one in range(number + 1)]
+
+
 def test_what_is_deleted_is_in_no_file_any_more(store: ConversationStore) -> None:
     position = store.append(KEY, [said("planted-word " * 500, "answered-word")])
     store.summarize(KEY, Summary(first=0, last=0, text="summary-word"), after=position)

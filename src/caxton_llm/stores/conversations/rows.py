@@ -2,7 +2,6 @@
 
 import sqlite3
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,6 +23,7 @@ __all__ = [
     "first_of_last",
     "listed",
     "prepare",
+    "size_of",
     "summaries_of",
 ]
 
@@ -39,8 +39,6 @@ create table summaries (conversation integer not null, first integer not null, l
 """
 SCHEMA = 1
 """The version of the tables."""
-_LONGEST_KEPT = 4_096
-"""Bytes of an exchange that is kept as it was read; longer ones would fill the memory."""
 
 _Value = TypeVar("_Value", Exchange, Summary)
 
@@ -113,7 +111,13 @@ def first_of_last(db: sqlite3.Connection, conversation: int, turns: int) -> int 
 def exchanges_from(db: sqlite3.Connection, conversation: int, first: int, limit: int = -1) -> tuple[Exchange, ...]:
     """Exchanges in their order. Raises `ConversationStoreError` for one that cannot be read."""
     sql = "select payload from exchanges where conversation = ? and number >= ? order by number limit ?"
-    return tuple(_exchange_of(row[0]) for row in db.execute(sql, (conversation, first, limit)))
+    return tuple(_read(_exchange, row[0]) for row in db.execute(sql, (conversation, first, limit)))
+
+
+def size_of(db: sqlite3.Connection, conversation: int) -> int:
+    """Bytes of all its exchanges."""
+    row = db.execute("select size from conversations where id = ?", (conversation,)).fetchone()
+    return 0 if row is None else int(row[0])
 
 
 def add_summary(db: sqlite3.Connection, conversation: int, summary: Summary, payload: bytes) -> None:
@@ -173,16 +177,6 @@ def _listed(row: tuple[int, str, str, str, int, int, int, float, float]) -> tupl
     number, name, agent, tenant, length, turns, size, created, updated = row
     key = ConversationKey(name, agent, tenant)
     return number, Conversation(key=key, length=length, turns=turns, size=size, created=created, updated=updated)
-
-
-def _exchange_of(payload: bytes) -> Exchange:
-    return _kept(payload) if len(payload) <= _LONGEST_KEPT else _read(_exchange, payload)
-
-
-@lru_cache(maxsize=5_000)
-def _kept(payload: bytes) -> Exchange:
-    """Kept, because a conversation is read again with every request that continues it."""
-    return _read(_exchange, payload)
 
 
 def _read(decoder: msgspec.json.Decoder[_Value], payload: bytes) -> _Value:

@@ -3,7 +3,7 @@
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +27,7 @@ from caxton_llm.agents.conversation import (
 from caxton_llm.errors import ConversationChanged, ConversationDeleted, ConversationStoreError, InvalidRequest
 from caxton_llm.stores import sqlite
 from caxton_llm.stores.conversations import rows
+from caxton_llm.stores.conversations.held import HeldExchanges
 
 __all__ = ["ConversationStore"]
 
@@ -50,6 +51,7 @@ class ConversationStore:
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
+        self._held = HeldExchanges()
         self._is_open = True
         with self._translated():
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -79,7 +81,7 @@ class ConversationStore:
             first = position.length if last == 0 else since or 0
             if last and last < position.length:  # no turn has less than one exchange
                 first = max(rows.first_of_last(db, position.conversation, min(last, MAX_EXCHANGES)) or 0, first)
-            exchanges = rows.exchanges_from(db, position.conversation, first)
+            exchanges = self._held.read(db, position, first)
             return Thread(
                 position=position, exchanges=exchanges, summaries=rows.summaries_of(db, position.conversation)
             )
@@ -185,13 +187,13 @@ class ConversationStore:
         check_key(key)
         with self._writing() as db:
             found = rows.find(db, key).conversation
-            removed = _removed(db, [found] if found else [])
+            removed = self._removed(db, [found] if found else [])
         return self._overwritten(removed)
 
     def delete_all(self, *, tenant: str, agent: str | None = None) -> Removed:
         """Delete all conversations of a tenant, or of one of its agents."""
         with self._writing() as db:
-            removed = _removed(db, [number for number, _ in rows.listed(db, tenant, agent, 0, -1)])
+            removed = self._removed(db, [number for number, _ in rows.listed(db, tenant, agent, 0, -1)])
         return self._overwritten(removed)
 
     def retain(self, *, max_age_s: float | None = None, max_conversations: int | None = None) -> Removed:
@@ -200,7 +202,7 @@ class ConversationStore:
             raise InvalidRequest("an age or a number of conversations must not be negative", param="retention")
         before = None if max_age_s is None else self._clock() - max_age_s
         with self._writing() as db:
-            removed = _removed(db, rows.expired(db, before, max_conversations))
+            removed = self._removed(db, rows.expired(db, before, max_conversations))
         return self._overwritten(removed)
 
     def purge(self) -> bool:
@@ -217,6 +219,11 @@ class ConversationStore:
             finally:
                 db.execute("pragma busy_timeout = 30000")
             return not busy
+
+    def _removed(self, db: sqlite3.Connection, numbers: Sequence[int]) -> Removed:
+        self._held.forget(numbers)
+        exchanges, summaries = rows.delete(db, numbers)
+        return Removed(conversations=len(numbers), exchanges=exchanges, summaries=summaries)
 
     def _overwritten(self, removed: Removed) -> Removed:
         return replace(removed, is_overwritten=self.purge()) if removed.conversations else removed
@@ -288,9 +295,3 @@ def _compare(key: ConversationKey, after: Position, at: Position) -> None:
         "Send it again: one request at a time continues a conversation",
         param="conversation_id",
     )
-
-
-def _removed(db: sqlite3.Connection, numbers: Iterable[int]) -> Removed:
-    found = list(numbers)
-    exchanges, summaries = rows.delete(db, found)
-    return Removed(conversations=len(found), exchanges=exchanges, summaries=summaries)
