@@ -80,8 +80,8 @@ def test_what_nobody_can_count_is_named() -> None:
             ContentPart(type="video"),
         ],
     )
-    assert costs().uncounted(message) == {"file", "video"}
-    assert costs().uncounted(with_file(packed(1))) == set()
+    assert costs().uncounted((message,)) == {"file", "video"}
+    assert costs().uncounted((with_file(packed(1)),)) == set()
 
 
 def test_a_plain_message_takes_what_one_of_parts_takes() -> None:

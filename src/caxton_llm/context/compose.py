@@ -224,10 +224,8 @@ def _notes(
             else f"there are {target.budget:,} tokens for everything ({target.limited_by})"
         )
         yield f"{missing:,} of the {len(own):,} earlier turns in the request are not sent word for word: {why}"
-    uncounted = {kind for message in material.history.current for kind in costs.uncounted(message)}
-    for turn in found.past.window:
-        if turn_id(turn.number) in kept:
-            uncounted |= {kind for message in turn.messages for kind in costs.uncounted(message)}
+    sent = [turn.messages for turn in found.past.window if turn_id(turn.number) in kept]
+    uncounted = set().union(*map(costs.uncounted, (material.history.current, *sent)))
     if uncounted:
         yield f"not counted: content of type {', '.join(sorted(uncounted))}"
 

@@ -79,10 +79,13 @@ class Costs:
             [math.ceil(tokens * margins[kind]) for tokens, kind in measured]
         )
 
-    def uncounted(self, message: Message) -> set[str]:
-        """The types of content that `message` counts as nothing, because nobody can tell what it takes."""
+    def uncounted(self, messages: tuple[Message, ...]) -> set[str]:
+        """The types of content that the messages of a turn count as nothing, because nobody can tell what it takes."""
+        if self._meter.plain_turn(messages) is not None:
+            return set()
         return {
             part.type
+            for message in messages
             for part in _parts(message)
             if part.type not in _COUNTED and (part.file is None or self._file(part.file) is None)
         }

@@ -32,7 +32,7 @@ class KeptByIdentity(Generic[_Value, _Made]):
     """
 
     def __init__(
-        self, make: Callable[[_Value], _Made], is_short: Callable[[_Value], bool], *, most: int = 5_000
+        self, make: Callable[[_Value], _Made], is_short: Callable[[_Value], bool], *, most: int = 2_000
     ) -> None:
         self._make = make
         self._is_short = is_short

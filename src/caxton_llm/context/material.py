@@ -84,7 +84,7 @@ def compared(
         return Excerpts.none(), tuple(memories)
     known = past.vectors.compared([(one.name, one.text) for one in memories])
     texts = ComparedTexts.joined([*(one.packed for _, one in told), known.packed()])
-    counts = [len(one) for _, one in told]
+    counts = [len(one.parts) for _, one in told]
     times_s = np.repeat([np.nan if turn.at is None else turn.at for turn, _ in told], counts)
     scores = relevance(
         query,
@@ -105,16 +105,10 @@ def compared(
 
 def _told(history: History, past: PastTexts) -> list[tuple[PastTurn, TurnTexts]]:
     """The last turns in which something was said, with their texts."""
-    told: list[tuple[PastTurn, TurnTexts]] = []
-    count = 0
-    for turn in reversed(history.turns):
-        if count >= _MOST_PARTS:
-            break
-        texts = past.of(turn.messages)
-        if len(texts):
-            told.append((turn, texts))
-            count += len(texts)
-    return told[::-1]
+    turns = history.turns[-_MOST_PARTS:]
+    told = [(turn, texts) for turn in turns if (texts := past.of(turn.messages)).parts]
+    until = np.cumsum([len(texts.parts) for _, texts in reversed(told)]).searchsorted(_MOST_PARTS)
+    return told[-int(until) - 1 :]
 
 
 def remembered(searches: Sequence[Found], query: str, vectors: TextVectors) -> tuple[Remembered, ...]:

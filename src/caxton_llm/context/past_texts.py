@@ -26,9 +26,6 @@ class TurnTexts(Discreet, Struct, frozen=True):
     parts: tuple[tuple[str, str], ...]
     packed: PackedTexts
 
-    def __len__(self) -> int:
-        return len(self.parts)
-
 
 class PastTexts:
     """The texts of turns. Safe to share between threads."""

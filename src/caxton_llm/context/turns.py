@@ -8,7 +8,8 @@ from msgspec.structs import replace
 from caxton_llm.agents.conversation import Exchange, Thread
 from caxton_llm.context.alignment import matches
 from caxton_llm.context.exchanges import exchanges_of
-from caxton_llm.context.spoken import speaker_of, text_of
+from caxton_llm.context.identical import KeptByIdentity
+from caxton_llm.context.spoken import is_short, speaker_of, text_of
 from caxton_llm.discreet import Discreet
 from caxton_llm.types import Message
 
@@ -82,7 +83,7 @@ def history_of(messages: Sequence[Message], thread: Thread | None, *, seen: int 
     fresh = tuple(PastTurn(number=length + place, messages=one) for place, one in enumerate(shown.fresh))
     return History(
         instructions=tuple(text_of(one) for one in every if one.role in _SYSTEM),
-        turns=tuple(map(_with_results, (*before, *shown.known))) + fresh,
+        turns=tuple([_with_results(turn) for turn in (*before, *shown.known)]) + fresh,
         current=current,
         asked=asked,
         # Nothing may come between a call and its results.
@@ -121,7 +122,7 @@ class _Shown:
 
 
 def _with_results(turn: PastTurn) -> PastTurn:
-    closed = _closed(turn.messages)
+    closed = _CLOSED.of(turn.messages)
     return turn if closed is turn.messages else replace(turn, messages=closed)
 
 
@@ -140,6 +141,9 @@ def _closed(messages: tuple[Message, ...]) -> tuple[Message, ...]:
             waiting = [call.id for call in message.tool_calls or ()]
         closed.append(message)
     return (*closed, *map(_not_run, waiting))
+
+
+_CLOSED = KeptByIdentity(_closed, is_short)
 
 
 def _not_run(call: str) -> Message:
