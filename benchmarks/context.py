@@ -3,8 +3,8 @@
     python benchmarks/context.py [speed] [use] [locomo] [prefix] [--entities 100000] [--turns 200] [--requests 300]
 
 Without a name all four are measured. `speed` has one request after the other through gathering and composing, over a memory
-of made-up texts (`memory.Data`), a stored conversation and two MCP servers of ten tools whose data are cached; the process
-has one core. Compare figures of one run only.
+of made-up texts (`memory.Data`), of which the agent sees its tenant's, a stored conversation and two MCP servers of ten tools
+whose data are cached; the process has one core. Compare figures of one run only.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import context_locomo
 import context_speed
 import context_use
 import locomo
+import uvloop
 
 Rows = Sequence[tuple[str, str, str]]
 """What was measured, its target and the figure."""
@@ -28,6 +29,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; none: all")
     parser.add_argument("--entities", type=int, default=100_000)
+    parser.add_argument("--tenants", type=int, default=10, help="among whom the memory is divided")
     parser.add_argument("--turns", type=int, default=200)
     parser.add_argument("--requests", type=int, default=300)
     parser.add_argument("--budget", type=int, default=8_000, help="tokens of a prompt")
@@ -48,8 +50,16 @@ def main() -> None:
 
 def measured(name: str, options: argparse.Namespace) -> Rows:
     if name == "speed":
-        return asyncio.run(
-            context_speed.speed(options.entities, options.turns, options.requests, options.budget, options.memory)
+        # The gateway's loop.
+        return uvloop.run(
+            context_speed.speed(
+                options.entities,
+                options.turns,
+                options.requests,
+                options.budget,
+                tenants=options.tenants,
+                kept=options.memory,
+            )
         )
     if name == "use":
         return asyncio.run(context_use.use(options.generated))

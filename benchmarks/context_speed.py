@@ -1,4 +1,5 @@
-"""How long a context takes to prepare, with everything real: memory, stored conversation, MCP servers (see `context.py`)."""
+"""How long a context takes to prepare, with everything real: memory, a stored conversation that grows with every request, MCP
+servers (see `context.py`)."""
 
 import gc
 import os
@@ -34,14 +35,14 @@ WARMING = 20
 TOOLS = Path(__file__).parent / "context_tools.py"
 
 
-def agent_of(tenant: str, budget: int) -> Agent:
-    """One that sees the whole conversation and all tools."""
+def agent_of(tenant: str, budget: int, turns: int) -> Agent:
+    """One that sees the last turns of a conversation and all tools."""
     return Agent(
         name="Analyst",
         system_prompt="You analyse what a company knows about its customers, and answer in few words.",
         tools=("*",),
         memory=AgentMemory(scope="global", tenant=tenant),
-        conversation=AgentConversation(strategy="full"),
+        conversation=AgentConversation(strategy="sliding_window", max_turns=turns),
         context=AgentContext(budget=budget),
     )
 
@@ -64,21 +65,37 @@ class Timed:
         return float(np.percentile(np.array(self.rows)[:, column], share))
 
 
-async def speed(size: int, turns: int, requests: int, budget: int, kept: Path | None) -> list[tuple[str, str, str]]:
-    """Rows of the table. The memory is made in `kept` and used again where there is one."""
-    data = Data(size + 2 * turns, 1, requests + WARMING)
-    key = ConversationKey("long", agent="Analyst", tenant=data.tenants[0])
+async def speed(
+    size: int, turns: int, requests: int, budget: int, *, tenants: int, kept: Path | None
+) -> list[tuple[str, str, str]]:
+    """Rows of the table, for an agent of one of the tenants. The memory is made in `kept`, and used again where there is one.
+
+    Every request is answered and goes on: each finds the last `turns` turns, of which the last is new.
+    """
+    asked = requests + WARMING
+    data = Data(size + 2 * (turns + asked), tenants, asked)
+    tenant = data.tenants[0]
+    key = ConversationKey("long", agent="Analyst", tenant=tenant)
+    said = exchanges_of(data.texts[size:])
     with tempfile.TemporaryDirectory() as folder:
-        with ConversationStore(Path(folder) / "conversations") as conversations:
-            conversations.append(key, exchanges_of(data.texts[size:]))
-        with Memory(filled(data, size, kept or Path(folder) / "memory")) as memory:
-            sources = ContextSources(Path(folder) / "conversations", memory=memory, servers=servers(), limits=PATIENT)
-            engine = ContextEngine(CapabilityRegistry([agent := agent_of(data.tenants[0], budget)]), sources)
+        where = Path(folder) / "conversations"
+        with (
+            Memory(filled(data, size, (kept or Path(folder)) / f"memory-{size}-{tenants}")) as memory,
+            ConversationStore(where) as conversations,
+        ):
+            conversations.append(key, said[:turns])
+            sources = ContextSources(where, memory=memory, servers=servers(), limits=PATIENT)
+            engine = ContextEngine(CapabilityRegistry([agent := agent_of(tenant, budget, turns)]), sources)
             try:
                 await engine.start()
                 on_one_core()
                 as_in_the_gateway()
-                timed = await measured(engine, agent, key, data)
+                timed = Timed()
+                for number, (text, _) in enumerate(data.queries):
+                    row = await one(engine, agent, key, text)
+                    if number >= WARMING:
+                        timed.rows.append(row)
+                    conversations.append(key, [said[turns + number]])
             finally:
                 await sources.aclose()
     return table(timed)
@@ -116,25 +133,22 @@ def on_one_core() -> None:
         os.sched_setaffinity(int(thread.name), core)
 
 
-async def measured(engine: ContextEngine, agent: Agent, key: ConversationKey, data: Data) -> Timed:
-    timed = Timed()
+async def one(engine: ContextEngine, agent: Agent, key: ConversationKey, text: str) -> tuple[float, ...]:
+    """Milliseconds of one request: on the clock, of the process's CPU, and of the parts."""
     memory = engine.sources.memory
     assert memory is not None
-    for number, (text, tenant) in enumerate(data.queries):
-        request = ChatRequest(model="agent:Analyst", messages=[Message(role="user", content=text)])
-        start, cpu = time.perf_counter(), time.process_time()
-        gathered = await engine.gather(request, Addressed(agent), key=key)
-        middle = time.perf_counter()
-        composed = engine.compose(gathered, engine.view(gathered, "openai", MODEL))
-        end, cpu_end = time.perf_counter(), time.process_time()
-        searched, searched_cpu = time.perf_counter(), time.process_time()
-        memory.search(text, Filters(tenant=tenant, agent="Analyst"), max_results=5)
-        search = time.perf_counter() - searched, time.process_time() - searched_cpu
-        check(gathered.material.gaps, len(composed.tools), sum(len(one.data) for one in composed.prepared.tools))
-        spans = end - start, cpu_end - cpu, middle - start, end - middle, *search
-        if number >= WARMING:
-            timed.rows.append(tuple(1e3 * span for span in spans))
-    return timed
+    request = ChatRequest(model="agent:Analyst", messages=[Message(role="user", content=text)])
+    start, cpu = time.perf_counter(), time.process_time()
+    gathered = await engine.gather(request, Addressed(agent), key=key)
+    middle = time.perf_counter()
+    composed = engine.compose(gathered, engine.view(gathered, "openai", MODEL))
+    end, cpu_end = time.perf_counter(), time.process_time()
+    searched, searched_cpu = time.perf_counter(), time.process_time()
+    memory.search(text, Filters(tenant=key.tenant, agent="Analyst"), max_results=5)
+    search = time.perf_counter() - searched, time.process_time() - searched_cpu
+    check(gathered.material.gaps, len(composed.tools), sum(len(one.data) for one in composed.prepared.tools))
+    spans = end - start, cpu_end - cpu, middle - start, end - middle, *search
+    return tuple(1e3 * span for span in spans)
 
 
 def check(gaps: Sequence[object], tools: int, data: int) -> None:

@@ -79,11 +79,14 @@ class Requirements(Struct, frozen=True, kw_only=True):
         return [_wish(self.provider_optimization.get(asker, {}), provider) for asker in (tool, REQUEST)]
 
 
+_NO_WISH = ProviderOptimization()
+
+
 def _wish(wishes: Mapping[str, ProviderOptimization], provider: str) -> ProviderOptimization:
     """What is said of a provider; Azure has OpenAI's models and its form, and what is said of OpenAI holds for it, unless it
     is named itself."""
     known = wishes.get(provider) or (wishes.get("openai") if provider == "azure" else None)
-    return known or ProviderOptimization()
+    return known or _NO_WISH
 
 
 def requirements_of(asked_by: str, needs: ContextRequirements, query: str | None) -> Requirements:
