@@ -15,7 +15,7 @@ from caxton_llm.context.material import Material, Remembered, compared
 from caxton_llm.context.turns import history_of
 from caxton_llm.errors import InvalidRequest
 from caxton_llm.types import ContentPart, FileInput, Message
-from made_up_material import PAST, VECTORS, costs_of, exchange, material, offers, view
+from made_up_material import PAST, costs_of, exchange, material, offers, view
 
 ASKED = Message(role="user", content="What did Ann order for Lisbon?")
 
@@ -24,7 +24,7 @@ def made(
     gathered: Material, budget: int = 2_000, *, kind: str = "openai", reserve: int = 0, costs: Costs | None = None
 ) -> Composed:
     target = view(kind, budget)
-    return compose(gathered, target, costs or costs_of(target), VECTORS, reserve=reserve)
+    return compose(gathered, target, costs or costs_of(target), PAST, reserve=reserve)
 
 
 def said(count: int) -> list[Message]:

@@ -9,7 +9,7 @@ from msgspec.json import encode
 from caxton_llm.context.compose import Composed, compose
 from caxton_llm.context.render.provider import CACHED_FROM
 from caxton_llm.types import Message
-from made_up_material import COUNT, VECTORS, costs_of, exchange, material, offers, view
+from made_up_material import COUNT, PAST, costs_of, exchange, material, offers, view
 
 TURNS = 45
 BUDGET = 6_000
@@ -23,7 +23,7 @@ def replayed(kind: str, *, memories: int = 30, budget: int = BUDGET) -> list[Com
     for place, turn in enumerate(turns):
         messages = [message for earlier in turns[:place] for message in earlier]
         gathered = material([*messages, turn[0]], memories=memories, tools=tools, chance=random.Random(place))
-        found.append(compose(gathered, target, costs_of(target), VECTORS))
+        found.append(compose(gathered, target, costs_of(target), PAST))
     return found
 
 
@@ -78,7 +78,7 @@ def test_a_turn_without_anything_looked_up_begins_as_the_others_do() -> None:
     target = view("openai", BUDGET)
     with_some, without = (
         compose(
-            material([*messages, asked], depth=50, memories=count, tools=offers(20)), target, costs_of(target), VECTORS
+            material([*messages, asked], depth=50, memories=count, tools=offers(20)), target, costs_of(target), PAST
         )
         for count in (5, 0)
     )
@@ -93,7 +93,7 @@ def test_a_long_request_does_not_move_the_window() -> None:
     messages = [message for place in range(40) for message in exchange(chance, place)]
     target = view("openai", 2_000)
     short, long = (
-        compose(material([*messages, Message(role="user", content=text)]), target, costs_of(target), VECTORS)
+        compose(material([*messages, Message(role="user", content=text)]), target, costs_of(target), PAST)
         for text in ("And the lamps?", "And the lamps? " * 60)
     )
     assert short.prepared.history

@@ -11,7 +11,7 @@ from caxton_llm.errors import InvalidRequest
 from caxton_llm.tokens import prompt_parts
 from caxton_llm.tokens.meter import TokenMeter
 from caxton_llm.types import ChatRequest, Message
-from made_up_material import COUNT, VECTORS, costs_of, exchange, material, offers, view
+from made_up_material import COUNT, PAST, costs_of, exchange, material, offers, view
 
 TEXTS = st.text(st.sampled_from([*"ab A1.-/<'\n\r\t\u00a0\u2028\u4e2d\u00e9"]), max_size=80)
 
@@ -22,7 +22,7 @@ def composed(seed: int, *, kind: str, budget: int, turns: int, memories: int, to
     messages.append(Message(role="user", content="What did Ann order for Lisbon, and who repaired the lamps?"))
     gathered = material(messages, depth=depth, memories=memories, tools=offers(tools), chance=chance)
     target = view(kind, budget)
-    return compose(gathered, target, costs_of(target), VECTORS)
+    return compose(gathered, target, costs_of(target), PAST)
 
 
 def exactly(made: Composed) -> int:

@@ -1,11 +1,12 @@
 """The window over a long conversation, and the digest of what is before it."""
 
 import itertools
+from collections.abc import Sequence
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caxton_llm.context.digest import Said, digest
+from caxton_llm.context.digest import Said, digest, sentences_of
 from caxton_llm.context.window import window_start
 from caxton_llm.memory.embedding.static import StaticEmbedder
 
@@ -73,8 +74,12 @@ CONVERSATION = [
 ]
 
 
+def digested(said: Sequence[Said], room: int) -> str:
+    return digest([sentences_of([one], EMBEDDER) for one in said], room, words)
+
+
 def test_a_digest_keeps_figures_and_names_word_for_word_in_their_order() -> None:
-    text = digest(CONVERSATION, 30, words, EMBEDDER)
+    text = digested(CONVERSATION, 30)
     assert "assistant: Sales in Q3 were 4.2 million, 12% above last year." in text
     assert "assistant: The region Bavaria sold 1.3 million in Q3." in text
     assert text.index("4.2 million") < text.index("Bavaria")
@@ -83,21 +88,19 @@ def test_a_digest_keeps_figures_and_names_word_for_word_in_their_order() -> None
 
 @given(st.integers(0, 60))
 def test_a_digest_never_exceeds_its_room_and_repeats_itself(room: int) -> None:
-    text = digest(CONVERSATION * 2, room, words, EMBEDDER)
+    text = digested(CONVERSATION * 2, room)
     assert words(text) <= room
-    assert text == digest(CONVERSATION * 2, room, words, EMBEDDER)
+    assert text == digested(CONVERSATION * 2, room)
     lines = text.splitlines()
     assert len(lines) == len(set(lines))
 
 
 def test_a_conversation_without_sentences_has_no_digest() -> None:
-    assert digest([Said("user", "ok"), Said("assistant", "\n\n")], 100, words, EMBEDDER) == ""
+    assert digested([Said("user", "ok"), Said("assistant", "\n\n")], 100) == ""
 
 
-def test_a_conversation_that_is_too_large_to_be_kept_has_a_digest_all_the_same() -> None:
+def test_a_conversation_of_long_turns_has_a_digest_all_the_same() -> None:
     long = [
         Said("user", f"{'Nobody has said anything. ' * 200} In Q3 the office {place} had sales.") for place in range(90)
     ]
-    assert (
-        digest([*CONVERSATION, *long], 60, words, EMBEDDER) == digest([*CONVERSATION, *long], 60, words, EMBEDDER) != ""
-    )
+    assert digested([*CONVERSATION, *long], 60) == digested([*CONVERSATION, *long], 60) != ""

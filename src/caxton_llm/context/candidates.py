@@ -9,10 +9,10 @@ from caxton_llm.context.costs import Costs
 from caxton_llm.context.material import Material, Remembered
 from caxton_llm.context.offered import Offered
 from caxton_llm.context.past import Past, past_of
+from caxton_llm.context.past_texts import PastTexts
 from caxton_llm.context.pieces import Decision, Piece
 from caxton_llm.context.render.fence import DATA_NOTE
 from caxton_llm.context.render.provider import memory_line, related_line
-from caxton_llm.context.text_vectors import TextVectors
 from caxton_llm.context.turns import text_of
 from caxton_llm.types import Message
 
@@ -47,7 +47,7 @@ def candidates_of(
     material: Material,
     target: TargetView,
     costs: Costs,
-    vectors: TextVectors,
+    texts: PastTexts,
     offered: Offered,
     *,
     said: tuple[Piece, ...],
@@ -59,7 +59,7 @@ def candidates_of(
     standing = note + offered.prompt + sum(piece.tokens for piece in offered.pieces if piece.tier == "always")
     asked = sum(piece.tokens for piece in said if piece.id == "request")
     begins = sum(piece.tokens for piece in said) - asked + standing
-    past = past_of(material, target, costs, vectors, left=room - begins - asked, asked=asked)
+    past = past_of(material, target, costs, texts, left=room - begins - asked, asked=asked)
     memories = [one for one in material.memories if not _is_irrelevant(one)]
     return Candidates(
         pieces=(

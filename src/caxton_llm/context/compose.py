@@ -17,6 +17,7 @@ from caxton_llm.context.digest import Said
 from caxton_llm.context.material import Material
 from caxton_llm.context.offered import data_id, offered_id, offered_tools, offers_of
 from caxton_llm.context.past import DIGEST, turn_id
+from caxton_llm.context.past_texts import PastTexts
 from caxton_llm.context.pieces import Decision, Piece, Source, Tier
 from caxton_llm.context.prepared import FoundMemory, Prepared, PreparedTool
 from caxton_llm.context.render.breakpoints import marks_beside_messages
@@ -73,9 +74,7 @@ class Composed(Discreet, Struct, frozen=True, kw_only=True):
         return self.tokens / self.target.budget
 
 
-def compose(
-    material: Material, target: TargetView, costs: Costs, vectors: TextVectors, *, reserve: int = 0
-) -> Composed:
+def compose(material: Material, target: TargetView, costs: Costs, texts: PastTexts, *, reserve: int = 0) -> Composed:
     """The best context for the target. `reserve` tokens of the budget stay free, and where tools are offered at least a tenth
     of it, up to 2,000.
 
@@ -91,8 +90,8 @@ def compose(
     offered = offered_tools(material, target, costs, left)
     reserve = max(reserve, usual) if offered.pieces else reserve
     room = target.budget - reserve
-    found = candidates_of(material, target, costs, vectors, offered, said=said, note=note, room=room)
-    return _composed(_Attempts(material, target, costs, vectors), found, reserve)
+    found = candidates_of(material, target, costs, texts, offered, said=said, note=note, room=room)
+    return _composed(_Attempts(material, target, costs, texts.vectors), found, reserve)
 
 
 def _composed(attempts: "_Attempts", found: Candidates, reserve: int) -> Composed:

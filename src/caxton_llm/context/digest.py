@@ -12,12 +12,12 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from caxton_llm.context.identical import Identical
+from caxton_llm.discreet import Discreet
 from caxton_llm.memory.duplicates import Statement, statement
 from caxton_llm.memory.embedding import Embedder
 from caxton_llm.memory.query_words import is_question
 
-__all__ = ["Said", "digest", "worth"]
+__all__ = ["Said", "Sentences", "digest", "sentences_of", "worth"]
 
 _SENTENCE = re.compile(r"(?<=[.!?\u3002\uff01\uff1f])\s+|\n+")
 _SHORTEST = 3
@@ -30,14 +30,10 @@ _FOR_FACTS = 0.15
 """What a number or a name adds to a sentence's score, up to three of them."""
 _FOR_ASKING = 0.2
 """What is taken away from a sentence that only asks."""
-
-
 _LONGEST_TEXT = 20_000
 """Characters of a turn that are looked at."""
 _LONGEST_KEPT = 4_000
 """Characters of a turn whose sentences are remembered; those of longer ones would fill the memory."""
-_LARGEST_KEPT = 400_000
-"""Characters of a conversation whose digest is remembered."""
 
 
 class Said(Struct, frozen=True):
@@ -47,59 +43,70 @@ class Said(Struct, frozen=True):
     text: str
 
 
-class _Sentence(Struct, frozen=True):
-    role: str
-    text: str
-    words: tuple[str, ...]
-    facts: int
+class Sentences(Discreet, Struct, frozen=True):
+    """The sentences of some turns: each as its line, its words, its vector, and what it is worth beside that."""
+
+    lines: tuple[str, ...]
+    words: tuple[tuple[str, ...], ...]
+    vectors: bytes
+    more: bytes
 
 
-def digest(turns: Sequence[Said], room: int, count: Callable[[str], int], embedder: Embedder) -> str:
+def sentences_of(turns: Sequence[Said], embedder: Embedder) -> Sentences:
+    """The sentences of turns that say anything."""
+    found = [(turn.role, *one) for turn in turns for one in _sentences_of(turn.text)]
+    texts = [text for _, text, _, _ in found]
+    return Sentences(
+        tuple(f"{role}: {text}" for role, text, _, _ in found),
+        tuple(words for _, _, words, _ in found),
+        embedder.embed(texts).tobytes(),
+        _more(texts, [facts for *_, facts in found]).tobytes(),
+    )
+
+
+def digest(turns: Sequence[Sentences], room: int, count: Callable[[str], int]) -> str:
     """Lines of the form "role: sentence", at most `room` tokens of them; empty where nothing fits.
 
-    `count` gives the tokens of a text. Equal turns give equal digests. The last ones are kept: what a conversation's window
-    has left behind changes with few of its turns.
+    `count` gives the tokens of a text. Equal turns give equal digests.
     """
-    kept = sum(len(turn.text) for turn in turns) <= _LARGEST_KEPT
-    made = _digest if kept else _digest.__wrapped__
-    return made(tuple(turns), room, count, Identical(embedder))
-
-
-@lru_cache(maxsize=64)
-def _digest(turns: tuple[Said, ...], room: int, count: Callable[[str], int], embedder: Identical[Embedder]) -> str:
-    sentences = [_Sentence(turn.role, *one) for turn in turns for one in _sentences_of(turn.text)]
-    if not sentences or room < _SHORTEST_LINE:
+    lines = [line for turn in turns for line in turn.lines]
+    if not lines or room < _SHORTEST_LINE:
         return ""
-    scores = _scores([one.text for one in sentences], [one.facts for one in sentences], embedder.value)
+    words = [one for turn in turns for one in turn.words]
+    vectors = np.frombuffer(b"".join([turn.vectors for turn in turns]), np.float32).reshape(len(lines), -1)
+    scores = _scores(vectors, np.frombuffer(b"".join([turn.more for turn in turns]), np.float32))
     chosen: list[int] = []
     said: set[tuple[str, ...]] = set()
     left = room
     for place in np.argsort(-scores, kind="stable").tolist():
-        words = sentences[place].words
-        cost = count(_line(sentences[place]) + "\n") if words not in said else left + 1
+        cost = count(lines[place] + "\n") if words[place] not in said else left + 1
         if cost <= left:
             chosen.append(place)
-            said.add(words)
+            said.add(words[place])
             left -= cost
             if left < _SHORTEST_LINE:
                 break
-    return "\n".join(_line(sentences[place]) for place in sorted(chosen))
+    return "\n".join(lines[place] for place in sorted(chosen))
 
 
 def worth(texts: Sequence[str], embedder: Embedder) -> NDArray[np.float32]:
     """How much each text says of what all of them are about, at least one; to be compared among them only."""
-    return _scores(texts, [_facts(statement(text)) for text in texts], embedder)
+    return _scores(embedder.embed(texts), _more(texts, [_facts(statement(text)) for text in texts]))
 
 
-def _scores(texts: Sequence[str], facts: Sequence[int], embedder: Embedder) -> NDArray[np.float32]:
-    vectors = embedder.embed(texts)
+def _scores(vectors: NDArray[np.float32], more: NDArray[np.float32]) -> NDArray[np.float32]:
     middle = vectors.mean(axis=0)
     length = float(np.linalg.norm(middle)) or 1.0
+    scores: NDArray[np.float32] = vectors @ (middle / length) + more
+    return scores
+
+
+def _more(texts: Sequence[str], facts: Sequence[int]) -> NDArray[np.float32]:
+    """What texts are worth beside what they have to do with the whole."""
     more = [
         _FOR_FACTS * min(3, number) - _FOR_ASKING * is_question(text) for text, number in zip(texts, facts, strict=True)
     ]
-    scores: NDArray[np.float32] = vectors @ (middle / length) + np.array(more, np.float32)
-    return scores
+    return np.array(more, np.float32)
 
 
 def _sentences_of(text: str) -> tuple[tuple[str, tuple[str, ...], int], ...]:
@@ -122,7 +129,3 @@ def _sentences(text: str) -> tuple[tuple[str, tuple[str, ...], int], ...]:
 def _facts(said: Statement) -> int:
     """Numbers and names; the first word of a sentence only looks like a name."""
     return len(said.numbers) + sum(name != said.words[0] for name in said.names)
-
-
-def _line(sentence: _Sentence) -> str:
-    return f"{sentence.role}: {sentence.text}"

@@ -106,7 +106,7 @@ def compared(
 def _told(history: History, past: PastTexts) -> list[tuple[PastTurn, TurnTexts]]:
     """The last turns in which something was said, with their texts."""
     turns = history.turns[-_MOST_PARTS:]
-    told = [(turn, texts) for turn in turns if (texts := past.of(turn.messages)).parts]
+    told = [(turn, texts) for turn in turns if (texts := past.compared(turn.messages)).parts]
     until = np.cumsum([len(texts.parts) for _, texts in reversed(told)]).searchsorted(_MOST_PARTS)
     return told[-int(until) - 1 :]
 

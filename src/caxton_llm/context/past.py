@@ -5,7 +5,6 @@ Turns are counted from the newest back, and only as many as have room, so a conv
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
-from itertools import chain
 
 from msgspec import Struct
 
@@ -13,17 +12,14 @@ from caxton_llm.agents.conversation import best_summary
 from caxton_llm.agents.requirements import ALL_TURNS
 from caxton_llm.context.budget import TargetView
 from caxton_llm.context.costs import Costs
-from caxton_llm.context.digest import Said, digest
+from caxton_llm.context.digest import digest
 from caxton_llm.context.excerpts import Excerpt
-from caxton_llm.context.identical import KeptByIdentity
 from caxton_llm.context.material import Material
+from caxton_llm.context.past_texts import PastTexts
 from caxton_llm.context.pieces import Decision, Piece, Reason
 from caxton_llm.context.render.provider import excerpt_line
-from caxton_llm.context.spoken import is_short, speaker_of, text_of
-from caxton_llm.context.text_vectors import TextVectors
 from caxton_llm.context.turns import PastTurn
 from caxton_llm.context.window import window_start
-from caxton_llm.types import Message
 
 __all__ = ["DIGEST", "Past", "past_of", "turn_id"]
 
@@ -44,7 +40,6 @@ _OVERVIEW = 0.6
 _MOST_EXCERPTS = 200
 _TOLD = 50
 """Turns that are not sent of which each is told, the last ones; the others are counted only."""
-_SPOKEN = ("user", "assistant")
 
 
 class Past(Struct, frozen=True, kw_only=True):
@@ -72,9 +67,7 @@ def turn_id(number: int) -> str:
     return f"turn:{number}"
 
 
-def past_of(
-    material: Material, target: TargetView, costs: Costs, vectors: TextVectors, *, left: int, asked: int
-) -> Past:
+def past_of(material: Material, target: TargetView, costs: Costs, texts: PastTexts, *, left: int, asked: int) -> Past:
     """What may be sent of the past turns, where the request, which takes `asked` tokens, and all that always stands leave
     `left`. Without permission for a conversation these are the turns that the request has brought, and no others."""
     turns, own, depth = _permitted(material)
@@ -86,11 +79,11 @@ def past_of(
     window, earlier = turns[start:], turns[:start]
     first, last = (earlier[0].number, earlier[-1].number) if earlier else (0, -1)
     worth, less_relevant = material.excerpts.between(first, last, least=_RELEVANT, most=_MOST_EXCERPTS)
-    summary = _digest(material, earlier, target, costs, vectors)
+    summary = _digest(material, earlier, target, costs, texts)
     wanted = min(depth, len(turns))
     return Past(
         pieces=(
-            *(_recent(turn, tokens(start + place)) for place, turn in enumerate(window)),
+            *(_recent(turn, tokens(start + place), texts) for place, turn in enumerate(window)),
             *(_excerpt(one, costs) for one in worth),
             *([_digest_piece(summary, costs)] if summary else []),
         ),
@@ -100,7 +93,7 @@ def past_of(
         digest=summary,
         overflow=max(0, _about(tokens, len(turns), wanted, left) - max(0, left)),
         less_relevant=less_relevant,
-        left_out=tuple(_left_out(turns, tokens, start, depth, room)),
+        left_out=tuple(_left_out(turns, tokens, texts, start=start, depth=depth, room=room)),
         own=own,
         depth=depth,
     )
@@ -129,7 +122,7 @@ def _about(tokens: Callable[[int], int], count: int, wanted: int, enough: int) -
 
 
 def _left_out(
-    turns: Sequence[PastTurn], tokens: Callable[[int], int], start: int, depth: int, room: int
+    turns: Sequence[PastTurn], tokens: Callable[[int], int], texts: PastTexts, *, start: int, depth: int, room: int
 ) -> Iterator[Decision]:
     """From the newest back: those beyond the depth, beyond the room, and those left out so that the window stays."""
     total = sum(map(tokens, range(start, len(turns))))
@@ -140,15 +133,15 @@ def _left_out(
             reason = "more than asked for"
         elif total > room:
             reason = "no budget left"
-        yield Decision(piece=_recent(turns[place], tokens(place)), kept=False, stage="selection", reason=reason)
+        yield Decision(piece=_recent(turns[place], tokens(place), texts), kept=False, stage="selection", reason=reason)
 
 
-def _recent(turn: PastTurn, tokens: int) -> Piece:
+def _recent(turn: PastTurn, tokens: int, texts: PastTexts) -> Piece:
     return Piece(
         id=turn_id(turn.number),
         source="conversation",
         tier="recent",
-        text=_TEXT.of(turn.messages),
+        text=texts.whole(turn.messages),
         tokens=tokens,
         score=1.0,
         order=turn.number,
@@ -180,7 +173,7 @@ def _digest_piece(text: str, costs: Costs) -> Piece:
 
 
 def _digest(
-    material: Material, earlier: tuple[PastTurn, ...], target: TargetView, costs: Costs, vectors: TextVectors
+    material: Material, earlier: tuple[PastTurn, ...], target: TargetView, costs: Costs, texts: PastTexts
 ) -> str:
     """The turns before the window in short: a summary that was made before, and sentences of what it does not cover."""
     if not earlier:
@@ -191,18 +184,6 @@ def _digest(
     if told is not None:
         room -= costs.text(told.text + "\n")
         earlier = tuple(turn for turn in earlier if turn.number > told.last)
-    said = [*chain.from_iterable(_SAID.of(turn.messages) for turn in earlier[-_DIGESTED:])]
-    sentences = digest(said, room, costs.text, vectors) if room >= _DIGEST_LEAST else ""
+    said = [texts.sentences(turn.messages) for turn in earlier[-_DIGESTED:]] if room >= _DIGEST_LEAST else []
+    sentences = digest(said, room, costs.text)
     return "\n".join(part for part in (told.text if told is not None else "", sentences) if part)
-
-
-def _text(messages: tuple[Message, ...]) -> str:
-    return "\n".join(map(text_of, messages))
-
-
-def _said(messages: tuple[Message, ...]) -> tuple[Said, ...]:
-    return tuple(Said(speaker_of(one), text_of(one)) for one in messages if one.role in _SPOKEN)
-
-
-_TEXT = KeptByIdentity(_text, is_short)
-_SAID = KeptByIdentity(_said, is_short)

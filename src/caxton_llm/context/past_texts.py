@@ -1,10 +1,11 @@
-"""What was said in past turns, in parts that can be compared with a request: made once for a turn that is stored."""
+"""What was said in past turns, ready to be compared with a request, digested and shown: made once for each stored turn."""
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from msgspec import Struct
 
+from caxton_llm.context.digest import Said, Sentences, sentences_of
 from caxton_llm.context.identical import KeptByIdentity
 from caxton_llm.context.spoken import is_short, speaker_of, text_of
 from caxton_llm.context.text_vectors import PackedTexts, TextVectors
@@ -32,18 +33,36 @@ class PastTexts:
 
     def __init__(self, vectors: TextVectors) -> None:
         self.vectors = vectors
-        self._known = KeptByIdentity(self._made, is_short)
+        self._compared = KeptByIdentity(self._turn_texts, is_short)
+        self._sentences = KeptByIdentity(self._turn_sentences, is_short)
+        self._whole = KeptByIdentity(_whole, is_short)
 
-    def of(self, messages: tuple[Message, ...]) -> TurnTexts:
-        """The texts of one turn."""
-        return self._known.of(messages)
+    def compared(self, messages: tuple[Message, ...]) -> TurnTexts:
+        """The texts of one turn, in parts."""
+        return self._compared.of(messages)
 
-    def _made(self, messages: tuple[Message, ...]) -> TurnTexts:
+    def sentences(self, messages: tuple[Message, ...]) -> Sentences:
+        """The sentences of one turn."""
+        return self._sentences.of(messages)
+
+    def whole(self, messages: tuple[Message, ...]) -> str:
+        """All that one turn says, results of tools among it."""
+        return self._whole.of(messages)
+
+    def _turn_texts(self, messages: tuple[Message, ...]) -> TurnTexts:
         parts = [*islice(_parts_from_the_end(messages), _MOST_PARTS)][::-1]
         return TurnTexts(
             tuple((speaker_of(message), text) for message, text in parts),
             self.vectors.compared([(message.name or "", text) for message, text in parts]).packed(),
         )
+
+    def _turn_sentences(self, messages: tuple[Message, ...]) -> Sentences:
+        said = [Said(speaker_of(one), text_of(one)) for one in messages if one.role in _SPOKEN]
+        return sentences_of(said, self.vectors)
+
+
+def _whole(messages: tuple[Message, ...]) -> str:
+    return "\n".join(map(text_of, messages))
 
 
 def _parts_from_the_end(messages: Sequence[Message]) -> Iterator[tuple[Message, str]]:

@@ -172,7 +172,7 @@ class ContextEngine:
     def compose(self, gathered: GatheredContext, target: TargetView, *, reserve: int = 0) -> Composed:
         """The context for a target, with `reserve` tokens kept free. Takes milliseconds of this thread. Raises
         `InvalidRequest` when the instructions and the request alone are larger than the budget."""
-        return compose(gathered.material, target, self.costs(target), self.vectors, reserve=reserve)
+        return compose(gathered.material, target, self.costs(target), self._past, reserve=reserve)
 
     def costs(self, target: TargetView) -> Costs:
         """What texts take of a target's window."""
