@@ -24,6 +24,8 @@ _SHORTEST = 3
 """Words of a sentence that can say something."""
 _SHORTEST_LINE = 5
 """Tokens of a line with such a sentence."""
+_MISFITS = 20
+"""Sentences that do not fit any more, after which no other is tried."""
 _LONGEST = 400
 """Characters of a sentence; a longer one is a list or code, and is left out."""
 _FOR_FACTS = 0.15
@@ -77,15 +79,19 @@ def digest(turns: Sequence[Sentences], room: int, count: Callable[[str], int]) -
     scores = _scores(vectors, np.frombuffer(b"".join([turn.more for turn in turns]), np.float32))
     chosen: list[int] = []
     said: set[tuple[str, ...]] = set()
-    left = room
+    left, misfits = room, 0
     for place in np.argsort(-scores, kind="stable").tolist():
-        cost = count(lines[place] + "\n") if words[place] not in said else left + 1
+        if words[place] in said:
+            continue
+        cost = count(lines[place] + "\n")
         if cost <= left:
             chosen.append(place)
             said.add(words[place])
             left -= cost
-            if left < _SHORTEST_LINE:
-                break
+        else:
+            misfits += 1
+        if left < _SHORTEST_LINE or misfits == _MISFITS:
+            break
     return "\n".join(lines[place] for place in sorted(chosen))
 
 

@@ -17,8 +17,14 @@ _LARGEST = 256 * 1024
 
 
 class _Held(Struct, frozen=True):
+    """Exchanges from number `first` on."""
+
     first: int
     exchanges: tuple[Exchange, ...]
+
+    @property
+    def end(self) -> int:
+        return self.first + len(self.exchanges)
 
 
 class HeldExchanges:
@@ -28,16 +34,23 @@ class HeldExchanges:
         self._lock = Lock()
         self._held: dict[int, _Held] = {}
 
-    def read(self, db: sqlite3.Connection, at: Position, first: int) -> tuple[Exchange, ...]:
-        """The exchanges from number `first` on, as far as the conversation goes in the connection's transaction."""
-        held = self._held.get(at.conversation)
+    def read(
+        self, db: sqlite3.Connection, at: Position, *, since: int = 0, last: int | None = None
+    ) -> tuple[Exchange, ...]:
+        """The exchanges from number `since` on, of the `last` turns at most, as far as the conversation goes in the
+        connection's transaction."""
+        known = self._held.get(at.conversation)
+        held = known
+        if held is not None and held.end < at.length:
+            held = _Held(held.first, held.exchanges + rows.exchanges_from(db, at.conversation, held.end))
+        first = since if last is None else max(since, _first_of_last(db, at, held, last))
         if held is None or held.first > first:
-            held = self._hold(db, at, _Held(first, rows.exchanges_from(db, at.conversation, first)))
-        elif (end := held.first + len(held.exchanges)) < at.length:
-            # What is older than what is wanted now is seldom wanted again.
-            known = held.exchanges[first - held.first :]
-            held = self._hold(db, at, _Held(first, known + rows.exchanges_from(db, at.conversation, max(first, end))))
-        return held.exchanges[first - held.first : at.length - held.first]
+            held = _Held(first, rows.exchanges_from(db, at.conversation, first))
+        found = _Held(first, held.exchanges[first - held.first : at.length - held.first])
+        if held is not known:
+            size = rows.size_of(db, at.conversation) / max(1, at.length)
+            self._hold(at, next((one for one in (held, found) if len(one.exchanges) * size <= _LARGEST), None))
+        return found.exchanges
 
     def forget(self, conversations: Iterable[int]) -> None:
         """They were deleted."""
@@ -45,12 +58,24 @@ class HeldExchanges:
             for number in conversations:
                 self._held.pop(number, None)
 
-    def _hold(self, db: sqlite3.Connection, at: Position, held: _Held) -> _Held:
-        is_small = rows.size_of(db, at.conversation) * len(held.exchanges) <= _LARGEST * at.length
+    def _hold(self, at: Position, held: _Held | None) -> None:
         with self._lock:
             self._held.pop(at.conversation, None)
-            if is_small and held.exchanges:
+            if held is not None and held.exchanges:
                 self._held[at.conversation] = held
                 if len(self._held) > _MOST:
                     del self._held[next(iter(self._held))]
-        return held
+
+
+def _first_of_last(db: sqlite3.Connection, at: Position, held: _Held | None, turns: int) -> int:
+    """The number of the exchange with which the last so many turns begin."""
+    if not turns:
+        return at.length
+    if turns >= at.length:  # no turn has less than one exchange
+        return 0
+    begun = 0
+    for exchange in reversed(held.exchanges[: at.length - held.first] if held is not None else ()):
+        begun += not exchange.continues
+        if begun == turns:
+            return exchange.number
+    return rows.first_of_last(db, at.conversation, turns) or 0

@@ -78,10 +78,9 @@ class ConversationStore:
             position = rows.find(db, key)
             if not position.conversation:
                 return Thread(position=position)
-            first = position.length if last == 0 else since or 0
-            if last and last < position.length:  # no turn has less than one exchange
-                first = max(rows.first_of_last(db, position.conversation, min(last, MAX_EXCHANGES)) or 0, first)
-            exchanges = self._held.read(db, position, first)
+            exchanges = self._held.read(
+                db, position, since=since or 0, last=None if last is None else min(last, MAX_EXCHANGES)
+            )
             return Thread(
                 position=position, exchanges=exchanges, summaries=rows.summaries_of(db, position.conversation)
             )
