@@ -96,6 +96,7 @@ async def speed(
                     if number >= WARMING:
                         timed.rows.append(row)
                     conversations.append(key, [said[turns + number]])
+                    engine.expect(said[turns + number].messages)
             finally:
                 await sources.aclose()
     return table(timed)

@@ -49,14 +49,19 @@ class PastTexts:
         """All that one turn says, results of tools among it."""
         return self._whole.of(messages)
 
-    def _turn_texts(self, messages: tuple[Message, ...]) -> TurnTexts:
+    def expect(self, messages: Sequence[Message]) -> None:
+        """These will be past: what is known of their texts is ready from now on."""
+        self._turn_texts(messages)
+        self._turn_sentences(messages)
+
+    def _turn_texts(self, messages: Sequence[Message]) -> TurnTexts:
         parts = [*islice(_parts_from_the_end(messages), _MOST_PARTS)][::-1]
         return TurnTexts(
             tuple((speaker_of(message), text) for message, text in parts),
             self.vectors.compared([(message.name or "", text) for message, text in parts]).packed(),
         )
 
-    def _turn_sentences(self, messages: tuple[Message, ...]) -> Sentences:
+    def _turn_sentences(self, messages: Sequence[Message]) -> Sentences:
         said = [Said(speaker_of(one), text_of(one)) for one in messages if one.role in _SPOKEN]
         return sentences_of(said, self.vectors)
 

@@ -1,6 +1,6 @@
 """Measures of turns that are nothing but texts, as most are: made once, whatever they are counted for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from caxton_llm.context.identical import KeptByIdentity
 from caxton_llm.context.spoken import is_short
@@ -24,7 +24,11 @@ class TurnMeter:
         """The measure of each message's text; `None` where one of them has anything else."""
         return self._turns.of(messages)
 
-    def _measured(self, messages: tuple[Message, ...]) -> tuple[_Measure, ...] | None:
+    def expect(self, messages: Sequence[Message]) -> None:
+        """These will be counted: what is known of their texts is ready from now on."""
+        self._measured(messages)
+
+    def _measured(self, messages: Sequence[Message]) -> tuple[_Measure, ...] | None:
         if not all(map(is_plain, messages)):
             return None
         return tuple(self.measure(str(message.content)) for message in messages)

@@ -178,6 +178,12 @@ class ContextEngine:
         """What texts take of a target's window."""
         return self._costs(target.factors, target.kind, target.model)
 
+    def expect(self, messages: Sequence[Message]) -> None:
+        """Make ready what is known of messages that will be past in requests to come, so that the first of these need not
+        wait for it. Takes about a millisecond of this thread."""
+        self._past.expect(messages)
+        self._meter.expect(messages)
+
     def learn(self, sent: SentRequest, real: int) -> None:
         """A provider has counted `real` tokens for the prompt of a request: what is counted here comes nearer to it."""
         model = sent.request.model
