@@ -7,6 +7,7 @@ numbers and names, which a reader cannot guess. Nothing is written that nobody s
 import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from itertools import chain
 
 import numpy as np
 from msgspec import Struct
@@ -71,10 +72,10 @@ def digest(turns: Sequence[Sentences], room: int, count: Callable[[str], int]) -
 
     `count` gives the tokens of a text. Equal turns give equal digests.
     """
-    lines = [line for turn in turns for line in turn.lines]
+    lines = [*chain.from_iterable([turn.lines for turn in turns])]
     if not lines or room < _SHORTEST_LINE:
         return ""
-    words = [one for turn in turns for one in turn.words]
+    words = [*chain.from_iterable([turn.words for turn in turns])]
     vectors = np.frombuffer(b"".join([turn.vectors for turn in turns]), np.float32).reshape(len(lines), -1)
     scores = _scores(vectors, np.frombuffer(b"".join([turn.more for turn in turns]), np.float32))
     chosen: list[int] = []

@@ -1,6 +1,6 @@
 """Values by their identity: a key for what was made of objects that are the same ones in request after request."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from threading import Lock
 from typing import Generic, TypeVar
 
@@ -44,8 +44,14 @@ class KeptByIdentity(Generic[_Value, _Made]):
         """What is made of the very same object."""
         known = self._known.get(id(value))
         # It holds its value, so no other object can have the same identity.
-        if known is not None:
-            return known[1]
+        return self._fresh(value) if known is None else known[1]
+
+    def of_each(self, values: Iterable[_Value]) -> list[_Made]:
+        """The same of many."""
+        get, fresh = self._known.get, self._fresh
+        return [fresh(value) if (known := get(id(value))) is None else known[1] for value in values]
+
+    def _fresh(self, value: _Value) -> _Made:
         made = self._make(value)
         if self._is_short(value):
             with self._lock:

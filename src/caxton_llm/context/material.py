@@ -106,7 +106,10 @@ def compared(
 def _told(history: History, past: PastTexts) -> list[tuple[PastTurn, TurnTexts]]:
     """The last turns in which something was said, with their texts."""
     turns = history.turns[-_MOST_PARTS:]
-    told = [(turn, texts) for turn in turns if (texts := past.compared(turn.messages)).parts]
+    every = past.compared([turn.messages for turn in turns])
+    told = [(turn, texts) for turn, texts in zip(turns, every, strict=True) if texts.parts]
+    if sum([len(texts.parts) for _, texts in told]) <= _MOST_PARTS:
+        return told
     until = np.cumsum([len(texts.parts) for _, texts in reversed(told)]).searchsorted(_MOST_PARTS)
     return told[-int(until) - 1 :]
 

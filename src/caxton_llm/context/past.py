@@ -184,6 +184,6 @@ def _digest(
     if told is not None:
         room -= costs.text(told.text + "\n")
         earlier = tuple(turn for turn in earlier if turn.number > told.last)
-    said = [texts.sentences(turn.messages) for turn in earlier[-_DIGESTED:]] if room >= _DIGEST_LEAST else []
+    said = texts.sentences([turn.messages for turn in earlier[-_DIGESTED:]]) if room >= _DIGEST_LEAST else []
     sentences = digest(said, room, costs.text)
     return "\n".join(part for part in (told.text if told is not None else "", sentences) if part)

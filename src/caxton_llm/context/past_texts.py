@@ -1,6 +1,6 @@
 """What was said in past turns, ready to be compared with a request, digested and shown: made once for each stored turn."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 from msgspec import Struct
@@ -37,13 +37,13 @@ class PastTexts:
         self._sentences = KeptByIdentity(self._turn_sentences, is_short)
         self._whole = KeptByIdentity(_whole, is_short)
 
-    def compared(self, messages: tuple[Message, ...]) -> TurnTexts:
-        """The texts of one turn, in parts."""
-        return self._compared.of(messages)
+    def compared(self, turns: Iterable[tuple[Message, ...]]) -> list[TurnTexts]:
+        """The texts of each turn, in parts."""
+        return self._compared.of_each(turns)
 
-    def sentences(self, messages: tuple[Message, ...]) -> Sentences:
-        """The sentences of one turn."""
-        return self._sentences.of(messages)
+    def sentences(self, turns: Iterable[tuple[Message, ...]]) -> list[Sentences]:
+        """The sentences of each turn."""
+        return self._sentences.of_each(turns)
 
     def whole(self, messages: tuple[Message, ...]) -> str:
         """All that one turn says, results of tools among it."""

@@ -83,7 +83,7 @@ def history_of(messages: Sequence[Message], thread: Thread | None, *, seen: int 
     fresh = tuple(PastTurn(number=length + place, messages=one) for place, one in enumerate(shown.fresh))
     return History(
         instructions=tuple(text_of(one) for one in every if one.role in _SYSTEM),
-        turns=tuple([_with_results(turn) for turn in (*before, *shown.known)]) + fresh,
+        turns=tuple(_with_results([*before, *shown.known])) + fresh,
         current=current,
         asked=asked,
         # Nothing may come between a call and its results.
@@ -121,9 +121,12 @@ class _Shown:
         self.branched = None if apart is None else stored[max(0, apart)].number
 
 
-def _with_results(turn: PastTurn) -> PastTurn:
-    closed = _CLOSED.of(turn.messages)
-    return turn if closed is turn.messages else replace(turn, messages=closed)
+def _with_results(turns: Sequence[PastTurn]) -> list[PastTurn]:
+    closed = _CLOSED.of_each([turn.messages for turn in turns])
+    return [
+        turn if turn.messages is messages else replace(turn, messages=messages)
+        for turn, messages in zip(turns, closed, strict=True)
+    ]
 
 
 def _closed(messages: tuple[Message, ...]) -> tuple[Message, ...]:
@@ -174,5 +177,12 @@ def _turns_of(exchanges: Sequence[Exchange]) -> list[PastTurn]:
             last = turns.pop()
             turns.append(PastTurn(number=last.number, messages=last.messages + exchange.messages, at=last.at))
         else:
-            turns.append(PastTurn(number=exchange.number, messages=exchange.messages, at=exchange.at))
+            turns.append(_TURN.of(exchange))
     return turns
+
+
+def _turn(exchange: Exchange) -> PastTurn:
+    return PastTurn(number=exchange.number, messages=exchange.messages, at=exchange.at)
+
+
+_TURN = KeptByIdentity(_turn, lambda exchange: is_short(exchange.messages))

@@ -17,14 +17,19 @@ _LARGEST = 256 * 1024
 
 
 class _Held(Struct, frozen=True):
-    """Exchanges from number `first` on."""
+    """Exchanges from number `first` on, and the numbers of those of them with which a turn begins."""
 
     first: int
-    exchanges: tuple[Exchange, ...]
+    exchanges: tuple[Exchange, ...] = ()
+    begins: tuple[int, ...] = ()
 
     @property
     def end(self) -> int:
         return self.first + len(self.exchanges)
+
+    def extended(self, exchanges: tuple[Exchange, ...]) -> "_Held":
+        begins = tuple(one.number for one in exchanges if not one.continues or one.number == 0)
+        return _Held(self.first, self.exchanges + exchanges, self.begins + begins)
 
 
 class HeldExchanges:
@@ -42,15 +47,17 @@ class HeldExchanges:
         known = self._held.get(at.conversation)
         held = known
         if held is not None and held.end < at.length:
-            held = _Held(held.first, held.exchanges + rows.exchanges_from(db, at.conversation, held.end))
+            held = held.extended(rows.exchanges_from(db, at.conversation, held.end))
         first = since if last is None else max(since, _first_of_last(db, at, held, last))
         if held is None or held.first > first:
-            held = _Held(first, rows.exchanges_from(db, at.conversation, first))
-        found = _Held(first, held.exchanges[first - held.first : at.length - held.first])
+            held = _Held(first).extended(rows.exchanges_from(db, at.conversation, first))
+        found = held.exchanges[first - held.first : at.length - held.first]
         if held is not known:
             size = rows.size_of(db, at.conversation) / max(1, at.length)
-            self._hold(at, next((one for one in (held, found) if len(one.exchanges) * size <= _LARGEST), None))
-        return found.exchanges
+            if len(held.exchanges) * size > _LARGEST:
+                held = _Held(first).extended(found)
+            self._hold(at.conversation, held if 0 < len(held.exchanges) * size <= _LARGEST else None)
+        return found
 
     def forget(self, conversations: Iterable[int]) -> None:
         """They were deleted."""
@@ -58,11 +65,11 @@ class HeldExchanges:
             for number in conversations:
                 self._held.pop(number, None)
 
-    def _hold(self, at: Position, held: _Held | None) -> None:
+    def _hold(self, conversation: int, held: _Held | None) -> None:
         with self._lock:
-            self._held.pop(at.conversation, None)
-            if held is not None and held.exchanges:
-                self._held[at.conversation] = held
+            self._held.pop(conversation, None)
+            if held is not None:
+                self._held[conversation] = held
                 if len(self._held) > _MOST:
                     del self._held[next(iter(self._held))]
 
@@ -73,9 +80,6 @@ def _first_of_last(db: sqlite3.Connection, at: Position, held: _Held | None, tur
         return at.length
     if turns >= at.length:  # no turn has less than one exchange
         return 0
-    begun = 0
-    for exchange in reversed(held.exchanges[: at.length - held.first] if held is not None else ()):
-        begun += not exchange.continues
-        if begun == turns:
-            return exchange.number
+    if held is not None and held.end == at.length and len(held.begins) >= turns:
+        return held.begins[-turns]
     return rows.first_of_last(db, at.conversation, turns) or 0
