@@ -171,14 +171,12 @@ def _call_ids(messages: Sequence[Message]) -> set[str]:
 
 
 def _turns_of(exchanges: Sequence[Exchange]) -> list[PastTurn]:
-    turns: list[PastTurn] = []
-    for exchange in exchanges:
-        if exchange.continues and turns:
-            last = turns.pop()
-            turns.append(PastTurn(number=last.number, messages=last.messages + exchange.messages, at=last.at))
-        else:
-            turns.append(_TURN.of(exchange))
-    return turns
+    every = _TURN.of_each(exchanges)
+    continued = [place for place, exchange in enumerate(exchanges) if exchange.continues and place]
+    for place in reversed(continued):
+        before, turn = every[place - 1], every.pop(place)
+        every[place - 1] = replace(before, messages=before.messages + turn.messages)
+    return every
 
 
 def _turn(exchange: Exchange) -> PastTurn:
