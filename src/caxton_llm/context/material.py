@@ -126,10 +126,11 @@ def remembered(searches: Sequence[Found], query: str, vectors: TextVectors) -> t
     if not parts:
         return ()
     scores = relevance_of_score(np.array([hit.score for hit, *_ in parts]))
-    cosines = vectors.embed([text for *_, text in parts]) @ vectors.embed([query])[0]
     several = Counter(hit.record.id for hit, *_ in parts)
-    is_one_of_several = np.array([several[hit.record.id] > 1 for hit, *_ in parts])
-    scores *= np.where(is_one_of_several, _REST + (1 - _REST) * np.maximum(cosines, 0.0), 1.0)
+    places = [place for place, (hit, *_) in enumerate(parts) if several[hit.record.id] > 1]
+    if places:
+        cosines = vectors.embed([parts[place][-1] for place in places]) @ vectors.embed([query])[0]
+        scores[places] *= _REST + (1 - _REST) * np.maximum(cosines, 0.0)
     every = [
         Remembered(
             record=hit.record.id, place=place, name=name, text=text, similarity=hit.similarity, score=float(score)
