@@ -31,7 +31,7 @@ TARGET_MS = 10.0
 SPECIFIED_MS = 100.0
 MODEL = ModelInfo(id="gpt-4o", provider="openai", context_window=128_000)
 PATIENT = SourceLimits(conversation_s=60.0, memory_s=60.0, tools_s=60.0)
-WARMING = 20
+WARMING = 50
 TOOLS = Path(__file__).parent / "context_tools.py"
 
 

@@ -1,9 +1,9 @@
 """Texts as they are compared with a request: their tokens, vectors and words, computed once and kept."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from threading import Lock
-from typing import Self
+from typing import Generic, Self, TypeVar
 from zlib import crc32
 
 import numpy as np
@@ -15,6 +15,8 @@ from caxton_llm.memory.embedding.static import StaticEmbedder
 from caxton_llm.memory.query_words import is_question
 
 __all__ = ["COMPARED", "ComparedTexts", "PackedTexts", "TextVectors", "terms_in"]
+
+_Made = TypeVar("_Made")
 
 COMPARED = 2_000
 """Characters of a text, and of a query, that are compared: its beginning says what it is about."""
@@ -70,24 +72,27 @@ class ComparedTexts(Struct, frozen=True, kw_only=True):
         )
 
 
-class _Known(Struct, frozen=True):
+class _Embedded(Struct, frozen=True):
     tokens: NDArray[np.int32]
     vector: bytes
+
+
+class _Worded(Struct, frozen=True):
     terms: NDArray[np.int64]
     asks: bool
 
 
 class TextVectors:
-    """Tokens and vectors of texts, the `most` that came last kept: a conversation's turns come with request after request.
+    """Tokens, vectors and words of texts, of the `most` that came last kept: a conversation's turns come with request after
+    request.
 
     Safe to share between threads.
     """
 
     def __init__(self, embedder: StaticEmbedder, *, most: int = 10_000) -> None:
         self.embedder = embedder
-        self._most = most
-        self._known: dict[str, _Known] = {}
-        self._lock = Lock()
+        self._embedded = _KeptByText(self._embed, most)
+        self._worded = _KeptByText(_words, most)
 
     @property
     def name(self) -> str:
@@ -99,40 +104,55 @@ class TextVectors:
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """A row for each text: this is an `Embedder`, too."""
-        return self._rows(self._of(texts))
+        return self._rows(self._embedded.of_each(texts))
 
     def compared(self, said: Sequence[tuple[str, str]]) -> ComparedTexts:
         """What is known of texts, each with the name of whom it is of or from."""
-        known = self._of([f"{name}: {text}" if name else text for name, text in said])
+        texts = [f"{name}: {text}" if name else text for name, text in said]
+        embedded, worded = self._embedded.of_each(texts), self._worded.of_each(texts)
         nothing = np.empty(0, np.int64)
         return ComparedTexts(
             names=tuple(name for name, _ in said),
-            tokens=np.concatenate([nothing.astype(np.int32), *(one.tokens for one in known)]),
-            token_counts=np.array([len(one.tokens) for one in known], np.int64),
-            vectors=self._rows(known),
-            terms=np.concatenate([nothing, *(one.terms for one in known)]),
-            term_counts=np.array([len(one.terms) for one in known], np.int64),
-            asks=np.array([one.asks for one in known], np.bool_),
+            tokens=np.concatenate([nothing.astype(np.int32), *(one.tokens for one in embedded)]),
+            token_counts=np.array([len(one.tokens) for one in embedded], np.int64),
+            vectors=self._rows(embedded),
+            terms=np.concatenate([nothing, *(one.terms for one in worded)]),
+            term_counts=np.array([len(one.terms) for one in worded], np.int64),
+            asks=np.array([one.asks for one in worded], np.bool_),
         )
 
-    def _of(self, texts: Sequence[str]) -> list[_Known]:
-        """What is known of the beginning of each text."""
-        texts = [text[:COMPARED] for text in texts]
-        known = [self._known.get(text) for text in texts]
-        fresh = {text: self._made(text) for text, one in zip(texts, known, strict=True) if one is None}
-        with self._lock:
-            self._known.update(fresh)
-            while len(self._known) > self._most:
-                del self._known[next(iter(self._known))]
-        return [one or fresh[text] for text, one in zip(texts, known, strict=True)]
-
-    def _made(self, text: str) -> _Known:
+    def _embed(self, text: str) -> _Embedded:
         ids = self.embedder.tokens(text)
-        return _Known(ids, self.embedder.embed_tokens(ids).tobytes(), terms_in(text), is_question(text))
+        return _Embedded(ids, self.embedder.embed_tokens(ids).tobytes())
 
-    def _rows(self, known: Sequence[_Known]) -> NDArray[np.float32]:
+    def _rows(self, known: Sequence[_Embedded]) -> NDArray[np.float32]:
         vectors = np.frombuffer(b"".join([one.vector for one in known]), np.float32)
         return vectors.reshape(len(known), self.dimensions)
+
+
+class _KeptByText(Generic[_Made]):
+    """What was made of the beginnings of texts, the last `most` of them."""
+
+    def __init__(self, make: Callable[[str], _Made], most: int) -> None:
+        self._make = make
+        self._most = most
+        self._known: dict[str, _Made] = {}
+        self._lock = Lock()
+
+    def of_each(self, texts: Sequence[str]) -> list[_Made]:
+        texts = [text[:COMPARED] for text in texts]
+        known = [self._known.get(text) for text in texts]
+        fresh = {text: self._make(text) for text, one in zip(texts, known, strict=True) if one is None}
+        if fresh:
+            with self._lock:
+                self._known.update(fresh)
+                while len(self._known) > self._most:
+                    del self._known[next(iter(self._known))]
+        return [fresh[text] if one is None else one for text, one in zip(texts, known, strict=True)]
+
+
+def _words(text: str) -> _Worded:
+    return _Worded(terms_in(text), is_question(text))
 
 
 def terms_in(text: str) -> NDArray[np.int64]:

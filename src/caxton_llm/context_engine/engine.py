@@ -24,6 +24,7 @@ from caxton_llm.context.compose import Composed, compose
 from caxton_llm.context.costs import Costs
 from caxton_llm.context.material import Material, Offer, compared, remembered
 from caxton_llm.context.past_texts import PastTexts
+from caxton_llm.context.spoken import is_short
 from caxton_llm.context.text_vectors import TextVectors
 from caxton_llm.context.turn_meter import TurnMeter
 from caxton_llm.context.turns import History, history_of, turns_compared
@@ -51,6 +52,8 @@ __all__ = ["ContextEngine", "GatheredContext", "SentRequest"]
 _USUAL_MEMORIES = 5
 """The most memories where nobody says how many are wanted (the specification's "top 5 by similarity")."""
 _MOST_KEPT = 64
+_SHORT = 500
+"""Messages and stored exchanges of a request that is short."""
 
 
 class GatheredContext(Discreet, Struct, frozen=True, kw_only=True):
@@ -126,7 +129,8 @@ class ContextEngine:
         )
         specs = (*listed.tools, *self._capabilities(agent, listed.tools))
         _check_names(request, specs)
-        history, analysis = await asyncio.to_thread(_understood, request, addressed, read, self._index(specs))
+        understood = partial(_understood, request, addressed, read, self._index(specs))
+        history, analysis = understood() if _is_short(request, read) else await asyncio.to_thread(understood)
         filters = filters_of(agent)
         needs = searches_of(analysis.requirements, agent, analysis.user_request, _USUAL_MEMORIES)
         memory, data = await asyncio.gather(
@@ -255,6 +259,12 @@ class ContextEngine:
             while len(self._indexes) > _MOST_KEPT:
                 self._indexes.popitem(last=False)
         return known
+
+
+def _is_short(request: ChatRequest, read: ConversationRead) -> bool:
+    """Whether understanding it takes less than a millisecond: a thread would cost a good part of that."""
+    turns = 0 if read.thread is None else len(read.thread.exchanges)
+    return len(request.messages) + turns <= _SHORT and all(map(is_short, ([one] for one in request.messages)))
 
 
 def _understood(
