@@ -73,3 +73,19 @@ def test_of_a_long_text_only_the_beginning_is_compared_and_it_never_goes_itself(
     one, other = f"{begins} The lamps were green.", f"{begins} The lamps were blue."
     assert gone(one, other) == {}
     assert gone(one, "Ann ordered nine chairs for Lisbon.") == {1: 0}
+
+
+@given(st.lists(st.lists(WORDS, max_size=6).map(" ".join), max_size=12), st.integers(0, 6))
+def test_what_stands_in_any_case_never_goes_and_makes_others_needless(texts: list[str], standing: int) -> None:
+    found = repetitions(texts, EMBEDDER.embed, standing=standing)
+    assert all(one.text >= standing for one in found)
+    away = {one.text for one in found}
+    assert not any(one.by in away for one in found)
+    kept = [text for place, text in enumerate(texts) if place not in away]
+    assert repetitions(kept, EMBEDDER.embed, standing=min(standing, len(texts))) == []
+
+
+def test_a_text_that_stands_makes_needless_what_repeats_it_though_it_is_contained_itself() -> None:
+    said = "Ann ordered nine chairs"
+    texts = [said, f"{said} for Lisbon", "the lamps are green", "ann ordered nine chairs!"]
+    assert {one.text: one.by for one in repetitions(texts, EMBEDDER.embed, standing=1)} == {3: 0}

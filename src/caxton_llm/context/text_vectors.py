@@ -10,6 +10,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from caxton_llm.discreet import Discreet
 from caxton_llm.memory.analysis import terms_of
 from caxton_llm.memory.embedding.static import StaticEmbedder
 from caxton_llm.memory.query_words import is_question
@@ -21,12 +22,11 @@ _Made = TypeVar("_Made")
 COMPARED = 2_000
 """Characters of a text, and of a query, that are compared: its beginning says what it is about."""
 
-
 PackedTexts = tuple[tuple[str, ...], bytes, bytes, bytes, bytes, bytes, bytes]
 """The columns of `ComparedTexts` as bytes: of hundreds of them joined, a tenth of the time of arrays."""
 
 
-class ComparedTexts(Struct, frozen=True, kw_only=True):
+class ComparedTexts(Discreet, Struct, frozen=True, kw_only=True):
     """What is known of some texts, one text after the other: a column for each thing.
 
     `names` says whose a text is, empty for nobody's. `tokens` and `terms` have those of all texts, `token_counts` and
@@ -58,7 +58,7 @@ class ComparedTexts(Struct, frozen=True, kw_only=True):
 
     @classmethod
     def joined(cls, several: Iterable[PackedTexts]) -> Self:
-        """The texts of all, of one at least, in their order."""
+        """The texts of all, at least one, in their order."""
         names, tokens, token_counts, vectors, terms, term_counts, asks = zip(*several, strict=True)
         every = tuple(chain.from_iterable(names))
         return cls(

@@ -52,8 +52,8 @@ __all__ = ["ContextEngine", "GatheredContext", "SentRequest"]
 _USUAL_MEMORIES = 5
 """The most memories where nobody says how many are wanted (the specification's "top 5 by similarity")."""
 _MOST_KEPT = 64
-_SHORT = 500
-"""Messages and stored exchanges of a request that is short."""
+_FEW = 500
+"""Stored exchanges that are looked through in less than a millisecond."""
 
 
 class GatheredContext(Discreet, Struct, frozen=True, kw_only=True):
@@ -130,7 +130,10 @@ class ContextEngine:
         specs = (*listed.tools, *self._capabilities(agent, listed.tools))
         _check_names(request, specs)
         understood = partial(_understood, request, addressed, read, self._index(specs))
-        history, analysis = understood() if _is_short(request, read) else await asyncio.to_thread(understood)
+        stored = 0 if read.thread is None else len(read.thread.exchanges)
+        # A thread would cost a good part of what little there is to do.
+        is_quick = not compared and stored <= _FEW and is_short(request.messages)
+        history, analysis = understood() if is_quick else await asyncio.to_thread(understood)
         filters = filters_of(agent)
         needs = searches_of(analysis.requirements, agent, analysis.user_request, _USUAL_MEMORIES)
         memory, data = await asyncio.gather(
@@ -184,9 +187,10 @@ class ContextEngine:
 
     def expect(self, messages: Sequence[Message]) -> None:
         """Make ready what is known of messages that will be past in requests to come, so that the first of these need not
-        wait for it. Takes about a millisecond of this thread."""
-        self._past.expect(messages)
-        self._meter.expect(messages)
+        wait for it, unless they are long. Takes about a millisecond of this thread."""
+        if is_short(messages):
+            self._past.expect(messages)
+            self._meter.expect(messages)
 
     def learn(self, sent: SentRequest, real: int) -> None:
         """A provider has counted `real` tokens for the prompt of a request: what is counted here comes nearer to it."""
@@ -259,12 +263,6 @@ class ContextEngine:
             while len(self._indexes) > _MOST_KEPT:
                 self._indexes.popitem(last=False)
         return known
-
-
-def _is_short(request: ChatRequest, read: ConversationRead) -> bool:
-    """Whether understanding it takes less than a millisecond: a thread would cost a good part of that."""
-    turns = 0 if read.thread is None else len(read.thread.exchanges)
-    return len(request.messages) + turns <= _SHORT and all(map(is_short, ([one] for one in request.messages)))
 
 
 def _understood(
