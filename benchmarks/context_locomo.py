@@ -211,5 +211,5 @@ async def one_question(
 @contextlib.contextmanager
 def without_redundancy() -> Iterator[None]:
     """What repeats another stays."""
-    with patch.object(choosing, "repetitions", lambda *_: []):
+    with patch.object(choosing, "repetitions", lambda *_, **__: []):
         yield
