@@ -7,7 +7,7 @@ A turn of a conversation shares in what stands beside it, for answers seldom rep
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from msgspec import Struct
@@ -100,13 +100,15 @@ class Scores(Struct, frozen=True, kw_only=True):
         """Indexes of the candidates, best first; equals keep their order."""
         return np.argsort(-self.total, kind="stable")
 
-    def reasons(self, index: int) -> Reasons:
-        """Why candidate `index` has its score."""
+    def reasons(self, indexes: Sequence[int]) -> list[Reasons]:
+        """Why these candidates have their scores."""
+        names = Reasons.__struct_fields__
         # Zero added: no negative zero.
-        return Reasons(**{name: getattr(self, name).item(index) + 0.0 for name in Reasons.__struct_fields__})
+        columns = [(getattr(self, name)[indexes] + 0.0).tolist() for name in names]
+        return [Reasons(**dict(zip(names, row, strict=True))) for row in zip(*columns, strict=True)]
 
     def __iter__(self) -> Iterator[Reasons]:
-        return (self.reasons(index) for index in range(len(self.total)))
+        return iter(self.reasons(range(len(self.total))))
 
 
 def score(features: Features, weights: Weights | None = None) -> Scores:

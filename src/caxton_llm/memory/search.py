@@ -134,7 +134,8 @@ class MemorySearch:
         records = self.store.load(keys, tenant=filters.tenant)
         hits = []
         origins, ordinals = proposed.origins[best].tolist(), proposed.ordinals[best].tolist()
-        for place, key, origin, ordinal in zip(best, keys, origins, ordinals, strict=True):
+        rows = zip(best, keys, origins, ordinals, scores.reasons(best), strict=True)
+        for place, key, origin, ordinal, reasons in rows:
             # What was deleted or rewritten meanwhile is no longer what was compared, and may have become private.
             record = records.get(key)
             passages = passages_of(record) if record is not None else []
@@ -146,9 +147,9 @@ class MemorySearch:
                     record=record,
                     passage=passages[ordinal],
                     similarity=None if math.isnan(near) else near,
-                    score=scores.total.item(place),
+                    score=reasons.total,
                     found_by=tuple(name for bit, name in ORIGINS.items() if origin & bit),
-                    reasons=scores.reasons(place),
+                    reasons=reasons,
                 )
             )
         return tuple(hits)

@@ -4,6 +4,7 @@ What a filter leaves is searched exactly when it is little, so a filter never le
 whoever asks sorts by the exact cosines.
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,8 @@ class Dense:
         self.is_empty = query is None or not largest
         if query is not None and largest:
             self._row = np.rint(query * (127.0 / largest)).astype(np.int8).reshape(1, -1)
-            self._length = float(np.linalg.norm(self._row.astype(np.float32)))
+            exact = self._row[0].astype(np.float32)
+            self._length = math.sqrt(float(exact @ exact))
 
     def nearest(self, mask: Mask, limit: int, graph: Graph | None) -> NDArray[np.int64]:
         """Places of the nearest passages among those of the mask, in any order."""

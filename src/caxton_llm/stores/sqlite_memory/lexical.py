@@ -149,8 +149,11 @@ class Lexical:
         parts = [(Occur.Must, Query.boolean_query(words)), *((Occur.Must, query) for query in self._conditions(facets))]
         hits = searcher.search(Query.boolean_query(parts), limit, count=False).hits
         keys = searcher.fast_field_values("key", [address for _, address in hits])
-        found = [(key, score) for key, (score, _) in zip(keys, hits, strict=True) if key is not None]
-        return Found(np.array([key for key, _ in found], np.int64), np.array([score for _, score in found], np.float64))
+        scores = [score for score, _ in hits]
+        if None in keys:
+            found = [(key, score) for key, score in zip(keys, scores, strict=True) if key is not None]
+            keys, scores = [key for key, _ in found], [score for _, score in found]
+        return Found(np.array(keys, np.int64), np.array(scores, np.float64))
 
     def _conditions(self, facets: Facets) -> list[Query]:
         conditions: list[Query] = []
