@@ -27,7 +27,7 @@ class Discreet:
     def _told(self) -> Iterator[tuple[str, str]]:
         for name in self.__struct_fields__:
             value = getattr(self, name)
-            if value is not None and value != "":
+            if value is not None and not (isinstance(value, str) and not value):
                 yield name, repr(value) if name in _SHOWN else _size(value)
 
 

@@ -12,7 +12,7 @@ from caxton_llm.context.compose import Composed, compose
 from caxton_llm.context.costs import Costs
 from caxton_llm.context.excerpts import Excerpts
 from caxton_llm.context.material import Material, Remembered, compared
-from caxton_llm.context.turns import history_of
+from caxton_llm.context.turns import PastTurn, history_of
 from caxton_llm.errors import InvalidRequest
 from caxton_llm.types import ContentPart, FileInput, Message
 from made_up_material import PAST, costs_of, exchange, material, offers, view
@@ -171,6 +171,45 @@ def test_of_a_very_long_conversation_only_what_has_room_is_counted() -> None:
     assert costs.counted < 2_000
 
 
+@pytest.mark.parametrize("kind", ["openai", "anthropic", "ollama"])
+@pytest.mark.parametrize("instructions", ["", "You count chairs."])
+def test_a_stored_turn_that_begins_with_a_system_message_is_counted_with_all_else(kind: str, instructions: str) -> None:
+    told = (Message(role="system", content="Answer in French. " * 40), *exchange(random.Random(5), 1))
+    thread = Thread(position=Position(1, 1), exchanges=(Exchange(messages=told),))
+    gathered = replace(
+        material([ASKED]),
+        history=history_of([ASKED], thread),
+        requirements=Requirements(conversation_depth=5),
+        instructions=instructions,
+    )
+    composed = made(gathered, kind=kind)
+    costs = costs_of(view(kind, 2_000))
+    assert composed.window_from == 0
+    assert composed.tokens == sum(map(costs.message, composed.messages)) + costs.frame(
+        gathered.request, offers_tools=False
+    )
+
+
+def test_turns_that_a_client_has_changed_are_brought_back_like_any_other() -> None:
+    first, second = exchange(random.Random(6), 1), exchange(random.Random(6), 2)
+    changed = [message for place in (3, 5, 6) for message in exchange(random.Random(7), place)]
+    thread = Thread(
+        position=Position(1, 2), exchanges=(Exchange(messages=tuple(first)), Exchange(messages=tuple(second), number=1))
+    )
+    history = history_of([*changed, *first, *second, ASKED], thread)
+    assert len(history.turns) == 5
+    excerpts, _ = compared(history, (), str(ASKED.content), PAST)
+    every, others = excerpts.between(0, 5, least=0.0, most=100)
+    assert {one.turn for one in every} == set(range(5))
+    assert others == 0
+
+
+def test_what_was_gathered_can_be_shown_without_a_word_of_it() -> None:
+    shown = repr(stored(3, needs=Requirements(conversation_depth=5)))
+    assert "Excerpts" in shown
+    assert "Lisbon" not in shown
+
+
 class _Counting:
     """Costs that know how often they were asked for a message."""
 
@@ -183,9 +222,9 @@ class _Counting:
         self.counted += 1
         return self._costs.message(message)
 
-    def turn(self, messages: tuple[Message, ...]) -> int:
-        self.counted += len(messages)
-        return self._costs.turn(messages)
+    def turn(self, turn: PastTurn) -> int:
+        self.counted += len(turn.messages)
+        return self._costs.turn(turn)
 
 
 # -- memories and content -----------------------------------------------------------------------------------------------

@@ -5,9 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from caxton_llm.context.excerpts import Excerpts
-from caxton_llm.context.identical import KeptByIdentity
+from caxton_llm.context.identical import Kept
 from caxton_llm.context.past_texts import PastTexts
 from caxton_llm.context.text_vectors import ComparedTexts, TextVectors
+from caxton_llm.context.turns import PastTurn
 from caxton_llm.memory.embedding.embedder import TokenIds
 from caxton_llm.memory.embedding.static import StaticEmbedder
 from caxton_llm.types import ContentPart, FunctionCall, ImageUrl, Message, ToolCall
@@ -34,7 +35,7 @@ class Made:
 
 
 def test_of_the_same_object_something_is_made_once_and_of_a_long_one_each_time() -> None:
-    kept = KeptByIdentity(Made(), lambda value: len(value) < 3, most=2)
+    kept = Kept(Made(), lambda value, _: 1 if len(value) < 3 else None, heaviest=2)
     short, equal, long = ["a"], ["a"], ["b", "b", "b"]
     assert kept.of_each([short, short, equal, short]) == [1, 1, 2, 1]
     assert [kept.of(long), kept.of(long)] == [3, 4]
@@ -76,10 +77,11 @@ def test_what_was_expected_is_ready_when_it_comes() -> None:
     past.expect(turn("How many chairs has Ann ordered? The invoice of May says it."))
     before = embedder.counted
     assert before > 0
-    stored = turn("How many chairs has Ann ordered? The invoice of May says it.")
-    (texts,) = past.compared([stored])
+    said = turn("How many chairs has Ann ordered? The invoice of May says it.")
+    stored = PastTurn(number=0, messages=said, is_stored=True)
+    (parts,), _ = past.compared([stored])
     (sentences,) = past.sentences([stored])
-    assert [speaker for speaker, _ in texts.parts] == ["user", "assistant"]
+    assert [speaker for speaker, _ in parts] == ["user", "assistant"]
     assert len(sentences.lines) == 3
     assert embedder.counted == before
 
@@ -97,18 +99,19 @@ def test_a_turn_costs_what_its_messages_cost() -> None:
     for target in (view("openai", 8_000), view("anthropic", 8_000)):
         costs = costs_of(target)
         for messages in turns + turns:
-            assert costs.turn(messages) == sum(map(costs.message, messages))
+            past = PastTurn(number=0, messages=messages, is_stored=True)
+            assert costs.turn(past) == costs.turn(past) == sum(map(costs.message, messages))
 
 
 @settings(max_examples=60)
 @given(
     parts=st.lists(st.tuples(st.integers(0, 6), st.floats(0, 1)), max_size=20),
     first=st.integers(0, 6),
-    length=st.integers(0, 6),
+    end=st.integers(0, 7),
     most=st.integers(1, 5),
 )
 def test_of_the_turns_between_two_the_best_parts_are_found(
-    parts: list[tuple[int, float]], first: int, length: int, most: int
+    parts: list[tuple[int, float]], first: int, end: int, most: int
 ) -> None:
     parts.sort(key=lambda part: part[0])
     excerpts = Excerpts(
@@ -116,8 +119,8 @@ def test_of_the_turns_between_two_the_best_parts_are_found(
         np.array([number for number, _ in parts], np.int64),
         np.array([score for _, score in parts]),
     )
-    found, others = excerpts.between(first, first + length, least=0.5, most=most)
-    among = [one for one in excerpts if first <= one.turn <= first + length]
+    found, others = excerpts.between(first, max(first, end), least=0.5, most=most)
+    among = [one for one in excerpts if first <= one.turn < end]
     worth = sorted((one for one in among if one.score >= 0.5), key=lambda one: -one.score)
     assert found == worth[:most]
     assert others == len(among) - len(found)

@@ -97,7 +97,8 @@ class Keeping:
             return None
         if gathered.thread is None:
             turn.notes = (*turn.notes, _NOT_COMPARED)
-        asyncio.get_running_loop().run_in_executor(None, self._engine.expect, exchange.messages)
+        if _sees(gathered):
+            asyncio.get_running_loop().run_in_executor(None, self._engine.expect, exchange.messages)
         self._summarize(turn, key, store)
         return replace(exchange, number=position.length - 1)
 

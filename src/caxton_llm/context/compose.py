@@ -184,6 +184,8 @@ class _Attempts:
 
     def _tokens(self, messages: Sequence[Message], history: Sequence[Message], selection: Selection) -> int:
         """Of the messages; those of past turns, which stand behind the instructions as they were, are counted already."""
+        if any(message.role == "system" for message in history[:1]):
+            return sum(map(self.costs.message, messages))  # which of them are the instructions cannot be seen
         first = int(bool(messages) and messages[0].role == "system")
         beside = (*messages[:first], *messages[first + len(history) :])
         counted = sum(

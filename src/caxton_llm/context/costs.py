@@ -1,14 +1,16 @@
 """What texts, messages and tools take of a target's window at most."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 from msgspec.structs import replace
 
-from caxton_llm.context.identical import Identical, KeptByIdentity
+from caxton_llm.context.identical import Identical, Kept
 from caxton_llm.context.turn_meter import TurnMeter, is_plain
+from caxton_llm.context.turns import PastTurn
 from caxton_llm.tokens.calibrated import DEVIATIONS, Factors
+from caxton_llm.tokens.content import ContentKind
 from caxton_llm.tokens.file_tokens import file_text, file_tokens, sound_tokens
 from caxton_llm.tokens.image_tokens import image_tokens
 from caxton_llm.tokens.overheads import format_text, overheads_of, tool_prompt_tokens, tool_texts
@@ -36,7 +38,7 @@ class Costs:
         self._kind = kind
         self._model = model
         self._overheads = overheads_of(kind, model)
-        self._tools = KeptByIdentity(self._tool, lambda _: True, most=_TOOLS_KNOWN)
+        self._tools = Kept(self._tool, lambda *_: 1, heaviest=_TOOLS_KNOWN)
         self._files: dict[tuple[int, int], int | None] = {}
         margin = math.exp(DEVIATIONS * factors.deviation)
         self._margins = {
@@ -55,7 +57,7 @@ class Costs:
         """A message with its frame."""
         around = self._overheads
         if is_plain(message):
-            return around.message + self.text(str(message.content))
+            return self._plain([self._meter.measure(str(message.content))])
         calls = len(message.tool_calls or ()) + (message.function_call is not None)
         return (
             around.message
@@ -69,24 +71,23 @@ class Costs:
             + sum(image_tokens(image, self._kind, self._model) for image in message_images(message))
         )
 
-    def turn(self, messages: tuple[Message, ...]) -> int:
+    def turn(self, turn: PastTurn) -> int:
         """The messages of a turn; little to do for one that comes again with every request."""
-        measured = self._meter.plain_turn(messages)
-        if measured is None:
-            return sum(map(self.message, messages))
-        margins = self._margins
-        return len(measured) * self._overheads.message + sum(
-            [math.ceil(tokens * margins[kind]) for tokens, kind in measured]
-        )
+        measured = self._meter.plain_turn(turn)
+        return sum(map(self.message, turn.messages)) if measured is None else self._plain(measured)
 
-    def uncounted(self, messages: tuple[Message, ...]) -> set[str]:
-        """The types of content that the messages of a turn count as nothing, because nobody can tell what it takes."""
-        if self._meter.plain_turn(messages) is not None:
-            return set()
+    def _plain(self, measured: Sequence[tuple[int, ContentKind]]) -> int:
+        margins = self._margins
+        texts = [math.ceil(tokens * margins[kind]) for tokens, kind in measured]
+        return len(texts) * self._overheads.message + sum(texts)
+
+    def uncounted(self, messages: Sequence[Message]) -> set[str]:
+        """The types of content that the messages count as nothing, because nobody can tell what it takes."""
         return {
             part.type
             for message in messages
-            for part in _parts(message)
+            if isinstance(message.content, list)
+            for part in message.content
             if part.type not in _COUNTED and (part.file is None or self._file(part.file) is None)
         }
 

@@ -5,7 +5,7 @@ numbers and names, which a reader cannot guess. Nothing is written that nobody s
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from itertools import chain
 
@@ -47,15 +47,20 @@ class Said(Struct, frozen=True):
 
 
 class Sentences(Discreet, Struct, frozen=True):
-    """The sentences of some turns: each as its line, its words, its vector, and what it is worth beside that."""
+    """The sentences of some turns: each as its line, a number for its words, its vector, and what it is worth beside that."""
 
     lines: tuple[str, ...]
-    words: tuple[tuple[str, ...], ...]
+    words: tuple[int, ...]
     vectors: bytes
     more: bytes
 
+    @property
+    def weight(self) -> int:
+        """About how many bytes it takes."""
+        return len(self.vectors) + sum(map(len, self.lines)) + 150 * len(self.lines)
 
-def sentences_of(turns: Sequence[Said], embedder: Embedder) -> Sentences:
+
+def sentences_of(turns: Iterable[Said], embedder: Embedder) -> Sentences:
     """The sentences of turns that say anything."""
     found = [(turn.role, *one) for turn in turns for one in _sentences_of(turn.text)]
     texts = [text for _, text, _, _ in found]
@@ -79,7 +84,7 @@ def digest(turns: Sequence[Sentences], room: int, count: Callable[[str], int]) -
     vectors = np.frombuffer(b"".join([turn.vectors for turn in turns]), np.float32).reshape(len(lines), -1)
     scores = _scores(vectors, np.frombuffer(b"".join([turn.more for turn in turns]), np.float32))
     chosen: list[int] = []
-    said: set[tuple[str, ...]] = set()
+    said: set[int] = set()
     left, misfits = room, 0
     for place in np.argsort(-scores, kind="stable").tolist():
         if words[place] in said:
@@ -116,20 +121,23 @@ def _more(texts: Sequence[str], facts: Sequence[int]) -> NDArray[np.float32]:
     return np.array(more, np.float32)
 
 
-def _sentences_of(text: str) -> tuple[tuple[str, tuple[str, ...], int], ...]:
+_Parsed = tuple[tuple[str, int, int], ...]
+
+
+def _sentences_of(text: str) -> _Parsed:
     return _sentences(text) if len(text) <= _LONGEST_KEPT else _sentences.__wrapped__(text[:_LONGEST_TEXT])
 
 
 @lru_cache(maxsize=5_000)
-def _sentences(text: str) -> tuple[tuple[str, tuple[str, ...], int], ...]:
-    """The sentences of a turn, with their words, and how many figures and names there are. Kept, because a long
+def _sentences(text: str) -> _Parsed:
+    """The sentences of a turn, with a number for their words, and how many figures and names there are. Kept, because a long
     conversation comes again with every request."""
     found = []
     for part in _SENTENCE.split(text):
         sentence = " ".join(part.split())
         said = statement(sentence)
         if len(said.words) >= _SHORTEST and len(sentence) <= _LONGEST:
-            found.append((sentence, said.words, _facts(said)))
+            found.append((sentence, hash(said.words), _facts(said)))
     return tuple(found)
 
 

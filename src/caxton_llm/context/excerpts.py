@@ -13,8 +13,8 @@ __all__ = ["Excerpt", "Excerpts"]
 
 
 class Excerpt(Discreet, Struct, frozen=True, kw_only=True):
-    """A part of a past turn: `turn` is its number, `place` the part's among those that were compared, `speaker` a name or a
-    role."""
+    """A part of a past turn: `turn` is the turn's place in the history, `place` the part's among those that were compared,
+    `speaker` a name or a role."""
 
     turn: int
     place: int
@@ -23,9 +23,9 @@ class Excerpt(Discreet, Struct, frozen=True, kw_only=True):
     score: float
 
 
-class Excerpts(Discreet, Struct, frozen=True):
-    """All parts that were compared, in order: who said each and what, the numbers of their turns, ascending, and their scores
-    from 0 to 1."""
+class Excerpts(Discreet, Struct, frozen=True, eq=False):
+    """All parts that were compared, in order: who said each and what, the places of their turns in the history, ascending,
+    and their scores from 0 to 1."""
 
     parts: tuple[tuple[str, str], ...]
     turns: NDArray[np.int64]
@@ -42,11 +42,11 @@ class Excerpts(Discreet, Struct, frozen=True):
     def __iter__(self) -> Iterator[Excerpt]:
         return (self._at(place) for place in range(len(self.parts)))
 
-    def between(self, first: int, last: int, *, least: float, most: int) -> tuple[list[Excerpt], int]:
-        """Those of the turns from `first` to `last` with a score of at least `least`, the best first and at most `most` of
-        them; and how many others these turns have."""
+    def between(self, first: int, end: int, *, least: float, most: int) -> tuple[list[Excerpt], int]:
+        """Those of the turns from place `first` up to `end`, without it, with a score of at least `least`, the best first and
+        at most `most` of them; and how many others these turns have."""
         begin = int(np.searchsorted(self.turns, first))
-        scores = self.scores[begin : int(np.searchsorted(self.turns, last, side="right"))]
+        scores = self.scores[begin : int(np.searchsorted(self.turns, end))]
         order = np.argsort(-scores, kind="stable")[:most]
         best = order[scores[order] >= least].tolist()
         return [self._at(begin + place) for place in best], len(scores) - len(best)

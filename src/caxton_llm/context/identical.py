@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from threading import Lock
 from typing import Generic, TypeVar
 
-__all__ = ["Identical", "KeptByIdentity"]
+__all__ = ["Identical", "Kept"]
 
 _Value = TypeVar("_Value")
 _Made = TypeVar("_Made")
@@ -25,23 +25,24 @@ class Identical(Generic[_Value]):
         return id(self.value)
 
 
-class KeptByIdentity(Generic[_Value, _Made]):
-    """What `make` has made of values, kept for the last `most` of those that `is_short` says may be held so long.
+class Kept(Generic[_Value, _Made]):
+    """What `make` has made of values, found again for the very same object.
 
-    Safe to share between threads.
+    `weight` gives the bytes that a value and what was made of it take, `None` where they are not to be held; of the others
+    the last are, with at most `heaviest` bytes together. Safe to share between threads.
     """
 
     def __init__(
-        self, make: Callable[[_Value], _Made], is_short: Callable[[_Value], bool], *, most: int = 2_000
+        self, make: Callable[[_Value], _Made], weight: Callable[[_Value, _Made], int | None], *, heaviest: int
     ) -> None:
         self._make = make
-        self._is_short = is_short
-        self._most = most
-        self._known: dict[int, tuple[_Value, _Made]] = {}
+        self._weight = weight
+        self._left = heaviest
+        self._known: dict[int, tuple[_Value, _Made, int]] = {}
         self._lock = Lock()
 
     def of(self, value: _Value) -> _Made:
-        """What is made of the very same object."""
+        """What is made of the value."""
         known = self._known.get(id(value))
         # It holds its value, so no other object can have the same identity.
         return self._fresh(value) if known is None else known[1]
@@ -53,9 +54,12 @@ class KeptByIdentity(Generic[_Value, _Made]):
 
     def _fresh(self, value: _Value) -> _Made:
         made = self._make(value)
-        if self._is_short(value):
+        weight = self._weight(value, made)
+        if weight is not None:
             with self._lock:
-                self._known[id(value)] = (value, made)
-                if len(self._known) > self._most:
-                    del self._known[next(iter(self._known))]
+                if id(value) not in self._known:
+                    self._known[id(value)] = (value, made, weight)
+                    self._left -= weight
+                while self._left < 0 and self._known:
+                    self._left += self._known.pop(next(iter(self._known)))[2]
         return made

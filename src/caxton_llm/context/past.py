@@ -71,14 +71,14 @@ def past_of(material: Material, target: TargetView, costs: Costs, texts: PastTex
     """What may be sent of the past turns, where the request, which takes `asked` tokens, and all that always stands leave
     `left`. Without permission for a conversation these are the turns that the request has brought, and no others."""
     turns, own, depth = _permitted(material)
-    tokens = cache(lambda place: costs.turn(turns[place].messages))
+    tokens = cache(lambda place: costs.turn(turns[place]))
     # The room does not depend on how long the request is, as far as it has its own: the window would move to and fro.
     share = _SHARE_OF_ALL if depth >= ALL_TURNS else _SHARE
     room = max(0, min(left, int(share * (left + asked))))
     start = window_start([turn.number for turn in turns], tokens, depth=depth, room=room)
     window, earlier = turns[start:], turns[:start]
-    first, last = (earlier[0].number, earlier[-1].number) if earlier else (0, -1)
-    worth, less_relevant = material.excerpts.between(first, last, least=_RELEVANT, most=_MOST_EXCERPTS)
+    first = len(material.history.turns) - len(turns)
+    worth, less_relevant = material.excerpts.between(first, first + start, least=_RELEVANT, most=_MOST_EXCERPTS)
     summary = _digest(material, earlier, target, costs, texts)
     wanted = min(depth, len(turns))
     return Past(
@@ -141,7 +141,7 @@ def _recent(turn: PastTurn, tokens: int, texts: PastTexts) -> Piece:
         id=turn_id(turn.number),
         source="conversation",
         tier="recent",
-        text=texts.whole(turn.messages),
+        text=texts.whole(turn),
         tokens=tokens,
         score=1.0,
         order=turn.number,
@@ -184,6 +184,6 @@ def _digest(
     if told is not None:
         room -= costs.text(told.text + "\n")
         earlier = tuple(turn for turn in earlier if turn.number > told.last)
-    said = texts.sentences([turn.messages for turn in earlier[-_DIGESTED:]]) if room >= _DIGEST_LEAST else []
+    said = texts.sentences(earlier[-_DIGESTED:]) if room >= _DIGEST_LEAST else []
     sentences = digest(said, room, costs.text)
     return "\n".join(part for part in (told.text if told is not None else "", sentences) if part)

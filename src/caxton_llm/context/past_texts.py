@@ -1,30 +1,33 @@
 """What was said in past turns, ready to be compared with a request, digested and shown: made once for each stored turn."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, groupby, islice
 
 from msgspec import Struct
 
 from caxton_llm.context.digest import Said, Sentences, sentences_of
-from caxton_llm.context.identical import KeptByIdentity
+from caxton_llm.context.identical import Kept
 from caxton_llm.context.spoken import is_short, speaker_of, text_of
 from caxton_llm.context.text_vectors import PackedTexts, TextVectors
+from caxton_llm.context.turns import PastTurn
 from caxton_llm.discreet import Discreet
 from caxton_llm.memory.passages import cut
 from caxton_llm.types import Message
 
-__all__ = ["PastTexts", "TurnTexts"]
+__all__ = ["PastTexts"]
 
 _SPOKEN = ("user", "assistant")
 _MOST_PARTS = 4_000
 """Of one turn: the last ones."""
+_HEAVIEST = 24_000_000
+"""Bytes of each thing that is kept: that of some thousand turns."""
+
+_Parts = tuple[tuple[str, str], ...]
+"""Who said what, by name or role: a long message in several parts."""
 
 
-class TurnTexts(Discreet, Struct, frozen=True):
-    """The parts of what user and assistant said in one turn: who said each, by name or role, and what; and the same packed as
-    they are compared."""
-
-    parts: tuple[tuple[str, str], ...]
+class _Texts(Discreet, Struct, frozen=True):
+    parts: _Parts
     packed: PackedTexts
 
 
@@ -33,41 +36,90 @@ class PastTexts:
 
     def __init__(self, vectors: TextVectors) -> None:
         self.vectors = vectors
-        self._compared = KeptByIdentity(self._turn_texts, is_short)
-        self._sentences = KeptByIdentity(self._turn_sentences, is_short)
-        self._whole = KeptByIdentity(_whole, is_short)
+        self._compared = Kept(self._turn_texts, _texts_weight, heaviest=_HEAVIEST)
+        self._sentences = Kept(self._turn_sentences, _sentences_weight, heaviest=_HEAVIEST)
+        self._whole = Kept(_whole, _whole_weight, heaviest=_HEAVIEST)
 
-    def compared(self, turns: Iterable[tuple[Message, ...]]) -> list[TurnTexts]:
-        """The texts of each turn, in parts."""
-        return self._compared.of_each(turns)
+    def compared(self, turns: Iterable[PastTurn]) -> tuple[list[_Parts], list[PackedTexts]]:
+        """The parts of each turn, and what is known of all of them, in order."""
+        parts: list[_Parts] = []
+        packed: list[PackedTexts] = []
+        for is_stored, some in groupby(turns, key=_is_stored):
+            if is_stored:
+                known = self._compared.of_each(some)
+                parts += [one.parts for one in known]
+                packed += [one.packed for one in known]
+            else:  # all at once: they are not kept
+                own = [_parts_of(turn.messages) for turn in some]
+                parts += map(_shown, own)
+                packed.append(self._packed(chain.from_iterable(own)))
+        return parts, packed
 
-    def sentences(self, turns: Iterable[tuple[Message, ...]]) -> list[Sentences]:
-        """The sentences of each turn."""
-        return self._sentences.of_each(turns)
+    def sentences(self, turns: Iterable[PastTurn]) -> list[Sentences]:
+        """The sentences of turns, in order."""
+        found: list[Sentences] = []
+        for is_stored, some in groupby(turns, key=_is_stored):
+            if is_stored:
+                found += self._sentences.of_each(some)
+            else:
+                found.append(sentences_of(chain.from_iterable(_said(turn.messages) for turn in some), self.vectors))
+        return found
 
-    def whole(self, messages: tuple[Message, ...]) -> str:
+    def whole(self, turn: PastTurn) -> str:
         """All that one turn says, results of tools among it."""
-        return self._whole.of(messages)
+        return self._whole.of(turn)
 
     def expect(self, messages: Sequence[Message]) -> None:
         """These will be past: what is known of their texts is ready from now on."""
-        self._turn_texts(messages)
-        self._turn_sentences(messages)
+        self._packed(_parts_of(messages))
+        sentences_of(_said(messages), self.vectors)
 
-    def _turn_texts(self, messages: Sequence[Message]) -> TurnTexts:
-        parts = [*islice(_parts_from_the_end(messages), _MOST_PARTS)][::-1]
-        return TurnTexts(
-            tuple((speaker_of(message), text) for message, text in parts),
-            self.vectors.compared([(message.name or "", text) for message, text in parts]).packed(),
-        )
+    def _turn_texts(self, turn: PastTurn) -> _Texts:
+        parts = _parts_of(turn.messages)
+        return _Texts(_shown(parts), self._packed(parts))
 
-    def _turn_sentences(self, messages: Sequence[Message]) -> Sentences:
-        said = [Said(speaker_of(one), text_of(one)) for one in messages if one.role in _SPOKEN]
-        return sentences_of(said, self.vectors)
+    def _turn_sentences(self, turn: PastTurn) -> Sentences:
+        return sentences_of(_said(turn.messages), self.vectors)
+
+    def _packed(self, parts: Iterable[tuple[Message, str]]) -> PackedTexts:
+        return self.vectors.compared([(message.name or "", text) for message, text in parts]).packed()
 
 
-def _whole(messages: tuple[Message, ...]) -> str:
-    return "\n".join(map(text_of, messages))
+def _is_stored(turn: PastTurn) -> bool:
+    return turn.is_stored
+
+
+def _texts_weight(turn: PastTurn, made: _Texts) -> int | None:
+    names, *columns = made.packed
+    return 1_000 + 300 * len(names) + sum(map(len, columns)) if _is_kept(turn) else None
+
+
+def _sentences_weight(turn: PastTurn, made: Sentences) -> int | None:
+    return 500 + made.weight if _is_kept(turn) else None
+
+
+def _whole_weight(turn: PastTurn, made: str) -> int | None:
+    return 300 + len(made) if _is_kept(turn) else None
+
+
+def _is_kept(turn: PastTurn) -> bool:
+    return turn.is_stored and is_short(turn.messages)
+
+
+def _whole(turn: PastTurn) -> str:
+    return "\n".join(map(text_of, turn.messages))
+
+
+def _said(messages: Sequence[Message]) -> Iterator[Said]:
+    return (Said(speaker_of(one), text_of(one)) for one in messages if one.role in _SPOKEN)
+
+
+def _shown(parts: Sequence[tuple[Message, str]]) -> _Parts:
+    return tuple((speaker_of(message), text) for message, text in parts)
+
+
+def _parts_of(messages: Sequence[Message]) -> list[tuple[Message, str]]:
+    return [*islice(_parts_from_the_end(messages), _MOST_PARTS)][::-1]
 
 
 def _parts_from_the_end(messages: Sequence[Message]) -> Iterator[tuple[Message, str]]:

@@ -24,13 +24,16 @@ def speaker_of(message: Message) -> str:
 
 
 def is_short(messages: Sequence[Message]) -> bool:
-    """Whether they hold but little: texts and calls of tools, no images or files."""
+    """Whether they hold but little: texts and calls of functions, nothing else."""
     return sum([_characters(message) for message in messages]) <= _SHORT
 
 
 def _characters(message: Message) -> int:
-    content = message.content
-    if message.thinking_blocks or not (content is None or isinstance(content, str)):
+    texts = (message.content, message.name, message.refusal, message.reasoning_content)
+    others = (message.thinking_blocks, message.function_call, message.annotations, message.audio)
+    calls = message.tool_calls or ()
+    if any(others) or isinstance(message.content, list) or any(call.custom for call in calls):
         return _SHORT + 1
-    arguments = sum(len(call.function.arguments) for call in message.tool_calls or () if call.function is not None)
-    return len(content or "") + len(message.reasoning_content or "") + arguments
+    return sum([len(text) for text in texts if isinstance(text, str)]) + sum(
+        [len(call.function.name) + len(call.function.arguments) for call in calls if call.function is not None]
+    )

@@ -26,7 +26,7 @@ PackedTexts = tuple[tuple[str, ...], bytes, bytes, bytes, bytes, bytes, bytes]
 """The columns of `ComparedTexts` as bytes: of hundreds of them joined, a tenth of the time of arrays."""
 
 
-class ComparedTexts(Discreet, Struct, frozen=True, kw_only=True):
+class ComparedTexts(Discreet, Struct, frozen=True, kw_only=True, eq=False):
     """What is known of some texts, one text after the other: a column for each thing.
 
     `names` says whose a text is, empty for nobody's. `tokens` and `terms` have those of all texts, `token_counts` and
@@ -72,12 +72,12 @@ class ComparedTexts(Discreet, Struct, frozen=True, kw_only=True):
         )
 
 
-class _Embedded(Struct, frozen=True):
+class _Embedded(Discreet, Struct, frozen=True, eq=False):
     tokens: NDArray[np.int32]
     vector: bytes
 
 
-class _Worded(Struct, frozen=True):
+class _Worded(Discreet, Struct, frozen=True, eq=False):
     terms: NDArray[np.int64]
     asks: bool
 

@@ -8,18 +8,20 @@ from msgspec.structs import replace
 from caxton_llm.agents.conversation import Exchange, Thread
 from caxton_llm.context.alignment import matches
 from caxton_llm.context.exchanges import exchanges_of
-from caxton_llm.context.identical import KeptByIdentity
-from caxton_llm.context.spoken import is_short, speaker_of, text_of
+from caxton_llm.context.identical import Kept
+from caxton_llm.context.spoken import is_short, text_of
 from caxton_llm.discreet import Discreet
 from caxton_llm.types import Message
 
-__all__ = ["History", "PastTurn", "history_of", "speaker_of", "text_of", "turns_compared"]
+__all__ = ["History", "PastTurn", "history_of", "text_of", "turns_compared"]
 
 NOT_RUN = "[not run]"
 """In the place of the result of a call that the caller was to run and did not."""
 
 _SYSTEM = ("system", "developer")
 _RESULTS = ("tool", "function")
+_LIGHT, _HEAVIEST = 300, 3_000_000
+"""Bytes of a turn beside its texts, and of all that are kept."""
 _BRANCHES = 50
 """So many answers that were asked for again may lie between what a client shows and the end of what is stored."""
 
@@ -31,6 +33,8 @@ class PastTurn(Discreet, Struct, frozen=True, kw_only=True):
     messages: tuple[Message, ...]
     at: float | None = None
     """Seconds since 1970."""
+    is_stored: bool = False
+    """Whether it comes again as the same object while it is held; what a request brings is new each time."""
 
 
 class History(Discreet, Struct, frozen=True, kw_only=True):
@@ -83,7 +87,7 @@ def history_of(messages: Sequence[Message], thread: Thread | None, *, seen: int 
     fresh = tuple(PastTurn(number=length + place, messages=one) for place, one in enumerate(shown.fresh))
     return History(
         instructions=tuple(text_of(one) for one in every if one.role in _SYSTEM),
-        turns=tuple(_with_results([*before, *shown.known])) + fresh,
+        turns=tuple(_WITH_RESULTS.of_each([*before, *shown.known])) + fresh,
         current=current,
         asked=asked,
         # Nothing may come between a call and its results.
@@ -121,12 +125,9 @@ class _Shown:
         self.branched = None if apart is None else stored[max(0, apart)].number
 
 
-def _with_results(turns: Sequence[PastTurn]) -> list[PastTurn]:
-    closed = _CLOSED.of_each([turn.messages for turn in turns])
-    return [
-        turn if turn.messages is messages else replace(turn, messages=messages)
-        for turn, messages in zip(turns, closed, strict=True)
-    ]
+def _with_results(turn: PastTurn) -> PastTurn:
+    closed = _closed(turn.messages)
+    return turn if closed is turn.messages else replace(turn, messages=closed)
 
 
 def _closed(messages: tuple[Message, ...]) -> tuple[Message, ...]:
@@ -144,9 +145,6 @@ def _closed(messages: tuple[Message, ...]) -> tuple[Message, ...]:
             waiting = [call.id for call in message.tool_calls or ()]
         closed.append(message)
     return (*closed, *map(_not_run, waiting))
-
-
-_CLOSED = KeptByIdentity(_closed, is_short)
 
 
 def _not_run(call: str) -> Message:
@@ -175,12 +173,15 @@ def _turns_of(exchanges: Sequence[Exchange]) -> list[PastTurn]:
     continued = [place for place, exchange in enumerate(exchanges) if exchange.continues and place]
     for place in reversed(continued):
         before, turn = every[place - 1], every.pop(place)
-        every[place - 1] = replace(before, messages=before.messages + turn.messages)
+        every[place - 1] = replace(before, messages=before.messages + turn.messages, is_stored=False)
     return every
 
 
 def _turn(exchange: Exchange) -> PastTurn:
-    return PastTurn(number=exchange.number, messages=exchange.messages, at=exchange.at)
+    return PastTurn(number=exchange.number, messages=exchange.messages, at=exchange.at, is_stored=True)
 
 
-_TURN = KeptByIdentity(_turn, lambda exchange: is_short(exchange.messages))
+_TURN = Kept(_turn, lambda exchange, _: _LIGHT if is_short(exchange.messages) else None, heaviest=_HEAVIEST)
+_WITH_RESULTS = Kept(
+    _with_results, lambda turn, _: _LIGHT if turn.is_stored and is_short(turn.messages) else None, heaviest=_HEAVIEST
+)

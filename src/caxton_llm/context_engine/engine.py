@@ -53,7 +53,7 @@ _USUAL_MEMORIES = 5
 """The most memories where nobody says how many are wanted (the specification's "top 5 by similarity")."""
 _MOST_KEPT = 64
 _FEW = 500
-"""Stored exchanges that are looked through in less than a millisecond."""
+"""Stored messages that are looked through in about a millisecond."""
 
 
 class GatheredContext(Discreet, Struct, frozen=True, kw_only=True):
@@ -130,9 +130,8 @@ class ContextEngine:
         specs = (*listed.tools, *self._capabilities(agent, listed.tools))
         _check_names(request, specs)
         understood = partial(_understood, request, addressed, read, self._index(specs))
-        stored = 0 if read.thread is None else len(read.thread.exchanges)
         # A thread would cost a good part of what little there is to do.
-        is_quick = not compared and stored <= _FEW and is_short(request.messages)
+        is_quick = not compared and _is_short(request, read.thread)
         history, analysis = understood() if is_quick else await asyncio.to_thread(understood)
         filters = filters_of(agent)
         needs = searches_of(analysis.requirements, agent, analysis.user_request, _USUAL_MEMORIES)
@@ -187,7 +186,7 @@ class ContextEngine:
 
     def expect(self, messages: Sequence[Message]) -> None:
         """Make ready what is known of messages that will be past in requests to come, so that the first of these need not
-        wait for it, unless they are long. Takes about a millisecond of this thread."""
+        wait for it, unless they are long. Takes milliseconds of this thread."""
         if is_short(messages):
             self._past.expect(messages)
             self._meter.expect(messages)
@@ -263,6 +262,13 @@ class ContextEngine:
             while len(self._indexes) > _MOST_KEPT:
                 self._indexes.popitem(last=False)
         return known
+
+
+def _is_short(request: ChatRequest, thread: Thread | None) -> bool:
+    """Whether there is little to look through: few messages, and nothing beside them."""
+    stored = sum([len(exchange.messages) for exchange in thread.exchanges]) if thread is not None else 0
+    beside = request.metadata or request.extra_value("context") is not None
+    return stored <= _FEW and not beside and is_short(request.messages)
 
 
 def _understood(

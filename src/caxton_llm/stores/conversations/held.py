@@ -13,23 +13,26 @@ __all__ = ["HeldExchanges"]
 
 _MOST = 64
 _LARGEST = 256 * 1024
-"""Bytes of what is held of a conversation, about: as if its exchanges were of one size."""
+"""Bytes of what is held of a conversation, as it is stored."""
 
 
 class _Held(Struct, frozen=True):
-    """Exchanges from number `first` on, and the numbers of those of them with which a turn begins."""
+    """Exchanges from number `first` on, the numbers of those with which a turn begins, and how many bytes all are."""
 
     first: int
     exchanges: tuple[Exchange, ...] = ()
     begins: tuple[int, ...] = ()
+    size: int = 0
 
     @property
     def end(self) -> int:
         return self.first + len(self.exchanges)
 
-    def extended(self, exchanges: tuple[Exchange, ...]) -> "_Held":
-        begins = tuple(one.number for one in exchanges if not one.continues or one.number == 0)
-        return _Held(self.first, self.exchanges + exchanges, self.begins + begins)
+    def continued(self, db: sqlite3.Connection, conversation: int) -> "_Held":
+        """With all that follows."""
+        new, size = rows.sized_exchanges_from(db, conversation, self.end)
+        begins = tuple(one.number for one in new if not one.continues or one.number == 0)
+        return _Held(self.first, self.exchanges + new, self.begins + begins, self.size + size)
 
 
 class HeldExchanges:
@@ -45,19 +48,13 @@ class HeldExchanges:
         """The exchanges from number `since` on, of the `last` turns at most, as far as the conversation goes in the
         connection's transaction."""
         known = self._held.get(at.conversation)
-        held = known
-        if held is not None and held.end < at.length:
-            held = held.extended(rows.exchanges_from(db, at.conversation, held.end))
+        held = known if known is None or known.end >= at.length else known.continued(db, at.conversation)
         first = since if last is None else max(since, _first_of_last(db, at, held, last))
         if held is None or held.first > first:
-            held = _Held(first).extended(rows.exchanges_from(db, at.conversation, first))
-        found = held.exchanges[first - held.first : at.length - held.first]
+            held = _Held(first).continued(db, at.conversation)
         if held is not known:
-            size = rows.size_of(db, at.conversation) / max(1, at.length)
-            if len(held.exchanges) * size > _LARGEST:
-                held = _Held(first).extended(found)
-            self._hold(at.conversation, held if 0 < len(held.exchanges) * size <= _LARGEST else None)
-        return found
+            self._hold(at.conversation, held)
+        return held.exchanges[first - held.first : at.length - held.first]
 
     def forget(self, conversations: Iterable[int]) -> None:
         """They were deleted."""
@@ -65,10 +62,11 @@ class HeldExchanges:
             for number in conversations:
                 self._held.pop(number, None)
 
-    def _hold(self, conversation: int, held: _Held | None) -> None:
+    def _hold(self, conversation: int, held: _Held) -> None:
         with self._lock:
             self._held.pop(conversation, None)
-            if held is not None:
+            # Where it has become too large, what is asked for next may not be: that is read, and held, alone.
+            if held.exchanges and held.size <= _LARGEST:
                 self._held[conversation] = held
                 if len(self._held) > _MOST:
                     del self._held[next(iter(self._held))]

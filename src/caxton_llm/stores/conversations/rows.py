@@ -23,7 +23,7 @@ __all__ = [
     "first_of_last",
     "listed",
     "prepare",
-    "size_of",
+    "sized_exchanges_from",
     "summaries_of",
 ]
 
@@ -110,14 +110,16 @@ def first_of_last(db: sqlite3.Connection, conversation: int, turns: int) -> int 
 
 def exchanges_from(db: sqlite3.Connection, conversation: int, first: int, limit: int = -1) -> tuple[Exchange, ...]:
     """Exchanges in their order. Raises `ConversationStoreError` for one that cannot be read."""
+    return sized_exchanges_from(db, conversation, first, limit)[0]
+
+
+def sized_exchanges_from(
+    db: sqlite3.Connection, conversation: int, first: int, limit: int = -1
+) -> tuple[tuple[Exchange, ...], int]:
+    """The same, and how many bytes they take."""
     sql = "select payload from exchanges where conversation = ? and number >= ? order by number limit ?"
-    return tuple(_read(_exchange, row[0]) for row in db.execute(sql, (conversation, first, limit)))
-
-
-def size_of(db: sqlite3.Connection, conversation: int) -> int:
-    """Bytes of all its exchanges."""
-    row = db.execute("select size from conversations where id = ?", (conversation,)).fetchone()
-    return 0 if row is None else int(row[0])
+    payloads = [row[0] for row in db.execute(sql, (conversation, first, limit))]
+    return tuple(_read(_exchange, payload) for payload in payloads), sum(map(len, payloads))
 
 
 def add_summary(db: sqlite3.Connection, conversation: int, summary: Summary, payload: bytes) -> None:

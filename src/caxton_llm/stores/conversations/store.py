@@ -70,7 +70,8 @@ class ConversationStore:
 
     def thread(self, key: ConversationKey, *, last: int | None = None, since: int | None = None) -> Thread:
         """The conversation: whole, its `last` turns (0: none of it), or its exchanges from number `since` on; always with its
-        summaries and its position. One that does not exist is empty."""
+        summaries and its position. One that does not exist is empty. Other readers are given the same messages: they must not
+        be changed."""
         check_key(key)
         if last is not None and last < 0:
             raise InvalidRequest(f"must not be negative, found {last}", param="last")

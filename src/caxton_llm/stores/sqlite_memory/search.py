@@ -115,7 +115,8 @@ class Search:
         return places[best], scores[best]
 
     def _indexed(self, terms: list[str], lexical: Lexical) -> tuple[_Places, _Scores]:
-        filters = facets_of(self.query.filters, self.tail.tenant, self.chosen.owners, self.chosen.types)
+        owners = None if self.chosen.sees_all else self.chosen.owners
+        filters = facets_of(self.query.filters, self.tail.tenant, owners, self.chosen.types)
         places, scores = np.empty(0, np.int64), np.empty(0, np.float64)
 
         def search(wanted: int) -> _Places:

@@ -15,20 +15,23 @@ __all__ = ["Selection", "mask_of", "selection"]
 
 
 class Selection(NamedTuple):
-    """What is allowed; `None`: anything. `records` are those of the conversation or the focus areas."""
+    """What is allowed; `None`: anything. `records` are those of the conversation or the focus areas; `sees_all`: the owners
+    are all that the tenant had when they were looked up."""
 
     owners: tuple[int, ...] | None
     types: tuple[int, ...] | None
     records: frozenset[int] | None
+    sees_all: bool = True
 
 
 def selection(db: sqlite3.Connection, filters: Filters, tenant: int) -> Selection:
-    """Look the filter's names up. Who may see all that there is asks for no owners."""
+    """Look the filter's names up."""
     owners = types = records = None
+    sees_all = True
     if filters.agent is not None or filters.workspace is not None or filters.scopes is not None:
         rows = db.execute("select id, scope, owner from owners where tenant = ?", (tenant,)).fetchall()
-        seen = tuple(number for number, scope, owner in rows if _may_see(filters, scope, owner))
-        owners = None if len(seen) == len(rows) else seen
+        owners = tuple(number for number, scope, owner in rows if _may_see(filters, scope, owner))
+        sees_all = len(owners) == len(rows)
     if filters.types is not None:
         sql = f"select id from types where name in ({marks(filters.types)})"  # noqa: S608
         types = tuple(row[0] for row in db.execute(sql, filters.types))
@@ -40,7 +43,7 @@ def selection(db: sqlite3.Connection, filters: Filters, tenant: int) -> Selectio
         sql = "select record from turns where tenant = ? and conversation = ?"
         said = frozenset(row[0] for row in db.execute(sql, (tenant, filters.conversation)))
         records = said if records is None else records & said
-    return Selection(owners, types, records)
+    return Selection(owners, types, records, sees_all)
 
 
 def _may_see(filters: Filters, scope: str, owner: str) -> bool:
