@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from caxton_llm.context.excerpts import Excerpts
-from caxton_llm.context.identical import Kept
+from caxton_llm.context.kept import Kept
 from caxton_llm.context.past_texts import PastTexts
 from caxton_llm.context.text_vectors import ComparedTexts, TextVectors
 from caxton_llm.context.turns import PastTurn

@@ -6,7 +6,8 @@ from functools import lru_cache
 
 from msgspec.structs import replace
 
-from caxton_llm.context.identical import Identical, Kept
+from caxton_llm.context.identical import Identical
+from caxton_llm.context.kept import Kept
 from caxton_llm.context.turn_meter import TurnMeter, is_plain
 from caxton_llm.context.turns import PastTurn
 from caxton_llm.tokens.calibrated import DEVIATIONS, Factors

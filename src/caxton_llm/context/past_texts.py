@@ -6,7 +6,7 @@ from itertools import chain, groupby, islice
 from msgspec import Struct
 
 from caxton_llm.context.digest import Said, Sentences, sentences_of
-from caxton_llm.context.identical import Kept
+from caxton_llm.context.kept import Kept
 from caxton_llm.context.spoken import is_short, speaker_of, text_of
 from caxton_llm.context.text_vectors import PackedTexts, TextVectors
 from caxton_llm.context.turns import PastTurn

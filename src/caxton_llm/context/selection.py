@@ -35,12 +35,6 @@ class Selection(Struct, frozen=True, kw_only=True):
     tokens: int
 
     @property
-    def kept(self) -> list[Piece]:
-        """What goes in, each source in its order."""
-        kept = [piece for piece in self.pieces if piece.id in self.taken]
-        return sorted(kept, key=lambda piece: (piece.source, piece.order))
-
-    @property
     def decisions(self) -> tuple[Decision, ...]:
         """On each of the pieces."""
         return tuple(_decision(piece, self.taken.get(piece.id)) for piece in self.pieces)

@@ -1,15 +1,15 @@
 """Texts as they are compared with a request: their tokens, vectors and words, computed once and kept."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
-from threading import Lock
-from typing import Generic, Self, TypeVar
+from typing import Self
 from zlib import crc32
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from caxton_llm.context.kept import Kept
 from caxton_llm.discreet import Discreet
 from caxton_llm.memory.analysis import terms_of
 from caxton_llm.memory.embedding.static import StaticEmbedder
@@ -17,10 +17,10 @@ from caxton_llm.memory.query_words import is_question
 
 __all__ = ["COMPARED", "ComparedTexts", "PackedTexts", "TextVectors", "terms_in"]
 
-_Made = TypeVar("_Made")
-
 COMPARED = 2_000
 """Characters of a text, and of a query, that are compared: its beginning says what it is about."""
+_HEAVIEST = 40_000_000
+"""Bytes of what is kept of texts: that of ten to twenty thousand."""
 
 PackedTexts = tuple[tuple[str, ...], bytes, bytes, bytes, bytes, bytes, bytes]
 """The columns of `ComparedTexts` as bytes: of hundreds of them joined, a tenth of the time of arrays."""
@@ -83,16 +83,15 @@ class _Worded(Discreet, Struct, frozen=True, eq=False):
 
 
 class TextVectors:
-    """Tokens, vectors and words of texts, of the `most` that came last kept: a conversation's turns come with request after
-    request.
+    """Tokens, vectors and words of texts, those of the last ones kept: a conversation comes with request after request.
 
     Safe to share between threads.
     """
 
-    def __init__(self, embedder: StaticEmbedder, *, most: int = 10_000) -> None:
+    def __init__(self, embedder: StaticEmbedder) -> None:
         self.embedder = embedder
-        self._embedded = _KeptByText(self._embed, most)
-        self._worded = _KeptByText(_words, most)
+        self._embedded = Kept(self._embed, _embedded_weight, heaviest=_HEAVIEST, key=str)
+        self._worded = Kept(_words, _worded_weight, heaviest=_HEAVIEST, key=str)
 
     @property
     def name(self) -> str:
@@ -104,11 +103,11 @@ class TextVectors:
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """A row for each text: this is an `Embedder`, too."""
-        return self._rows(self._embedded.of_each(texts))
+        return self._rows(self._embedded.of_each([text[:COMPARED] for text in texts]))
 
     def compared(self, said: Sequence[tuple[str, str]]) -> ComparedTexts:
         """What is known of texts, each with the name of whom it is of or from."""
-        texts = [f"{name}: {text}" if name else text for name, text in said]
+        texts = [(f"{name}: {text}" if name else text)[:COMPARED] for name, text in said]
         embedded, worded = self._embedded.of_each(texts), self._worded.of_each(texts)
         nothing = np.empty(0, np.int64)
         return ComparedTexts(
@@ -130,25 +129,12 @@ class TextVectors:
         return vectors.reshape(len(known), self.dimensions)
 
 
-class _KeptByText(Generic[_Made]):
-    """What was made of the beginnings of texts, the last `most` of them."""
+def _embedded_weight(text: str, made: _Embedded) -> int:
+    return 400 + len(text) + len(made.vector) + made.tokens.nbytes
 
-    def __init__(self, make: Callable[[str], _Made], most: int) -> None:
-        self._make = make
-        self._most = most
-        self._known: dict[str, _Made] = {}
-        self._lock = Lock()
 
-    def of_each(self, texts: Sequence[str]) -> list[_Made]:
-        texts = [text[:COMPARED] for text in texts]
-        known = [self._known.get(text) for text in texts]
-        fresh = {text: self._make(text) for text, one in zip(texts, known, strict=True) if one is None}
-        if fresh:
-            with self._lock:
-                self._known.update(fresh)
-                while len(self._known) > self._most:
-                    del self._known[next(iter(self._known))]
-        return [fresh[text] if one is None else one for text, one in zip(texts, known, strict=True)]
+def _worded_weight(text: str, made: _Worded) -> int:
+    return 300 + len(text) + made.terms.nbytes
 
 
 def _words(text: str) -> _Worded:

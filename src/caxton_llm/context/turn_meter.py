@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from caxton_llm.context.identical import Kept
+from caxton_llm.context.kept import Kept
 from caxton_llm.context.spoken import is_short
 from caxton_llm.context.turns import PastTurn
 from caxton_llm.tokens.content import ContentKind

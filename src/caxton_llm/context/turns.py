@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from caxton_llm.agents.conversation import Exchange, Thread
 from caxton_llm.context.alignment import matches
 from caxton_llm.context.exchanges import exchanges_of
-from caxton_llm.context.identical import Kept
+from caxton_llm.context.kept import Kept
 from caxton_llm.context.spoken import is_short, text_of
 from caxton_llm.discreet import Discreet
 from caxton_llm.types import Message

@@ -5,9 +5,11 @@ allows no others.
 """
 
 from collections.abc import Sequence, Set
+from functools import lru_cache
 
 from msgspec.structs import replace
 
+from caxton_llm.context.identical import Identical
 from caxton_llm.types import Json, Tool
 
 __all__ = ["permits_strict", "strictly"]
@@ -20,14 +22,19 @@ _NESTED = ("properties", "$defs", "definitions")
 
 def strictly(tools: Sequence[Tool], names: Set[str]) -> list[Tool]:
     """The tools, those of these names with `strict` as far as their schema permits it; otherwise as they are."""
-    return [_strictly(tool) if tool.function is not None and tool.function.name in names else tool for tool in tools]
+    return [
+        _strictly(Identical(tool)) if tool.function is not None and tool.function.name in names else tool
+        for tool in tools
+    ]
 
 
-def _strictly(tool: Tool) -> Tool:
-    function = tool.function
+@lru_cache(maxsize=4_000)
+def _strictly(tool: Identical[Tool]) -> Tool:
+    """The same object again for the same tool."""
+    function = tool.value.function
     if function is None or function.strict is not None or not permits_strict(function.parameters or {}):
-        return tool
-    return replace(tool, function=replace(function, strict=True))
+        return tool.value
+    return replace(tool.value, function=replace(function, strict=True))
 
 
 def permits_strict(schema: Json) -> bool:
