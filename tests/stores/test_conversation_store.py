@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from caxton_llm.agents.conversation import ConversationKey, Exchange, Position, Summary, Thread
 from caxton_llm.errors import ConversationChanged, ConversationDeleted, ConversationStoreError, InvalidRequest
 from caxton_llm.stores.conversations import ConversationStore
+from caxton_llm.stores.conversations.held import HeldExchanges
 from caxton_llm.stores.conversations.transfer import export_conversations, import_conversations
 from caxton_llm.types import ContentPart, FunctionCall, Message, ToolCall
 
@@ -232,6 +234,15 @@ def test_what_was_read_before_is_read_again_as_whoever_has_just_opened_the_store
                 elsewhere.append(KEY, [ASKED, ANSWERED])
             else:
                 store.append(KEY, [said(f"said {(number := number + 1)}") for _ in range(int(step))])
+
+
+def test_an_older_transaction_sees_nothing_of_what_was_held_since(store: ConversationStore) -> None:
+    position = store.append(KEY, [said(str(number)) for number in range(30)])
+    held = HeldExchanges()
+    with store._reading() as db:
+        assert len(held.read(db, position, since=10)) == 20
+        assert held.read(db, replace(position, length=5), since=12) == ()
+        assert len(held.read(db, replace(position, length=15), since=12)) == 3
 
 
 def test_a_long_conversation_is_read_as_it_is_kept(store: ConversationStore) -> None:

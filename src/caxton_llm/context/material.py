@@ -12,7 +12,7 @@ from caxton_llm.agents.conversation import Summary
 from caxton_llm.agents.registry import CapabilityContext
 from caxton_llm.agents.requirements import Requirements
 from caxton_llm.context.excerpts import Excerpts
-from caxton_llm.context.past_texts import PastTexts
+from caxton_llm.context.past_texts import Parts, PastTexts
 from caxton_llm.context.pieces import Source, SourceGap
 from caxton_llm.context.relevance import relevance, relevance_of_score
 from caxton_llm.context.text_vectors import ComparedTexts, PackedTexts, TextVectors
@@ -105,12 +105,10 @@ def compared(
     return excerpts, tuple(sorted(ranked, key=lambda one: -one.score))
 
 
-def _told(
-    history: History, past: PastTexts
-) -> tuple[list[tuple[PastTurn, tuple[tuple[str, str], ...]]], list[PackedTexts]]:
+def _told(history: History, past: PastTexts) -> tuple[list[tuple[PastTurn, Parts]], list[PackedTexts]]:
     """The last turns with the parts of what was said in them, and what is known of these."""
     turns = history.turns
-    told: list[tuple[PastTurn, tuple[tuple[str, str], ...]]] = []
+    told: list[tuple[PastTurn, Parts]] = []
     packed: list[PackedTexts] = []
     end, count = len(turns), 0
     while end and count < _MOST_PARTS:

@@ -7,14 +7,14 @@ from msgspec import Struct
 
 from caxton_llm.context.digest import Said, Sentences, sentences_of
 from caxton_llm.context.kept import Kept
-from caxton_llm.context.spoken import is_short, speaker_of, text_of
+from caxton_llm.context.spoken import speaker_of, text_of
 from caxton_llm.context.text_vectors import PackedTexts, TextVectors
 from caxton_llm.context.turns import PastTurn
 from caxton_llm.discreet import Discreet
 from caxton_llm.memory.passages import cut
 from caxton_llm.types import Message
 
-__all__ = ["PastTexts"]
+__all__ = ["Parts", "PastTexts"]
 
 _SPOKEN = ("user", "assistant")
 _MOST_PARTS = 4_000
@@ -22,12 +22,12 @@ _MOST_PARTS = 4_000
 _HEAVIEST = 24_000_000
 """Bytes of each thing that is kept: that of some thousand turns."""
 
-_Parts = tuple[tuple[str, str], ...]
+Parts = tuple[tuple[str, str], ...]
 """Who said what, by name or role: a long message in several parts."""
 
 
 class _Texts(Discreet, Struct, frozen=True):
-    parts: _Parts
+    parts: Parts
     packed: PackedTexts
 
 
@@ -40,9 +40,9 @@ class PastTexts:
         self._sentences = Kept(self._turn_sentences, _sentences_weight, heaviest=_HEAVIEST)
         self._whole = Kept(_whole, _whole_weight, heaviest=_HEAVIEST)
 
-    def compared(self, turns: Iterable[PastTurn]) -> tuple[list[_Parts], list[PackedTexts]]:
+    def compared(self, turns: Iterable[PastTurn]) -> tuple[list[Parts], list[PackedTexts]]:
         """The parts of each turn, and what is known of all of them, in order."""
-        parts: list[_Parts] = []
+        parts: list[Parts] = []
         packed: list[PackedTexts] = []
         for is_stored, some in groupby(turns, key=_is_stored):
             if is_stored:
@@ -91,19 +91,15 @@ def _is_stored(turn: PastTurn) -> bool:
 
 def _texts_weight(turn: PastTurn, made: _Texts) -> int | None:
     names, *columns = made.packed
-    return 1_000 + 300 * len(names) + sum(map(len, columns)) if _is_kept(turn) else None
+    return 1_000 + 300 * len(names) + sum(map(len, columns)) if turn.may_be_kept else None
 
 
 def _sentences_weight(turn: PastTurn, made: Sentences) -> int | None:
-    return 500 + made.weight if _is_kept(turn) else None
+    return 500 + made.weight if turn.may_be_kept else None
 
 
 def _whole_weight(turn: PastTurn, made: str) -> int | None:
-    return 300 + len(made) if _is_kept(turn) else None
-
-
-def _is_kept(turn: PastTurn) -> bool:
-    return turn.is_stored and is_short(turn.messages)
+    return 300 + len(made) if turn.may_be_kept else None
 
 
 def _whole(turn: PastTurn) -> str:
@@ -114,7 +110,7 @@ def _said(messages: Sequence[Message]) -> Iterator[Said]:
     return (Said(speaker_of(one), text_of(one)) for one in messages if one.role in _SPOKEN)
 
 
-def _shown(parts: Sequence[tuple[Message, str]]) -> _Parts:
+def _shown(parts: Sequence[tuple[Message, str]]) -> Parts:
     return tuple((speaker_of(message), text) for message, text in parts)
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 
 from caxton_llm.context.kept import Kept
-from caxton_llm.context.spoken import is_short
 from caxton_llm.context.turns import PastTurn
 from caxton_llm.tokens.content import ContentKind
 from caxton_llm.tokens.meter import TokenMeter
@@ -41,7 +40,7 @@ class TurnMeter:
 
 
 def _weight(turn: PastTurn, measured: tuple[_Measure, ...] | None) -> int | None:
-    return 100 * (2 + len(measured or ())) if turn.is_stored and is_short(turn.messages) else None
+    return 100 * (2 + len(measured or ())) if turn.may_be_kept else None
 
 
 def is_plain(message: Message) -> bool:

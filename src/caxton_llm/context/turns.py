@@ -36,6 +36,11 @@ class PastTurn(Discreet, Struct, frozen=True, kw_only=True):
     is_stored: bool = False
     """Whether it comes again as the same object while it is held; what a request brings is new each time."""
 
+    @property
+    def may_be_kept(self) -> bool:
+        """Whether what is made of it is worth keeping, and does not fill the memory."""
+        return self.is_stored and is_short(self.messages)
+
 
 class History(Discreet, Struct, frozen=True, kw_only=True):
     """What a request is made of: what instructs, the turns so far, and the messages that are to be answered.
@@ -182,6 +187,4 @@ def _turn(exchange: Exchange) -> PastTurn:
 
 
 _TURN = Kept(_turn, lambda exchange, _: _LIGHT if is_short(exchange.messages) else None, heaviest=_HEAVIEST)
-_WITH_RESULTS = Kept(
-    _with_results, lambda turn, _: _LIGHT if turn.is_stored and is_short(turn.messages) else None, heaviest=_HEAVIEST
-)
+_WITH_RESULTS = Kept(_with_results, lambda turn, _: _LIGHT if turn.may_be_kept else None, heaviest=_HEAVIEST)

@@ -54,7 +54,8 @@ class HeldExchanges:
             held = _Held(first).continued(db, at.conversation)
         if held is not known:
             self._hold(at.conversation, held)
-        return held.exchanges[first - held.first : at.length - held.first]
+        # What is held may begin behind the end that an older transaction sees.
+        return held.exchanges[first - held.first : max(0, at.length - held.first)]
 
     def forget(self, conversations: Iterable[int]) -> None:
         """They were deleted."""
