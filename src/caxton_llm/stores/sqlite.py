@@ -2,6 +2,7 @@
 
 import errno
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,12 +11,15 @@ from caxton_llm.errors import LlmError
 
 __all__ = ["connect", "run", "translated", "version"]
 
+_WAIT_S, _AGAIN_S = 30.0, 0.01
+"""How long another one that writes is waited for, and how often it is looked where SQLite does not wait."""
+
 
 def connect(path: Path) -> sqlite3.Connection:
     """A connection to an existing or a new database. One thread at a time may use it. Raises what SQLite raises."""
-    db = sqlite3.connect(path, timeout=30.0, isolation_level=None, check_same_thread=False, cached_statements=256)
+    db = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None, check_same_thread=False, cached_statements=256)
     try:
-        db.execute("pragma journal_mode = wal")
+        _log_ahead(db)
         # An acknowledged write survives a loss of power too; what is deleted is overwritten.
         db.execute("pragma synchronous = full")
         db.execute("pragma secure_delete = on")
@@ -26,6 +30,20 @@ def connect(path: Path) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+def _log_ahead(db: sqlite3.Connection) -> None:
+    """Write-ahead logging. SQLite itself does not wait where several switch a new database at once (sqlite.org/wal.html)."""
+    until = time.monotonic() + _WAIT_S
+    while True:
+        try:
+            db.execute("pragma journal_mode = wal")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(_AGAIN_S)
+        else:
+            return
 
 
 def version(db: sqlite3.Connection) -> int:
