@@ -1,18 +1,23 @@
 """What is made of past turns once serves every request after, and is what would be made anew."""
 
+import random
+from collections.abc import Sequence
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from caxton_llm.context.excerpts import Excerpts
 from caxton_llm.context.kept import Kept
+from caxton_llm.context.past_parts import Parts, PastParts
 from caxton_llm.context.past_texts import PastTexts
-from caxton_llm.context.text_vectors import ComparedTexts, TextVectors
+from caxton_llm.context.text_vectors import TextVectors
 from caxton_llm.context.turns import PastTurn
 from caxton_llm.memory.embedding.embedder import TokenIds
 from caxton_llm.memory.embedding.static import StaticEmbedder
 from caxton_llm.types import ContentPart, FunctionCall, ImageUrl, Message, ToolCall
-from made_up_material import VECTORS, costs_of, view
+from made_up_material import VECTORS, costs_of, sentence, view
 
 WORDS = st.sampled_from(["Ann", "likes", "tea", "and", "the", "report", "in", "Lisbon?", "12", "caf\u00e9"])
 TEXTS = st.lists(WORDS, max_size=8).map(" ".join)
@@ -43,16 +48,59 @@ def test_of_the_same_object_something_is_made_once_and_of_a_long_one_each_time()
     assert [kept.of(other), kept.of(equal), kept.of(short)] == [5, 2, 6]  # of three the first made room
 
 
-@given(st.lists(SAID, min_size=1, max_size=5).filter(any))
-def test_texts_joined_are_what_all_of_them_are_together(several: list[list[tuple[str, str]]]) -> None:
-    joined = ComparedTexts.joined(
-        [VECTORS.compared(said).packed() for said in several] + [VECTORS.compared([]).packed()]
-    )
-    whole = VECTORS.compared([one for said in several for one in said])
-    assert joined.names == whole.names
-    for name in ("tokens", "token_counts", "terms", "term_counts", "asks"):
-        assert getattr(joined, name).tolist() == getattr(whole, name).tolist()
-    assert (joined.vectors == whole.vectors).all()
+def columns(found: Sequence[Parts]) -> list[object]:
+    """Of all parts everything that is known."""
+    texts = [one.texts for one in found]
+    said = [part for one in found for part in one.said]
+    names = [name for one in texts for name in one.names]
+    arrays = [
+        np.concatenate(several).tolist()
+        for several in zip(
+            *[(one.tokens, one.token_counts, one.terms, one.term_counts, one.asks, one.vectors) for one in texts],
+            strict=True,
+        )
+    ]
+    counts = [number for one in found for number in one.counts.tolist()]
+    return [said, names, counts, [str(at) for one in found for at in one.times_s.tolist()], *arrays]
+
+
+@settings(max_examples=40)
+@given(
+    said=st.lists(st.tuples(SAID, st.booleans(), st.none() | st.integers(0, 9)), min_size=1, max_size=12),
+    seen=st.integers(1, 12),
+    data=st.data(),
+)
+def test_a_conversation_that_grows_is_known_as_one_that_is_looked_at_anew(
+    said: list[tuple[list[tuple[str, str]], bool, int | None]], seen: int, data: st.DataObject
+) -> None:
+    turns = [
+        PastTurn(
+            number=number,
+            messages=tuple(Message(role="user", name=name or None, content=text) for name, text in messages),
+            at=None if at is None else float(at),
+            is_kept=is_kept,
+        )
+        for number, (messages, is_kept, at) in enumerate(said)
+    ]
+    past, other = PastParts(VECTORS), turns[-1]
+    for end in sorted(data.draw(st.lists(st.integers(1, len(turns)), max_size=8))):
+        shown = turns[max(0, end - seen) : end]
+        anew = PastParts(VECTORS).of([replace(turn, is_kept=False) for turn in shown])
+        assert columns(past.of(shown)) == columns(anew)
+        # Somebody else has gone on from there in another way.
+        past.of([*shown[:-1], other])
+
+
+def test_what_was_handed_out_of_a_conversation_stays_when_it_grows() -> None:
+    chance = random.Random(5)
+    turns = [PastTurn(number=number, messages=turn(sentence(chance)), is_kept=True) for number in range(300)]
+    past = PastParts(VECTORS)
+    shown = past.of(turns[:100])
+    before = columns(shown)
+    for end in range(101, 300):
+        past.of(turns[end - 100 : end])
+    assert columns(shown) == before
+    assert columns(past.of(turns[200:])) == columns(PastParts(VECTORS).of(turns[200:]))
 
 
 class Counting(StaticEmbedder):
@@ -78,10 +126,10 @@ def test_what_was_expected_is_ready_when_it_comes() -> None:
     before = embedder.counted
     assert before > 0
     said = turn("How many chairs has Ann ordered? The invoice of May says it.")
-    stored = PastTurn(number=0, messages=said, is_stored=True)
-    (parts,), _ = past.compared([stored])
-    (sentences,) = past.sentences([stored])
-    assert [speaker for speaker, _ in parts] == ["user", "assistant"]
+    stored = PastTurn(number=0, messages=said, is_kept=True)
+    (parts,) = past.parts([stored])
+    sentences = past.ranked((stored,))
+    assert [speaker for speaker, _ in parts.said] == ["user", "assistant"]
     assert len(sentences.lines) == 3
     assert embedder.counted == before
 
@@ -99,7 +147,7 @@ def test_a_turn_costs_what_its_messages_cost() -> None:
     for target in (view("openai", 8_000), view("anthropic", 8_000)):
         costs = costs_of(target)
         for messages in turns + turns:
-            past = PastTurn(number=0, messages=messages, is_stored=True)
+            past = PastTurn(number=0, messages=messages, is_kept=True)
             assert costs.turn(past) == costs.turn(past) == sum(map(costs.message, messages))
 
 

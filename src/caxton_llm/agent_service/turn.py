@@ -49,7 +49,7 @@ class AgentTurn(Struct, kw_only=True):
             budget=composed.target.budget,
             sources=tuple(composed.spent),
             missing=tuple(dict.fromkeys(gap.source for gap in gathered.material.gaps)),
-            dropped=sum(not one.kept for one in composed.decisions),
+            dropped=composed.dropped,
             conversation=None if gathered.key is None else gathered.key.conversation,
         )
 

@@ -33,14 +33,28 @@ class Candidates(Struct, frozen=True, kw_only=True):
     past: Past
     offered: Offered
     memories: dict[str, Remembered]
-    passed_over: tuple[Decision, ...]
-    """What is no candidate any more: memories that have nothing to do with the request, turns before the window, tools that
-    have no room."""
+    irrelevant: tuple[Piece, ...]
+    """Memories that have nothing to do with the request."""
     note: int
     """Tokens of the note on what is data, which stands wherever there are tools or anything that was looked up."""
     stable: int
     """Tokens of the beginning that stays from turn to turn. With the window at its largest: where it was just cut back, what
     was looked up does not change its place for it."""
+
+    @property
+    def passed_over(self) -> Iterator[Decision]:
+        """What is no candidate any more: memories that have nothing to do with the request, turns before the window, tools
+        that have no room."""
+        for one in self.irrelevant:
+            yield Decision(piece=one, kept=False, stage="relevance", reason="below the threshold")
+        yield from self.past.left_out()
+        for one in self.offered.refused:
+            yield Decision(piece=one, kept=False, stage="selection", reason="no budget left")
+
+    @property
+    def passed_over_count(self) -> int:
+        """How many these are."""
+        return len(self.irrelevant) + self.past.before + len(self.offered.refused)
 
 
 def candidates_of(
@@ -72,15 +86,7 @@ def candidates_of(
         past=past,
         offered=offered,
         memories={memory_id(one): one for one in memories},
-        passed_over=(
-            *(
-                Decision(piece=_memory(one, costs), kept=False, stage="relevance", reason="below the threshold")
-                for one in material.memories
-                if _is_irrelevant(one)
-            ),
-            *past.left_out,
-            *(Decision(piece=one, kept=False, stage="selection", reason="no budget left") for one in offered.refused),
-        ),
+        irrelevant=tuple(_memory(one, costs) for one in material.memories if _is_irrelevant(one)),
         note=note,
         # What the vendor writes itself is not among what is written here and kept.
         stable=past.reach + begins - offered.prompt,

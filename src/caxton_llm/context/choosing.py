@@ -11,7 +11,7 @@ from caxton_llm.context.redundancy import repetitions
 from caxton_llm.context.selection import Limits, Selection, select
 from caxton_llm.context.text_vectors import TextVectors
 
-__all__ = ["chosen", "repeated"]
+__all__ = ["chosen", "repetitions_among"]
 
 _COMPARED = 150
 """Pieces that are compared for repetitions: the most relevant ones."""
@@ -19,7 +19,7 @@ _STANDING = 200
 """Turns sent word for word that they are compared with: the last ones."""
 
 
-def repeated(found: Candidates, vectors: TextVectors) -> list[Decision]:
+def repetitions_among(found: Candidates, vectors: TextVectors) -> list[Decision]:
     """Pieces that say again what others say. What stands anyway comes first: it is never dropped."""
     recent = [piece for piece in found.pieces if piece.tier == "recent"][-_STANDING:]
     standing = [piece for piece in found.pieces if piece.tier == "always" and piece.source != "tools"] + recent

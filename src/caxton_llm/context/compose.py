@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from caxton_llm.context.budget import TargetView
 from caxton_llm.context.candidates import CAPABILITIES, Candidates, always_of, candidates_of, note_tokens
-from caxton_llm.context.choosing import chosen, repeated
+from caxton_llm.context.choosing import chosen, repetitions_among
 from caxton_llm.context.costs import Costs
 from caxton_llm.context.digest import Said
 from caxton_llm.context.material import Material
@@ -53,7 +53,10 @@ class Composed(Discreet, Struct, frozen=True, kw_only=True):
     tools: tuple[Tool, ...]
     tokens: int
     spent: dict[Source, int]
-    decisions: tuple[Decision, ...]
+    found: Candidates
+    selection: Selection
+    repeated: tuple[Decision, ...]
+    """What went because others say it, or had no room."""
     memories: tuple[str, ...]
     """The ids of the memory's records that went in."""
     window_from: int | None
@@ -72,6 +75,25 @@ class Composed(Discreet, Struct, frozen=True, kw_only=True):
     def utilization(self) -> float:
         """The part of the budget that is used."""
         return self.tokens / self.target.budget
+
+    @property
+    def decisions(self) -> tuple[Decision, ...]:
+        """What became of everything that was gathered."""
+        decided = {piece.id for piece in self.selection.pieces} | {one.piece.id for one in self.repeated}
+        never = (_without_room(piece) for piece in self.found.pieces if piece.id not in decided)
+        return (*self.selection.decisions, *self.repeated, *never, *self.found.passed_over)
+
+    @property
+    def dropped(self) -> int:
+        """How much of it did not go in."""
+        return len(self.found.pieces) - len(self.selection.taken) + self.found.passed_over_count
+
+    @property
+    def tools_left_out(self) -> int:
+        """How many of the agent's tools the target is not offered for want of room."""
+        offered = self.found.offered
+        names = [offered_id(name) for name in offered.order]
+        return sum(name not in self.selection.taken for name in names) + len(offered.refused)
 
 
 def compose(material: Material, target: TargetView, costs: Costs, texts: PastTexts, *, reserve: int = 0) -> Composed:
@@ -105,7 +127,9 @@ def _composed(attempts: "_Attempts", found: Candidates, reserve: int) -> Compose
         tools=made.tools,
         tokens=made.tokens,
         spent=_spent(made.selection, made.tokens, found.offered.prompt if made.tools else 0),
-        decisions=(*made.selection.decisions, *made.others, *found.passed_over),
+        found=found,
+        selection=made.selection,
+        repeated=made.repeated,
         memories=tuple(dict.fromkeys(found.memories[one].record for one in kept if one in found.memories)),
         window_from=next((turn.number for turn in found.past.window if turn_id(turn.number) in kept), None),
         overflow=found.past.overflow,
@@ -137,7 +161,7 @@ class _Made(Struct, frozen=True, kw_only=True):
     tools: tuple[Tool, ...]
     tokens: int
     selection: Selection
-    others: tuple[Decision, ...]
+    repeated: tuple[Decision, ...]
 
 
 class _Attempts:
@@ -152,7 +176,7 @@ class _Attempts:
         """What stands between the pieces is only known when they stand together: the budget of the pieces shrinks until all
         of it fits, and where they cannot shrink, less of them stands in any case. What is left in the end, the instructions
         and the request, fits."""
-        dropped = repeated(found, self._vectors)
+        dropped = repetitions_among(found, self._vectors)
         for plan in _plans(found):
             most = room - plan.around
             budget = min(most, max(plan.least, most - min(_BETWEEN, room // _BETWEEN_OF)))
@@ -165,21 +189,19 @@ class _Attempts:
 
     def _made(self, found: Candidates, plan: _Plan, dropped: Sequence[Decision], budget: int) -> _Made:
         limits = Limits(budget=budget, share=_SHARES)
-        selection, others = chosen(plan.pieces, dropped, limits, self._vectors)
+        selection, repeated = chosen(plan.pieces, dropped, limits, self._vectors)
         prepared = _prepared(self.material, found, selection)
         messages, tools = rendered(prepared, self.target.family, stable_tokens=plan.stable, marks_elsewhere=self._marks)
         tools = strictly(tools, self.target.strict_tools)
         tokens = sum(map(self.costs.tool, tools)) + self._tokens(messages, prepared.history, selection)
         tokens += self.costs.frame(self.material.request, offers_tools=bool(tools))
-        decided = {piece.id for piece in selection.pieces} | {one.piece.id for one in others}
-        never = (_without_room(piece) for piece in found.pieces if piece.id not in decided)
         return _Made(
             prepared=prepared,
             messages=tuple(messages),
             tools=tuple(tools),
             tokens=tokens,
             selection=selection,
-            others=(*others, *never),
+            repeated=repeated,
         )
 
     def _tokens(self, messages: Sequence[Message], history: Sequence[Message], selection: Selection) -> int:

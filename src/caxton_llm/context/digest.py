@@ -18,7 +18,7 @@ from caxton_llm.memory.duplicates import Statement, statement
 from caxton_llm.memory.embedding import Embedder
 from caxton_llm.memory.query_words import is_question
 
-__all__ = ["Said", "Sentences", "digest", "sentences_of", "worth"]
+__all__ = ["Ranked", "Said", "Sentences", "digest", "ranked", "sentences_of", "worth"]
 
 _SENTENCE = re.compile(r"(?<=[.!?\u3002\uff01\uff1f])\s+|\n+")
 _SHORTEST = 3
@@ -72,33 +72,48 @@ def sentences_of(turns: Iterable[Said], embedder: Embedder) -> Sentences:
     )
 
 
-def digest(turns: Sequence[Sentences], room: int, count: Callable[[str], int]) -> str:
-    """Lines of the form "role: sentence", at most `room` tokens of them; empty where nothing fits.
+class Ranked(Discreet, Struct, frozen=True):
+    """The sentences of turns as their lines, those first that say most: with the place of each among all, and a number for
+    its words."""
 
-    `count` gives the tokens of a text. Equal turns give equal digests.
-    """
+    lines: tuple[str, ...] = ()
+    places: tuple[int, ...] = ()
+    words: tuple[int, ...] = ()
+
+
+def ranked(turns: Sequence[Sentences]) -> Ranked:
+    """The sentences of all turns. Equal turns give equal orders."""
     lines = [*chain.from_iterable([turn.lines for turn in turns])]
-    if not lines or room < _SHORTEST_LINE:
-        return ""
+    if not lines:
+        return Ranked()
     words = [*chain.from_iterable([turn.words for turn in turns])]
     vectors = np.frombuffer(b"".join([turn.vectors for turn in turns]), np.float32).reshape(len(lines), -1)
     scores = _scores(vectors, np.frombuffer(b"".join([turn.more for turn in turns]), np.float32))
-    chosen: list[int] = []
+    places = np.argsort(-scores, kind="stable").tolist()
+    return Ranked(tuple([lines[place] for place in places]), tuple(places), tuple([words[place] for place in places]))
+
+
+def digest(sentences: Ranked, room: int, count: Callable[[str], int]) -> str:
+    """Lines of the form "role: sentence", at most `room` tokens of them, in the order in which they were said; empty where
+    nothing fits. `count` gives the tokens of a text."""
+    if room < _SHORTEST_LINE:
+        return ""
+    chosen: list[tuple[int, str]] = []
     said: set[int] = set()
     left, misfits = room, 0
-    for place in np.argsort(-scores, kind="stable").tolist():
-        if words[place] in said:
+    for line, place, words in zip(sentences.lines, sentences.places, sentences.words, strict=True):
+        if words in said:
             continue
-        cost = count(lines[place] + "\n")
+        cost = count(line + "\n")
         if cost <= left:
-            chosen.append(place)
-            said.add(words[place])
+            chosen.append((place, line))
+            said.add(words)
             left -= cost
         else:
             misfits += 1
         if left < _SHORTEST_LINE or misfits == _MISFITS:
             break
-    return "\n".join(lines[place] for place in sorted(chosen))
+    return "\n".join(line for _, line in sorted(chosen))
 
 
 def worth(texts: Sequence[str], embedder: Embedder) -> NDArray[np.float32]:

@@ -1,6 +1,6 @@
 """Parts of past turns with their relevance to a request: hundreds in arrays, of which few are ever looked at one by one."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Self
 
 import numpy as np
@@ -27,7 +27,7 @@ class Excerpts(Discreet, Struct, frozen=True, eq=False):
     """All parts that were compared, in order: who said each and what, the places of their turns in the history, ascending,
     and their scores from 0 to 1."""
 
-    parts: tuple[tuple[str, str], ...]
+    parts: Sequence[tuple[str, str]]
     turns: NDArray[np.int64]
     scores: NDArray[np.float64]
 

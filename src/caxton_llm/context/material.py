@@ -12,11 +12,11 @@ from caxton_llm.agents.conversation import Summary
 from caxton_llm.agents.registry import CapabilityContext
 from caxton_llm.agents.requirements import Requirements
 from caxton_llm.context.excerpts import Excerpts
-from caxton_llm.context.past_texts import Parts, PastTexts
+from caxton_llm.context.past_texts import PastTexts
 from caxton_llm.context.pieces import Source, SourceGap
 from caxton_llm.context.relevance import relevance, relevance_of_score
-from caxton_llm.context.text_vectors import ComparedTexts, PackedTexts, TextVectors
-from caxton_llm.context.turns import History, PastTurn
+from caxton_llm.context.text_vectors import TextVectors
+from caxton_llm.context.turns import History
 from caxton_llm.discreet import Discreet
 from caxton_llm.memory.hits import Found, Hit
 from caxton_llm.memory.model import Entity, Turn
@@ -29,10 +29,6 @@ _MOST_OBSERVATIONS = 8
 """Of one entity: those of the passage that was found, then the newest."""
 _REST = 0.7
 """What an observation has of its entity's relevance at least; the rest depends on its own likeness to the query."""
-_AT_ONCE = 25
-"""Turns that are looked at together."""
-_MOST_PARTS = 4_000
-"""Parts of past turns from which on no earlier turn is compared with a request."""
 
 
 class Remembered(Discreet, Struct, frozen=True, kw_only=True):
@@ -81,43 +77,28 @@ def compared(
 ) -> tuple[Excerpts, tuple[Remembered, ...]]:
     """What was said in the past turns, each part with its relevance to the query, and the memories on the same scale: half of
     a memory's relevance is what the search has found, half its own when it is compared with what was said."""
-    told, packed = _told(history, past)
-    if not any(parts for _, parts in told):
+    told = past.parts(history.turns)
+    counts = np.concatenate([np.empty(0, np.int64), *(one.counts for one in told)])
+    said = [*chain.from_iterable([one.said for one in told])]
+    if not said:
         return Excerpts.none(), tuple(memories)
     known = past.vectors.compared([(one.name, one.text) for one in memories])
-    texts = ComparedTexts.joined([*packed, known.packed()])
-    counts = [len(parts) for _, parts in told]
-    times_s = [np.nan if turn.at is None else turn.at for turn, _ in told]
+    times_s = np.concatenate([one.times_s for one in told])
     scores = relevance(
         query,
-        texts,
+        [*(one.texts for one in told), known],
         past.vectors,
         times_s=np.append(np.repeat(times_s, counts), np.full(len(known), np.nan)),
         apart=len(known),
     )
     excerpts = Excerpts(
-        parts=tuple(chain.from_iterable([parts for _, parts in told])),
-        turns=np.repeat(np.arange(len(history.turns) - len(told), len(history.turns)), counts),
-        scores=scores[: len(texts) - len(known)],
+        parts=said,
+        turns=np.repeat(np.arange(len(history.turns) - len(counts), len(history.turns)), counts),
+        scores=scores[: len(said)],
     )
     own = scores[len(excerpts) :].tolist()
     ranked = (replace(one, score=(one.score + score) / 2) for one, score in zip(memories, own, strict=True))
     return excerpts, tuple(sorted(ranked, key=lambda one: -one.score))
-
-
-def _told(history: History, past: PastTexts) -> tuple[list[tuple[PastTurn, Parts]], list[PackedTexts]]:
-    """The last turns with the parts of what was said in them, and what is known of these."""
-    turns = history.turns
-    told: list[tuple[PastTurn, Parts]] = []
-    packed: list[PackedTexts] = []
-    end, count = len(turns), 0
-    while end and count < _MOST_PARTS:
-        some = turns[max(0, end - _AT_ONCE) : end]
-        parts, known = past.compared(some)
-        told[:0] = zip(some, parts, strict=True)
-        packed[:0] = known
-        end, count = end - len(some), count + sum(map(len, parts))
-    return told, packed
 
 
 def remembered(searches: Sequence[Found], query: str, vectors: TextVectors) -> tuple[Remembered, ...]:

@@ -3,8 +3,9 @@
 Turns are counted from the newest back, and only as many as have room, so a conversation of any length costs little.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from functools import cache, partial
 
 from msgspec import Struct
 
@@ -33,11 +34,16 @@ _SHARE_OF_ALL = 0.9
 _DIGEST_SHARE, _DIGEST_MOST, _DIGEST_LEAST = 0.1, 400, 24
 _DIGESTED = 500
 """Turns that a digest is made of: the last ones that are not sent."""
+_STEP, _LONG = 25, 100
+"""Numbers of turns at which a digest of many may begin, and how many are many."""
 _RELEVANT = 0.5
 """Parts of past turns that have less to do with the request than the average of them are not brought back."""
 _OVERVIEW = 0.6
 """The relevance of the digest: parts that have much to do with the request come before a survey of everything."""
 _MOST_EXCERPTS = 200
+_SPARE = 2
+"""Times the room beside the window that excerpts may take together before some are chosen: others repeat them, or are too
+long."""
 _TOLD = 50
 """Turns that are not sent of which each is told, the last ones; the others are counted only."""
 
@@ -55,8 +61,10 @@ class Past(Struct, frozen=True, kw_only=True):
     """About how many tokens the turns, as many as are wanted word for word, take beyond the room."""
     less_relevant: int
     """Parts of past turns that were passed over."""
-    left_out: tuple[Decision, ...]
-    """Turns before the window, the last of them."""
+    before: int
+    """How many turns before the window each are told of, the last ones."""
+    left_out: Callable[[], Iterator[Decision]]
+    """What became of them."""
     own: frozenset[int]
     """The numbers of turns that the request itself has brought."""
     depth: int
@@ -79,21 +87,24 @@ def past_of(material: Material, target: TargetView, costs: Costs, texts: PastTex
     window, earlier = turns[start:], turns[:start]
     first = len(material.history.turns) - len(turns)
     worth, less_relevant = material.excerpts.between(first, first + start, least=_RELEVANT, most=_MOST_EXCERPTS)
+    beside = left - sum(map(tokens, range(start, len(turns))))
+    excerpts = [*_excerpts(worth, costs, _SPARE * beside)]
     summary = _digest(material, earlier, target, costs, texts)
     wanted = min(depth, len(turns))
     return Past(
         pieces=(
             *(_recent(turn, tokens(start + place), texts) for place, turn in enumerate(window)),
-            *(_excerpt(one, costs) for one in worth),
+            *excerpts,
             *([_digest_piece(summary, costs)] if summary else []),
         ),
         window=window,
         reach=min(room, _about(tokens, len(turns), wanted, room)),
-        excerpts={f"conversation:{one.place}": one for one in worth},
+        excerpts={piece.id: one for piece, one in zip(excerpts, worth, strict=False)},
         digest=summary,
         overflow=max(0, _about(tokens, len(turns), wanted, left) - max(0, left)),
-        less_relevant=less_relevant,
-        left_out=tuple(_left_out(turns, tokens, texts, start=start, depth=depth, room=room)),
+        less_relevant=less_relevant + len(worth) - len(excerpts),
+        before=min(start, _TOLD),
+        left_out=partial(_left_out, turns, tokens, texts, start=start, depth=depth, room=room),
         own=own,
         depth=depth,
     )
@@ -148,16 +159,22 @@ def _recent(turn: PastTurn, tokens: int, texts: PastTexts) -> Piece:
     )
 
 
-def _excerpt(one: Excerpt, costs: Costs) -> Piece:
-    return Piece(
-        id=f"conversation:{one.place}",
-        source="conversation",
-        tier="older",
-        text=one.text,
-        tokens=costs.text(excerpt_line(one.speaker, one.text) + "\n"),
-        score=one.score,
-        order=one.place,
-    )
+def _excerpts(worth: Sequence[Excerpt], costs: Costs, room: float) -> Iterator[Piece]:
+    """The best ones, as many as there may be room for."""
+    for one in worth:
+        if room <= 0:
+            return
+        tokens = costs.text(excerpt_line(one.speaker, one.text) + "\n")
+        room -= tokens
+        yield Piece(
+            id=f"conversation:{one.place}",
+            source="conversation",
+            tier="older",
+            text=one.text,
+            tokens=tokens,
+            score=one.score,
+            order=one.place,
+        )
 
 
 def _digest_piece(text: str, costs: Costs) -> Piece:
@@ -184,6 +201,18 @@ def _digest(
     if told is not None:
         room -= costs.text(told.text + "\n")
         earlier = tuple(turn for turn in earlier if turn.number > told.last)
-    said = texts.sentences(earlier[-_DIGESTED:]) if room >= _DIGEST_LEAST else []
-    sentences = digest(said, room, costs.text)
+    digested = earlier[_first_digested(earlier) :]
+    sentences = digest(texts.ranked(digested), room, costs.text) if room >= _DIGEST_LEAST else ""
     return "\n".join(part for part in (told.text if told is not None else "", sentences) if part)
+
+
+def _first_digested(earlier: Sequence[PastTurn]) -> int:
+    """The place of the first turn of a digest: like the window it begins at fixed places, so that it seldom changes."""
+    first = max(0, len(earlier) - _DIGESTED)
+    if len(earlier) - first < _LONG or earlier[first].number == 0:
+        return first
+    return bisect_left(earlier, -(-earlier[first].number // _STEP) * _STEP, first, key=_number)
+
+
+def _number(turn: PastTurn) -> int:
+    return turn.number

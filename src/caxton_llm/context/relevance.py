@@ -5,6 +5,7 @@ stands beside them (`memory.scoring`). So what was said and what is remembered c
 """
 
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,12 @@ _SCALE = 4.0
 
 
 def relevance(
-    query: str, texts: ComparedTexts, vectors: TextVectors, *, times_s: NDArray[np.float64], apart: int = 0
+    query: str,
+    several: Sequence[ComparedTexts],
+    vectors: TextVectors,
+    *,
+    times_s: NDArray[np.float64],
+    apart: int = 0,
 ) -> NDArray[np.float64]:
     """Of each text from 0 to 1. They follow each other in one conversation, and share with their neighbours, as far as no
     long pause is between; who and when the query names counts.
@@ -35,24 +41,32 @@ def relevance(
     `times_s` says when each was said, in seconds since 1970, NaN where nobody knows. The last `apart` texts are not of the
     conversation: something remembered of whom they name.
     """
-    count = len(texts)
+    count = sum(map(len, several))
     if not count:
         return np.zeros(0)
     query = query[:COMPARED]
     asked = np.unique(vectors.embedder.tokens(content_words(query)))
-    rarity = _rarity(_counts(asked, texts.tokens, texts.token_counts))
+    # The vectors, which are most of it, are not copied.
+    tokens, token_counts, terms, term_counts, asks = (
+        np.concatenate(columns)
+        for columns in zip(
+            *[(one.tokens, one.token_counts, one.terms, one.term_counts, one.asks) for one in several], strict=True
+        )
+    )
+    rarity = _rarity(_counts(asked, tokens, token_counts))
     conversation = np.cumsum(np.diff(times_s, prepend=times_s[:1]) > _PAUSE_S, dtype=np.int64)
     conversation[count - apart :] = -1
     periods = periods_in(query)
+    vector = vectors.embed([query])[0]
     features = Features(
-        lexical=_bm25(terms_in(query), texts.terms, texts.term_counts),
-        dense=texts.vectors @ vectors.embed([query])[0],
-        matches=late_interaction(asked, rarity, texts.tokens, texts.token_counts, vectors.embedder),
+        lexical=_bm25(terms_in(query), terms, term_counts),
+        dense=np.concatenate([one.vectors @ vector for one in several]),
+        matches=late_interaction(asked, rarity, tokens, token_counts, vectors.embedder),
         conversation=conversation,
         position=np.arange(count, dtype=np.int64),
-        named=_named(query, texts.names),
+        named=_named(query, [*chain.from_iterable([one.names for one in several])]),
         dated=from_then(periods, times_s) if periods else None,
-        asks=texts.asks,
+        asks=asks,
     )
     return relevance_of_score(score(features).total)
 

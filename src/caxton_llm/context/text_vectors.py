@@ -1,8 +1,6 @@
 """Texts as they are compared with a request: their tokens, vectors and words, computed once and kept."""
 
-from collections.abc import Iterable, Sequence
-from itertools import chain
-from typing import Self
+from collections.abc import Sequence
 from zlib import crc32
 
 import numpy as np
@@ -15,15 +13,12 @@ from caxton_llm.memory.analysis import terms_of
 from caxton_llm.memory.embedding.static import StaticEmbedder
 from caxton_llm.memory.query_words import is_question
 
-__all__ = ["COMPARED", "ComparedTexts", "PackedTexts", "TextVectors", "terms_in"]
+__all__ = ["COMPARED", "ComparedTexts", "TextVectors", "terms_in"]
 
 COMPARED = 2_000
 """Characters of a text, and of a query, that are compared: its beginning says what it is about."""
 _HEAVIEST = 40_000_000
 """Bytes of what is kept of texts: that of ten to twenty thousand."""
-
-PackedTexts = tuple[tuple[str, ...], bytes, bytes, bytes, bytes, bytes, bytes]
-"""The columns of `ComparedTexts` as bytes: of hundreds of them joined, a tenth of the time of arrays."""
 
 
 class ComparedTexts(Discreet, Struct, frozen=True, kw_only=True, eq=False):
@@ -33,7 +28,7 @@ class ComparedTexts(Discreet, Struct, frozen=True, kw_only=True, eq=False):
     `term_counts` how many are whose; `vectors` has a row for each text, `asks` whether it ends with a question.
     """
 
-    names: tuple[str, ...]
+    names: Sequence[str]
     tokens: NDArray[np.int32]
     token_counts: NDArray[np.int64]
     vectors: NDArray[np.float32]
@@ -43,33 +38,6 @@ class ComparedTexts(Discreet, Struct, frozen=True, kw_only=True, eq=False):
 
     def __len__(self) -> int:
         return len(self.names)
-
-    def packed(self) -> PackedTexts:
-        """All of it to be joined with others."""
-        return (
-            self.names,
-            self.tokens.tobytes(),
-            self.token_counts.tobytes(),
-            self.vectors.tobytes(),
-            self.terms.tobytes(),
-            self.term_counts.tobytes(),
-            self.asks.tobytes(),
-        )
-
-    @classmethod
-    def joined(cls, several: Iterable[PackedTexts]) -> Self:
-        """The texts of all, at least one, in their order."""
-        names, tokens, token_counts, vectors, terms, term_counts, asks = zip(*several, strict=True)
-        every = tuple(chain.from_iterable(names))
-        return cls(
-            names=every,
-            tokens=np.frombuffer(b"".join(tokens), np.int32),
-            token_counts=np.frombuffer(b"".join(token_counts), np.int64),
-            vectors=np.frombuffer(b"".join(vectors), np.float32).reshape(len(every), -1),
-            terms=np.frombuffer(b"".join(terms), np.int64),
-            term_counts=np.frombuffer(b"".join(term_counts), np.int64),
-            asks=np.frombuffer(b"".join(asks), np.bool_),
-        )
 
 
 class _Embedded(Discreet, Struct, frozen=True, eq=False):

@@ -40,7 +40,7 @@ class TurnMeter:
 
 
 def _weight(turn: PastTurn, measured: tuple[_Measure, ...] | None) -> int | None:
-    return 100 * (2 + len(measured or ())) if turn.may_be_kept else None
+    return 100 * (2 + len(measured or ())) if turn.is_kept else None
 
 
 def is_plain(message: Message) -> bool:

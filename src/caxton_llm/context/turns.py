@@ -33,13 +33,9 @@ class PastTurn(Discreet, Struct, frozen=True, kw_only=True):
     messages: tuple[Message, ...]
     at: float | None = None
     """Seconds since 1970."""
-    is_stored: bool = False
-    """Whether it comes again as the same object while it is held; what a request brings is new each time."""
-
-    @property
-    def may_be_kept(self) -> bool:
-        """Whether what is made of it is worth keeping, and does not fill the memory."""
-        return self.is_stored and is_short(self.messages)
+    is_kept: bool = False
+    """Whether what is made of it is worth keeping: it comes again as the same object, and is short. What a request brings is
+    new each time."""
 
 
 class History(Discreet, Struct, frozen=True, kw_only=True):
@@ -178,13 +174,14 @@ def _turns_of(exchanges: Sequence[Exchange]) -> list[PastTurn]:
     continued = [place for place, exchange in enumerate(exchanges) if exchange.continues and place]
     for place in reversed(continued):
         before, turn = every[place - 1], every.pop(place)
-        every[place - 1] = replace(before, messages=before.messages + turn.messages, is_stored=False)
+        every[place - 1] = replace(before, messages=before.messages + turn.messages, is_kept=False)
     return every
 
 
 def _turn(exchange: Exchange) -> PastTurn:
-    return PastTurn(number=exchange.number, messages=exchange.messages, at=exchange.at, is_stored=True)
+    kept = is_short(exchange.messages)
+    return PastTurn(number=exchange.number, messages=exchange.messages, at=exchange.at, is_kept=kept)
 
 
-_TURN = Kept(_turn, lambda exchange, _: _LIGHT if is_short(exchange.messages) else None, heaviest=_HEAVIEST)
-_WITH_RESULTS = Kept(_with_results, lambda turn, _: _LIGHT if turn.may_be_kept else None, heaviest=_HEAVIEST)
+_TURN = Kept(_turn, lambda _, turn: _LIGHT if turn.is_kept else None, heaviest=_HEAVIEST)
+_WITH_RESULTS = Kept(_with_results, lambda turn, _: _LIGHT if turn.is_kept else None, heaviest=_HEAVIEST)

@@ -50,8 +50,7 @@ class ContextFitter(Fitter):
 
 
 def _notes(composed: Composed) -> tuple[str, ...]:
-    dropped = [one.piece for one in composed.decisions if not one.kept and one.stage == "selection"]
-    tools = [piece for piece in dropped if piece.id.startswith("tool:")]
-    if not tools:
+    missing = composed.tools_left_out
+    if not missing:
         return ()
-    return (f"{len(tools)} of the agent's tools were left out, because their definitions take too much of the budget",)
+    return (f"{missing} of the agent's tools were left out, because their definitions take too much of the budget",)
