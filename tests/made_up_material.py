@@ -4,12 +4,12 @@ import random
 
 from caxton_llm.agents.requirements import Requirements
 from caxton_llm.context.budget import TargetView
+from caxton_llm.context.context_meter import ContextMeter
 from caxton_llm.context.costs import Costs
 from caxton_llm.context.material import Material, Offer, Remembered, compared
 from caxton_llm.context.past_texts import PastTexts
 from caxton_llm.context.render.provider import family_of
 from caxton_llm.context.text_vectors import TextVectors
-from caxton_llm.context.turn_meter import TurnMeter
 from caxton_llm.context.turns import history_of
 from caxton_llm.memory.embedding.static import StaticEmbedder
 from caxton_llm.tokens import O200kCounter
@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 COUNT = O200kCounter().count
-METER = TurnMeter(COUNT)
+METER = ContextMeter(COUNT)
 VECTORS = TextVectors(StaticEmbedder.default())
 PAST = PastTexts(VECTORS)
 PROMPT = (

@@ -216,7 +216,7 @@ class _Counting:
     def __init__(self, costs: Costs) -> None:
         self._costs = costs
         self.counted = 0
-        self.text, self.tool, self.frame, self.uncounted = costs.text, costs.tool, costs.frame, costs.uncounted
+        self.text, self.tools, self.frame, self.uncounted = costs.text, costs.tools, costs.frame, costs.uncounted
 
     def message(self, message: Message) -> int:
         self.counted += 1

@@ -123,7 +123,7 @@ def test_without_anything_looked_up_the_instructions_stay_as_they_are() -> None:
     for family in families:
         messages, tools = rendered(bare, family, stable_tokens=0)
         assert messages == [Message(role="system", content="Be brief."), *bare.current]
-        assert tools == []
+        assert tools == ()
 
 
 def test_a_message_of_parts_keeps_them_behind_the_context() -> None:

@@ -193,12 +193,12 @@ class _Attempts:
         prepared = _prepared(self.material, found, selection)
         messages, tools = rendered(prepared, self.target.family, stable_tokens=plan.stable, marks_elsewhere=self._marks)
         tools = strictly(tools, self.target.strict_tools)
-        tokens = sum(map(self.costs.tool, tools)) + self._tokens(messages, prepared.history, selection)
+        tokens = sum(self.costs.tools(tools)) + self._tokens(messages, prepared.history, selection)
         tokens += self.costs.frame(self.material.request, offers_tools=bool(tools))
         return _Made(
             prepared=prepared,
             messages=tuple(messages),
-            tools=tuple(tools),
+            tools=tools,
             tokens=tokens,
             selection=selection,
             repeated=repeated,

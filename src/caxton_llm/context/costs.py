@@ -2,16 +2,14 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 
+import numpy as np
 from msgspec.structs import replace
 
-from caxton_llm.context.identical import Identical
-from caxton_llm.context.kept import Kept
-from caxton_llm.context.turn_meter import TurnMeter, is_plain
+from caxton_llm.context.context_meter import ContextMeter, is_plain
 from caxton_llm.context.turns import PastTurn
 from caxton_llm.tokens.calibrated import DEVIATIONS, Factors
-from caxton_llm.tokens.content import ContentKind
+from caxton_llm.tokens.content import KINDS, ContentKind
 from caxton_llm.tokens.file_tokens import file_text, file_tokens, sound_tokens
 from caxton_llm.tokens.image_tokens import image_tokens
 from caxton_llm.tokens.overheads import format_text, overheads_of, tool_prompt_tokens, tool_texts
@@ -24,7 +22,6 @@ __all__ = ["Costs"]
 _COUNTED = ("text", "image_url", "refusal", "input_audio")
 _TAKE_NO_REASONING = ("openai", "azure", "builtin", "anthropic")
 """Kinds of providers that are sent no `reasoning_content`."""
-_TOOLS_KNOWN = 256
 _FILES_KNOWN = 256
 """Documents whose tokens are remembered, by a hash: too large to be kept, and counted several times for a request."""
 _SOME_TOOL = [Tool(type="function", function=FunctionDefinition(name="tool"))]
@@ -34,12 +31,11 @@ class Costs:
     """Upper bounds in the tokens of a model behind a kind of provider, whose `factors` are of the vocabulary that `meter`
     counts with."""
 
-    def __init__(self, meter: TurnMeter, factors: Factors, kind: str, model: str) -> None:
+    def __init__(self, meter: ContextMeter, factors: Factors, kind: str, model: str) -> None:
         self._meter = meter
         self._kind = kind
         self._model = model
         self._overheads = overheads_of(kind, model)
-        self._tools = Kept(self._tool, lambda *_: 1, heaviest=_TOOLS_KNOWN)
         self._files: dict[tuple[int, int], int | None] = {}
         margin = math.exp(DEVIATIONS * factors.deviation)
         self._margins = {
@@ -48,6 +44,7 @@ class Costs:
             "json": factors.json * margin,
             "cjk": factors.cjk * margin,
         }
+        self._by_kind = np.array([self._margins[content] for content in KINDS])
 
     def text(self, text: str) -> int:
         """A text alone."""
@@ -108,12 +105,10 @@ class Costs:
             self._files[key] = file_tokens(file) if text is None else self.text(text)
         return self._files[key]
 
-    def tool(self, tool: Tool) -> int:
-        """The definition of a tool, and what separates it from the next one."""
-        return self._tools.of(tool)
-
-    def _tool(self, tool: Tool) -> int:
-        return sum(map(self.text, _texts_of(Identical(tool), self._kind, self._model))) + 1
+    def tools(self, tools: tuple[Tool, ...]) -> list[int]:
+        """The definitions of tools, each with what separates it from the next one; little to do for the same tools again."""
+        tokens = self._meter.tools(tools, self._kind, self._model) @ self._by_kind
+        return [math.ceil(count) + 1 for count in tokens.tolist()]
 
     def frame(self, request: ChatRequest, *, offers_tools: bool) -> int:
         """What a request has around its messages, the caller's own tools among it, and what the vendor writes by itself
@@ -128,11 +123,6 @@ class Costs:
             + (sum(map(self.text, tool_texts(request, self._kind, self._model))) if own else 0)
             + (0 if schema is None else self.text(schema) + self._overheads.response_format)
         )
-
-
-@lru_cache(maxsize=4_000)
-def _texts_of(tool: Identical[Tool], kind: str, model: str) -> tuple[str, ...]:
-    return tuple(tool_texts(ChatRequest(messages=[], tools=[tool.value]), kind, model))
 
 
 def _parts(message: Message) -> list[ContentPart]:

@@ -4,7 +4,7 @@ Definitions begin a prompt, and a provider keeps a beginning that does not chang
 from the budget and their names; what a request is about decides only which of the others come in, behind them.
 """
 
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Sequence, Set
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -14,7 +14,7 @@ from caxton_llm.context.costs import Costs
 from caxton_llm.context.material import Material, Offer
 from caxton_llm.context.pieces import Piece
 from caxton_llm.context.prepared import PreparedTool
-from caxton_llm.context.render.provider import rendered_tool
+from caxton_llm.context.render.provider import rendered_tools
 
 __all__ = ["Offered", "data_id", "offered_id", "offered_tools", "offers_of"]
 
@@ -59,9 +59,8 @@ def offered_tools(material: Material, target: TargetView, costs: Costs, left: in
     if not offers:
         return Offered()
     prompt = costs.frame(material.request, offers_tools=True) - costs.frame(material.request, offers_tools=False)
-    bare = {
-        offer.spec.name: costs.tool(rendered_tool(PreparedTool(spec=offer.spec), target.family)) for offer in offers
-    }
+    names = [offer.spec.name for offer in offers]
+    bare = dict(zip(names, _tokens([PreparedTool(spec=offer.spec) for offer in offers], target, costs), strict=True))
     most = int(_MOST * left) - prompt
     room = min(most, int(_SHARE * target.budget))
     sure = _sure(offers, bare, room, most) or _likeliest(offers, bare, most)
@@ -123,20 +122,26 @@ def _definition(offer: Offer, tokens: int, *, is_sure: bool) -> Piece:
     )
 
 
-def _data(offers: Sequence[Offer], target: TargetView, costs: Costs, bare: dict[str, int]) -> Iterator[Piece]:
+def _data(offers: Sequence[Offer], target: TargetView, costs: Costs, bare: dict[str, int]) -> list[Piece]:
     """What tools keep that are offered in any case: a tool that may be left out is offered without."""
-    for offer in offers:
-        for number, one in enumerate(offer.data):
-            told = rendered_tool(PreparedTool(spec=offer.spec, data=(one,)), target.family)
-            yield Piece(
-                id=data_id(offer.spec.name, one.key),
-                source="tools",
-                tier="tools",
-                text=f"{offer.spec.name} {one.key}",
-                tokens=max(0, costs.tool(told) - bare[offer.spec.name]),
-                score=_data_score(offer, one.priority),
-                order=number,
-            )
+    every = [(offer, number, one) for offer in offers for number, one in enumerate(offer.data)]
+    tokens = _tokens([PreparedTool(spec=offer.spec, data=(one,)) for offer, _, one in every], target, costs)
+    return [
+        Piece(
+            id=data_id(offer.spec.name, one.key),
+            source="tools",
+            tier="tools",
+            text=f"{offer.spec.name} {one.key}",
+            tokens=max(0, told - bare[offer.spec.name]),
+            score=_data_score(offer, one.priority),
+            order=number,
+        )
+        for (offer, number, one), told in zip(every, tokens, strict=True)
+    ]
+
+
+def _tokens(tools: Sequence[PreparedTool], target: TargetView, costs: Costs) -> list[int]:
+    return costs.tools(rendered_tools(tuple(tools), target.family))
 
 
 def _data_score(offer: Offer, priority: float | None) -> float:

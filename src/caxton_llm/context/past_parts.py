@@ -162,7 +162,7 @@ class _Grown:
         self._turns += turns
 
     def between(self, first: int, end: int, most: int) -> Parts:
-        """The parts of the turns from place `first` up to `end`, without it; of the last turns that have `most`, if they do."""
+        """The parts of the turns from place `first` up to `end`, without it: of the last ones that have `most` together."""
         first = max(first, bisect_right(self._ends, self._ends[end][0] - most, hi=end + 1, key=_parts_so_far) - 1)
         parts, tokens, terms = map(slice, self._ends[first], self._ends[end])
         texts = ComparedTexts(

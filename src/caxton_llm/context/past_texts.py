@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from itertools import chain, groupby
 
+from caxton_llm.context import redundancy
 from caxton_llm.context.digest import Ranked, Said, Sentences, ranked, sentences_of
 from caxton_llm.context.kept import Kept
 from caxton_llm.context.past_parts import SPOKEN, Parts, PastParts, parts_of
@@ -41,8 +42,11 @@ class PastTexts:
 
     def expect(self, messages: Sequence[Message]) -> None:
         """These will be past: what is known of their texts is ready from now on."""
-        self.vectors.compared([(message.name or "", text) for message, text in parts_of(messages)])
+        parts = parts_of(messages)
+        self.vectors.compared([(message.name or "", text) for message, text in parts])
         sentences_of(_said(messages), self.vectors)
+        for text in (_all_of(messages), *(text for _, text in parts)):
+            redundancy.expect(text)
 
     def _turns_ranked(self, turns: tuple[PastTurn, ...]) -> Ranked:
         found: list[Sentences] = []
@@ -78,7 +82,11 @@ def _whole_weight(turn: PastTurn, made: str) -> int | None:
 
 
 def _whole(turn: PastTurn) -> str:
-    return "\n".join(map(text_of, turn.messages))
+    return _all_of(turn.messages)
+
+
+def _all_of(messages: Sequence[Message]) -> str:
+    return "\n".join(map(text_of, messages))
 
 
 def _said(messages: Sequence[Message]) -> Iterator[Said]:

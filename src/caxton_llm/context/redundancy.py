@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from caxton_llm.memory.duplicates import Statement, statement
 
-__all__ = ["Repeated", "repetitions"]
+__all__ = ["Repeated", "expect", "repetitions"]
 
 _ALIKE = 0.9
 """Cosine from which on two texts may be the same. Paraphrases of one fact lie above, other facts of one topic below."""
@@ -25,6 +25,11 @@ _PARAPHRASE = 0.6
 _MARKS = 256
 _LONGEST = 2_000
 """Characters of a text that are compared. A longer one may contain another, and never goes itself: its end is not seen."""
+
+
+def expect(text: str) -> None:
+    """It will be compared: what is known of it is ready from now on."""
+    _known(text[:_LONGEST])
 
 
 class Repeated(Struct, frozen=True):
@@ -44,15 +49,13 @@ def repetitions(
     """What can go, each with a text that stays. `texts` come in the order of their worth: of two the first stays, unless it
     is contained in the second. The first `standing` of them stay in any case, and are not compared with each other.
 
-    `embed` gives a row of length 1 for each text (zeros: not comparable), and is asked for those that share enough words;
+    `embed` gives a row of length 1 for each text (zeros: not comparable), and is asked for those that say the same otherwise;
     without it only words are compared.
     """
     known = [_known(text[:_LONGEST]) for text in texts]
     is_whole = [len(text) <= _LONGEST for text in texts]
-    pairs = _sharing_words(known, standing)
-    alike = set() if embed is None else _alike([(a, b) for a, b in pairs if is_whole[a] and is_whole[b]], texts, embed)
     gone = _same(known, is_whole, standing)
-    for later, earlier in pairs:
+    for later, earlier in _sharing_words(known, standing):
         if earlier in gone or later in gone:
             continue
         one, other = known[later], known[earlier]
@@ -60,7 +63,13 @@ def repetitions(
             gone[later] = Repeated(later, earlier, contained=True)
         elif earlier >= standing and is_whole[earlier] and other.is_in(one):
             gone[earlier] = Repeated(earlier, later, contained=True)
-        elif (later, earlier) in alike and _says_the_same(one.statement, other.statement):
+        elif (
+            embed is not None
+            and is_whole[later]
+            and is_whole[earlier]
+            and _says_the_same(one.statement, other.statement)
+            and _is_alike(*embed([texts[later], texts[earlier]]))
+        ):
             gone[later] = Repeated(later, earlier, contained=False)
     return [_to_who_stays(gone[place], gone) for place in sorted(gone)]
 
@@ -115,19 +124,6 @@ def _sharing_words(known: Sequence[_Known], standing: int) -> list[tuple[int, in
     return list(zip((later + standing).tolist(), earlier.tolist(), strict=True))
 
 
-def _alike(
-    pairs: Sequence[tuple[int, int]], texts: Sequence[str], embed: Callable[[Sequence[str]], NDArray[np.float32]]
-) -> set[tuple[int, int]]:
-    """Those of the pairs that have vectors very near to each other."""
-    if not pairs:
-        return set()
-    places, inverse = np.unique(pairs, return_inverse=True)
-    vectors = embed([texts[place] for place in places])
-    one, other = inverse.reshape(-1, 2).T
-    near = np.einsum("ij,ij->i", vectors[one], vectors[other]) >= _ALIKE
-    return {pair for pair, is_near in zip(pairs, near.tolist(), strict=True) if is_near}
-
-
 def _says_the_same(one: Statement, other: Statement) -> bool:
     if sorted(one.numbers) != sorted(other.numbers) or sorted(one.negations) != sorted(other.negations):
         return False
@@ -136,6 +132,10 @@ def _says_the_same(one: Statement, other: Statement) -> bool:
     if not (mine.issuperset(other.names) and others.issuperset(one.names)):
         return False
     return len(mine & others) >= _PARAPHRASE * min(len(mine), len(others))
+
+
+def _is_alike(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
+    return float(one @ other) >= _ALIKE
 
 
 def _to_who_stays(repeated: Repeated, gone: dict[int, Repeated]) -> Repeated:

@@ -21,12 +21,12 @@ from caxton_llm.agents.registry import Addressed, CapabilityRegistry
 from caxton_llm.agents.templates import VALUE_MISSING
 from caxton_llm.context.budget import TargetView, view_of
 from caxton_llm.context.compose import Composed, compose
+from caxton_llm.context.context_meter import ContextMeter
 from caxton_llm.context.costs import Costs
 from caxton_llm.context.material import Material, Offer, compared, remembered
 from caxton_llm.context.past_texts import PastTexts
 from caxton_llm.context.spoken import is_short
 from caxton_llm.context.text_vectors import TextVectors
-from caxton_llm.context.turn_meter import TurnMeter
 from caxton_llm.context.turns import History, history_of, turns_compared
 from caxton_llm.context_engine.sources import (
     ContextSources,
@@ -97,7 +97,7 @@ class ContextEngine:
         self.sources = sources
         self.calibration = calibration or TokenCalibration()
         self.reserve_tokens = reserve_tokens
-        self._meter = TurnMeter(O200kCounter().count)
+        self._meter = ContextMeter(O200kCounter().count)
         self.vectors = TextVectors(StaticEmbedder.default())
         self._past = PastTexts(self.vectors)
         self._costs = lru_cache(maxsize=_MOST_KEPT)(partial(Costs, self._meter))

@@ -6,13 +6,14 @@ enough to be kept at all; before that it stands with the instructions, where mod
 short system message.
 """
 
-from functools import lru_cache
-from typing import Literal
+from functools import lru_cache, partial
+from typing import Literal, get_args
 
 from msgspec.structs import replace
 
 from caxton_llm.agents.registry import CapabilityContext
 from caxton_llm.context.identical import Identical
+from caxton_llm.context.kept import Kept
 from caxton_llm.context.prepared import Prepared, PreparedTool
 from caxton_llm.context.render.breakpoints import marked_ends, within_the_most
 from caxton_llm.context.render.enrichment import Style, Told, enriched
@@ -28,12 +29,14 @@ __all__ = [
     "memory_line",
     "related_line",
     "rendered",
-    "rendered_tool",
+    "rendered_tools",
 ]
 
 Family = Literal["openai", "anthropic", "local"]
 CACHED_FROM = 1_024
 """Tokens of an unchanged beginning from which on providers keep it."""
+_SETS_KNOWN = 64
+"""Sets of tools of which is kept how a kind of provider is told them."""
 
 _FAMILIES: dict[str, Family] = {"anthropic": "anthropic", "ollama": "local", "vllm": "local"}
 _HEADINGS: dict[Family, str] = {
@@ -50,7 +53,7 @@ def family_of(provider: str) -> Family:
 
 def rendered(
     prepared: Prepared, family: Family, *, stable_tokens: int, marks_elsewhere: int = 0
-) -> tuple[list[Message], list[Tool]]:
+) -> tuple[list[Message], tuple[Tool, ...]]:
     """Messages and tools. `stable_tokens` is about how much of the beginning stays the same from turn to turn,
     `marks_elsewhere` what `marks_beside_messages` says of the request."""
     context = _context(prepared, family)
@@ -71,7 +74,7 @@ def rendered(
     if family == "anthropic":
         messages = within_the_most(messages, marks_elsewhere)
         messages = marked_ends(messages, len(beginning), marks_elsewhere) if late else messages
-    return messages, [rendered_tool(tool, family) for tool in prepared.tools]
+    return messages, rendered_tools(prepared.tools, family)
 
 
 def _context(prepared: Prepared, family: Family) -> str:
@@ -90,11 +93,13 @@ def _context(prepared: Prepared, family: Family) -> str:
     return "\n\n".join(parts)
 
 
+@lru_cache(maxsize=1_000)
 def memory_line(name: str, text: str) -> str:
     """What is known of something, as a prompt has it."""
     return f"- {' '.join(f'{name}: {text}'.split())}" if name else f"- {' '.join(text.split())}"
 
 
+@lru_cache(maxsize=4_000)
 def excerpt_line(role: str, text: str) -> str:
     """What somebody has said before, as a prompt has it."""
     return " ".join(f"{role}: {text}".split())
@@ -118,10 +123,35 @@ def _parts(message: Message) -> list[ContentPart]:
     return list(content or ())
 
 
-def rendered_tool(tool: PreparedTool, family: Family) -> Tool:
-    """A tool as a kind of provider is offered it; the same object again for the same specification and data."""
-    data = tuple((one.key, Identical(one.value), one.source == "memory") for one in tool.data)
-    return _rendered_tool(Identical(tool.spec), data, family)
+def rendered_tools(tools: tuple[PreparedTool, ...], family: Family) -> tuple[Tool, ...]:
+    """Tools as a kind of provider is offered them: the same objects again for the same specifications and data."""
+    return _RENDERED[family].of(tools)
+
+
+def _rendered_tools(tools: tuple[PreparedTool, ...], *, family: Family) -> tuple[Tool, ...]:
+    return tuple(
+        _rendered_tool(
+            Identical(tool.spec),
+            tuple((one.key, Identical(one.value), one.source == "memory") for one in tool.data),
+            family,
+        )
+        for tool in tools
+    )
+
+
+def _identity(tools: tuple[PreparedTool, ...]) -> tuple[object, ...]:
+    return tuple(
+        [
+            (id(tool.spec), *[part for one in tool.data for part in (one.key, id(one.value), one.source)])
+            for tool in tools
+        ]
+    )
+
+
+_RENDERED = {
+    family: Kept(partial(_rendered_tools, family=family), lambda *_: 1, heaviest=_SETS_KNOWN, key=_identity)
+    for family in get_args(Family)
+}
 
 
 @lru_cache(maxsize=4_000)

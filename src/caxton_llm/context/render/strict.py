@@ -4,7 +4,7 @@ https://platform.openai.com/docs/guides/function-calling#strict-mode: every obje
 allows no others.
 """
 
-from collections.abc import Sequence, Set
+from collections.abc import Set
 from functools import lru_cache
 
 from msgspec.structs import replace
@@ -20,12 +20,14 @@ _REFUSED = frozenset(
 _NESTED = ("properties", "$defs", "definitions")
 
 
-def strictly(tools: Sequence[Tool], names: Set[str]) -> list[Tool]:
+def strictly(tools: tuple[Tool, ...], names: Set[str]) -> tuple[Tool, ...]:
     """The tools, those of these names with `strict` as far as their schema permits it; otherwise as they are."""
-    return [
+    if not names:
+        return tools
+    return tuple(
         _strictly(Identical(tool)) if tool.function is not None and tool.function.name in names else tool
         for tool in tools
-    ]
+    )
 
 
 @lru_cache(maxsize=4_000)
