@@ -1,21 +1,16 @@
-"""What was said in past turns, part by part, in columns that grow with a conversation: a new turn is added to what is known.
-
-A request brings hundreds of turns that the one before had, too. To look each of them up would take longer than what is done
-with them.
-"""
+"""What was said in past turns, part by part, in columns that grow with a conversation."""
 
 from bisect import bisect_right
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import islice
-from operator import is_
-from threading import Lock
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
 from caxton_llm.context.column import Column
+from caxton_llm.context.runs import Runs
 from caxton_llm.context.spoken import speaker_of, text_of
 from caxton_llm.context.text_vectors import ComparedTexts, TextVectors
 from caxton_llm.context.turns import PastTurn
@@ -32,9 +27,6 @@ _MOST_PARTS = 4_000
 _MOST_TURNS = 4_000
 _AT_ONCE = 25
 """Turns of which nothing is kept, that are looked at together."""
-_UNUSED = 64
-"""Turns at the beginning that nobody asks for any more, from which on, once they are half of all, what is known is begun
-anew."""
 _HEAVIEST = 40_000_000
 """Bytes of what is kept: that of some thousand turns."""
 _LIGHT = 400
@@ -56,9 +48,9 @@ class PastParts:
 
     def __init__(self, vectors: TextVectors) -> None:
         self._vectors = vectors
-        self._lock = Lock()
-        self._grown: OrderedDict[int, tuple[_Grown, int]] = OrderedDict()
-        """By the identity of the last turn, which it holds; with its bytes."""
+        self._kept_ones: Runs[PastTurn, _Spoken] = Runs(
+            partial(_Spoken, vectors), _Spoken.add, _Spoken.weight, heaviest=_HEAVIEST
+        )
 
     def of(self, turns: Sequence[PastTurn]) -> list[Parts]:
         """The parts of the last turns, in order: as many as are compared with a request."""
@@ -73,33 +65,20 @@ class PastParts:
         return found[::-1]
 
     def _made(self, turns: Sequence[PastTurn], most: int) -> Parts:
-        grown = _Grown(self._vectors)
-        grown.reach(turns)
-        return grown.between(0, len(turns), most)
+        spoken = _Spoken(self._vectors)
+        spoken.add(turns)
+        return spoken.between(0, len(turns), most)
 
     def _kept(self, turns: Sequence[PastTurn], most: int) -> Parts:
-        with self._lock:
-            end = next((id(turn) for turn in reversed(turns) if id(turn) in self._grown), 0)
-            grown = self._grown[end][0] if end else _Grown(self._vectors)
-        first = grown.reach(turns)
-        if first is None:
-            grown, first, end = _Grown(self._vectors), 0, 0
-            grown.reach(turns)
-        with self._lock:
-            self._grown.pop(end, None)
-            self._grown[id(grown.last)] = grown, grown.weight
-            while sum([weight for _, weight in self._grown.values()]) > _HEAVIEST:
-                self._grown.popitem(last=False)
-        return grown.between(first, first + len(turns), most)
+        spoken, first = self._kept_ones.of(turns)
+        return spoken.between(first, first + len(turns), most)
 
 
-class _Grown:
-    """The parts of turns that follow each other, and of all that follow them."""
+class _Spoken:
+    """The parts of turns."""
 
     def __init__(self, vectors: TextVectors) -> None:
         self._vectors = vectors
-        self._lock = Lock()
-        self._turns: list[PastTurn] = []
         self._said: list[tuple[str, str]] = []
         self._names: list[str] = []
         self._ends = [(0, 0, 0)]
@@ -113,33 +92,12 @@ class _Grown:
         self._term_counts = Column(np.empty(0, np.int64))
         self._asks = Column(np.empty(0, np.bool_))
 
-    @property
-    def last(self) -> PastTurn:
-        return self._turns[-1]
-
-    @property
     def weight(self) -> int:
-        """About how many bytes it takes beside the texts, which are the conversation's."""
+        """About how many bytes it takes, without the texts, which are the conversation's."""
         return self._rows.nbytes + self._tokens.nbytes + self._terms.nbytes + _LIGHT * len(self._said)
 
-    def reach(self, turns: Sequence[PastTurn]) -> int | None:
-        """Grow to the last of the turns; where the first of them is. `None`: this is another conversation, or begins
-        elsewhere."""
-        with self._lock:
-            first = known = 0
-            if self._turns:
-                last = self._turns[-1]
-                known = next((place for place in range(len(turns), 0, -1) if turns[place - 1] is last), 0)
-                first = len(self._turns) - known
-                if not known or first < 0 or (first > _UNUSED and 2 * first > len(self._turns)):
-                    return None
-                if not all(map(is_, islice(self._turns, first, None), turns)):
-                    return None
-            if known < len(turns):
-                self._add(turns[known:])
-            return first
-
-    def _add(self, turns: Sequence[PastTurn]) -> None:
+    def add(self, turns: Sequence[PastTurn]) -> None:
+        """Add turns that follow."""
         spoken = [parts_of(turn.messages) for turn in turns]
         every = [part for parts in spoken for part in parts]
         texts = self._vectors.compared([(message.name or "", text) for message, text in every])
@@ -159,7 +117,6 @@ class _Grown:
         self._asks.add(texts.asks)
         places = (ends + parts_before, tokens[ends] + tokens_before, terms[ends] + terms_before)
         self._ends += zip(*(place.tolist() for place in places), strict=True)
-        self._turns += turns
 
     def between(self, first: int, end: int, most: int) -> Parts:
         """The parts of the turns from place `first` up to `end`, without it: of the last ones that have `most` together."""

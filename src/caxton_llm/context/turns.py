@@ -9,6 +9,7 @@ from caxton_llm.agents.conversation import Exchange, Thread
 from caxton_llm.context.alignment import matches
 from caxton_llm.context.exchanges import exchanges_of
 from caxton_llm.context.kept import Kept
+from caxton_llm.context.runs import Runs
 from caxton_llm.context.spoken import is_short, text_of
 from caxton_llm.discreet import Discreet
 from caxton_llm.types import Message
@@ -20,7 +21,7 @@ NOT_RUN = "[not run]"
 
 _SYSTEM = ("system", "developer")
 _RESULTS = ("tool", "function")
-_LIGHT, _HEAVIEST = 300, 3_000_000
+_LIGHT, _HEAVIEST = 300, 6_000_000
 """Bytes of a turn beside its texts, and of all that are kept."""
 _BRANCHES = 50
 """So many answers that were asked for again may lie between what a client shows and the end of what is stored."""
@@ -76,7 +77,7 @@ def history_of(messages: Sequence[Message], thread: Thread | None, *, seen: int 
     every = list(messages)
     exchanges = [tuple(every[index] for index in one) for one in exchanges_of(every)]
     brought, current = exchanges[:-1], exchanges[-1] if exchanges else ()
-    stored = _turns_of(thread.exchanges) if thread is not None else []
+    stored, is_settled = _turns_of(thread.exchanges) if thread is not None else ([], True)
     asked, waits = current, False
     if stored and (known := _open_part(stored[-1].messages, current)) is not None:
         # Results of the caller's tools continue the turn that called them.
@@ -86,9 +87,10 @@ def history_of(messages: Sequence[Message], thread: Thread | None, *, seen: int 
     before = shown.before if seen is None else shown.before[max(0, len(shown.before) + len(brought) - seen) :]
     length = thread.position.length if thread is not None else 0
     fresh = tuple(PastTurn(number=length + place, messages=one) for place, one in enumerate(shown.fresh))
+    past = [*before, *shown.known]
     return History(
         instructions=tuple(text_of(one) for one in every if one.role in _SYSTEM),
-        turns=tuple(_WITH_RESULTS.of_each([*before, *shown.known])) + fresh,
+        turns=tuple(past if is_settled and not brought else _WITH_RESULTS.of_each(past)) + fresh,
         current=current,
         asked=asked,
         # Nothing may come between a call and its results.
@@ -105,7 +107,7 @@ class _Shown:
     """
 
     def __init__(self, stored: Sequence[PastTurn], brought: Sequence[tuple[Message, ...]]) -> None:
-        places = matches([turn.messages for turn in stored], brought)
+        places = matches([turn.messages for turn in stored], brought) if brought else []
         count = max((number for number, place in enumerate(places) if place is not None), default=-1) + 1
         first = next(((number, place) for number, place in enumerate(places) if place is not None), None)
         begin = len(stored) if first is None else first[1] - first[0]
@@ -169,19 +171,50 @@ def _call_ids(messages: Sequence[Message]) -> set[str]:
     return {call.id for message in messages for call in message.tool_calls or ()}
 
 
-def _turns_of(exchanges: Sequence[Exchange]) -> list[PastTurn]:
-    every = _TURN.of_each(exchanges)
-    continued = [place for place, exchange in enumerate(exchanges) if exchange.continues and place]
+class _Turns:
+    """A turn for each exchange of a conversation, as if none continued another; `continued` are the places of those that do,
+    `waiting` says whether any of the others has a call without a result."""
+
+    def __init__(self) -> None:
+        self.every: list[PastTurn] = []
+        self.continued: list[int] = []
+        self.waiting = False
+        self._weight = 0
+
+    def add(self, exchanges: Sequence[Exchange]) -> None:
+        """Add exchanges that follow."""
+        for exchange in exchanges:
+            if exchange.continues:
+                self.continued.append(len(self.every))
+            turn = PastTurn(
+                number=exchange.number,
+                messages=exchange.messages,
+                at=exchange.at,
+                is_kept=is_short(exchange.messages),
+            )
+            self.every.append(turn)
+            self.waiting |= _closed(turn.messages) is not turn.messages
+            self._weight += _LIGHT if turn.is_kept else sum(len(text_of(message)) for message in turn.messages)
+
+    def weight(self) -> int:
+        """About how many bytes it takes; short texts are the store's."""
+        return self._weight
+
+
+_TURNS: Runs[Exchange, _Turns] = Runs(_Turns, _Turns.add, _Turns.weight, heaviest=_HEAVIEST)
+
+
+def _turns_of(exchanges: Sequence[Exchange]) -> tuple[list[PastTurn], bool]:
+    """The turns, and whether all of them are what they are by themselves, with nothing missing."""
+    if not exchanges:
+        return [], True
+    known, first = _TURNS.of(exchanges)
+    every = known.every[first : first + len(exchanges)]
+    continued = [place - first for place in known.continued if first < place < first + len(exchanges)]
     for place in reversed(continued):
         before, turn = every[place - 1], every.pop(place)
         every[place - 1] = replace(before, messages=before.messages + turn.messages, is_kept=False)
-    return every
+    return every, not continued and not known.waiting
 
 
-def _turn(exchange: Exchange) -> PastTurn:
-    kept = is_short(exchange.messages)
-    return PastTurn(number=exchange.number, messages=exchange.messages, at=exchange.at, is_kept=kept)
-
-
-_TURN = Kept(_turn, lambda _, turn: _LIGHT if turn.is_kept else None, heaviest=_HEAVIEST)
 _WITH_RESULTS = Kept(_with_results, lambda turn, _: _LIGHT if turn.is_kept else None, heaviest=_HEAVIEST)

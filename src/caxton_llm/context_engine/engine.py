@@ -52,8 +52,8 @@ __all__ = ["ContextEngine", "GatheredContext", "SentRequest"]
 _USUAL_MEMORIES = 5
 """The most memories where nobody says how many are wanted (the specification's "top 5 by similarity")."""
 _MOST_KEPT = 64
-_FEW = 500
-"""Stored messages that are looked through in about a millisecond."""
+_FEW = 250
+"""Stored exchanges that are looked through in about a millisecond."""
 
 
 class GatheredContext(Discreet, Struct, frozen=True, kw_only=True):
@@ -265,8 +265,8 @@ class ContextEngine:
 
 
 def _is_short(request: ChatRequest, thread: Thread | None) -> bool:
-    """Whether there is little to look through: few messages, and nothing beside them."""
-    stored = sum([len(exchange.messages) for exchange in thread.exchanges]) if thread is not None else 0
+    """Whether there is little to look through: a short request, few exchanges, and nothing beside them."""
+    stored = len(thread.exchanges) if thread is not None else 0
     beside = request.metadata or request.extra_value("context") is not None
     return stored <= _FEW and not beside and is_short(request.messages)
 
