@@ -124,9 +124,8 @@ class ContextEngine:
         agent = addressed.agent
         access = ToolAccess(agent.name, agent.tools)
         compared = turns_compared(request.messages) if key is not None else 0
-        read, listed = await asyncio.gather(
-            self.sources.conversation(key, agent, compared=compared), self.sources.tools(access)
-        )
+        listed = await self.sources.tools(access)
+        read = await self.sources.conversation(key, agent, compared=compared)
         specs = (*listed.tools, *self._capabilities(agent, listed.tools))
         _check_names(request, specs)
         understood = partial(_understood, request, addressed, read, self._index(specs))
@@ -135,21 +134,17 @@ class ContextEngine:
         history, analysis = understood() if is_quick else await asyncio.to_thread(understood)
         filters = filters_of(agent)
         needs = searches_of(analysis.requirements, agent, analysis.user_request, _USUAL_MEMORIES)
-        memory, data = await asyncio.gather(
-            self.sources.memories(needs, filters),
-            self.sources.tool_data(_wanted(specs, analysis, agent), filters, _owner(agent)),
+        memory, data = await self.sources.looked_up(needs, _wanted(specs, analysis, agent), filters, _owner(agent))
+        made = partial(
+            self._material,
+            request=request,
+            addressed=addressed,
+            analysis=analysis,
+            history=history,
+            answers=(read, memory, data, listed),
+            specs=specs,
         )
-        material = await asyncio.to_thread(
-            partial(
-                self._material,
-                request=request,
-                addressed=addressed,
-                analysis=analysis,
-                history=history,
-                answers=(read, memory, data, listed),
-                specs=specs,
-            )
-        )
+        material = made() if is_quick else await asyncio.to_thread(made)
         return GatheredContext(
             request=request,
             addressed=addressed,

@@ -164,13 +164,27 @@ class ContextSources:
         gaps = tuple(SourceGap("tools", _named(gap.server, gap.name), gap.reason) for gap in found.gaps)
         return ToolsListed(tools=found.tools, gaps=gaps)
 
+    async def looked_up(
+        self,
+        needs: Sequence[SearchNeed],
+        wanted: Sequence[tuple[ToolSpec, tuple[str, ...]]],
+        filters: Filters,
+        owner: str,
+    ) -> tuple[MemoryRead, DataRead]:
+        """Memory and the tools' data, at the same time."""
+        data = self._held_data(wanted, owner)
+        if data is not None:
+            return await self.memories(needs, filters), data
+        return await asyncio.gather(self.memories(needs, filters), self._tool_data(wanted, filters, owner))
+
     async def memories(self, needs: Sequence[SearchNeed], filters: Filters) -> MemoryRead:
         """All searches at the same time."""
         memory = self.memory
         if memory is None or not needs:
             return MemoryRead()
         begun = time.perf_counter()
-        answers = await asyncio.gather(*(self._searched(memory, need, filters) for need in needs))
+        searches = [self._searched(memory, need, filters) for need in needs]
+        answers = [await searches[0]] if len(searches) == 1 else await asyncio.gather(*searches)
         found = tuple((need, one) for need, one in zip(needs, answers, strict=True) if isinstance(one, Found))
         problems = tuple(SourceGap("memory", "", one.problem) for _, one in found if one.problem)
         return MemoryRead(
@@ -192,7 +206,7 @@ class ContextSources:
         except Exception as error:  # noqa: BLE001 - a source that fails is left out; what it says may hold what was sought
             return SourceGap("memory", asked_by, f"it failed: {type(error).__name__}")
 
-    async def tool_data(
+    async def _tool_data(
         self, wanted: Sequence[tuple[ToolSpec, tuple[str, ...]]], filters: Filters, owner: str
     ) -> DataRead:
         """What tools keep under their keys. `owner` is for whom a server's private data are."""
@@ -206,22 +220,29 @@ class ContextSources:
         begun = time.perf_counter()
         memory = look_up if self.memory is not None else None
         limit = self._limits.tools_s
-        known = {spec.name: servers.held_data(spec.server, keys, owner=owner) for spec, keys in wanted}
-        unknown = [(spec, keys) for spec, keys in wanted if known[spec.name] is None]
         answers = await asyncio.gather(
-            *(servers.data(spec.server, keys, owner=owner, memory=memory, timeout_s=limit) for spec, keys in unknown)
+            *(servers.data(spec.server, keys, owner=owner, memory=memory, timeout_s=limit) for spec, keys in wanted)
         )
-        known |= {spec.name: one for (spec, _), one in zip(unknown, answers, strict=True)}
-        gathered = {name: one for name, one in known.items() if one is not None}
         return DataRead(
-            data={name: one.found for name, one in gathered.items() if one.found},
+            data={spec.name: one.found for (spec, _), one in zip(wanted, answers, strict=True) if one.found},
             gaps=tuple(
-                SourceGap("tools", _named(gap.server, gap.name), gap.reason)
-                for one in gathered.values()
-                for gap in one.missing
+                SourceGap("tools", _named(gap.server, gap.name), gap.reason) for one in answers for gap in one.missing
             ),
             seconds=time.perf_counter() - begun,
         )
+
+    def _held_data(self, wanted: Sequence[tuple[ToolSpec, tuple[str, ...]]], owner: str) -> DataRead | None:
+        """The same where all of it was read before and is still good."""
+        if self.servers is None or not wanted:
+            return DataRead()
+        begun = time.perf_counter()
+        data = {}
+        for spec, keys in wanted:
+            held = self.servers.held_data(spec.server, keys, owner=owner)
+            if held is None:
+                return None
+            data[spec.name] = held.found
+        return DataRead(data=data, seconds=time.perf_counter() - begun)
 
 
 def filters_of(agent: Agent) -> Filters:

@@ -66,7 +66,7 @@ class McpServers:
         """
         wanted = [server for server in self._servers.values() if self._concerns(server, access)]
         unknown = [server for server in wanted if not server.holds_tools]
-        answers = await asyncio.gather(*(self._listed(server, timeout_s) for server in unknown))
+        answers = await asyncio.gather(*(self._listed(server, timeout_s) for server in unknown)) if unknown else []
         gaps = tuple(gap for gap in answers if gap is not None)
         names = self._names()
         known = self._offered.get(access) if not gaps else None
