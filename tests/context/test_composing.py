@@ -216,7 +216,8 @@ class _Counting:
     def __init__(self, costs: Costs) -> None:
         self._costs = costs
         self.counted = 0
-        self.text, self.tools, self.frame, self.uncounted = costs.text, costs.tools, costs.frame, costs.uncounted
+        self.text, self.line, self.tools = costs.text, costs.line, costs.tools
+        self.frame, self.uncounted = costs.frame, costs.uncounted
 
     def message(self, message: Message) -> int:
         self.counted += 1

@@ -140,7 +140,7 @@ def _memory(one: Remembered, costs: Costs) -> Piece:
         source="memory",
         tier="memory",
         text=one.text,
-        tokens=costs.text(memory_line(one.name, one.text) + "\n"),
+        tokens=costs.line(memory_line(one.name, one.text)),
         score=one.score,
         order=-one.score,
     )
@@ -153,5 +153,5 @@ def _is_irrelevant(one: Remembered) -> bool:
 def _capabilities(material: Material, costs: Costs) -> Iterator[Piece]:
     text = related_line(material.capabilities)
     if text:
-        tokens = costs.text(text + "\n")
+        tokens = costs.line(text)
         yield Piece(id=CAPABILITIES, source="capabilities", tier="capabilities", text=text, tokens=tokens, score=0.5)

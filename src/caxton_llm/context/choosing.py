@@ -21,11 +21,19 @@ _STANDING = 200
 
 def repetitions_among(found: Candidates, vectors: TextVectors) -> list[Decision]:
     """Pieces that say again what others say. What stands anyway comes first: it is never dropped."""
-    recent = [piece for piece in found.pieces if piece.tier == "recent"][-_STANDING:]
-    standing = [piece for piece in found.pieces if piece.tier == "always" and piece.source != "tools"] + recent
-    candidates = [piece for piece in found.pieces if piece.id in found.memories or piece.id in found.past.excerpts]
+    standing: list[Piece] = []
+    recent: list[Piece] = []
+    candidates: list[Piece] = []
+    for piece in found.pieces:
+        if piece.tier == "always":
+            if piece.source != "tools":
+                standing.append(piece)
+        elif piece.tier == "recent":
+            recent.append(piece)
+        elif piece.id in found.memories or piece.id in found.past.excerpts:
+            candidates.append(piece)
     candidates.sort(key=lambda piece: -piece.score)
-    return _repeated(standing, candidates[:_COMPARED], vectors)
+    return _repeated(standing + recent[-_STANDING:], candidates[:_COMPARED], vectors)
 
 
 def _repeated(standing: Sequence[Piece], candidates: Sequence[Piece], vectors: TextVectors) -> list[Decision]:

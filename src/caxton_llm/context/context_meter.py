@@ -19,6 +19,7 @@ __all__ = ["ContextMeter", "is_plain"]
 _Measure = tuple[int, ContentKind]
 _HEAVIEST = 3_000_000
 """Bytes of what is kept, without the turns' texts."""
+_LINES_KNOWN = 20_000
 _SETS_KNOWN = 64
 """Sets of tools whose tokens are kept."""
 
@@ -31,6 +32,8 @@ class ContextMeter:
 
     def __init__(self, count: Callable[[str], int]) -> None:
         self.measure = TokenMeter(count).measure
+        self.line = lru_cache(maxsize=_LINES_KNOWN)(self._line)
+        """The measure of a text with the end of its line."""
         self._turns = Kept(self._measured, _weight, heaviest=_HEAVIEST)
         self._tools = Kept(self._of_tools, lambda *_: 1, heaviest=_SETS_KNOWN, key=_identity)
 
@@ -53,6 +56,9 @@ class ContextMeter:
         if not all(map(is_plain, messages)):
             return None
         return tuple(self.measure(str(message.content)) for message in messages)
+
+    def _line(self, text: str) -> _Measure:
+        return self.measure(f"{text}\n")
 
     def _of_tools(self, several: _Tools) -> NDArray[np.int64]:
         tools, kind, model = several

@@ -51,6 +51,11 @@ class Costs:
         tokens, kind = self._meter.measure(text)
         return math.ceil(tokens * self._margins[kind])
 
+    def line(self, text: str) -> int:
+        """A text on a line of its own, with its end; little to do for one that comes again."""
+        tokens, kind = self._meter.line(text)
+        return math.ceil(tokens * self._margins[kind])
+
     def message(self, message: Message) -> int:
         """A message with its frame."""
         around = self._overheads

@@ -95,7 +95,7 @@ def ranked(turns: Sequence[Sentences]) -> Ranked:
 
 def digest(sentences: Ranked, room: int, count: Callable[[str], int]) -> str:
     """Lines of the form "role: sentence", at most `room` tokens of them, in the order in which they were said; empty where
-    nothing fits. `count` gives the tokens of a text."""
+    nothing fits. `count` gives the tokens of a line with its end."""
     if room < _SHORTEST_LINE:
         return ""
     chosen: list[tuple[int, str]] = []
@@ -104,7 +104,7 @@ def digest(sentences: Ranked, room: int, count: Callable[[str], int]) -> str:
     for line, place, words in zip(sentences.lines, sentences.places, sentences.words, strict=True):
         if words in said:
             continue
-        cost = count(line + "\n")
+        cost = count(line)
         if cost <= left:
             chosen.append((place, line))
             said.add(words)

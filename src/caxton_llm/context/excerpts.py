@@ -40,7 +40,7 @@ class Excerpts(Discreet, Struct, frozen=True, eq=False):
         return len(self.parts)
 
     def __iter__(self) -> Iterator[Excerpt]:
-        return (self._at(place) for place in range(len(self.parts)))
+        return iter(self._at(np.arange(len(self.parts))))
 
     def between(self, first: int, end: int, *, least: float, most: int) -> tuple[list[Excerpt], int]:
         """Those of the turns from place `first` up to `end`, without it, with a score of at least `least`, the best first and
@@ -48,11 +48,12 @@ class Excerpts(Discreet, Struct, frozen=True, eq=False):
         begin = int(np.searchsorted(self.turns, first))
         scores = self.scores[begin : int(np.searchsorted(self.turns, end))]
         order = np.argsort(-scores, kind="stable")[:most]
-        best = order[scores[order] >= least].tolist()
-        return [self._at(begin + place) for place in best], len(scores) - len(best)
+        best = order[scores[order] >= least] + begin
+        return self._at(best), len(scores) - len(best)
 
-    def _at(self, place: int) -> Excerpt:
-        speaker, text = self.parts[place]
-        return Excerpt(
-            turn=self.turns.item(place), place=place, speaker=speaker, text=text, score=self.scores.item(place)
-        )
+    def _at(self, places: NDArray[np.int64]) -> list[Excerpt]:
+        columns = places.tolist(), self.turns[places].tolist(), self.scores[places].tolist()
+        return [
+            Excerpt(turn=turn, place=place, speaker=self.parts[place][0], text=self.parts[place][1], score=score)
+            for place, turn, score in zip(*columns, strict=True)
+        ]

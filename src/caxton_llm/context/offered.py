@@ -4,10 +4,9 @@ Definitions begin a prompt, and a provider keeps a beginning that does not chang
 from the budget and their names; what a request is about decides only which of the others come in, behind them.
 """
 
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from caxton_llm.context.budget import TargetView
 from caxton_llm.context.costs import Costs
@@ -67,13 +66,9 @@ def offered_tools(material: Material, target: TargetView, costs: Costs, left: in
     definitions = [_definition(offer, bare[offer.spec.name], is_sure=offer.spec.name in sure) for offer in offers]
     if not sure:
         return Offered(refused=tuple(definitions))
-    data = {piece.id: piece for piece in _data([one for one in offers if one.spec.name in sure], target, costs, bare)}
-    little = _fitting(data, {name: piece.tokens for name, piece in data.items()}, room - _sum(bare, sure))
+    told = [one for one in offers if one.spec.name in sure]
     return Offered(
-        pieces=(
-            *definitions,
-            *(replace(piece, tier="always") if name in little else piece for name, piece in data.items()),
-        ),
+        pieces=(*definitions, *_data(told, target, costs, bare, room - _sum(bare, sure))),
         prompt=prompt,
         order=tuple(sorted(bare, key=lambda name: (name not in sure, name))),
     )
@@ -122,22 +117,27 @@ def _definition(offer: Offer, tokens: int, *, is_sure: bool) -> Piece:
     )
 
 
-def _data(offers: Sequence[Offer], target: TargetView, costs: Costs, bare: dict[str, int]) -> list[Piece]:
-    """What tools keep that are offered in any case: a tool that may be left out is offered without."""
+def _data(
+    offers: Sequence[Offer], target: TargetView, costs: Costs, bare: dict[str, int], room: int
+) -> Iterator[Piece]:
+    """What tools keep that are offered in any case: a tool that may be left out is offered without. What has `room` always
+    stands."""
     every = [(offer, number, one) for offer in offers for number, one in enumerate(offer.data)]
-    tokens = _tokens([PreparedTool(spec=offer.spec, data=(one,)) for offer, _, one in every], target, costs)
-    return [
-        Piece(
-            id=data_id(offer.spec.name, one.key),
+    told = _tokens([PreparedTool(spec=offer.spec, data=(one,)) for offer, _, one in every], target, costs)
+    for (offer, number, one), whole in zip(every, told, strict=True):
+        name = offer.spec.name
+        tokens = max(0, whole - bare[name])
+        fits = tokens <= room
+        room -= tokens if fits else 0
+        yield Piece(
+            id=data_id(name, one.key),
             source="tools",
-            tier="tools",
-            text=f"{offer.spec.name} {one.key}",
-            tokens=max(0, told - bare[offer.spec.name]),
+            tier="always" if fits else "tools",
+            text=f"{name} {one.key}",
+            tokens=tokens,
             score=_data_score(offer, one.priority),
             order=number,
         )
-        for (offer, number, one), told in zip(every, tokens, strict=True)
-    ]
 
 
 def _tokens(tools: Sequence[PreparedTool], target: TargetView, costs: Costs) -> list[int]:

@@ -164,7 +164,7 @@ def _excerpts(worth: Sequence[Excerpt], costs: Costs, room: float) -> Iterator[P
     for one in worth:
         if room <= 0:
             return
-        tokens = costs.text(excerpt_line(one.speaker, one.text) + "\n")
+        tokens = costs.line(excerpt_line(one.speaker, one.text))
         room -= tokens
         yield Piece(
             id=f"conversation:{one.place}",
@@ -183,7 +183,7 @@ def _digest_piece(text: str, costs: Costs) -> Piece:
         source="conversation",
         tier="older",
         text=text,
-        tokens=costs.text(text + "\n"),
+        tokens=costs.line(text),
         score=_OVERVIEW,
         order=-1,
     )
@@ -199,10 +199,10 @@ def _digest(
     permitted = material.requirements.conversation
     told = best_summary(material.summaries, earlier[-1].number + 1) if permitted else None
     if told is not None:
-        room -= costs.text(told.text + "\n")
+        room -= costs.line(told.text)
         earlier = tuple(turn for turn in earlier if turn.number > told.last)
     digested = earlier[_first_digested(earlier) :]
-    sentences = digest(texts.ranked(digested), room, costs.text) if room >= _DIGEST_LEAST else ""
+    sentences = digest(texts.ranked(digested), room, costs.line) if room >= _DIGEST_LEAST else ""
     return "\n".join(part for part in (told.text if told is not None else "", sentences) if part)
 
 

@@ -30,6 +30,9 @@ class PastTexts:
 
     def parts(self, turns: Sequence[PastTurn]) -> list[Parts]:
         """The parts of the last turns, in order: as many as are compared with a request."""
+        for turn in turns[-1:]:
+            if turn.is_kept:
+                self._sentences.of(turn)  # not all at once where a digest of many begins elsewhere
         return self._parts.of(turns)
 
     def ranked(self, turns: tuple[PastTurn, ...]) -> Ranked:

@@ -5,6 +5,7 @@ stands beside them (`memory.scoring`). So what was said and what is remembered c
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import chain
 
 import numpy as np
@@ -12,7 +13,9 @@ from numpy.typing import NDArray
 
 from caxton_llm.context.text_vectors import COMPARED, ComparedTexts, TextVectors, terms_in
 from caxton_llm.memory.duplicates import name_words, words_key
-from caxton_llm.memory.late_interaction import inverse_frequency, late_interaction
+from caxton_llm.memory.embedding.embedder import TokenIds
+from caxton_llm.memory.embedding.static import StaticEmbedder
+from caxton_llm.memory.late_interaction import MAX_QUERY_TOKENS, inverse_frequency, late_interaction
 from caxton_llm.memory.query_dates import from_then, periods_in
 from caxton_llm.memory.query_words import content_words, name_keys_in
 from caxton_llm.memory.scoring import Features, score
@@ -23,6 +26,8 @@ _SATURATION, _LENGTH = 1.2, 0.75
 """BM25's k1 and b."""
 _PAUSE_S = 3600.0
 """Between two turns from which on the later one begins something else."""
+_SAME = 0.999
+"""The worth of a match from which on it is the same token, and none related to it."""
 _SCALE = 4.0
 """Deviations above the mean at which a relevance is 0.88."""
 
@@ -53,7 +58,6 @@ def relevance(
             *[(one.tokens, one.token_counts, one.terms, one.term_counts, one.asks) for one in several], strict=True
         )
     )
-    rarity = _rarity(_counts(asked, tokens, token_counts))
     conversation = np.cumsum(np.diff(times_s, prepend=times_s[:1]) > _PAUSE_S, dtype=np.int64)
     conversation[count - apart :] = -1
     periods = periods_in(query)
@@ -61,7 +65,7 @@ def relevance(
     features = Features(
         lexical=_bm25(terms_in(query), terms, term_counts),
         dense=np.concatenate([one.vectors @ vector for one in several]),
-        matches=late_interaction(asked, rarity, tokens, token_counts, vectors.embedder),
+        matches=_matches(asked, tokens, token_counts, vectors.embedder),
         conversation=conversation,
         position=np.arange(count, dtype=np.int64),
         named=_named(query, [*chain.from_iterable([one.names for one in several])]),
@@ -71,13 +75,29 @@ def relevance(
     return relevance_of_score(score(features).total)
 
 
+def _matches(
+    asked: TokenIds, tokens: TokenIds, lengths: NDArray[np.int64], embedder: StaticEmbedder
+) -> NDArray[np.float32]:
+    """Late interaction with these texts as all that there are."""
+    if len(asked) > MAX_QUERY_TOKENS:
+        return late_interaction(asked, _rarity(_counts(asked, tokens, lengths)), tokens, lengths, embedder)
+    matches = late_interaction(asked, np.ones(len(asked), np.float32), tokens, lengths, embedder)
+    # What matches fully is the token itself: how rare it is need not be counted.
+    return matches * inverse_frequency(np.count_nonzero(matches >= _SAME, axis=0), len(lengths))
+
+
 def _named(query: str, names: Sequence[str]) -> NDArray[np.bool_] | None:
     distinct = {*names} - {""}
     if not distinct:
         return None
     keys = name_keys_in(query)
-    named = {name for name in distinct if words_key(" ".join(name_words(name))) in keys}
+    named = {name for name in distinct if _name_key(name) in keys}
     return np.array([name in named for name in names]) if named else None
+
+
+@lru_cache(maxsize=4_000)
+def _name_key(name: str) -> bytes:
+    return words_key(" ".join(name_words(name)))
 
 
 def relevance_of_score(total: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -130,6 +130,8 @@ def _is_sought(filters: Filters, record: Record) -> bool:
 
 
 def _is_in_time(filters: Filters, record: Record) -> bool:
+    if filters.since is None and filters.until is None and filters.valid_at is None:
+        return True
     time = time_of(record, record.updated or 0.0)
     if not (-math.inf if filters.since is None else filters.since) <= time:
         return False

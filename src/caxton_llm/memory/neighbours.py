@@ -34,6 +34,10 @@ class Neighbourhood(Struct, frozen=True):
         if len(turns) < 2:
             return cls.nobody(len(conversation))
         places = conversation[turns] * _CONVERSATION + position[turns]
+        if (places[1:] > places[:-1]).all():
+            return cls(
+                len(position), tuple(_beside(places, turns, ring, len(position)) for ring in range(1, reach + 1))
+            )
         order = np.argsort(places, kind="stable")
         rings = tuple(
             (_at(places, order, turns, -distance, len(position)), _at(places, order, turns, distance, len(position)))
@@ -57,6 +61,18 @@ class Neighbourhood(Struct, frozen=True):
         for share, (before, after) in zip(shares, self.rings, strict=False):
             found = np.maximum(found, np.float32(share) * np.maximum(padded[before], padded[after]))
         return found
+
+
+def _beside(
+    places: NDArray[np.int64], turns: NDArray[np.int64], distance: int, count: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Those before and after turns that come in their order: no further away than their distance says."""
+    before, after = np.full((2, count), _NOBODY, np.int64)
+    for shift in range(1, distance + 1):
+        near = (places[shift:] - places[:-shift] == distance).nonzero()[0]
+        one, other = turns[near], turns[near + shift]
+        after[one], before[other] = other, one
+    return before, after
 
 
 def _at(

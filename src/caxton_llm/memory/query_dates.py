@@ -1,6 +1,8 @@
 """The days, months and years that a question names, and which records are from then. Pure."""
 
 import re
+from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from msgspec import Struct
@@ -37,8 +39,10 @@ class Period(Struct, frozen=True):
     day: int | None = None
 
 
-def periods_in(query: str) -> list[Period]:
-    """What `query` names in English or ISO 8601, in order of appearance within each notation."""
+@lru_cache(maxsize=256)
+def periods_in(query: str) -> tuple[Period, ...]:
+    """What `query` names in English or ISO 8601, in order of appearance within each notation. Kept, because a request is
+    compared with more than one thing."""
     found = []
     rest = query
     for match in _ISO.finditer(query):
@@ -52,10 +56,10 @@ def periods_in(query: str) -> list[Period]:
         number = int(re.sub(r"\D", "", day)) if day else None
         found.append(Period(int(year) if year else None, _NAMES[match["month"].lower()], number))
     found += [Period(int(match["year"])) for match in _BARE_YEAR.finditer(_WRITTEN.sub(" ", rest))]
-    return found
+    return tuple(found)
 
 
-def from_then(periods: list[Period], times_s: NDArray[np.float64]) -> NDArray[np.bool_]:
+def from_then(periods: Sequence[Period], times_s: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Which of `times_s` (seconds since 1970, UTC; NaN unknown) lie in one of `periods` or up to three days after it."""
     known = np.isfinite(times_s)
     days = np.floor(np.where(known, times_s, 0.0) / 86_400).astype("datetime64[D]")

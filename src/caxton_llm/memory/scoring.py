@@ -103,9 +103,9 @@ class Scores(Struct, frozen=True, kw_only=True):
     def reasons(self, indexes: Sequence[int]) -> list[Reasons]:
         """Why these candidates have their scores."""
         names = Reasons.__struct_fields__
+        columns = np.stack([getattr(self, name) for name in names])[:, list(indexes)]
         # Zero added: no negative zero.
-        columns = [(getattr(self, name)[indexes] + 0.0).tolist() for name in names]
-        return [Reasons(**dict(zip(names, row, strict=True))) for row in zip(*columns, strict=True)]
+        return [Reasons(**dict(zip(names, row, strict=True))) for row in (columns.T + 0.0).tolist()]
 
     def __iter__(self) -> Iterator[Reasons]:
         return iter(self.reasons(range(len(self.total))))
@@ -114,24 +114,27 @@ class Scores(Struct, frozen=True, kw_only=True):
 def score(features: Features, weights: Weights | None = None) -> Scores:
     """Scores of the candidates of `features` for the query that their columns were computed for."""
     weights = weights or Weights()
+    none = np.zeros(len(features))
+    """Stands for every part that is nothing, which need not be added then."""
     beside = _neighbourhood(features, max(len(weights.neighbours), len(weights.late_neighbours)))
     lexical = weights.lexical * _normalised(features.lexical)
     dense = weights.dense * _normalised(features.dense)
     late, late_shared = _late(features.matches, beside, weights)
+    own = lexical + dense
     parts = {
         "lexical": lexical,
         "dense": dense,
         "late": late,
-        "neighbour": beside.shared(lexical + dense, weights.neighbours) + late_shared,
-        "relation": _related(features, lexical + dense + late, weights.relations),
-        "named": _flagged(features.named, weights.named, len(features)),
-        "dated": _flagged(features.dated, weights.dated, len(features)),
-        "question": _flagged(features.asks, -weights.question, len(features)),
-        "recency": _recency(features, weights),
-        "confidence": _confidence(features, weights),
-        "used": _used(features, weights),
+        "neighbour": beside.shared(own, weights.neighbours) + late_shared if beside.rings else none,
+        "relation": _related(features, own + late, weights.relations, none),
+        "named": _flagged(features.named, weights.named, none),
+        "dated": _flagged(features.dated, weights.dated, none),
+        "question": _flagged(features.asks, -weights.question, none),
+        "recency": _recency(features, weights, none),
+        "confidence": _confidence(features, weights, none),
+        "used": _used(features, weights, none),
     }
-    return Scores(total=sum(parts.values(), np.zeros(len(features))), **parts)
+    return Scores(total=sum([part for part in parts.values() if part is not none], none), **parts)
 
 
 def _neighbourhood(features: Features, reach: int) -> Neighbourhood:
@@ -143,19 +146,22 @@ def _neighbourhood(features: Features, reach: int) -> Neighbourhood:
 def _late(matches: Floats, beside: Neighbourhood, weights: Weights) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The late part by a candidate's own tokens, and what its neighbours add to it: both on the scale of their sum."""
     own = matches.sum(axis=1, dtype=np.float64)
-    joined = beside.best(matches, weights.late_neighbours).sum(axis=1, dtype=np.float64)
+    joined = own if not beside.rings else beside.best(matches, weights.late_neighbours).sum(axis=1, dtype=np.float64)
     mean, deviation = _spread(joined)
     if deviation < _FLAT:
         return np.zeros(len(own)), np.zeros(len(own))
     return weights.late * (own - mean) / deviation, weights.late * (joined - own) / deviation
 
 
-def _related(features: Features, base: NDArray[np.float64], share: float) -> NDArray[np.float64]:
+def _related(
+    features: Features, base: NDArray[np.float64], share: float, none: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """What each candidate gets of the best one that it is related to; a poor one takes nothing away."""
-    found = np.zeros(len(features))
-    if features.related is not None and features.strengths is not None and len(features.related):
-        mine, other = features.related.T
-        np.maximum.at(found, mine, share * features.strengths * np.maximum(base[other], 0.0))
+    if features.related is None or features.strengths is None or not len(features.related):
+        return none
+    found = none.copy()
+    mine, other = features.related.T
+    np.maximum.at(found, mine, share * features.strengths * np.maximum(base[other], 0.0))
     return found
 
 
@@ -174,26 +180,26 @@ def _spread(values: NDArray[np.float64]) -> tuple[float, float]:
     return mean, math.sqrt(float(apart @ apart) / len(values))
 
 
-def _flagged(flags: NDArray[np.bool_] | None, weight: float, count: int) -> NDArray[np.float64]:
-    return np.zeros(count) if flags is None else weight * flags.astype(np.float64)
+def _flagged(flags: NDArray[np.bool_] | None, weight: float, none: NDArray[np.float64]) -> NDArray[np.float64]:
+    return none if flags is None or not flags.any() else weight * flags.astype(np.float64)
 
 
-def _recency(features: Features, weights: Weights) -> NDArray[np.float64]:
+def _recency(features: Features, weights: Weights, none: NDArray[np.float64]) -> NDArray[np.float64]:
     if features.age_s is None or not weights.recency:
-        return np.zeros(len(features))
+        return none
     halvings = np.maximum(features.age_s, 0.0) / weights.recency_half_life_s
     return _known(weights.recency * np.exp2(-halvings))
 
 
-def _confidence(features: Features, weights: Weights) -> NDArray[np.float64]:
+def _confidence(features: Features, weights: Weights, none: NDArray[np.float64]) -> NDArray[np.float64]:
     if features.confidence is None or not weights.confidence:
-        return np.zeros(len(features))
+        return none
     return _known(weights.confidence * (2 * features.confidence - 1))
 
 
-def _used(features: Features, weights: Weights) -> NDArray[np.float64]:
+def _used(features: Features, weights: Weights, none: NDArray[np.float64]) -> NDArray[np.float64]:
     if features.uses is None or not weights.used or not features.uses.any():
-        return np.zeros(len(features))
+        return none
     gained: NDArray[np.float64] = np.log1p(np.minimum(features.uses, _MANY_USES)) * (
         weights.used / math.log1p(_MANY_USES)
     )

@@ -50,7 +50,10 @@ class TextTokenizer:
         """Ids of `text` in order, of its first 32,768 characters at most."""
         text = text[:MAX_CHARACTERS]
         if self._by_word and self._is_plain(text):
-            return np.fromiter(chain.from_iterable(map(self._of_word, _WORDS(text.lower()))), np.int32)
+            words = _WORDS(text.lower())
+            are_short = len(max(words, key=len, default="")) <= _LONGEST_REMEMBERED
+            of_each = map(self._remembered if are_short else self._of_word, words)
+            return np.array([*chain.from_iterable(of_each)], np.int32)
         return np.array(self._whole(text), np.int32)
 
     def _of_word(self, word: str) -> tuple[int, ...]:
