@@ -5,9 +5,13 @@ A text that is contained in a longer one is dropped first, and comes back where 
 
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from caxton_llm.context.candidates import Candidates
+from caxton_llm.context.past import Past
 from caxton_llm.context.pieces import Decision, Piece
-from caxton_llm.context.redundancy import repetitions
+from caxton_llm.context.redundancy import marks_of, repetitions
 from caxton_llm.context.selection import Limits, Selection, select
 from caxton_llm.context.text_vectors import TextVectors
 
@@ -33,10 +37,12 @@ def repetitions_among(found: Candidates, vectors: TextVectors) -> list[Decision]
         elif piece.id in found.memories or piece.id in found.past.excerpts:
             candidates.append(piece)
     candidates.sort(key=lambda piece: -piece.score)
-    return _repeated(standing + recent[-_STANDING:], candidates[:_COMPARED], vectors)
+    return _repeated(standing + recent[-_STANDING:], candidates[:_COMPARED], vectors, found.past)
 
 
-def _repeated(standing: Sequence[Piece], candidates: Sequence[Piece], vectors: TextVectors) -> list[Decision]:
+def _repeated(
+    standing: Sequence[Piece], candidates: Sequence[Piece], vectors: TextVectors, past: Past
+) -> list[Decision]:
     if not candidates:
         return []
     compared = [*standing, *candidates]
@@ -49,12 +55,21 @@ def _repeated(standing: Sequence[Piece], candidates: Sequence[Piece], vectors: T
             reason="is contained in another" if one.contained else "repeats another",
             by=compared[one.by].id,
         )
-        for one in repetitions(texts, vectors.embed, standing=len(standing))
+        for one in repetitions(texts, vectors.embed, standing=len(standing), marks=_marks(compared, past))
     ]
 
 
+def _marks(pieces: Sequence[Piece], past: Past) -> NDArray[np.uint64]:
+    """Those of excerpts are at hand."""
+    known = {name: place for place, name in enumerate(past.excerpts)}
+    others = {piece.id: piece.text for piece in pieces if piece.id not in known}
+    known |= {name: len(past.marks) + place for place, name in enumerate(others)}
+    marks: NDArray[np.uint64] = np.concatenate([past.marks, marks_of([*others.values()])])
+    return marks[[known[piece.id] for piece in pieces]]
+
+
 def chosen(
-    pieces: Sequence[Piece], dropped: Sequence[Decision], limits: Limits, vectors: TextVectors
+    pieces: Sequence[Piece], dropped: Sequence[Decision], limits: Limits, vectors: TextVectors, past: Past
 ) -> tuple[Selection, tuple[Decision, ...]]:
     """What goes in of the pieces, and the decisions on all others. Raises like `select`."""
     gone = {one.piece.id: one for one in dropped}
@@ -62,14 +77,14 @@ def chosen(
     while True:
         among = [piece for piece in pieces if piece.id not in gone and piece.id not in replaced]
         selection = select(among, limits)
-        kept = selection.taken.keys() | replaced
+        kept = selection.taken | replaced
         lost = {one.by for one in gone.values() if one.by not in kept}
         if not lost:
             break
         back = [one.piece for one in gone.values() if one.by in lost]
         gone = {name: one for name, one in gone.items() if one.by not in lost}
         # Of those that come back one may still repeat another.
-        gone |= {one.piece.id: one for one in _repeated((), back, vectors)}
+        gone |= {one.piece.id: one for one in _repeated((), back, vectors, past)}
         # A turn keeps its place: without it there would be a hole.
         replaced |= {piece.id for piece in among if piece.id in lost and piece.tier != "recent"}
     left = (

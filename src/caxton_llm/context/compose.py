@@ -130,7 +130,7 @@ def _composed(attempts: "_Attempts", found: Candidates, reserve: int) -> Compose
         found=found,
         selection=made.selection,
         repeated=made.repeated,
-        memories=tuple(dict.fromkeys(found.memories[one].record for one in kept if one in found.memories)),
+        memories=tuple(dict.fromkeys(one.record for name, one in found.memories.items() if name in kept)),
         window_from=next((turn.number for turn in found.past.window if turn_id(turn.number) in kept), None),
         overflow=found.past.overflow,
         less_relevant=found.past.less_relevant,
@@ -189,7 +189,7 @@ class _Attempts:
 
     def _made(self, found: Candidates, plan: _Plan, dropped: Sequence[Decision], budget: int) -> _Made:
         limits = Limits(budget=budget, share=_SHARES)
-        selection, repeated = chosen(plan.pieces, dropped, limits, self._vectors)
+        selection, repeated = chosen(plan.pieces, dropped, limits, self._vectors, found.past)
         prepared = _prepared(self.material, found, selection)
         messages, tools = rendered(prepared, self.target.family, stable_tokens=plan.stable, marks_elsewhere=self._marks)
         tools = strictly(tools, self.target.strict_tools)

@@ -7,6 +7,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from caxton_llm.context.redundancy import MARKS_WIDTH
 from caxton_llm.discreet import Discreet
 
 __all__ = ["Excerpt", "Excerpts"]
@@ -25,16 +26,17 @@ class Excerpt(Discreet, Struct, frozen=True, kw_only=True):
 
 class Excerpts(Discreet, Struct, frozen=True, eq=False):
     """All parts that were compared, in order: who said each and what, the places of their turns in the history, ascending,
-    and their scores from 0 to 1."""
+    their scores from 0 to 1, and their marks (`redundancy.marks_of`)."""
 
     parts: Sequence[tuple[str, str]]
     turns: NDArray[np.int64]
     scores: NDArray[np.float64]
+    marks: NDArray[np.uint64]
 
     @classmethod
     def none(cls) -> Self:
         """Nothing was compared."""
-        return cls((), np.empty(0, np.int64), np.empty(0))
+        return cls((), np.empty(0, np.int64), np.empty(0), np.empty((0, MARKS_WIDTH), np.uint64))
 
     def __len__(self) -> int:
         return len(self.parts)

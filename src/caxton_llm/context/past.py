@@ -7,7 +7,9 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 
+import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from caxton_llm.agents.conversation import best_summary
 from caxton_llm.agents.requirements import ALL_TURNS
@@ -56,6 +58,8 @@ class Past(Struct, frozen=True, kw_only=True):
     reach: int
     """Tokens of the window when it has grown as far as it may."""
     excerpts: dict[str, Excerpt]
+    marks: NDArray[np.uint64]
+    """Of each excerpt (`redundancy.marks_of`)."""
     digest: str
     overflow: int
     """About how many tokens the turns, as many as are wanted word for word, take beyond the room."""
@@ -100,6 +104,7 @@ def past_of(material: Material, target: TargetView, costs: Costs, texts: PastTex
         window=window,
         reach=min(room, _about(tokens, len(turns), wanted, room)),
         excerpts={piece.id: one for piece, one in zip(excerpts, worth, strict=False)},
+        marks=material.excerpts.marks[[one.place for one in worth[: len(excerpts)]]],
         digest=summary,
         overflow=max(0, _about(tokens, len(turns), wanted, left) - max(0, left)),
         less_relevant=less_relevant + len(worth) - len(excerpts),

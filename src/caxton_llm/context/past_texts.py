@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 from itertools import chain, groupby
 
-from caxton_llm.context import redundancy
 from caxton_llm.context.digest import Ranked, Said, Sentences, ranked, sentences_of
 from caxton_llm.context.kept import Kept
 from caxton_llm.context.past_parts import SPOKEN, Parts, PastParts, parts_of
+from caxton_llm.context.redundancy import marks_of
 from caxton_llm.context.spoken import speaker_of, text_of
 from caxton_llm.context.text_vectors import TextVectors
 from caxton_llm.context.turns import PastTurn
@@ -48,8 +48,7 @@ class PastTexts:
         parts = parts_of(messages)
         self.vectors.compared([(message.name or "", text) for message, text in parts])
         sentences_of(_said(messages), self.vectors)
-        for text in (_all_of(messages), *(text for _, text in parts)):
-            redundancy.expect(text)
+        marks_of([_all_of(messages), *(text for _, text in parts)])
 
     def _turns_ranked(self, turns: tuple[PastTurn, ...]) -> Ranked:
         found: list[Sentences] = []

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from caxton_llm.memory.duplicates import Statement, statement
 
-__all__ = ["Repeated", "expect", "repetitions"]
+__all__ = ["MARKS_WIDTH", "Repeated", "marks_of", "repetitions"]
 
 _ALIKE = 0.9
 """Cosine from which on two texts may be the same. Paraphrases of one fact lie above, other facts of one topic below."""
@@ -23,13 +23,16 @@ _SHORTEST = 3
 _PARAPHRASE = 0.6
 """Share of the shorter one's words that the other must have too: vectors alone do not tell one deed from another."""
 _MARKS = 256
+MARKS_WIDTH = _MARKS // 64
 _LONGEST = 2_000
 """Characters of a text that are compared. A longer one may contain another, and never goes itself: its end is not seen."""
 
 
-def expect(text: str) -> None:
-    """It will be compared: what is known of it is ready from now on."""
-    _known(text[:_LONGEST])
+def marks_of(texts: Sequence[str]) -> NDArray[np.uint64]:
+    """A row of bits for each text, one for each of its words, of 256 that words share: by these it is seen which texts may
+    repeat each other."""
+    marks = b"".join([_known(text[:_LONGEST]).marks for text in texts])
+    return np.frombuffer(marks, np.uint64).reshape(len(texts), MARKS_WIDTH)
 
 
 class Repeated(Struct, frozen=True):
@@ -45,28 +48,30 @@ def repetitions(
     embed: Callable[[Sequence[str]], NDArray[np.float32]] | None = None,
     *,
     standing: int = 0,
+    marks: NDArray[np.uint64] | None = None,
 ) -> list[Repeated]:
     """What can go, each with a text that stays. `texts` come in the order of their worth: of two the first stays, unless it
     is contained in the second. The first `standing` of them stay in any case, and are not compared with each other.
 
     `embed` gives a row of length 1 for each text (zeros: not comparable), and is asked for those that say the same otherwise;
-    without it only words are compared.
+    without it only words are compared. `marks` are those of the texts (`marks_of`), where they are at hand.
     """
-    known = [_known(text[:_LONGEST]) for text in texts]
-    is_whole = [len(text) <= _LONGEST for text in texts]
-    gone = _same(known, is_whole, standing)
-    for later, earlier in _sharing_words(known, standing):
+    gone: dict[int, Repeated] = {}
+    for later, earlier in _sharing_words(marks_of(texts) if marks is None else marks, standing):
         if earlier in gone or later in gone:
             continue
-        one, other = known[later], known[earlier]
-        if is_whole[later] and one.is_in(other):
+        one, other = _known(texts[later][:_LONGEST]), _known(texts[earlier][:_LONGEST])
+        is_whole, other_is_whole = len(texts[later]) <= _LONGEST, len(texts[earlier]) <= _LONGEST
+        if is_whole and other_is_whole and one.words == other.words:
+            gone[later] = Repeated(later, earlier, contained=False)
+        elif is_whole and one.is_in(other):
             gone[later] = Repeated(later, earlier, contained=True)
-        elif earlier >= standing and is_whole[earlier] and other.is_in(one):
+        elif other_is_whole and earlier >= standing and other.is_in(one):
             gone[earlier] = Repeated(earlier, later, contained=True)
         elif (
             embed is not None
-            and is_whole[later]
-            and is_whole[earlier]
+            and is_whole
+            and other_is_whole
             and _says_the_same(one.statement, other.statement)
             and _is_alike(*embed([texts[later], texts[earlier]]))
         ):
@@ -97,31 +102,21 @@ def _known(text: str) -> _Known:
     return _Known(said, f" {' '.join(said.words)} ", marks.to_bytes(_MARKS // 8, "little"))
 
 
-def _same(known: Sequence[_Known], is_whole: Sequence[bool], standing: int) -> dict[int, Repeated]:
-    """Texts that have all words of an earlier one, and no others."""
-    first: dict[str, int] = {}
-    found = {}
-    for place, one in enumerate(known):
-        if is_whole[place] and one.statement.words:
-            same = first.setdefault(one.words, place)
-            if same != place and place >= standing:
-                found[place] = Repeated(place, same, contained=False)
-    return found
-
-
-def _sharing_words(known: Sequence[_Known], standing: int) -> list[tuple[int, int]]:
+def _sharing_words(marks: NDArray[np.uint64], standing: int) -> list[tuple[int, int]]:
     """Pairs, the later one first and not one that stands in any case, of which one may be contained in the other or say the
     same: half of the shorter one's words are in the other, as far as marks tell."""
-    if len(known) <= standing:
+    count = len(marks)
+    if count <= standing:
         return []
-    marks = np.frombuffer(b"".join([one.marks for one in known]), np.uint64).reshape(len(known), -1).T
-    shared = np.zeros((len(known) - standing, len(known)), np.uint16)
-    for column in marks:
+    shared = np.zeros((count - standing, count), np.uint16)
+    for column in np.ascontiguousarray(marks.T):
         shared += np.bitwise_count(column[standing:, None] & column)
-    counts = np.bitwise_count(marks).sum(axis=0, dtype=np.uint16)
+    counts = np.bitwise_count(marks).sum(axis=1, dtype=np.uint16)
     least = np.maximum(np.minimum(counts[standing:, None], counts), 1)
-    later, earlier = np.nonzero(np.tril(2 * shared >= least, standing - 1))
-    return list(zip((later + standing).tolist(), earlier.tolist(), strict=True))
+    later, earlier = (2 * shared >= least).nonzero()
+    later += standing
+    are_pairs = earlier < later
+    return list(zip(later[are_pairs].tolist(), earlier[are_pairs].tolist(), strict=True))
 
 
 def _says_the_same(one: Statement, other: Statement) -> bool:

@@ -28,16 +28,18 @@ class Limits(Struct, frozen=True, kw_only=True):
 
 
 class Selection(Struct, frozen=True, kw_only=True):
-    """All `pieces` in the order in which they came, why those are kept that are (by their ids), and the tokens of these."""
+    """All `pieces` in the order in which they came, the ids of those that are kept within `limits`, and their tokens."""
 
     pieces: tuple[Piece, ...]
-    taken: dict[str, Reason]
+    limits: Limits
+    taken: frozenset[str]
     tokens: int
 
     @property
     def decisions(self) -> tuple[Decision, ...]:
         """On each of the pieces."""
-        return tuple(_decision(piece, self.taken.get(piece.id)) for piece in self.pieces)
+        reasons = _filled(self.pieces, self.limits).taken
+        return tuple(_decision(piece, reasons.get(piece.id)) for piece in self.pieces)
 
 
 def select(pieces: Sequence[Piece], limits: Limits) -> Selection:
@@ -45,6 +47,16 @@ def select(pieces: Sequence[Piece], limits: Limits) -> Selection:
 
     Deterministic: equal pieces are taken in the order of their ids.
     """
+    tokens = sum([piece.tokens for piece in pieces])
+    if tokens <= limits.budget:
+        taken = frozenset([piece.id for piece in pieces])
+    else:
+        basket = _filled(pieces, limits)
+        taken, tokens = frozenset(basket.taken), limits.budget - basket.left
+    return Selection(pieces=tuple(pieces), limits=limits, taken=taken, tokens=tokens)
+
+
+def _filled(pieces: Sequence[Piece], limits: Limits) -> "_Basket":
     basket = _Basket(pieces, limits)
     basket.take_always()
     recent = sorted(basket.of("recent"), key=lambda piece: piece.order, reverse=True)
@@ -53,7 +65,7 @@ def select(pieces: Sequence[Piece], limits: Limits) -> Selection:
     for tier in _BY_RELEVANCE:
         basket.take_best(tier)
     basket.fill()
-    return Selection(pieces=tuple(pieces), taken=basket.taken, tokens=limits.budget - basket.left)
+    return basket
 
 
 def too_small(pieces: Iterable[Piece], budget: int, reserve: int = 0) -> InvalidRequest:
