@@ -63,6 +63,11 @@ class Requirements(Struct, frozen=True, kw_only=True):
         wishes = (_wish(wishes, provider) for wishes in self.provider_optimization.values())
         return min((one.max_context_tokens for one in wishes if one.max_context_tokens is not None), default=None)
 
+    def with_wishes(self, tools: Sequence[str]) -> Sequence[str]:
+        """Those of the tools of which anything is said that concerns providers."""
+        wishes = self.provider_optimization
+        return tools if REQUEST in wishes else [tool for tool in tools if tool in wishes]
+
     def offers(self, tool: str, provider: str) -> bool:
         """Whether a tool is offered to a kind of provider, in the only form that would call it: its own."""
         return all(

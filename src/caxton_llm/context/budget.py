@@ -69,6 +69,7 @@ def view_of(
     elif not limits:
         limits.append((ASSUMED_WINDOW, "an assumed window"))
         notes = (f"the window of {info.id} is not known: {ASSUMED_WINDOW:,} tokens are assumed",)
+    tools = requirements.with_wishes(tools)
     withheld = frozenset(tool for tool in tools if not requirements.offers(tool, kind))
     if withheld:
         names = ", ".join(sorted(withheld))
