@@ -85,7 +85,7 @@ class ContextMetadata(Struct, frozen=True, kw_only=True):
     source_times_ms: Mapping[Source, float]
     sources_missing: tuple[SourceGap, ...]
     turns_not_relevant: int
-    """Parts of past turns that have less to do with the request than most, and are no candidates."""
+    """Parts of past turns that have less to do with the request than others, and are no candidates."""
     notes: tuple[str, ...]
     target: str
     provider: str

@@ -141,7 +141,7 @@ def _draw_rest(document: ContextDocument, screen: Screen) -> None:
     if told.turns_not_relevant:
         count = told.turns_not_relevant
         what = "1 part of past turns has" if count == 1 else f"{count} parts of past turns have"
-        lines.append((f"{what} less to do with the request than most, and was no candidate", "dim"))
+        lines.append((f"{what} less to do with the request than others, and no place among the candidates", "dim"))
     if lines:
         screen.line()
     for text, style in lines:
