@@ -14,6 +14,7 @@ from caxton_llm.context.pieces import Decision, Piece
 from caxton_llm.context.render.fence import DATA_NOTE
 from caxton_llm.context.render.provider import memory_line, related_line
 from caxton_llm.context.turns import text_of
+from caxton_llm.discreet import Discreet
 from caxton_llm.types import Message
 
 __all__ = ["CAPABILITIES", "Candidates", "always_of", "candidates_of", "memory_id", "note_tokens"]
@@ -26,7 +27,7 @@ _SIMILAR = 0.5
 """A memory that is below it, and less relevant than most that were compared, has nothing to do with the request."""
 
 
-class Candidates(Struct, frozen=True, kw_only=True):
+class Candidates(Discreet, Struct, frozen=True, kw_only=True, eq=False):
     """`pieces` is what `select` takes."""
 
     pieces: tuple[Piece, ...]

@@ -17,9 +17,6 @@ class Column(Generic[_Number]):
         self._rows = empty
         self._count = 0
 
-    def __len__(self) -> int:
-        return self._count
-
     @property
     def nbytes(self) -> int:
         """Bytes that it takes, with the room that it has left."""

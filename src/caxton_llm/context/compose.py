@@ -41,7 +41,7 @@ _BETWEEN, _BETWEEN_OF = 16, 400
 need not be selected again."""
 
 
-class Composed(Discreet, Struct, frozen=True, kw_only=True):
+class Composed(Discreet, Struct, frozen=True, kw_only=True, eq=False):
     """A context for one target: what is sent, and what became of every piece.
 
     `tokens` is what the prompt takes at most as the target counts, `spent` how it divides among the sources.

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from caxton_llm.context.identical import Identical
 from caxton_llm.context.kept import Kept
 from caxton_llm.context.turns import PastTurn
+from caxton_llm.short_texts import kept_of_short
 from caxton_llm.tokens.content import KINDS, ContentKind
 from caxton_llm.tokens.meter import TokenMeter
 from caxton_llm.tokens.overheads import tool_texts
@@ -19,7 +20,7 @@ __all__ = ["ContextMeter", "is_plain"]
 _Measure = tuple[int, ContentKind]
 _HEAVIEST = 3_000_000
 """Bytes of what is kept, without the turns' texts."""
-_LINES_KNOWN = 20_000
+_LINES_KNOWN = 4_000
 _SETS_KNOWN = 64
 """Sets of tools whose tokens are kept."""
 
@@ -32,7 +33,7 @@ class ContextMeter:
 
     def __init__(self, count: Callable[[str], int]) -> None:
         self.measure = TokenMeter(count).measure
-        self.line = lru_cache(maxsize=_LINES_KNOWN)(self._line)
+        self.line = kept_of_short(_LINES_KNOWN)(self._line)
         """The measure of a text with the end of its line."""
         self._turns = Kept(self._measured, _weight, heaviest=_HEAVIEST)
         self._tools = Kept(self._of_tools, lambda *_: 1, heaviest=_SETS_KNOWN, key=_identity)

@@ -39,7 +39,7 @@ _LONGEST_KEPT = 4_000
 """Characters of a turn whose sentences are remembered; those of longer ones would fill the memory."""
 
 
-class Said(Struct, frozen=True):
+class Said(Discreet, Struct, frozen=True):
     """Who said what."""
 
     role: str

@@ -3,7 +3,6 @@
 Turns are counted from the newest back, and only as many as have room, so a conversation of any length costs little.
 """
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 
@@ -23,6 +22,7 @@ from caxton_llm.context.pieces import Decision, Piece, Reason
 from caxton_llm.context.render.provider import excerpt_line
 from caxton_llm.context.turns import PastTurn
 from caxton_llm.context.window import window_start
+from caxton_llm.discreet import Discreet
 
 __all__ = ["DIGEST", "Past", "past_of", "turn_id"]
 
@@ -50,7 +50,7 @@ _TOLD = 50
 """Turns that are not sent of which each is told, the last ones; the others are counted only."""
 
 
-class Past(Struct, frozen=True, kw_only=True):
+class Past(Discreet, Struct, frozen=True, kw_only=True, eq=False):
     """`window` are the turns sent word for word, `pieces` what may be chosen of all."""
 
     pieces: tuple[Piece, ...]
@@ -206,7 +206,8 @@ def _digest(
     if told is not None:
         room -= costs.line(told.text)
         earlier = tuple(turn for turn in earlier if turn.number > told.last)
-    digested = earlier[_first_digested(earlier) :]
+    # Behind a summary it begins where this ends.
+    digested = earlier[-_DIGESTED:] if told is not None else earlier[_first_digested(earlier) :]
     sentences = digest(texts.ranked(digested), room, costs.line) if room >= _DIGEST_LEAST else ""
     return "\n".join(part for part in (told.text if told is not None else "", sentences) if part)
 
@@ -216,8 +217,5 @@ def _first_digested(earlier: Sequence[PastTurn]) -> int:
     first = max(0, len(earlier) - _DIGESTED)
     if len(earlier) - first < _LONG or earlier[first].number == 0:
         return first
-    return bisect_left(earlier, -(-earlier[first].number // _STEP) * _STEP, first, key=_number)
-
-
-def _number(turn: PastTurn) -> int:
-    return turn.number
+    begins = -(-earlier[first].number // _STEP) * _STEP
+    return next((place for place in range(first, len(earlier)) if earlier[place].number >= begins), first)

@@ -4,6 +4,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice
+from operator import attrgetter
 
 import numpy as np
 from msgspec import Struct
@@ -26,12 +27,13 @@ SPOKEN = ("user", "assistant")
 _MOST_PARTS = 4_000
 """Of one turn the last ones; and of a conversation, from which on no earlier turn is looked at."""
 _MOST_TURNS = 4_000
+_IS_KEPT = attrgetter("is_kept")
 _AT_ONCE = 25
 """Turns of which nothing is kept, that are looked at together."""
 _HEAVIEST = 40_000_000
 """Bytes of what is kept: that of some thousand turns."""
-_LIGHT = 400
-"""Bytes of a part beside its columns."""
+_LIGHT, _TURN, _RUN = 300, 250, 4_000
+"""Bytes of a part, of a turn and of a conversation beside the columns."""
 
 
 class Parts(Discreet, Struct, frozen=True, eq=False):
@@ -54,6 +56,10 @@ class PastParts:
         self._kept_ones: Runs[PastTurn, _Spoken] = Runs(
             partial(_Spoken, vectors), _Spoken.add, _Spoken.weight, heaviest=_HEAVIEST
         )
+
+    def are_at_hand(self, turns: Sequence[PastTurn]) -> bool:
+        """Whether little has to be made for these turns."""
+        return self._kept_ones.hold(turns) and all(map(_IS_KEPT, turns))
 
     def of(self, turns: Sequence[PastTurn]) -> list[Parts]:
         """The parts of the last turns, in order: as many as are compared with a request."""
@@ -98,7 +104,10 @@ class _Spoken:
 
     def weight(self) -> int:
         """About how many bytes it takes, without the texts, which are the conversation's."""
-        return self._rows.nbytes + self._tokens.nbytes + self._terms.nbytes + _LIGHT * len(self._said)
+        columns = (self._counts, self._times_s, self._tokens, self._token_counts, self._rows, self._terms)
+        others = (self._term_counts, self._asks, self._marks)
+        held = sum([column.nbytes for column in columns]) + sum([column.nbytes for column in others])
+        return _RUN + _TURN * len(self._ends) + _LIGHT * len(self._said) + held
 
     def add(self, turns: Sequence[PastTurn]) -> None:
         """Add turns that follow."""

@@ -35,6 +35,10 @@ class PastTexts:
                 self._sentences.of(turn)  # not all at once where a digest of many begins elsewhere
         return self._parts.of(turns)
 
+    def are_at_hand(self, turns: Sequence[PastTurn]) -> bool:
+        """Whether their parts are known, of all but the last turn at least."""
+        return self._parts.are_at_hand(turns)
+
     def ranked(self, turns: tuple[PastTurn, ...]) -> Ranked:
         """The sentences of turns, by what they say of all; little to do where the same turns come again."""
         return self._ranked.of(turns)
@@ -76,7 +80,8 @@ def _sentences_weight(turn: PastTurn, made: Sentences) -> int | None:
 
 
 def _ranked_weight(turns: tuple[PastTurn, ...], made: Ranked) -> int | None:
-    return 100 * (len(turns) + len(made.lines)) if all(map(_is_kept, turns)) else None
+    texts = sum([len(text) for turn in turns for message in turn.messages if isinstance(text := message.content, str)])
+    return 300 * (len(turns) + len(made.lines)) + 2 * texts if all(map(_is_kept, turns)) else None
 
 
 def _whole_weight(turn: PastTurn, made: str) -> int | None:

@@ -5,7 +5,6 @@ stands beside them (`memory.scoring`). So what was said and what is remembered c
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
 from itertools import chain
 
 import numpy as np
@@ -19,6 +18,7 @@ from caxton_llm.memory.late_interaction import MAX_QUERY_TOKENS, inverse_frequen
 from caxton_llm.memory.query_dates import from_then, periods_in
 from caxton_llm.memory.query_words import content_words, name_keys_in
 from caxton_llm.memory.scoring import Features, score
+from caxton_llm.short_texts import kept_of_short
 
 __all__ = ["relevance", "relevance_of_score"]
 
@@ -95,7 +95,7 @@ def _named(query: str, names: Sequence[str]) -> NDArray[np.bool_] | None:
     return np.array([name in named for name in names]) if named else None
 
 
-@lru_cache(maxsize=4_000)
+@kept_of_short(4_000, longest=200)
 def _name_key(name: str) -> bytes:
     return words_key(" ".join(name_words(name)))
 

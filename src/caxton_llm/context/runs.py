@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 __all__ = ["Runs"]
 
 _UNUSED = 64
-"""Things at the beginning that nobody asks for any more, from which on, once they are half of all, a run is begun anew."""
+"""Times in a row that nobody asks for the first half, from which on a run is begun anew."""
 
 _Item = TypeVar("_Item")
 _Made = TypeVar("_Made")
@@ -28,6 +28,7 @@ class _Run(Generic[_Item, _Made]):
         self.items: list[_Item] = []
         self._add = add
         self._lock = Lock()
+        self._unused = 0
 
     def reach(self, items: Sequence[_Item]) -> int | None:
         """Grow to the last of the items; the place of the first one. `None`: what the run has is not what they follow."""
@@ -37,9 +38,10 @@ class _Run(Generic[_Item, _Made]):
                 last = self.items[-1]
                 known = next((place for place in range(len(items), 0, -1) if items[place - 1] is last), 0)
                 first = len(self.items) - known
-                if not known or first < 0 or (first > _UNUSED and 2 * first > len(self.items)):
+                if not known or first < 0 or not all(map(is_, islice(self.items, first, None), items)):
                     return None
-                if not all(map(is_, islice(self.items, first, None), items)):
+                self._unused = self._unused + 1 if 2 * first > len(self.items) else 0
+                if self._unused > _UNUSED:
                     return None
             if known < len(items):
                 self._add(self.made, items[known:])
@@ -69,6 +71,12 @@ class Runs(Generic[_Item, _Made]):
         self._lock = Lock()
         self._held: OrderedDict[int, tuple[_Run[_Item, _Made], int]] = OrderedDict()
         """By the identity of the last item, which the run holds; with its bytes."""
+        self._left = heaviest
+
+    def hold(self, items: Sequence[_Item]) -> bool:
+        """Whether little has to be made for these items: all but the last one are at hand, as far as can be seen at once."""
+        with self._lock:
+            return not items or any(id(item) in self._held for item in items[-2:])
 
     def of(self, items: Sequence[_Item]) -> tuple[_Made, int]:
         """What is made of the items, at least one, perhaps of others too; and the place of the first one of them there."""
@@ -79,9 +87,14 @@ class Runs(Generic[_Item, _Made]):
         if first is None:
             run, first, end = _Run(self._new(), self._add), 0, 0
             run.reach(items)
+        weight = self._weight(run.made)
         with self._lock:
-            self._held.pop(end, None)
-            self._held[id(run.items[-1])] = run, self._weight(run.made)
-            while sum([weight for _, weight in self._held.values()]) > self._heaviest:
-                self._held.popitem(last=False)
+            for known in {end, id(run.items[-1])} & self._held.keys():
+                self._left += self._held.pop(known)[1]
+            # One that is too heavy does not make the others go.
+            if weight <= self._heaviest:
+                self._held[id(run.items[-1])] = run, weight
+                self._left -= weight
+            while self._left < 0:
+                self._left += self._held.popitem(last=False)[1][1]
         return run.made, first

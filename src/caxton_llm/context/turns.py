@@ -14,7 +14,7 @@ from caxton_llm.context.spoken import is_short, text_of
 from caxton_llm.discreet import Discreet
 from caxton_llm.types import Message
 
-__all__ = ["History", "PastTurn", "history_of", "text_of", "turns_compared"]
+__all__ = ["History", "PastTurn", "are_at_hand", "history_of", "text_of", "turns_compared"]
 
 NOT_RUN = "[not run]"
 """In the place of the result of a call that the caller was to run and did not."""
@@ -23,6 +23,8 @@ _SYSTEM = ("system", "developer")
 _RESULTS = ("tool", "function")
 _LIGHT, _HEAVIEST = 300, 6_000_000
 """Bytes of a turn beside its texts, and of all that are kept."""
+_RUN = 4
+"""Turns that weigh what the turns of a conversation take together beside each of them."""
 _BRANCHES = 50
 """So many answers that were asked for again may lie between what a client shows and the end of what is stored."""
 
@@ -173,32 +175,36 @@ def _call_ids(messages: Sequence[Message]) -> set[str]:
 
 class _Turns:
     """A turn for each exchange of a conversation, as if none continued another; `continued` are the places of those that do,
-    `waiting` says whether any of the others has a call without a result."""
+    `waiting` of those with a call without a result."""
 
     def __init__(self) -> None:
         self.every: list[PastTurn] = []
         self.continued: list[int] = []
-        self.waiting = False
-        self._weight = 0
+        self.waiting: list[int] = []
+        self._are_short = True
 
     def add(self, exchanges: Sequence[Exchange]) -> None:
         """Add exchanges that follow."""
         for exchange in exchanges:
             if exchange.continues:
                 self.continued.append(len(self.every))
-            turn = PastTurn(
-                number=exchange.number,
-                messages=exchange.messages,
-                at=exchange.at,
-                is_kept=is_short(exchange.messages),
-            )
+            turn = _TURN.of(exchange)
+            if _closed(turn.messages) is not turn.messages:
+                self.waiting.append(len(self.every))
             self.every.append(turn)
-            self.waiting |= _closed(turn.messages) is not turn.messages
-            self._weight += _LIGHT if turn.is_kept else sum(len(text_of(message)) for message in turn.messages)
+            self._are_short &= turn.is_kept
 
     def weight(self) -> int:
-        """About how many bytes it takes; short texts are the store's."""
-        return self._weight
+        """About how many bytes it takes beside the texts, which are the store's; what is long is not held at all."""
+        return _LIGHT * (_RUN + len(self.every)) if self._are_short else _HEAVIEST + 1
+
+
+def _turn(exchange: Exchange) -> PastTurn:
+    kept = is_short(exchange.messages)
+    return PastTurn(number=exchange.number, messages=exchange.messages, at=exchange.at, is_kept=kept)
+
+
+_TURN = Kept(_turn, lambda _, turn: 2 * _LIGHT if turn.is_kept else None, heaviest=_HEAVIEST)
 
 
 _TURNS: Runs[Exchange, _Turns] = Runs(_Turns, _Turns.add, _Turns.weight, heaviest=_HEAVIEST)
@@ -210,11 +216,17 @@ def _turns_of(exchanges: Sequence[Exchange]) -> tuple[list[PastTurn], bool]:
         return [], True
     known, first = _TURNS.of(exchanges)
     every = known.every[first : first + len(exchanges)]
-    continued = [place - first for place in known.continued if first < place < first + len(exchanges)]
+    end = first + len(exchanges)
+    continued = [place - first for place in known.continued if first < place < end]
     for place in reversed(continued):
         before, turn = every[place - 1], every.pop(place)
         every[place - 1] = replace(before, messages=before.messages + turn.messages, is_kept=False)
-    return every, not continued and not known.waiting
+    return every, not continued and not any(first <= place < end for place in known.waiting)
+
+
+def are_at_hand(exchanges: Sequence[Exchange]) -> bool:
+    """Whether it is known what turns these exchanges are, of all but the last one at least."""
+    return _TURNS.hold(exchanges)
 
 
 _WITH_RESULTS = Kept(_with_results, lambda turn, _: _LIGHT if turn.is_kept else None, heaviest=_HEAVIEST)

@@ -29,7 +29,7 @@ from caxton_llm.context.past_texts import PastTexts
 from caxton_llm.context.render.provider import excerpt_line
 from caxton_llm.context.spoken import is_short, speaker_of
 from caxton_llm.context.text_vectors import TextVectors
-from caxton_llm.context.turns import History, history_of, turns_compared
+from caxton_llm.context.turns import History, are_at_hand, history_of, turns_compared
 from caxton_llm.context_engine.sources import (
     ContextSources,
     ConversationRead,
@@ -54,8 +54,8 @@ __all__ = ["ContextEngine", "GatheredContext", "SentRequest"]
 _USUAL_MEMORIES = 5
 """The most memories where nobody says how many are wanted (the specification's "top 5 by similarity")."""
 _MOST_KEPT = 64
-_FEW = 250
-"""Stored exchanges that are looked through in about a millisecond."""
+_FEW = 500
+"""Stored exchanges of which what is known is brought together in about a millisecond."""
 
 
 class GatheredContext(Discreet, Struct, frozen=True, kw_only=True):
@@ -126,13 +126,12 @@ class ContextEngine:
         agent = addressed.agent
         access = ToolAccess(agent.name, agent.tools)
         compared = turns_compared(request.messages) if key is not None else 0
-        listed = await self.sources.tools(access)
-        read = await self.sources.conversation(key, agent, compared=compared)
+        read, listed = await self.sources.begun(key, agent, access, compared=compared)
         specs = (*listed.tools, *self._capabilities(agent, listed.tools))
         _check_names(request, specs)
         understood = partial(_understood, request, addressed, read, self._index(specs))
         # A thread would cost a good part of what little there is to do.
-        is_quick = not compared and _is_short(request, read.thread)
+        is_quick = not compared and _is_short(request) and _is_at_hand(read.thread)
         history, analysis = understood() if is_quick else await asyncio.to_thread(understood)
         filters = filters_of(agent)
         needs = searches_of(analysis.requirements, agent, analysis.user_request, _USUAL_MEMORIES)
@@ -146,6 +145,7 @@ class ContextEngine:
             answers=(read, memory, data, listed),
             specs=specs,
         )
+        is_quick = is_quick and self._past.are_at_hand(history.turns)
         material = made() if is_quick else await asyncio.to_thread(made)
         return GatheredContext(
             request=request,
@@ -263,11 +263,15 @@ class ContextEngine:
         return known
 
 
-def _is_short(request: ChatRequest, thread: Thread | None) -> bool:
-    """Whether there is little to look through: a short request, few exchanges, and nothing beside them."""
-    stored = len(thread.exchanges) if thread is not None else 0
+def _is_short(request: ChatRequest) -> bool:
+    """Whether there is little to read in a request: few messages, and nothing beside them."""
     beside = request.metadata or request.extra_value("context") is not None
-    return stored <= _FEW and not beside and is_short(request.messages)
+    return not beside and is_short(request.messages)
+
+
+def _is_at_hand(thread: Thread | None) -> bool:
+    """Whether little has to be made of a stored conversation: it was there before, and is not very long."""
+    return thread is None or (len(thread.exchanges) <= _FEW and are_at_hand(thread.exchanges))
 
 
 def _understood(

@@ -136,6 +136,15 @@ class ContextSources:
         if store is not None:
             await asyncio.to_thread(store.close)
 
+    async def begun(
+        self, key: ConversationKey | None, agent: Agent, access: "ToolAccess", *, compared: int = 0
+    ) -> tuple[ConversationRead, ToolsListed]:
+        """The conversation and the tools, at the same time where the tools are not at hand."""
+        if self.servers is None or self.servers.hold_tools(access):
+            listed = await self.tools(access)
+            return await self.conversation(key, agent, compared=compared), listed
+        return await asyncio.gather(self.conversation(key, agent, compared=compared), self.tools(access))
+
     async def conversation(self, key: ConversationKey | None, agent: Agent, *, compared: int = 0) -> ConversationRead:
         """The stored conversation as far as the agent sees it, and the last `compared` turns at least."""
         if key is None:

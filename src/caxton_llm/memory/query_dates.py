@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Sequence
-from functools import lru_cache
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
+
+from caxton_llm.short_texts import kept_of_short
 
 __all__ = ["Period", "from_then", "periods_in"]
 
@@ -39,7 +40,7 @@ class Period(Struct, frozen=True):
     day: int | None = None
 
 
-@lru_cache(maxsize=256)
+@kept_of_short(256)
 def periods_in(query: str) -> tuple[Period, ...]:
     """What `query` names in English or ISO 8601, in order of appearance within each notation. Kept, because a request is
     compared with more than one thing."""

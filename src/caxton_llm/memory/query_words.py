@@ -1,9 +1,9 @@
 """What a question is about: its words without those that only make it a sentence, and the names that it mentions. Pure."""
 
 import re
-from functools import lru_cache
 
 from caxton_llm.memory.duplicates import name_words, words_key
+from caxton_llm.short_texts import kept_of_short
 
 __all__ = ["FUNCTION_WORDS", "content_words", "is_question", "name_keys_in"]
 
@@ -40,7 +40,7 @@ def content_words(query: str) -> str:
     return " ".join(word for word in words if _plain(word) not in FUNCTION_WORDS) or query
 
 
-@lru_cache(maxsize=256)
+@kept_of_short(256)
 def name_keys_in(query: str) -> tuple[bytes, ...]:
     """Keys (as of `name_key`) of all runs of up to five words of `query`, and of what stands there in signs alone: what it
     may call by its name.

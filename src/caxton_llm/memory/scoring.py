@@ -103,7 +103,8 @@ class Scores(Struct, frozen=True, kw_only=True):
     def reasons(self, indexes: Sequence[int]) -> list[Reasons]:
         """Why these candidates have their scores."""
         names = Reasons.__struct_fields__
-        columns = np.stack([getattr(self, name) for name in names])[:, list(indexes)]
+        places = np.array(indexes, np.int64)
+        columns = np.stack([getattr(self, name)[places] for name in names])
         # Zero added: no negative zero.
         return [Reasons(**dict(zip(names, row, strict=True))) for row in (columns.T + 0.0).tolist()]
 

@@ -76,6 +76,10 @@ class McpServers:
                 self._offered[access] = known
         return known
 
+    def hold_tools(self, access: ToolAccess) -> bool:
+        """Whether what the agent may call is known without asking."""
+        return all(server.holds_tools for server in self._servers.values() if self._concerns(server, access))
+
     def _permitted(
         self,
         access: ToolAccess,

@@ -18,6 +18,7 @@ from caxton_llm.context.prepared import Prepared, PreparedTool
 from caxton_llm.context.render.breakpoints import marked_ends, within_the_most
 from caxton_llm.context.render.enrichment import Style, Told, enriched
 from caxton_llm.context.render.fence import DATA_NOTE, fenced
+from caxton_llm.short_texts import kept_of_short
 from caxton_llm.tool_specs import ToolSpec
 from caxton_llm.types import ContentPart, FunctionDefinition, Json, Message, Tool
 
@@ -93,13 +94,13 @@ def _context(prepared: Prepared, family: Family) -> str:
     return "\n\n".join(parts)
 
 
-@lru_cache(maxsize=1_000)
+@kept_of_short(1_000)
 def memory_line(name: str, text: str) -> str:
     """What is known of something, as a prompt has it."""
     return f"- {' '.join(f'{name}: {text}'.split())}" if name else f"- {' '.join(text.split())}"
 
 
-@lru_cache(maxsize=4_000)
+@kept_of_short(4_000)
 def excerpt_line(role: str, text: str) -> str:
     """What somebody has said before, as a prompt has it."""
     return " ".join(f"{role}: {text}".split())
