@@ -48,14 +48,14 @@ class Candidates(Discreet, Struct, frozen=True, kw_only=True, eq=False):
         that have no room."""
         for one in self.irrelevant:
             yield Decision(piece=one, kept=False, stage="relevance", reason="below the threshold")
-        yield from self.past.left_out()
+        yield from self.past.left_out
         for one in self.offered.refused:
             yield Decision(piece=one, kept=False, stage="selection", reason="no budget left")
 
     @property
     def passed_over_count(self) -> int:
         """How many these are."""
-        return len(self.irrelevant) + self.past.before + len(self.offered.refused)
+        return len(self.irrelevant) + len(self.past.left_out) + len(self.offered.refused)
 
 
 def candidates_of(

@@ -4,7 +4,7 @@ Turns are counted from the newest back, and only as many as have room, so a conv
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache, partial
+from functools import cache
 
 import numpy as np
 from msgspec import Struct
@@ -65,13 +65,48 @@ class Past(Discreet, Struct, frozen=True, kw_only=True, eq=False):
     """About how many tokens the turns, as many as are wanted word for word, take beyond the room."""
     less_relevant: int
     """Parts of past turns that were passed over."""
-    before: int
-    """How many turns before the window each are told of, the last ones."""
-    left_out: Callable[[], Iterator[Decision]]
-    """What became of them."""
+    left_out: "LeftOut"
     own: frozenset[int]
     """The numbers of turns that the request itself has brought."""
     depth: int
+
+
+class LeftOut:
+    """What became of the turns before the window, the last of them: made when somebody asks for it."""
+
+    def __init__(
+        self,
+        turns: Sequence[PastTurn],
+        tokens: Callable[[int], int],
+        texts: PastTexts,
+        *,
+        start: int,
+        depth: int,
+        room: int,
+    ) -> None:
+        self._turns = turns
+        self._tokens = tokens
+        self._texts = texts
+        self._start = start
+        self._depth = depth
+        self._room = room
+
+    def __len__(self) -> int:
+        return min(self._start, _TOLD)
+
+    def __iter__(self) -> Iterator[Decision]:
+        """From the newest back: those beyond the depth, beyond the room, and those left out so that the window stays."""
+        turns, tokens = self._turns, self._tokens
+        total = sum(map(tokens, range(self._start, len(turns))))
+        for place in range(self._start - 1, self._start - 1 - len(self), -1):
+            total += tokens(place)
+            reason: Reason = "before the window"
+            if len(turns) - place > self._depth:
+                reason = "more than asked for"
+            elif total > self._room:
+                reason = "no budget left"
+            piece = _recent(turns[place], tokens(place), self._texts)
+            yield Decision(piece=piece, kept=False, stage="selection", reason=reason)
 
 
 def turn_id(number: int) -> str:
@@ -108,8 +143,7 @@ def past_of(material: Material, target: TargetView, costs: Costs, texts: PastTex
         digest=summary,
         overflow=max(0, _about(tokens, len(turns), wanted, left) - max(0, left)),
         less_relevant=less_relevant + len(worth) - len(excerpts),
-        before=min(start, _TOLD),
-        left_out=partial(_left_out, turns, tokens, texts, start=start, depth=depth, room=room),
+        left_out=LeftOut(turns, tokens, texts, start=start, depth=depth, room=room),
         own=own,
         depth=depth,
     )
@@ -135,21 +169,6 @@ def _about(tokens: Callable[[int], int], count: int, wanted: int, enough: int) -
         if total > enough:
             return total + (wanted - counted) * total // counted
     return total
-
-
-def _left_out(
-    turns: Sequence[PastTurn], tokens: Callable[[int], int], texts: PastTexts, *, start: int, depth: int, room: int
-) -> Iterator[Decision]:
-    """From the newest back: those beyond the depth, beyond the room, and those left out so that the window stays."""
-    total = sum(map(tokens, range(start, len(turns))))
-    for place in range(start - 1, max(-1, start - 1 - _TOLD), -1):
-        total += tokens(place)
-        reason: Reason = "before the window"
-        if len(turns) - place > depth:
-            reason = "more than asked for"
-        elif total > room:
-            reason = "no budget left"
-        yield Decision(piece=_recent(turns[place], tokens(place), texts), kept=False, stage="selection", reason=reason)
 
 
 def _recent(turn: PastTurn, tokens: int, texts: PastTexts) -> Piece:

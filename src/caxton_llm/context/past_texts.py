@@ -81,7 +81,7 @@ def _sentences_weight(turn: PastTurn, made: Sentences) -> int | None:
 
 def _ranked_weight(turns: tuple[PastTurn, ...], made: Ranked) -> int | None:
     texts = sum([len(text) for turn in turns for message in turn.messages if isinstance(text := message.content, str)])
-    return 300 * (len(turns) + len(made.lines)) + 2 * texts if all(map(_is_kept, turns)) else None
+    return 300 * (len(turns) + len(made.lines)) + 4 * texts if all(map(_is_kept, turns)) else None
 
 
 def _whole_weight(turn: PastTurn, made: str) -> int | None:
