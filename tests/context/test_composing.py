@@ -2,20 +2,21 @@
 
 import random
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pytest
 from msgspec.structs import replace
 
-from caxton_llm.agents.conversation import Exchange, Position, Thread
+from caxton_llm.agents.conversation import Exchange, Position, Summary, Thread
 from caxton_llm.agents.requirements import ALL_TURNS, Requirements
 from caxton_llm.context.compose import Composed, compose
 from caxton_llm.context.costs import Costs
 from caxton_llm.context.excerpts import Excerpts
 from caxton_llm.context.material import Material, Remembered, compared
-from caxton_llm.context.turns import PastTurn, history_of
+from caxton_llm.context.turns import History, PastTurn, history_of
 from caxton_llm.errors import InvalidRequest
 from caxton_llm.types import ContentPart, FileInput, Message
-from made_up_material import PAST, costs_of, exchange, material, offers, view
+from made_up_material import PAST, costs_of, exchange, material, offers, sentence, view
 
 ASKED = Message(role="user", content="What did Ann order for Lisbon?")
 
@@ -208,6 +209,98 @@ def test_what_was_gathered_can_be_shown_without_a_word_of_it() -> None:
     shown = repr(stored(3, needs=Requirements(conversation_depth=5)))
     assert "Excerpts" in shown
     assert "Lisbon" not in shown
+
+
+def remembered(count: int) -> tuple[Remembered, ...]:
+    chance = random.Random(8)
+    return tuple(
+        Remembered(record=f"r{place}", place=0, name="", text=sentence(chance), similarity=0.4, score=0.9 - place / 20)
+        for place in range(count)
+    )
+
+
+@pytest.mark.parametrize("budget", [400, 700, 1_200, 3_000, 20_000])
+@pytest.mark.parametrize("kind", ["openai", "anthropic", "ollama"])
+def test_what_is_told_in_numbers_is_what_the_decisions_say(budget: int, kind: str) -> None:
+    gathered = replace(
+        stored(60, needs=Requirements(conversation_depth=8)),
+        offers=offers(9),
+        memories=remembered(12),
+    )
+    composed = made(gathered, budget, kind=kind)
+    dropped = [one for one in composed.decisions if not one.kept]
+    assert composed.dropped == len(dropped)
+    tools = [one for one in dropped if one.piece.id.startswith("tool:")]
+    assert composed.tools_left_out == len(tools)
+    assert {one.piece.id for one in composed.decisions if one.kept} == set(composed.selection.taken)
+
+
+def test_of_past_turns_only_as_much_is_a_candidate_as_there_may_be_room_for() -> None:
+    needs = Requirements(conversation_depth=4)
+    candidates = [len(made(stored(150, needs=needs), budget).found.past.excerpts) for budget in (400, 800, 20_000)]
+    assert 0 < candidates[0] < candidates[1] < candidates[2]
+    for budget in (400, 20_000):
+        gathered = stored(150, needs=needs)
+        composed = made(gathered, budget)
+        first = len(gathered.history.turns) - len(composed.found.past.window)
+        before = [one for one in gathered.excerpts if one.turn < first]
+        assert len(composed.found.past.excerpts) + composed.less_relevant == len(before)
+
+
+def digest_of(turns: Sequence[PastTurn], summaries: tuple[Summary, ...] = ()) -> str:
+    """That of a conversation of which these turns are seen, the last four of them word for word."""
+    history = History(instructions=(), turns=tuple(turns), current=(ASKED,), asked=(ASKED,))
+    needs = Requirements(conversation_depth=4)
+    gathered = replace(material([ASKED]), history=history, requirements=needs, summaries=summaries)
+    return made(gathered, 4_000).prepared.digest
+
+
+def test_the_digest_of_a_long_conversation_stays_while_what_is_seen_of_it_moves_on() -> None:
+    turns = [
+        PastTurn(number=number, messages=tuple(exchange(random.Random(number), 1)), is_kept=True)
+        for number in range(200)
+    ]
+    digests = [digest_of(turns[first:]) for first in range(1, 60)]
+    assert 1 <= sum(one != other for one, other in pairwise(digests)) <= 2
+    assert all(digests)
+
+
+@pytest.mark.parametrize("last", [24, 25, 26, 29])
+def test_behind_a_summary_a_digest_has_everything_that_the_summary_has_not(last: int) -> None:
+    fact = "Ann paid 4711 euros to Carla in Oslo in May 2021."
+    turns = [
+        PastTurn(number=number, messages=(Message(role="user", content=fact if number == 30 else "Yes"),), is_kept=True)
+        for number in range(200)
+    ]
+    assert fact in digest_of(turns, (Summary(first=0, last=last, text="Orders were discussed."),))
+
+
+def test_nothing_that_was_said_or_is_remembered_is_shown_with_a_context() -> None:
+    chance = random.Random(2)
+    exchanges = [tuple(exchange(chance, 1)) for _ in range(40)]
+    exchanges[4] = exchanges[11] = (
+        Message(role="user", content="What is the word for Lisbon?"),
+        Message(role="assistant", content="The word is zanzibar. Ann said zanzibar in Lisbon."),
+    )
+    thread = Thread(
+        position=Position(1, 40),
+        exchanges=tuple(Exchange(messages=messages, number=number) for number, messages in enumerate(exchanges)),
+    )
+    asked = Message(role="user", content="What is the word, zanzibar?")
+    history = history_of([asked], thread)
+    memories = tuple(replace(one, text=f"zanzibar {one.text}") for one in remembered(4))
+    excerpts, memories = compared(history, memories, str(asked.content), PAST)
+    gathered = replace(
+        material([asked], tools=offers(2)),
+        history=history,
+        excerpts=excerpts,
+        memories=memories,
+        requirements=Requirements(conversation_depth=3),
+    )
+    composed = made(gathered, 3_000)
+    assert composed.prepared.digest
+    assert any("zanzibar" in one.text for one in composed.prepared.excerpts)
+    assert "zanzibar" not in repr(composed).lower()
 
 
 class _Counting:

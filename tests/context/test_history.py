@@ -85,6 +85,20 @@ def test_a_stored_turn_that_was_continued_is_one_turn() -> None:
     assert [message.role for message in turn.messages] == ["user", "assistant", "tool", "assistant"]
 
 
+def test_of_a_turn_that_may_go_on_or_is_long_nothing_is_kept_and_of_others_it_is_the_same_object_again() -> None:
+    whole = thread(
+        (user("a?"), assistant("b")),
+        (user("c?"), calling("1")),
+        (result("1"), assistant("d")),
+        (user("e " * 4_000), assistant("f")),
+        (user("g?"), assistant("h")),
+    )
+    first, again = (history_of([user("i?")], whole).turns for _ in range(2))
+    assert [len(turn.messages) for turn in first] == [2, 4, 2, 2]
+    assert [turn.is_kept for turn in first] == [True, False, False, True]
+    assert all(one is other for one, other in zip(first, again, strict=True) if one.is_kept)
+
+
 def test_a_new_question_leaves_the_open_calls_before_it_where_they_are() -> None:
     history = history_of([user("never mind")], thread((user("a"), calling("1"))))
     assert history.current == (user("never mind"),)

@@ -136,6 +136,18 @@ def test_what_was_expected_is_ready_when_it_comes() -> None:
     assert embedder.counted == before
 
 
+def test_it_is_known_what_has_to_be_looked_at_anew() -> None:
+    chance = random.Random(6)
+    past = PastTexts(VECTORS)
+    turns = [PastTurn(number=number, messages=turn(sentence(chance)), is_kept=True) for number in range(6)]
+    assert past.are_at_hand([])
+    assert not past.are_at_hand(turns[:5])
+    past.parts(turns[:5])
+    assert past.are_at_hand(turns[:5])
+    assert past.are_at_hand(turns)
+    assert not past.are_at_hand([replace(turns[0], is_kept=False), *turns[1:]])
+
+
 def test_a_turn_costs_what_its_messages_cost() -> None:
     call = ToolCall(id="1", function=FunctionCall("look", '{"where": "Lisbon"}'))
     image = ContentPart(type="image_url", image_url=ImageUrl(url="https://example.com/a.png"))
