@@ -5,12 +5,12 @@ import random
 from caxton_llm.agents.requirements import Requirements
 from caxton_llm.context.budget import TargetView
 from caxton_llm.context.context_meter import ContextMeter
+from caxton_llm.context.conversation.past_texts import PastTexts
+from caxton_llm.context.conversation.turns import history_of
 from caxton_llm.context.costs import Costs
 from caxton_llm.context.material import Material, Offer, Remembered, compared
-from caxton_llm.context.past_texts import PastTexts
 from caxton_llm.context.render.provider import family_of
 from caxton_llm.context.text_vectors import TextVectors
-from caxton_llm.context.turns import history_of
 from caxton_llm.memory.embedding.static import StaticEmbedder
 from caxton_llm.tokens import O200kCounter
 from caxton_llm.tokens.calibrated import family_of as factors_of

@@ -10,10 +10,10 @@ from msgspec.structs import replace
 from caxton_llm.agents.conversation import Exchange, Position, Summary, Thread
 from caxton_llm.agents.requirements import ALL_TURNS, Requirements
 from caxton_llm.context.compose import Composed, compose
+from caxton_llm.context.conversation.excerpts import Excerpts
+from caxton_llm.context.conversation.turns import History, PastTurn, history_of
 from caxton_llm.context.costs import Costs
-from caxton_llm.context.excerpts import Excerpts
 from caxton_llm.context.material import Material, Remembered, compared
-from caxton_llm.context.turns import History, PastTurn, history_of
 from caxton_llm.errors import InvalidRequest
 from caxton_llm.types import ContentPart, FileInput, Message
 from made_up_material import PAST, costs_of, exchange, material, offers, sentence, view

@@ -8,8 +8,8 @@ import pytest
 from msgspec.json import decode
 
 from caxton_llm.agents.conversation import Exchange, Position, Thread
+from caxton_llm.context.conversation.turns import history_of
 from caxton_llm.context.material import compared
-from caxton_llm.context.turns import history_of
 from caxton_llm.types import Json, Message
 from made_up_material import PAST, VECTORS, sentence
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from caxton_llm.agents.conversation import Exchange, Position, Thread
-from caxton_llm.context.turns import History, history_of
+from caxton_llm.context.conversation.turns import History, history_of
 from caxton_llm.types import ContentPart, FunctionCall, Message, ToolCall
 
 WORDS = st.text("abc ", min_size=1, max_size=6).map(lambda text: f"w{text}")

@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from caxton_llm.context.excerpts import Excerpts
+from caxton_llm.context.conversation.excerpts import Excerpts
+from caxton_llm.context.conversation.past_parts import Parts, PastParts
+from caxton_llm.context.conversation.past_texts import PastTexts
+from caxton_llm.context.conversation.turns import PastTurn
 from caxton_llm.context.kept import Kept
-from caxton_llm.context.past_parts import Parts, PastParts
-from caxton_llm.context.past_texts import PastTexts
 from caxton_llm.context.redundancy import MARKS_WIDTH
 from caxton_llm.context.text_vectors import TextVectors
-from caxton_llm.context.turns import PastTurn
 from caxton_llm.memory.embedding.embedder import TokenIds
 from caxton_llm.memory.embedding.static import StaticEmbedder
 from caxton_llm.types import ContentPart, FunctionCall, ImageUrl, Message, ToolCall

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caxton_llm.context.digest import Said, digest, ranked, sentences_of
-from caxton_llm.context.window import window_start
+from caxton_llm.context.conversation.digest import Said, digest, ranked, sentences_of
+from caxton_llm.context.conversation.window import window_start
 from caxton_llm.memory.embedding.static import StaticEmbedder
 
 TOKENS = st.lists(st.integers(1, 100), max_size=60)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from msgspec import Raw
 from msgspec.structs import replace
 
-from caxton_llm.context.exchanges import exchanges_of
+from caxton_llm.context.conversation.exchanges import exchanges_of
 from caxton_llm.context.fit import DoesNotFit, Fitted, fit
 from caxton_llm.context.source import without_messages
 from caxton_llm.model_info import Capabilities, ModelInfo

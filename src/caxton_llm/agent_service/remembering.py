@@ -17,8 +17,8 @@ from msgspec.structs import replace
 from caxton_llm.agents.agent import Agent
 from caxton_llm.agents.conversation import ConversationKey, Exchange
 from caxton_llm.background import end_tasks, of_this_loop
+from caxton_llm.context.conversation.spoken import text_of
 from caxton_llm.context.render.fence import DATA_NOTE, fenced
-from caxton_llm.context.spoken import text_of
 from caxton_llm.errors import LlmError
 from caxton_llm.memory.lessons import Heard, Stated, entities_of, stated_in, turns_of
 from caxton_llm.memory.model import Record, Turn

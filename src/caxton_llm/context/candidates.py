@@ -5,15 +5,15 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from caxton_llm.context.budget import TargetView
+from caxton_llm.context.conversation.past import Past, past_of
+from caxton_llm.context.conversation.past_texts import PastTexts
+from caxton_llm.context.conversation.turns import text_of
 from caxton_llm.context.costs import Costs
 from caxton_llm.context.material import Material, Remembered
 from caxton_llm.context.offered import Offered
-from caxton_llm.context.past import Past, past_of
-from caxton_llm.context.past_texts import PastTexts
 from caxton_llm.context.pieces import Decision, Piece
 from caxton_llm.context.render.fence import DATA_NOTE
 from caxton_llm.context.render.provider import memory_line, related_line
-from caxton_llm.context.turns import text_of
 from caxton_llm.discreet import Discreet
 from caxton_llm.types import Message
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caxton_llm.context.candidates import Candidates
-from caxton_llm.context.past import Past
+from caxton_llm.context.conversation.past import Past
 from caxton_llm.context.pieces import Decision, Piece
 from caxton_llm.context.redundancy import marks_of, repetitions
 from caxton_llm.context.selection import Limits, Selection, select

@@ -12,12 +12,12 @@ from msgspec.structs import replace
 from caxton_llm.context.budget import TargetView
 from caxton_llm.context.candidates import CAPABILITIES, Candidates, always_of, candidates_of, note_tokens
 from caxton_llm.context.choosing import chosen, repetitions_among
+from caxton_llm.context.conversation.digest import Said
+from caxton_llm.context.conversation.past import DIGEST, turn_id
+from caxton_llm.context.conversation.past_texts import PastTexts
 from caxton_llm.context.costs import Costs
-from caxton_llm.context.digest import Said
 from caxton_llm.context.material import Material
 from caxton_llm.context.offered import data_id, offered_id, offered_tools, offers_of
-from caxton_llm.context.past import DIGEST, turn_id
-from caxton_llm.context.past_texts import PastTexts
 from caxton_llm.context.pieces import Decision, Piece, Source, Tier
 from caxton_llm.context.prepared import FoundMemory, Prepared, PreparedTool
 from caxton_llm.context.render.breakpoints import marks_beside_messages

@@ -6,9 +6,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from caxton_llm.context.conversation.turns import PastTurn
 from caxton_llm.context.identical import Identical
 from caxton_llm.context.kept import Kept
-from caxton_llm.context.turns import PastTurn
 from caxton_llm.short_texts import kept_of_short
 from caxton_llm.tokens.content import KINDS, ContentKind
 from caxton_llm.tokens.meter import TokenMeter

@@ -7,7 +7,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from caxton_llm.context.context_meter import ContextMeter, is_plain
-from caxton_llm.context.turns import PastTurn
+from caxton_llm.context.conversation.turns import PastTurn
 from caxton_llm.tokens.calibrated import DEVIATIONS, Factors
 from caxton_llm.tokens.content import KINDS, ContentKind
 from caxton_llm.tokens.file_tokens import file_text, file_tokens, sound_tokens

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from caxton_llm.agents.analysis import REQUEST, Analysis
 from caxton_llm.agents.requirements import ALL_TURNS
 from caxton_llm.context.compose import Composed
+from caxton_llm.context.conversation.turns import text_of
 from caxton_llm.context.document_types import (
     AvailableTool,
     CandidateReport,
@@ -18,7 +19,6 @@ from caxton_llm.context.document_types import (
 )
 from caxton_llm.context.material import Material
 from caxton_llm.context.pieces import Decision, Source
-from caxton_llm.context.turns import text_of
 from caxton_llm.memory.hits import Found
 
 __all__ = ["CandidateReport", "ContextDocument", "document_of"]

@@ -9,7 +9,7 @@ from math import ceil
 
 from msgspec import Struct
 
-from caxton_llm.context.exchanges import exchanges_of
+from caxton_llm.context.conversation.exchanges import exchanges_of
 from caxton_llm.context.source import with_output_limit, without_messages
 from caxton_llm.model_info import ModelInfo
 from caxton_llm.tokens import frame_tokens, message_tokens, prompt_tokens, uncounted_parts

@@ -11,12 +11,12 @@ from msgspec.structs import replace
 from caxton_llm.agents.conversation import Summary
 from caxton_llm.agents.registry import CapabilityContext
 from caxton_llm.agents.requirements import Requirements
-from caxton_llm.context.excerpts import Excerpts
-from caxton_llm.context.past_texts import PastTexts
+from caxton_llm.context.conversation.excerpts import Excerpts
+from caxton_llm.context.conversation.past_texts import PastTexts
+from caxton_llm.context.conversation.turns import History
 from caxton_llm.context.pieces import Source, SourceGap
 from caxton_llm.context.relevance import relevance, relevance_of_score
 from caxton_llm.context.text_vectors import TextVectors
-from caxton_llm.context.turns import History
 from caxton_llm.discreet import Discreet
 from caxton_llm.memory.hits import Found, Hit
 from caxton_llm.memory.model import Entity, Turn

@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 from caxton_llm.agents.registry import CapabilityContext
-from caxton_llm.context.digest import Said
+from caxton_llm.context.conversation.digest import Said
 from caxton_llm.discreet import Discreet
 from caxton_llm.tool_specs import ToolData, ToolSpec
 from caxton_llm.types import Message

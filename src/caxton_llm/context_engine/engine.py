@@ -22,14 +22,14 @@ from caxton_llm.agents.templates import VALUE_MISSING
 from caxton_llm.context.budget import TargetView, view_of
 from caxton_llm.context.compose import Composed, compose
 from caxton_llm.context.context_meter import ContextMeter
+from caxton_llm.context.conversation.past_parts import parts_of
+from caxton_llm.context.conversation.past_texts import PastTexts
+from caxton_llm.context.conversation.spoken import is_short, speaker_of
+from caxton_llm.context.conversation.turns import History, are_at_hand, history_of, turns_compared
 from caxton_llm.context.costs import Costs
 from caxton_llm.context.material import Material, Offer, compared, remembered
-from caxton_llm.context.past_parts import parts_of
-from caxton_llm.context.past_texts import PastTexts
 from caxton_llm.context.render.provider import excerpt_line
-from caxton_llm.context.spoken import is_short, speaker_of
 from caxton_llm.context.text_vectors import TextVectors
-from caxton_llm.context.turns import History, are_at_hand, history_of, turns_compared
 from caxton_llm.context_engine.sources import (
     ContextSources,
     ConversationRead,

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
-from caxton_llm.context.digest import worth
-from caxton_llm.context.exchanges import exchanges_of
+from caxton_llm.context.conversation.digest import worth
+from caxton_llm.context.conversation.exchanges import exchanges_of
 from caxton_llm.context.long_texts.seams import csv_header, pieces_of
 from caxton_llm.context.long_texts.splitting import take_apart, with_material
 from caxton_llm.discreet import Discreet

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
-from caxton_llm.context.exchanges import exchanges_of
+from caxton_llm.context.conversation.exchanges import exchanges_of
 from caxton_llm.context.long_texts.seams import shortened_end
 from caxton_llm.context.long_texts.splitting import Part, TakenApart, with_material
 from caxton_llm.context.render.fence import DATA_NOTE, fenced

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from caxton_llm.context.exchanges import exchanges_of
+from caxton_llm.context.conversation.exchanges import exchanges_of
 from caxton_llm.context.long_texts.seams import csv_header, pieces_of
 from caxton_llm.discreet import Discreet
 from caxton_llm.errors import ContextWindowExceeded

@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from caxton_llm.agents.conversation import best_summary
 from caxton_llm.agents.requirements import ALL_TURNS
 from caxton_llm.context.budget import TargetView
+from caxton_llm.context.conversation.digest import digest
+from caxton_llm.context.conversation.excerpts import Excerpt
+from caxton_llm.context.conversation.past_texts import PastTexts
+from caxton_llm.context.conversation.turns import PastTurn
+from caxton_llm.context.conversation.window import window_start
 from caxton_llm.context.costs import Costs
-from caxton_llm.context.digest import digest
-from caxton_llm.context.excerpts import Excerpt
 from caxton_llm.context.material import Material
-from caxton_llm.context.past_texts import PastTexts
 from caxton_llm.context.pieces import Decision, Piece, Reason
 from caxton_llm.context.render.provider import excerpt_line
-from caxton_llm.context.turns import PastTurn
-from caxton_llm.context.window import window_start
 from caxton_llm.discreet import Discreet
 
 __all__ = ["DIGEST", "Past", "past_of", "turn_id"]

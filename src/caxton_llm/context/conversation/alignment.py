@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from caxton_llm.context.spoken import text_of
+from caxton_llm.context.conversation.spoken import text_of
 from caxton_llm.types import Message
 
 __all__ = ["matches"]

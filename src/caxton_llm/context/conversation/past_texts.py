@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Sequence
 from itertools import chain, groupby
 
-from caxton_llm.context.digest import Ranked, Said, Sentences, ranked, sentences_of
+from caxton_llm.context.conversation.digest import Ranked, Said, Sentences, ranked, sentences_of
+from caxton_llm.context.conversation.past_parts import SPOKEN, Parts, PastParts, parts_of
+from caxton_llm.context.conversation.spoken import speaker_of, text_of
+from caxton_llm.context.conversation.turns import PastTurn
 from caxton_llm.context.kept import Kept
-from caxton_llm.context.past_parts import SPOKEN, Parts, PastParts, parts_of
 from caxton_llm.context.redundancy import marks_of
-from caxton_llm.context.spoken import speaker_of, text_of
 from caxton_llm.context.text_vectors import TextVectors
-from caxton_llm.context.turns import PastTurn
 from caxton_llm.types import Message
 
 __all__ = ["PastTexts"]

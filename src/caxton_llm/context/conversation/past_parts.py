@@ -11,11 +11,11 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from caxton_llm.context.column import Column
+from caxton_llm.context.conversation.spoken import speaker_of, text_of
+from caxton_llm.context.conversation.turns import PastTurn
 from caxton_llm.context.redundancy import MARKS_WIDTH, marks_of
 from caxton_llm.context.runs import Runs
-from caxton_llm.context.spoken import speaker_of, text_of
 from caxton_llm.context.text_vectors import ComparedTexts, TextVectors
-from caxton_llm.context.turns import PastTurn
 from caxton_llm.discreet import Discreet
 from caxton_llm.memory.passages import cut
 from caxton_llm.types import Message
