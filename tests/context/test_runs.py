@@ -1,13 +1,14 @@
 """What follows is added to what was made of a run, nothing is made twice, and what is held stays within its bounds."""
 
 import random
-import threading
 from collections.abc import Sequence
+from functools import partial
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from caxton_llm.context.runs import Runs
+from in_threads import run_in_threads
 
 HEAVIEST = 1_000
 
@@ -123,10 +124,5 @@ def test_several_threads_read_what_is_there_whoever_adds_it() -> None:
             if read(known, some) != [word.text for word in some]:
                 wrong.append(some)
 
-    threads = [threading.Thread(target=reads, args=(seed,)) for seed in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert not any(thread.is_alive() for thread in threads)
+    run_in_threads(partial(reads, seed) for seed in range(6))
     assert wrong == []

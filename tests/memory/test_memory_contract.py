@@ -1,6 +1,6 @@
 """What every store keeps, finds and refuses."""
 
-import threading
+from functools import partial
 from itertools import count
 
 import numpy as np
@@ -13,6 +13,7 @@ from caxton_llm.memory.filters import Filters
 from caxton_llm.memory.model import Entity, Observation, Relation, Turn
 from caxton_llm.memory.store import Retention
 from hashing_embedder import HashingEmbedder, by_words, fact, proposed, said, searched
+from in_threads import run_in_threads
 from memory_places import Place, Store
 
 HUGE = 10**7
@@ -184,11 +185,7 @@ def test_many_threads_write_and_search_at_once(place: Place) -> None:
             except Exception as error:  # noqa: BLE001 - told to the thread of the test
                 failures.append(error)
 
-        threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(60)
+        run_in_threads(partial(work, number) for number in range(4))
         assert failures == []
         assert store.stats().entities == 60
         store.catch_up()
@@ -392,11 +389,7 @@ def test_two_stores_in_one_place_see_each_other(place: Place) -> None:
 
 def test_an_empty_place_may_be_opened_by_many_at_once(place: Place) -> None:
     opened: list[Store] = []
-    threads = [threading.Thread(target=lambda: opened.append(place.open())) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
+    run_in_threads([lambda: opened.append(place.open())] * 4)
     assert len(opened) == 4
     for number, store in enumerate(opened):
         store.put([fact(f"n{number}", "tea")])

@@ -1,7 +1,7 @@
 """Which memories went into answers: counted, used in ranking, deleted with the record."""
 
 import sqlite3
-import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from caxton_llm.memory.transfer import export_lines
 from caxton_llm.memory_system import Memory
 from caxton_llm.stores.sqlite_memory.schema import SCHEMA
 from hashing_embedder import by_words, fact, opened, said
+from in_threads import run_in_threads
 from memory_places import Place, Schema
 
 
@@ -96,11 +97,7 @@ def test_many_who_count_at_once_lose_nothing(place: Place) -> None:
             for _ in range(5):
                 store.note_used(names, tenant="", at=1.0)
 
-        threads = [threading.Thread(target=count, args=(names,)) for names in (ids, ids[::-1])]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(60)
+        run_in_threads(partial(count, names) for names in (ids, ids[::-1]))
         assert set(uses_of(store, "tea").values()) == {10}
 
 

@@ -6,9 +6,12 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from caxton_llm.context.conversation.past_parts import parts_of
+from caxton_llm.context.conversation.spoken import speaker_of
 from caxton_llm.context.conversation.turns import PastTurn
 from caxton_llm.context.identical import Identical
 from caxton_llm.context.kept import Kept
+from caxton_llm.context.render.provider import excerpt_line
 from caxton_llm.short_texts import kept_of_short
 from caxton_llm.tokens.content import KINDS, ContentKind
 from caxton_llm.tokens.meter import TokenMeter
@@ -47,8 +50,10 @@ class ContextMeter:
         return self._tools.of((tools, kind, model))
 
     def expect(self, messages: Sequence[Message]) -> None:
-        """These will be counted: what is known of their texts is ready from now on."""
+        """These will be counted, word for word and in parts: what is known of their texts is ready from now on."""
         self._measures(messages)
+        for message, text in parts_of(messages):
+            self.line(excerpt_line(speaker_of(message), text))
 
     def _measured(self, turn: PastTurn) -> tuple[_Measure, ...] | None:
         return self._measures(turn.messages)

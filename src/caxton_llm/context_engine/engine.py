@@ -22,13 +22,11 @@ from caxton_llm.agents.templates import VALUE_MISSING
 from caxton_llm.context.budget import TargetView, view_of
 from caxton_llm.context.compose import Composed, compose
 from caxton_llm.context.context_meter import ContextMeter
-from caxton_llm.context.conversation.past_parts import parts_of
 from caxton_llm.context.conversation.past_texts import PastTexts
-from caxton_llm.context.conversation.spoken import is_short, speaker_of
+from caxton_llm.context.conversation.spoken import is_short
 from caxton_llm.context.conversation.turns import History, are_at_hand, history_of, turns_compared
 from caxton_llm.context.costs import Costs
 from caxton_llm.context.material import Material, Offer, compared, remembered
-from caxton_llm.context.render.provider import excerpt_line
 from caxton_llm.context.text_vectors import TextVectors
 from caxton_llm.context_engine.sources import (
     ContextSources,
@@ -187,8 +185,6 @@ class ContextEngine:
         if is_short(messages):
             self._past.expect(messages)
             self._meter.expect(messages)
-            for message, text in parts_of(messages):
-                self._meter.line(excerpt_line(speaker_of(message), text))
 
     def learn(self, sent: SentRequest, real: int) -> None:
         """A provider has counted `real` tokens for the prompt of a request: what is counted here comes nearer to it."""

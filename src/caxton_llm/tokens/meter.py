@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Callable
-from functools import lru_cache
 
+from caxton_llm.short_texts import kept_of_short
 from caxton_llm.tokens.content import ContentKind, kind_of
 
 __all__ = ["TokenMeter"]
@@ -22,7 +22,7 @@ class TokenMeter:
 
     def __init__(self, count: Callable[[str], int], *, most: int = 20_000) -> None:
         self._count = count
-        self._known = lru_cache(maxsize=most)(self._measured)
+        self._whole = kept_of_short(most, longest=_LONGEST_KEPT)(self._measured)
 
     def measure(self, text: str) -> tuple[int, ContentKind]:
         """Tokens of `text`, and what kind of text it is."""
@@ -30,9 +30,6 @@ class TokenMeter:
             return self._whole(text)
         # Each part is counted as it stands: one that is long itself is not taken apart again.
         return sum([self._whole(part)[0] for part in _LINE_ENDS.split(text)]), kind_of(text)
-
-    def _whole(self, text: str) -> tuple[int, ContentKind]:
-        return self._known(text) if len(text) <= _LONGEST_KEPT else self._measured(text)
 
     def _measured(self, text: str) -> tuple[int, ContentKind]:
         return self._count(text), kind_of(text)

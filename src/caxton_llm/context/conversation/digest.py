@@ -6,7 +6,6 @@ numbers and names, which a reader cannot guess. Nothing is written that nobody s
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
 from itertools import chain
 
 import numpy as np
@@ -17,6 +16,7 @@ from caxton_llm.discreet import Discreet
 from caxton_llm.memory.duplicates import Statement, statement
 from caxton_llm.memory.embedding import Embedder
 from caxton_llm.memory.query_words import is_question
+from caxton_llm.short_texts import kept_of_short
 
 __all__ = ["Ranked", "Said", "Sentences", "digest", "ranked", "sentences_of", "worth"]
 
@@ -62,7 +62,7 @@ class Sentences(Discreet, Struct, frozen=True):
 
 def sentences_of(turns: Iterable[Said], embedder: Embedder) -> Sentences:
     """The sentences of turns that say anything."""
-    found = [(turn.role, *one) for turn in turns for one in _sentences_of(turn.text)]
+    found = [(turn.role, *one) for turn in turns for one in _sentences(turn.text[:_LONGEST_TEXT])]
     texts = [text for _, text, _, _ in found]
     return Sentences(
         tuple(f"{role}: {text}" for role, text, _, _ in found),
@@ -139,11 +139,7 @@ def _more(texts: Sequence[str], facts: Sequence[int]) -> NDArray[np.float32]:
 _Parsed = tuple[tuple[str, int, int], ...]
 
 
-def _sentences_of(text: str) -> _Parsed:
-    return _sentences(text) if len(text) <= _LONGEST_KEPT else _sentences.__wrapped__(text[:_LONGEST_TEXT])
-
-
-@lru_cache(maxsize=5_000)
+@kept_of_short(5_000, longest=_LONGEST_KEPT)
 def _sentences(text: str) -> _Parsed:
     """The sentences of a turn, with a number for their words, and how many figures and names there are. Kept, because a long
     conversation comes again with every request."""

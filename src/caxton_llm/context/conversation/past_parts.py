@@ -4,7 +4,6 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice
-from operator import attrgetter
 
 import numpy as np
 from msgspec import Struct
@@ -27,7 +26,6 @@ SPOKEN = ("user", "assistant")
 _MOST_PARTS = 4_000
 """Of one turn the last ones; and of a conversation, from which on no earlier turn is looked at."""
 _MOST_TURNS = 4_000
-_IS_KEPT = attrgetter("is_kept")
 _AT_ONCE = 25
 """Turns of which nothing is kept, that are looked at together."""
 _HEAVIEST = 40_000_000
@@ -59,7 +57,7 @@ class PastParts:
 
     def are_at_hand(self, turns: Sequence[PastTurn]) -> bool:
         """Whether little has to be made for these turns."""
-        return self._kept_ones.hold(turns) and all(map(_IS_KEPT, turns))
+        return self._kept_ones.hold(turns) and all(turn.is_kept for turn in turns)
 
     def of(self, turns: Sequence[PastTurn]) -> list[Parts]:
         """The parts of the last turns, in order: as many as are compared with a request."""
@@ -104,9 +102,8 @@ class _Spoken:
 
     def weight(self) -> int:
         """About how many bytes it takes, without the texts, which are the conversation's."""
-        columns = (self._counts, self._times_s, self._tokens, self._token_counts, self._rows, self._terms)
-        others = (self._term_counts, self._asks, self._marks)
-        held = sum([column.nbytes for column in columns]) + sum([column.nbytes for column in others])
+        columns = [one for one in vars(self).values() if isinstance(one, Column)]
+        held = sum([column.nbytes for column in columns])
         return _RUN + _TURN * len(self._ends) + _LIGHT * len(self._said) + held
 
     def add(self, turns: Sequence[PastTurn]) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import chain, groupby
+from operator import attrgetter
 
 from caxton_llm.context.conversation.digest import Ranked, Said, Sentences, ranked, sentences_of
 from caxton_llm.context.conversation.past_parts import SPOKEN, Parts, PastParts, parts_of
@@ -30,9 +31,8 @@ class PastTexts:
 
     def parts(self, turns: Sequence[PastTurn]) -> list[Parts]:
         """The parts of the last turns, in order: as many as are compared with a request."""
-        for turn in turns[-1:]:
-            if turn.is_kept:
-                self._sentences.of(turn)  # not all at once where a digest of many begins elsewhere
+        if turns and turns[-1].is_kept:
+            self._sentences.of(turns[-1])  # not all at once where a digest of many begins elsewhere
         return self._parts.of(turns)
 
     def are_at_hand(self, turns: Sequence[PastTurn]) -> bool:
@@ -56,7 +56,7 @@ class PastTexts:
 
     def _turns_ranked(self, turns: tuple[PastTurn, ...]) -> Ranked:
         found: list[Sentences] = []
-        for is_kept, some in groupby(turns, key=_is_kept):
+        for is_kept, some in groupby(turns, key=attrgetter("is_kept")):
             if is_kept:
                 found += self._sentences.of_each(some)
             else:  # all at once
@@ -65,10 +65,6 @@ class PastTexts:
 
     def _turn_sentences(self, turn: PastTurn) -> Sentences:
         return sentences_of(_said(turn.messages), self.vectors)
-
-
-def _is_kept(turn: PastTurn) -> bool:
-    return turn.is_kept
 
 
 def _identity(turns: tuple[PastTurn, ...]) -> tuple[int, ...]:
@@ -81,7 +77,7 @@ def _sentences_weight(turn: PastTurn, made: Sentences) -> int | None:
 
 def _ranked_weight(turns: tuple[PastTurn, ...], made: Ranked) -> int | None:
     texts = sum([len(text) for turn in turns for message in turn.messages if isinstance(text := message.content, str)])
-    return 300 * (len(turns) + len(made.lines)) + 4 * texts if all(map(_is_kept, turns)) else None
+    return 300 * (len(turns) + len(made.lines)) + 4 * texts if all(turn.is_kept for turn in turns) else None
 
 
 def _whole_weight(turn: PastTurn, made: str) -> int | None:

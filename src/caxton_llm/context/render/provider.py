@@ -94,16 +94,19 @@ def _context(prepared: Prepared, family: Family) -> str:
     return "\n\n".join(parts)
 
 
-@kept_of_short(1_000)
 def memory_line(name: str, text: str) -> str:
     """What is known of something, as a prompt has it."""
-    return f"- {' '.join(f'{name}: {text}'.split())}" if name else f"- {' '.join(text.split())}"
+    return f"- {_on_one_line(f'{name}: {text}' if name else text)}"
+
+
+def excerpt_line(role: str, text: str) -> str:
+    """What somebody has said before, as a prompt has it."""
+    return _on_one_line(f"{role}: {text}")
 
 
 @kept_of_short(4_000)
-def excerpt_line(role: str, text: str) -> str:
-    """What somebody has said before, as a prompt has it."""
-    return " ".join(f"{role}: {text}".split())
+def _on_one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def related_line(capabilities: CapabilityContext | None) -> str:
