@@ -7,6 +7,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
+from caxton_llm.resolved import resolved
+
 __all__ = ["ContextRequirements", "MemorySearch", "ProviderOptimization"]
 
 
@@ -36,6 +38,7 @@ class ProviderOptimization(Struct, frozen=True, kw_only=True):
     """Use the provider's own form of tools."""
 
 
+@resolved
 class ContextRequirements(Struct, frozen=True, kw_only=True):
     """The context that a tool needs."""
 

@@ -13,6 +13,7 @@ from caxton_llm.config.locate import locate
 from caxton_llm.errors import ConfigurationError, LlmError
 from caxton_llm.protocols import WireRequest
 from caxton_llm.providers.base_url import parse_base_url
+from caxton_llm.resolved import resolved
 from caxton_llm.server.admin import PROVIDERS_PATH
 from caxton_llm.target_status import Percentiles, TargetStatus
 from caxton_llm.transport.lean import LeanTransport
@@ -40,6 +41,7 @@ _COLUMNS = (
 )
 
 
+@resolved
 class _Answer(msgspec.Struct):
     providers: list[TargetStatus]
 

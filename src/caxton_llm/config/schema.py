@@ -21,6 +21,7 @@ from caxton_llm.config.mcp_schema import McpBlock
 from caxton_llm.config.memory_schema import MemoryBlock
 from caxton_llm.context_requirements import ContextRequirements, MemorySearch, ProviderOptimization
 from caxton_llm.providers.settings import Count, ProviderSettings, SecretReference, SettingsBlock
+from caxton_llm.resolved import resolved
 from caxton_llm.routing.retry import RetryErrorClass
 
 __all__ = [
@@ -353,6 +354,7 @@ class ServerBlock(SettingsBlock, frozen=True, kw_only=True):
     """How long a stopping server waits for answers in progress."""
 
 
+@resolved
 class ConfigurationFile(SettingsBlock, frozen=True, kw_only=True):
     """The whole file."""
 
@@ -386,6 +388,7 @@ def written_entries(document: ConfigurationFile) -> Iterator[tuple[str, Provider
             yield f"agents[{index}].llm", agent.llm
 
 
+@resolved
 class ToolContextFile(SettingsBlock, frozen=True, kw_only=True):
     """A document of its own: the context that a tool needs, in the form that tools publish."""
 

@@ -22,6 +22,7 @@ from caxton_llm.providers.base_url import parse_base_url
 from caxton_llm.providers.chat_options import JSON_BODY, entry_headers
 from caxton_llm.providers.credentials import bearer
 from caxton_llm.providers.settings import secret_values
+from caxton_llm.resolved import resolved
 from caxton_llm.routing.timeouts import Timeouts
 from caxton_llm.wire.embeddings import EmbeddingDialect
 
@@ -103,6 +104,7 @@ def _endpoint(settings: EmbedderSettings, server: ProviderEntry) -> EmbeddingEnd
 # -- remembered with a store ------------------------------------------------------------------------------------------------
 
 
+@resolved
 class _Described(Struct, kw_only=True, omit_defaults=True):
     """What a store remembers of the embedder it was filled with; never a key."""
 

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from caxton_llm.errors import LlmError
 from caxton_llm.model_info import Capabilities, ModelInfo, ModelPrice, ParameterRules
 from caxton_llm.providers.settings import ModelFacts, ProviderSettings
+from caxton_llm.resolved import resolved
 from caxton_llm.types import Json
 
 __all__ = ["Catalog", "EntryModels", "merge", "shipped_catalog", "with_overrides"]
@@ -133,6 +134,7 @@ def shipped_catalog() -> Catalog:
     return Catalog(msgspec.json.decode(data, type=_File).models)
 
 
+@resolved
 class _File(Struct, frozen=True):
     as_of: str
     models: list[ModelInfo]

@@ -14,6 +14,7 @@ from caxton_llm.providers.chat_options import JSON_BODY, ChatOptions, entry_head
 from caxton_llm.providers.credentials import StaticCredentials, bearer
 from caxton_llm.providers.exchange import ChatExchange
 from caxton_llm.providers.settings import ProviderSettings
+from caxton_llm.resolved import resolved
 from caxton_llm.types import ChatRequest, Json
 from caxton_llm.wire import ollama_chat
 from caxton_llm.wire.unreadable import UNREADABLE
@@ -25,6 +26,7 @@ _MOSTLY = 0.5
 """A model with a smaller share of itself in the memory of the GPU runs mostly on the CPU."""
 
 
+@resolved
 class _Show(Struct):
     """`POST /api/show`. `capabilities` is missing on old servers."""
 
@@ -42,6 +44,7 @@ class _Running(Struct):
     size_vram: int = 0
 
 
+@resolved
 class _Processes(Struct):
     models: list[_Running]
 

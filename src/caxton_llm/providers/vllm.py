@@ -23,6 +23,7 @@ from caxton_llm.providers.credentials import StaticCredentials, bearer
 from caxton_llm.providers.exchange import ChatExchange
 from caxton_llm.providers.model_listing import decode_listed_model
 from caxton_llm.providers.settings import ProviderSettings
+from caxton_llm.resolved import resolved
 from caxton_llm.types import ChatRequest, Json
 from caxton_llm.wire import openai_chat
 from caxton_llm.wire.parameters import ParameterNotes
@@ -63,10 +64,12 @@ _COUNTED_FIELDS = (
 _Answer = TypeVar("_Answer", bound=Struct)
 
 
+@resolved
 class _Count(Struct):
     count: int
 
 
+@resolved
 class _Version(Struct):
     version: str
 

@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from caxton_llm.errors import InvalidRequest, LlmError, Overloaded
 from caxton_llm.memory.model import Kind, Scope
+from caxton_llm.resolved import resolved
 from caxton_llm.server.exchange import ClientGone, read_body
 from caxton_llm.server.failures import FailureLog
 from caxton_llm.server.responses import error_response, json_response
@@ -106,6 +107,7 @@ def operation(
     takes: Takes = "nothing",
 ) -> Operation:
     """`run` returns a value for JSON or a whole response, and raises `LlmError`."""
+    resolved(query)
     decode_one = msgspec.json.Decoder(body)
     decode_many = msgspec.json.Decoder(list[body])  # type: ignore[valid-type]
 

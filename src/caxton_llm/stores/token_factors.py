@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from caxton_llm.resolved import resolved
 from caxton_llm.tokens.calibrated import Factors
 
 __all__ = ["TokenFactorFile"]
@@ -25,6 +26,7 @@ _MOST_BYTES = 16 * 1024 * 1024
 _LARGEST_FACTOR = 100.0
 
 
+@resolved
 class _Content(Struct, frozen=True):
     version: int
     models: dict[str, Factors]

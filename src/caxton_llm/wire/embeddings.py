@@ -15,6 +15,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from caxton_llm.errors import MalformedResponse
+from caxton_llm.resolved import resolved
 from caxton_llm.types import Json
 from caxton_llm.wire.error_body import describe_html
 from caxton_llm.wire.failures import classify_error_value
@@ -35,11 +36,13 @@ class _Item(Struct):
     index: int | None = None
 
 
+@resolved
 class _OpenAI(Struct):
     data: list[_Item] | None = None
     error: Json = None
 
 
+@resolved
 class _Ollama(Struct):
     embeddings: list[list[float]] | None = None
     error: Json = None

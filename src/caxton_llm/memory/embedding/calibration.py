@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caxton_llm.memory.embedding.embedder import Embedder, Floats
+from caxton_llm.resolved import resolved
 
 __all__ = ["Calibration", "calibrate", "calibration_pairs", "default_calibration"]
 
@@ -27,6 +28,7 @@ PASSED_BY = {0.5: 0.1, 0.7: 0.01, 0.75: 0.005, 0.8: 0.001}
 _STEP = 1e-4
 
 
+@resolved
 class Calibration(msgspec.Struct, frozen=True, kw_only=True):
     """A rising line through points: `cosines[i]` of the embedder named `embedder` is similarity `similarities[i]`."""
 

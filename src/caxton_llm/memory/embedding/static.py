@@ -22,6 +22,7 @@ from caxton_llm.memory.embedding.embedder import Floats, TokenIds
 from caxton_llm.memory.embedding.related import RelatedTokens
 from caxton_llm.memory.embedding.tensors import UnreadableTensors, read_tensors
 from caxton_llm.memory.embedding.tokenizer import TextTokenizer
+from caxton_llm.resolved import resolved
 
 __all__ = ["StaticEmbedder"]
 
@@ -31,6 +32,7 @@ _PART = 2048
 """Rows converted at a time."""
 
 
+@resolved
 class _Config(msgspec.Struct):
     """What is read of config.json. `name` and `version` stand only in the package's own folder."""
 

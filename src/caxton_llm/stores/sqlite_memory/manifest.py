@@ -11,6 +11,8 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from caxton_llm.resolved import resolved
+
 __all__ = ["DenseFile", "LexicalFolder", "Manifest", "checksums", "differing", "read", "stamp", "write"]
 
 FORMAT = 1
@@ -48,6 +50,7 @@ class DenseFile(Struct, frozen=True):
     files: Checksums
 
 
+@resolved
 class Manifest(Struct, frozen=True):
     """All index files of a store. `store` is the id of the database they were made from."""
 
