@@ -106,7 +106,7 @@ async def speed(
                     if number >= WARMING:
                         timed.rows.append(row)
                     conversations.append(key, [said[turns + number]])
-                    engine.expect(said[turns + number].messages)
+                    engine.expect(key, agent, said[turns + number].messages)
             finally:
                 await sources.aclose()
     return table(timed)

@@ -98,7 +98,9 @@ class Keeping:
         if gathered.thread is None:
             turn.notes = (*turn.notes, _NOT_COMPARED)
         if _sees(gathered):
-            asyncio.get_running_loop().run_in_executor(None, self._engine.expect, exchange.messages)
+            asyncio.get_running_loop().run_in_executor(
+                None, self._engine.expect, key, gathered.agent, exchange.messages
+            )
         self._summarize(turn, key, store)
         return replace(exchange, number=position.length - 1)
 

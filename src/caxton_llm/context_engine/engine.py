@@ -38,7 +38,7 @@ from caxton_llm.context_engine.sources import (
     searches_of,
 )
 from caxton_llm.discreet import Discreet
-from caxton_llm.errors import InvalidRequest
+from caxton_llm.errors import ConversationStoreError, InvalidRequest
 from caxton_llm.memory.embedding.static import StaticEmbedder
 from caxton_llm.model_info import ModelInfo
 from caxton_llm.tokens import O200kCounter, prompt_parts
@@ -179,12 +179,21 @@ class ContextEngine:
         """What texts take of a target's window."""
         return self._costs(target.factors, target.kind, target.model)
 
-    def expect(self, messages: Sequence[Message]) -> None:
-        """Make ready what is known of messages that will be past in requests to come, so that the first of these need not
-        wait for it, unless they are long. Takes milliseconds of this thread."""
-        if is_short(messages):
-            self._past.expect(messages)
-            self._meter.expect(messages)
+    def expect(self, key: ConversationKey, agent: Agent, messages: Sequence[Message]) -> None:
+        """Make ready what is known of a stored conversation, which messages were just added to, so that the next request in it
+        need not wait for that, unless they are long. Blocks for milliseconds."""
+        if not is_short(messages):
+            return
+        self._past.expect(messages)
+        self._meter.expect(messages)
+        try:
+            thread = self.sources.stored(key, agent)
+        except ConversationStoreError:
+            return  # The next request will say it.
+        if thread.exchanges and _is_at_hand(thread):
+            turns = history_of((), thread).turns
+            self._past.parts(turns)
+            self._meter.plain_turn(turns[-1])
 
     def learn(self, sent: SentRequest, real: int) -> None:
         """A provider has counted `real` tokens for the prompt of a request: what is counted here comes nearer to it."""

@@ -119,6 +119,11 @@ class ContextSources:
                 self._store = ConversationStore(self._folder)
             return self._store
 
+    def stored(self, key: ConversationKey, agent: Agent, *, compared: int = 0) -> Thread:
+        """A stored conversation as far as the agent sees it, and its last `compared` turns at least. Blocks; raises
+        `ConversationStoreError`."""
+        return self.conversations().thread(key, last=max(_turns_seen(agent), compared))
+
     def retain(self, *, max_age_s: float | None, max_conversations: int | None) -> None:
         """Delete the conversations that may not stay; where none was ever kept, none is begun. Blocks; raises
         `ConversationStoreError`."""
@@ -149,21 +154,20 @@ class ContextSources:
         """The stored conversation as far as the agent sees it, and the last `compared` turns at least."""
         if key is None:
             return ConversationRead()
-        limit, seen = self._limits.conversation_s, _turns_seen(agent)
+        limit = self._limits.conversation_s
         begun = time.perf_counter()
         try:
-            store = self._store
-            if store is None:
-                store = await asyncio.to_thread(self.conversations)
+            if self._store is None:
+                await asyncio.to_thread(self.conversations)
             async with asyncio.timeout(limit):
-                thread = await asyncio.to_thread(partial(store.thread, key, last=max(seen, compared)))
+                thread = await asyncio.to_thread(self.stored, key, agent, compared=compared)
         except TimeoutError:
             return ConversationRead(
                 gaps=(SourceGap("conversation", "", f"not read within {limit:g} s"),), seconds=limit
             )
         except ConversationStoreError as error:
             return ConversationRead(gaps=(SourceGap("conversation", "", str(error)),))
-        return ConversationRead(thread=thread, seen=seen, seconds=time.perf_counter() - begun)
+        return ConversationRead(thread=thread, seen=_turns_seen(agent), seconds=time.perf_counter() - begun)
 
     async def tools(self, access: "ToolAccess") -> ToolsListed:
         """The tools that an agent may call, of the servers that are there in time."""

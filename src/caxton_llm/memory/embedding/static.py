@@ -23,6 +23,7 @@ from caxton_llm.memory.embedding.related import RelatedTokens
 from caxton_llm.memory.embedding.tensors import UnreadableTensors, read_tensors
 from caxton_llm.memory.embedding.tokenizer import TextTokenizer
 from caxton_llm.resolved import resolved
+from caxton_llm.short_texts import kept_of_short
 
 __all__ = ["StaticEmbedder"]
 
@@ -30,6 +31,8 @@ _LONG_TEXT = 2048
 """Tokens from which on it is cheaper to count repeated tokens than to add them one by one."""
 _PART = 2048
 """Rows converted at a time."""
+_RECENT = 256
+"""Texts that are remembered: a question is compared with more than one thing."""
 
 
 @resolved
@@ -61,6 +64,8 @@ class StaticEmbedder:
         self._tokenizer = tokenizer
         self._lengths = _lengths(rows)
         self._related = related
+        self._recent_ids = kept_of_short(_RECENT)(self._ids)
+        self._recent_vector = kept_of_short(_RECENT)(self._vector)
 
     @classmethod
     @functools.cache
@@ -90,7 +95,7 @@ class StaticEmbedder:
         """A row of length 1 for each text, of zeros for one without a known token."""
         vectors = np.zeros((len(texts), self.dimensions), np.float32)
         for row, text in enumerate(texts):
-            vectors[row] = self.embed_tokens(self.tokens(text))
+            vectors[row] = self._recent_vector(text)
         return vectors
 
     def embed_tokens(self, ids: TokenIds) -> Floats:
@@ -104,8 +109,16 @@ class StaticEmbedder:
         return cast("Floats", vector / length if length > 0 else vector)
 
     def tokens(self, text: str) -> TokenIds:
-        """Ids of the known tokens of `text`, in order, of its first 32,768 characters at most."""
-        return self._tokenizer.ids(text)
+        """Ids of the known tokens of `text`, in order, of its first 32,768 characters at most. They cannot be changed."""
+        return self._recent_ids(text)
+
+    def _vector(self, text: str) -> Floats:
+        return self.embed_tokens(self._ids(text))
+
+    def _ids(self, text: str) -> TokenIds:
+        ids = self._tokenizer.ids(text)
+        ids.setflags(write=False)
+        return ids
 
     def token_cosines(self, ids: TokenIds, others: TokenIds) -> Floats:
         """The cosine of each token of `ids` (a row) to each of `others` (a column); 0 where a token means nothing."""
