@@ -130,9 +130,9 @@ def test_what_was_expected_is_ready_when_it_comes() -> None:
     said = turn("How many chairs has Ann ordered? The invoice of May says it.")
     stored = PastTurn(number=0, messages=said, is_kept=True)
     (parts,) = past.parts([stored])
-    sentences = past.ranked((stored,))
+    sentences = past.ranked([stored], 0, 1)
     assert [speaker for speaker, _ in parts.said] == ["user", "assistant"]
-    assert len(sentences.lines) == 3
+    assert len(sentences.places) == 3
     assert embedder.counted == before
 
 

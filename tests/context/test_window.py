@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caxton_llm.context.conversation.digest import Said, digest, ranked, sentences_of
+from caxton_llm.context.conversation.digest import Ranked, Said, digest, sentences_of
 from caxton_llm.context.conversation.window import window_start
 from caxton_llm.memory.embedding.static import StaticEmbedder
 
@@ -75,7 +75,7 @@ CONVERSATION = [
 
 
 def digested(said: Sequence[Said], room: int) -> str:
-    return digest(ranked([sentences_of([one], EMBEDDER) for one in said]), room, words)
+    return digest(Ranked.of([sentences_of([one], EMBEDDER) for one in said]), room, words)
 
 
 def test_a_digest_keeps_figures_and_names_word_for_word_in_their_order() -> None:

@@ -180,8 +180,8 @@ class ContextEngine:
         return self._costs(target.factors, target.kind, target.model)
 
     def expect(self, key: ConversationKey, agent: Agent, messages: Sequence[Message]) -> None:
-        """Make ready what is known of a stored conversation, which messages were just added to, so that the next request in it
-        need not wait for that, unless they are long. Blocks for milliseconds."""
+        """Make ready what is known of a stored conversation, which messages were just added to, so that the next request in
+        it need not wait for that, unless they are long. Blocks for milliseconds."""
         if not is_short(messages):
             return
         self._past.expect(messages)
@@ -192,7 +192,7 @@ class ContextEngine:
             return  # The next request will say it.
         if thread.exchanges and _is_at_hand(thread):
             turns = history_of((), thread).turns
-            self._past.parts(turns)
+            self._past.expect_turns(turns)
             self._meter.plain_turn(turns[-1])
 
     def learn(self, sent: SentRequest, real: int) -> None:

@@ -7,6 +7,7 @@ numbers and names, which a reader cannot guess. Nothing is written that nobody s
 import re
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
+from typing import Self
 
 import numpy as np
 from msgspec import Struct
@@ -18,7 +19,7 @@ from caxton_llm.memory.embedding import Embedder
 from caxton_llm.memory.query_words import is_question
 from caxton_llm.short_texts import kept_of_short
 
-__all__ = ["Ranked", "Said", "Sentences", "digest", "ranked", "sentences_of", "worth"]
+__all__ = ["Ranked", "Said", "Sentences", "digest", "sentences_of", "worth"]
 
 _SENTENCE = re.compile(r"(?<=[.!?\u3002\uff01\uff1f])\s+|\n+")
 _SHORTEST = 3
@@ -46,18 +47,14 @@ class Said(Discreet, Struct, frozen=True):
     text: str
 
 
-class Sentences(Discreet, Struct, frozen=True):
-    """The sentences of some turns: each as its line, a number for its words, its vector, and what it is worth beside that."""
+class Sentences(Discreet, Struct, frozen=True, eq=False):
+    """The sentences of some turns: each as its line, a number for its words, its vector (a row), and what it is worth beside
+    that."""
 
-    lines: tuple[str, ...]
-    words: tuple[int, ...]
-    vectors: bytes
-    more: bytes
-
-    @property
-    def weight(self) -> int:
-        """About how many bytes it takes."""
-        return len(self.vectors) + sum(map(len, self.lines)) + 150 * len(self.lines)
+    lines: Sequence[str]
+    words: Sequence[int]
+    vectors: NDArray[np.float32]
+    more: NDArray[np.float32]
 
 
 def sentences_of(turns: Iterable[Said], embedder: Embedder) -> Sentences:
@@ -67,30 +64,33 @@ def sentences_of(turns: Iterable[Said], embedder: Embedder) -> Sentences:
     return Sentences(
         tuple(f"{role}: {text}" for role, text, _, _ in found),
         tuple(words for _, _, words, _ in found),
-        embedder.embed(texts).tobytes(),
-        _more(texts, [facts for *_, facts in found]).tobytes(),
+        embedder.embed(texts),
+        _more(texts, [facts for *_, facts in found]),
     )
 
 
-class Ranked(Discreet, Struct, frozen=True):
-    """The sentences of turns as their lines, those first that say most: with the place of each among all, and a number for
-    its words."""
+class Ranked(Discreet, Struct, frozen=True, eq=False):
+    """Sentences, and their places, those first that say most."""
 
-    lines: tuple[str, ...] = ()
-    places: tuple[int, ...] = ()
-    words: tuple[int, ...] = ()
+    sentences: Sentences
+    places: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, several: Sequence[Sentences]) -> Self:
+        """The sentences of all turns, which follow each other. Equal ones give equal orders."""
+        every = several[0] if len(several) == 1 else _joined(several)
+        scores = _scores(every.vectors, every.more) if len(every.lines) else every.more
+        return cls(every, np.argsort(-scores, kind="stable"))
 
 
-def ranked(turns: Sequence[Sentences]) -> Ranked:
-    """The sentences of all turns. Equal turns give equal orders."""
-    lines = [*chain.from_iterable([turn.lines for turn in turns])]
-    if not lines:
-        return Ranked()
-    words = [*chain.from_iterable([turn.words for turn in turns])]
-    vectors = np.frombuffer(b"".join([turn.vectors for turn in turns]), np.float32).reshape(len(lines), -1)
-    scores = _scores(vectors, np.frombuffer(b"".join([turn.more for turn in turns]), np.float32))
-    places = np.argsort(-scores, kind="stable").tolist()
-    return Ranked(tuple([lines[place] for place in places]), tuple(places), tuple([words[place] for place in places]))
+def _joined(several: Sequence[Sentences]) -> Sentences:
+    vectors = [one.vectors for one in several if len(one.lines)]
+    return Sentences(
+        [*chain.from_iterable([one.lines for one in several])],
+        [*chain.from_iterable([one.words for one in several])],
+        np.concatenate(vectors) if vectors else np.empty((0, 0), np.float32),
+        np.concatenate([np.empty(0, np.float32), *(one.more for one in several)]),
+    )
 
 
 def digest(sentences: Ranked, room: int, count: Callable[[str], int]) -> str:
@@ -101,7 +101,9 @@ def digest(sentences: Ranked, room: int, count: Callable[[str], int]) -> str:
     chosen: list[tuple[int, str]] = []
     said: set[int] = set()
     left, misfits = room, 0
-    for line, place, words in zip(sentences.lines, sentences.places, sentences.words, strict=True):
+    every = sentences.sentences
+    for place in sentences.places.tolist():
+        line, words = every.lines[place], every.words[place]
         if words in said:
             continue
         cost = count(line)

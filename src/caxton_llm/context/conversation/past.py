@@ -3,6 +3,7 @@
 Turns are counted from the newest back, and only as many as have room, so a conversation of any length costs little.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 
@@ -123,12 +124,12 @@ def past_of(material: Material, target: TargetView, costs: Costs, texts: PastTex
     share = _SHARE_OF_ALL if depth >= ALL_TURNS else _SHARE
     room = max(0, min(left, int(share * (left + asked))))
     start = window_start([turn.number for turn in turns], tokens, depth=depth, room=room)
-    window, earlier = turns[start:], turns[:start]
+    window = turns[start:]
     first = len(material.history.turns) - len(turns)
     worth, less_relevant = material.excerpts.between(first, first + start, least=_RELEVANT, most=_MOST_EXCERPTS)
     beside = left - sum(map(tokens, range(start, len(turns))))
     excerpts = [*_excerpts(worth, costs, _SPARE * beside)]
-    summary = _digest(material, earlier, target, costs, texts)
+    summary = _digest(material, turns, start, target=target, costs=costs, texts=texts)
     wanted = min(depth, len(turns))
     return Past(
         pieces=(
@@ -214,27 +215,34 @@ def _digest_piece(text: str, costs: Costs) -> Piece:
 
 
 def _digest(
-    material: Material, earlier: tuple[PastTurn, ...], target: TargetView, costs: Costs, texts: PastTexts
+    material: Material, turns: Sequence[PastTurn], start: int, *, target: TargetView, costs: Costs, texts: PastTexts
 ) -> str:
-    """The turns before the window in short: a summary that was made before, and sentences of what it does not cover."""
-    if not earlier:
+    """The turns before place `start`, where the window begins, in short: a summary that was made before, and sentences of
+    what it does not cover."""
+    if not start:
         return ""
     room = min(_DIGEST_MOST, int(_DIGEST_SHARE * target.budget))
     permitted = material.requirements.conversation
-    told = best_summary(material.summaries, earlier[-1].number + 1) if permitted else None
-    if told is not None:
+    told = best_summary(material.summaries, turns[start - 1].number + 1) if permitted else None
+    if told is None:
+        first = _first_digested(turns, start)
+    else:
+        # Behind a summary it begins where this ends.
         room -= costs.line(told.text)
-        earlier = tuple(turn for turn in earlier if turn.number > told.last)
-    # Behind a summary it begins where this ends.
-    digested = earlier[-_DIGESTED:] if told is not None else earlier[_first_digested(earlier) :]
-    sentences = digest(texts.ranked(digested), room, costs.line) if room >= _DIGEST_LEAST else ""
+        first = max(bisect_right(turns, told.last, hi=start, key=_number), start - _DIGESTED)
+    sentences = digest(texts.ranked(turns, first, start), room, costs.line) if room >= _DIGEST_LEAST else ""
     return "\n".join(part for part in (told.text if told is not None else "", sentences) if part)
 
 
-def _first_digested(earlier: Sequence[PastTurn]) -> int:
-    """The place of the first turn of a digest: like the window it begins at fixed places, so that it seldom changes."""
-    first = max(0, len(earlier) - _DIGESTED)
-    if len(earlier) - first < _LONG or earlier[first].number == 0:
+def _first_digested(turns: Sequence[PastTurn], end: int) -> int:
+    """The place of the first turn of a digest of those before `end`: like the window it begins at fixed places, so that it
+    seldom changes."""
+    first = max(0, end - _DIGESTED)
+    if end - first < _LONG or turns[first].number == 0:
         return first
-    begins = -(-earlier[first].number // _STEP) * _STEP
-    return next((place for place in range(first, len(earlier)) if earlier[place].number >= begins), first)
+    begins = -(-turns[first].number // _STEP) * _STEP
+    return next((place for place in range(first, end) if turns[place].number >= begins), first)
+
+
+def _number(turn: PastTurn) -> int:
+    return turn.number
