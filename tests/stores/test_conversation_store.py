@@ -488,6 +488,27 @@ def test_a_part_that_cannot_be_read_is_an_error_and_not_left_out(store: Conversa
     assert texts(store.thread(KEY, last=1)) == ["Two"]
 
 
+def test_a_store_may_be_closed_while_others_read_it(tmp_path: Path) -> None:
+    store = ConversationStore(tmp_path)
+    store.append(KEY, [said(str(number)) for number in range(50)])
+    begun = threading.Barrier(5)
+
+    def read() -> None:
+        begun.wait()
+        with pytest.raises(ConversationStoreError, match="is closed"):
+            while len(store.thread(KEY, since=7).exchanges) == 43:
+                store._held.forget([1])
+
+    with ThreadPoolExecutor(4) as pool:
+        readers = [pool.submit(read) for _ in range(4)]
+        begun.wait()
+        for _ in range(200):
+            store.thread(KEY)
+        store.close()
+        for reader in readers:
+            reader.result(timeout=60)
+
+
 def test_a_closed_store_says_so(store: ConversationStore) -> None:
     store.close()
     store.close()

@@ -120,8 +120,11 @@ class ContextSources:
 
     def stored(self, key: ConversationKey, agent: Agent, *, compared: int = 0) -> Thread:
         """A stored conversation as far as the agent sees it, and its last `compared` turns at least. Blocks; raises
-        `ConversationStoreError`."""
-        return self.conversations().thread(key, last=max(_turns_seen(agent), compared))
+        `ConversationStoreError`, also where the store is not open."""
+        store = self._store
+        if store is None:
+            raise ConversationStoreError(f"the store of conversations in {self._folder} is not open")
+        return store.thread(key, last=max(_turns_seen(agent), compared))
 
     def retain(self, *, max_age_s: float | None, max_conversations: int | None) -> None:
         """Delete the conversations that may not stay; where none was ever kept, none is begun. Blocks; raises

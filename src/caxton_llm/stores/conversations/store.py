@@ -1,7 +1,6 @@
 """The store of conversations as its users see it: reading, appending without loss, deleting for good."""
 
 import sqlite3
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -26,6 +25,7 @@ from caxton_llm.agents.conversation import (
 )
 from caxton_llm.errors import ConversationChanged, ConversationDeleted, ConversationStoreError, InvalidRequest
 from caxton_llm.stores import sqlite
+from caxton_llm.stores.connections import Connections, clear_log
 from caxton_llm.stores.conversations import rows
 from caxton_llm.stores.conversations.held import HeldExchanges
 
@@ -48,18 +48,14 @@ class ConversationStore:
         self.folder = Path(folder)
         self.path = self.folder / _FILE
         self._clock = clock
-        self._local = threading.local()
-        self._connections: list[sqlite3.Connection] = []
-        self._lock = threading.Lock()
+        self._connections = Connections(
+            self.path, lambda: ConversationStoreError(f"the store of conversations in {self.folder} is closed")
+        )
         self._held = HeldExchanges()
-        self._is_open = True
         with self._translated():
             self.folder.mkdir(parents=True, exist_ok=True)
-            try:
-                rows.prepare(self._connection(), self.path)
-            except BaseException:
-                self.close()
-                raise
+            with self._connections.lent() as db:
+                rows.prepare(db, self.path)
 
     @staticmethod
     def is_in(folder: Path | str) -> bool:
@@ -207,18 +203,8 @@ class ConversationStore:
 
     def purge(self) -> bool:
         """Overwrite what the log of writes may still hold of deleted conversations; false where a reader is in the way."""
-        with self._translated():
-            db = self._connection()
-            db.execute(f"pragma busy_timeout = {_CHECKPOINT_MS}")
-            try:
-                busy, _, _ = db.execute("pragma wal_checkpoint(truncate)").fetchone()
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-                    raise
-                return False
-            finally:
-                db.execute("pragma busy_timeout = 30000")
-            return not busy
+        with self._translated(), self._connections.lent() as db:
+            return clear_log(db, wait_ms=_CHECKPOINT_MS)
 
     def _removed(self, db: sqlite3.Connection, numbers: Sequence[int]) -> Removed:
         self._held.forget(numbers)
@@ -231,11 +217,8 @@ class ConversationStore:
     # -- opening and closing --------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Close the database. Safe to call twice; not while another thread is using the store."""
-        with self._lock:
-            self._is_open = False
-            while self._connections:
-                self._connections.pop().close()
+        """Close the database. Safe to call twice, and while others use the store: these end what they are at."""
+        self._connections.close()
 
     def __enter__(self) -> Self:
         return self
@@ -248,21 +231,9 @@ class ConversationStore:
     def _translated(self) -> AbstractContextManager[None]:
         return sqlite.translated(self.path, "the store of conversations", ConversationStoreError)
 
-    def _connection(self) -> sqlite3.Connection:
-        """This thread's connection."""
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        with self._lock:
-            if not self._is_open:
-                raise ConversationStoreError(f"the store of conversations in {self.folder} is closed")
-            if connection is None:
-                connection = self._local.connection = sqlite.connect(self.path)
-                self._connections.append(connection)
-        return connection
-
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
-        with self._translated():
-            db = self._connection()
+        with self._translated(), self._connections.lent() as db:
             db.execute(begin)
             try:
                 yield db

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from caxton_llm.errors import MemoryStoreError
 from caxton_llm.memory.passages import passages_of
 from caxton_llm.memory.store import Progress
+from caxton_llm.stores.connections import one_state
 from caxton_llm.stores.sqlite_memory import manifest as manifests
-from caxton_llm.stores.sqlite_memory.connections import one_state
 from caxton_llm.stores.sqlite_memory.indexes import Indexes, Opened
 from caxton_llm.stores.sqlite_memory.rows import decode
 

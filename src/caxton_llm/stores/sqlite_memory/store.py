@@ -23,9 +23,9 @@ from caxton_llm.memory.model import Kind, Record, Relation, Turn
 from caxton_llm.memory.store import Forgotten, Progress, Retention, StoreStats, Written
 from caxton_llm.memory.vectors import checked_query
 from caxton_llm.memory.versions import Change, history_of
+from caxton_llm.stores.connections import Connections, clear_log, one_state
 from caxton_llm.stores.sqlite_memory.checking import problems_of
 from caxton_llm.stores.sqlite_memory.columns import Columns
-from caxton_llm.stores.sqlite_memory.connections import Connections, clear_log, one_state
 from caxton_llm.stores.sqlite_memory.counting import count
 from caxton_llm.stores.sqlite_memory.indexer import Indexer
 from caxton_llm.stores.sqlite_memory.indexes import Indexes, Opened
@@ -83,7 +83,9 @@ class SqliteMemory:
         self.path = self.folder / "memory.db"
         self.vocabulary: TokenVectors = StaticEmbedder.default()
         self._clock = clock
-        self._connections = Connections(self.path)
+        self._connections = Connections(
+            self.path, lambda: MemoryStoreError(f"the memory in {self.path.parent} is closed")
+        )
         self._write_lock = threading.Lock()
         self._held_lock = threading.Lock()
         self._columns: OrderedDict[tuple[int, int], Columns] = OrderedDict()

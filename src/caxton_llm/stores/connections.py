@@ -1,13 +1,16 @@
-"""Connections to a database for those who read: lent for one call each, a few kept for the next."""
+"""Connections to a database of SQLite: lent for one call each, a few kept for the next.
+
+A connection that is closed while another thread uses it ends the process, so what is lent is closed when it comes back.
+"""
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from caxton_llm.errors import MemoryStoreError
-from caxton_llm.stores.sqlite_memory.schema import connect
+from caxton_llm.errors import LlmError
+from caxton_llm.stores import sqlite
 
 __all__ = ["Connections", "clear_log", "one_state"]
 
@@ -17,22 +20,23 @@ _BUSY_MS = 30_000
 
 
 class Connections:
-    """As many as there are callers at once. Any thread may use it."""
+    """As many as there are callers at once. Any thread may use it. `closed` is the error for who comes too late."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, closed: Callable[[], LlmError]) -> None:
         self._path = path
+        self._closed = closed
         self._lock = threading.Lock()
         self._idle: list[sqlite3.Connection] = []
         self._is_open = True
 
     @contextmanager
     def lent(self) -> Iterator[sqlite3.Connection]:
-        """A connection for nobody else. Raises `MemoryStoreError` after `close`."""
+        """A connection for nobody else. Raises what SQLite raises, and `closed` after `close`."""
         with self._lock:
             if not self._is_open:
-                raise MemoryStoreError(f"the memory in {self._path.parent} is closed")
+                raise self._closed()
             db = self._idle.pop() if self._idle else None
-        db = db or connect(self._path)
+        db = db or sqlite.connect(self._path)
         try:
             yield db
         finally:
@@ -65,9 +69,9 @@ def one_state(db: sqlite3.Connection) -> Iterator[None]:
         db.execute("commit")
 
 
-def clear_log(db: sqlite3.Connection) -> bool:
-    """Move the log into the database and cut it to nothing. False: somebody reads or writes, who is not waited for."""
-    db.execute("pragma busy_timeout = 0")
+def clear_log(db: sqlite3.Connection, *, wait_ms: int = 0) -> bool:
+    """Move the log into the database and cut it to nothing. False: somebody reads or writes for longer than is waited."""
+    db.execute(f"pragma busy_timeout = {wait_ms}")
     try:
         busy = db.execute("pragma wal_checkpoint(truncate)").fetchone()[0]
         return not busy
