@@ -3,15 +3,16 @@
 A text that is contained in a longer one is dropped first, and comes back where the longer one has no room.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from caxton_llm.context.candidates import Candidates
-from caxton_llm.context.conversation.past import Past
+from caxton_llm.context.conversation.excerpts import Excerpt
+from caxton_llm.context.material import Remembered
 from caxton_llm.context.pieces import Decision, Piece
-from caxton_llm.context.redundancy import marks_of, repetitions
+from caxton_llm.context.redundancy import repetitions, rows_of
 from caxton_llm.context.selection import Limits, Selection, select
 from caxton_llm.context.text_vectors import TextVectors
 
@@ -37,11 +38,11 @@ def repetitions_among(found: Candidates, vectors: TextVectors) -> list[Decision]
         elif piece.id in found.memories or piece.id in found.past.excerpts:
             candidates.append(piece)
     candidates.sort(key=lambda piece: -piece.score)
-    return _repeated(standing + recent[-_STANDING:], candidates[:_COMPARED], vectors, found.past)
+    return _repeated(standing + recent[-_STANDING:], candidates[:_COMPARED], vectors, found)
 
 
 def _repeated(
-    standing: Sequence[Piece], candidates: Sequence[Piece], vectors: TextVectors, past: Past
+    standing: Sequence[Piece], candidates: Sequence[Piece], vectors: TextVectors, found: Candidates
 ) -> list[Decision]:
     if not candidates:
         return []
@@ -55,21 +56,22 @@ def _repeated(
             reason="is contained in another" if one.contained else "repeats another",
             by=compared[one.by].id,
         )
-        for one in repetitions(texts, vectors.embed, standing=len(standing), marks=_marks(compared, past))
+        for one in repetitions(texts, vectors.embed, standing=len(standing), marks=_marks(compared, vectors, found))
     ]
 
 
-def _marks(pieces: Sequence[Piece], past: Past) -> NDArray[np.uint64]:
-    """Those of excerpts are at hand."""
-    known = {name: place for place, name in enumerate(past.excerpts)}
-    others = {piece.id: piece.text for piece in pieces if piece.id not in known}
-    known |= {name: len(past.marks) + place for place, name in enumerate(others)}
-    marks: NDArray[np.uint64] = np.concatenate([past.marks, marks_of([*others.values()])])
-    return marks[[known[piece.id] for piece in pieces]]
+def _marks(pieces: Sequence[Piece], vectors: TextVectors, found: Candidates) -> NDArray[np.uint64]:
+    """Those of what was compared with the request are at hand."""
+    at_hand: Mapping[str, Excerpt | Remembered] = {**found.past.excerpts, **found.memories}
+    marks = [at_hand[piece.id].mark if piece.id in at_hand else b"" for piece in pieces]
+    missing = [place for place, mark in enumerate(marks) if not mark]
+    for place, mark in zip(missing, vectors.marks([pieces[place].text for place in missing]), strict=True):
+        marks[place] = mark
+    return rows_of(marks)
 
 
 def chosen(
-    pieces: Sequence[Piece], dropped: Sequence[Decision], limits: Limits, vectors: TextVectors, past: Past
+    pieces: Sequence[Piece], dropped: Sequence[Decision], limits: Limits, vectors: TextVectors, found: Candidates
 ) -> tuple[Selection, tuple[Decision, ...]]:
     """What goes in of the pieces, and the decisions on all others. Raises like `select`."""
     gone = {one.piece.id: one for one in dropped}
@@ -84,7 +86,7 @@ def chosen(
         back = [one.piece for one in gone.values() if one.by in lost]
         gone = {name: one for name, one in gone.items() if one.by not in lost}
         # Of those that come back one may still repeat another.
-        gone |= {one.piece.id: one for one in _repeated((), back, vectors, past)}
+        gone |= {one.piece.id: one for one in _repeated((), back, vectors, found)}
         # A turn keeps its place: without it there would be a hole.
         replaced |= {piece.id for piece in among if piece.id in lost and piece.tier != "recent"}
     left = (

@@ -7,14 +7,16 @@ very alike in their vectors and differ in no number, date, negation or name. Tha
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from zlib import crc32
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from caxton_llm.memory.analysis import terms_of
 from caxton_llm.memory.duplicates import Statement, statement
 
-__all__ = ["MARKS_WIDTH", "Repeated", "marks_of", "repetitions"]
+__all__ = ["MARKS_WIDTH", "Repeated", "mark_of", "marks_in", "marks_of", "repetitions", "rows_of"]
 
 _ALIKE = 0.9
 """Cosine from which on two texts may be the same. Paraphrases of one fact lie above, other facts of one topic below."""
@@ -29,10 +31,28 @@ _LONGEST = 2_000
 
 
 def marks_of(texts: Sequence[str]) -> NDArray[np.uint64]:
-    """A row of bits for each text, one for each of its words, of 256 that words share: by these it is seen which texts may
-    repeat each other."""
-    marks = b"".join([_known(text[:_LONGEST]).marks for text in texts])
-    return np.frombuffer(marks, np.uint64).reshape(len(texts), MARKS_WIDTH)
+    """The marks of each text, a row."""
+    return rows_of([mark_of(text, terms_of(text)) for text in (text[:_LONGEST] for text in texts)])
+
+
+def mark_of(text: str, terms: Sequence[str]) -> bytes:
+    """The marks of a text with these terms: a bit for each, of 256 that terms share. By these it is seen which texts may
+    repeat each other. What has nothing but words that mean nothing alone is marked by them."""
+    marks = 0
+    for term in terms or text.casefold().split():
+        marks |= 1 << crc32(term.encode("utf-8", "surrogatepass")) % _MARKS
+    return marks.to_bytes(_MARKS // 8, "little")
+
+
+def rows_of(marks: Sequence[bytes]) -> NDArray[np.uint64]:
+    """Marks as rows."""
+    return np.frombuffer(b"".join(marks), np.uint64).reshape(len(marks), MARKS_WIDTH)
+
+
+def marks_in(rows: NDArray[np.uint64]) -> list[bytes]:
+    """Rows as marks."""
+    every, width = rows.tobytes(), _MARKS // 8
+    return [every[start : start + width] for start in range(0, len(every), width)]
 
 
 class Repeated(Struct, frozen=True):
@@ -57,7 +77,7 @@ def repetitions(
     without it only words are compared. `marks` are those of the texts (`marks_of`), where they are at hand.
     """
     gone: dict[int, Repeated] = {}
-    for later, earlier in _sharing_words(marks_of(texts) if marks is None else marks, standing):
+    for later, earlier in _sharing_terms(marks_of(texts) if marks is None else marks, standing):
         if earlier in gone or later in gone:
             continue
         one, other = _known(texts[later][:_LONGEST]), _known(texts[earlier][:_LONGEST])
@@ -80,12 +100,10 @@ def repetitions(
 
 
 class _Known(Struct, frozen=True):
-    """What a text says; its words as one text, which contains those of another where they stand in it; and its marks, a bit
-    for each word, of `_MARKS` that words share."""
+    """What a text says, and its words as one text, which contains those of another where they stand in it."""
 
     statement: Statement
     words: str
-    marks: bytes
 
     def is_in(self, other: "_Known") -> bool:
         """Whether it says enough to be contained in another, and is."""
@@ -96,15 +114,12 @@ class _Known(Struct, frozen=True):
 def _known(text: str) -> _Known:
     """Kept, because a conversation and what is often remembered come again with every request."""
     said = statement(text)
-    marks = 0
-    for word in said.words:
-        marks |= 1 << hash(word) % _MARKS
-    return _Known(said, f" {' '.join(said.words)} ", marks.to_bytes(_MARKS // 8, "little"))
+    return _Known(said, f" {' '.join(said.words)} ")
 
 
-def _sharing_words(marks: NDArray[np.uint64], standing: int) -> list[tuple[int, int]]:
+def _sharing_terms(marks: NDArray[np.uint64], standing: int) -> list[tuple[int, int]]:
     """Pairs, the later one first and not one that stands in any case, of which one may be contained in the other or say the
-    same: half of the shorter one's words are in the other, as far as marks tell."""
+    same: half of the shorter one's terms are in the other, as far as marks tell."""
     count = len(marks)
     if count <= standing:
         return []

@@ -7,9 +7,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 
-import numpy as np
 from msgspec import Struct
-from numpy.typing import NDArray
 
 from caxton_llm.agents.conversation import best_summary
 from caxton_llm.agents.requirements import ALL_TURNS
@@ -59,8 +57,6 @@ class Past(Discreet, Struct, frozen=True, kw_only=True, eq=False):
     reach: int
     """Tokens of the window when it has grown as far as it may."""
     excerpts: dict[str, Excerpt]
-    marks: NDArray[np.uint64]
-    """Of each excerpt (`redundancy.marks_of`)."""
     digest: str
     overflow: int
     """About how many tokens the turns, as many as are wanted word for word, take beyond the room."""
@@ -140,7 +136,6 @@ def past_of(material: Material, target: TargetView, costs: Costs, texts: PastTex
         window=window,
         reach=min(room, _about(tokens, len(turns), wanted, room)),
         excerpts={piece.id: one for piece, one in zip(excerpts, worth, strict=False)},
-        marks=material.excerpts.marks[[one.place for one in worth[: len(excerpts)]]],
         digest=summary,
         overflow=max(0, _about(tokens, len(turns), wanted, left) - max(0, left)),
         less_relevant=less_relevant + len(worth) - len(excerpts),

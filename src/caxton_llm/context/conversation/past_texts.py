@@ -8,7 +8,6 @@ from caxton_llm.context.conversation.past_sentences import PastSentences, said_i
 from caxton_llm.context.conversation.spoken import text_of
 from caxton_llm.context.conversation.turns import PastTurn
 from caxton_llm.context.kept import Kept
-from caxton_llm.context.redundancy import marks_of
 from caxton_llm.context.text_vectors import TextVectors
 from caxton_llm.types import Message
 
@@ -48,7 +47,7 @@ class PastTexts:
         parts = parts_of(messages)
         self.vectors.compared([(message.name or "", text) for message, text in parts])
         sentences_of(said_in(messages), self.vectors)
-        marks_of([_all_of(messages), *(text for _, text in parts)])
+        self.vectors.marks([_all_of(messages)])
 
     def expect_turns(self, turns: Sequence[PastTurn]) -> None:
         """These come again with further ones behind them."""
