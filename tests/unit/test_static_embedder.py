@@ -85,7 +85,7 @@ def test_vectors_have_length_1_or_are_zero_and_do_not_depend_on_the_batch(texts:
 
 
 @given(st.text(alphabet=st.characters(max_codepoint=127), max_size=80) | st.text(max_size=40))
-def test_remembered_words_give_the_tokens_that_the_tokenizer_gives(text: str) -> None:
+def test_words_have_the_tokens_that_the_tokenizer_gives(text: str) -> None:
     sound = text.encode("utf-8", "replace").decode("utf-8")
     expected = PLAIN.encode(sound, add_special_tokens=False).ids
     unknown = PLAIN.token_to_id("[UNK]")
@@ -94,7 +94,21 @@ def test_remembered_words_give_the_tokens_that_the_tokenizer_gives(text: str) ->
 
 @pytest.mark.parametrize(
     "text",
-    ["a\x00b", "a\x0bb", "a\tb\nc", "[UNK] [PAD]", "x" * 70, "don't", "C++", "na\u00efve caf\u00e9", "\ud800 half"],
+    [
+        "a\x00b",
+        "a\x0bb",
+        "a\tb\nc",
+        "[UNK] [PAD]",
+        "x" * 70,
+        "x" * 101,
+        "8" * 100,
+        "entity 57213",
+        "antidisestablishmentarianism ##s",
+        "don't",
+        "C++",
+        "na\u00efve caf\u00e9",
+        "\ud800 half",
+    ],
 )
 def test_odd_texts_have_the_tokens_that_the_tokenizer_gives(text: str) -> None:
     unknown = PLAIN.token_to_id("[UNK]")

@@ -28,6 +28,7 @@ _PAUSE_S = 3600.0
 """Between two turns from which on the later one begins something else."""
 _SAME = 0.999
 """The worth of a match from which on it is the same token, and none related to it."""
+_LAST_BITS = 4_095
 _SCALE = 4.0
 """Deviations above the mean at which a relevance is 0.88."""
 
@@ -114,10 +115,15 @@ def _counts(asked: NDArray[np.integer], every: NDArray[np.integer], lengths: NDA
     shape = len(lengths), len(asked)
     if not len(asked) or not len(every):
         return np.zeros(shape, np.float32)
-    column = np.minimum(asked.searchsorted(every), len(asked) - 1)
-    places = (asked.take(column) == every).nonzero()[0]
-    text_of = lengths.cumsum().searchsorted(places, side="right")
-    found = np.bincount(text_of * len(asked) + column.take(places), minlength=len(lengths) * len(asked))
+    # Most are none of them, which is seen by their last bits.
+    may_be = np.zeros(_LAST_BITS + 1, np.bool_)
+    may_be[asked & _LAST_BITS] = True
+    places = may_be.take(every & _LAST_BITS).nonzero()[0]
+    some = every.take(places)
+    column = np.minimum(asked.searchsorted(some), len(asked) - 1)
+    is_asked = asked.take(column) == some
+    text_of = lengths.cumsum().searchsorted(places[is_asked], side="right")
+    found = np.bincount(text_of * len(asked) + column[is_asked], minlength=len(lengths) * len(asked))
     return found.reshape(shape).astype(np.float32)
 
 

@@ -34,19 +34,20 @@ def late_interaction(
     if not len(query) or not len(tokens):
         return result
     column, related, cosines = vectors.related(query)
-    # A row for each pair; of pairs with the same token only the last one's row is used.
-    row = np.zeros(vectors.vocabulary_size, np.int32)
-    row[related] = np.arange(1, len(related) + 1, dtype=np.int32)
-    worth = np.zeros((len(related) + 1, len(query)), np.float32)
-    worth[row[related], column] = cosines * cosines * rarity[column]
-    rows = row.take(tokens)
-    matching = (rows != 0).nonzero()[0]
+    is_related = np.zeros(vectors.vocabulary_size, np.bool_)
+    is_related[related] = True
+    matching = is_related.take(tokens).nonzero()[0]
     if len(matching):
-        text_of = np.searchsorted(lengths.cumsum(), matching, side="right")
+        # A row for each pair; of pairs with the same token the first one's row is used.
+        known = np.sort(related)
+        worth = np.zeros((len(related), len(query)), np.float32)
+        worth[known.searchsorted(related), column] = cosines * cosines * rarity[column]
+        text_of = lengths.cumsum().searchsorted(matching, side="right")
         is_first = np.ones(len(matching), np.bool_)
         is_first[1:] = text_of[1:] != text_of[:-1]
         starts = is_first.nonzero()[0]
-        result[text_of[starts]] = np.maximum.reduceat(worth.take(rows[matching], axis=0), starts, axis=0)
+        matched = worth.take(known.searchsorted(tokens.take(matching)), axis=0)
+        result[text_of[starts]] = np.maximum.reduceat(matched, starts, axis=0)
     return result
 
 
