@@ -37,7 +37,7 @@ _DIGESTED = 500
 """Turns that a digest is made of: the last ones that are not sent."""
 _STEP, _LONG = 25, 100
 """Numbers of turns at which a digest of many may begin, and how many are many."""
-_RELEVANT = 0.55
+_RELEVANT = 0.6
 """Parts of past turns below it are not brought back. The average is 0.5: they have clearly more to do with the request."""
 _OVERVIEW = 0.6
 """The relevance of the digest: parts that have much to do with the request come before a survey of everything."""
