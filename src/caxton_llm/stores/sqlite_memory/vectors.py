@@ -16,7 +16,9 @@ def as_bytes(rows: Floats) -> list[bytes]:
 
 def from_bytes(blobs: list[bytes], dimensions: int) -> Floats:
     """The rows that `as_bytes` has made."""
-    return np.frombuffer(b"".join(blobs), dtype="<f2").reshape(len(blobs), dimensions).astype(np.float32)
+    rows = np.empty((len(blobs), dimensions), np.float32)
+    rows[:] = np.frombuffer(b"".join(blobs), dtype="<f2").reshape(rows.shape)
+    return rows
 
 
 def quantised(rows: Floats) -> tuple[NDArray[np.int8], Floats]:
@@ -31,5 +33,6 @@ def quantised(rows: Floats) -> tuple[NDArray[np.int8], Floats]:
 def cosines(rows: Floats, query: Floats) -> Floats:
     """Exact cosines of rows with a query of length 1."""
     lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
-    cosine: Floats = np.divide(rows @ query, lengths, out=np.zeros_like(lengths), where=lengths > 0)
+    lengths[lengths == 0] = 1
+    cosine: Floats = rows @ query / lengths
     return cosine
