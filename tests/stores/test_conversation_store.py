@@ -236,6 +236,39 @@ def test_what_was_read_before_is_read_again_as_whoever_has_just_opened_the_store
                 store.append(KEY, [said(f"said {(number := number + 1)}") for _ in range(int(step))])
 
 
+def test_what_is_held_is_told_without_waiting_as_far_as_it_is_all(store: ConversationStore) -> None:
+    position = store.append(KEY, [said(str(number)) for number in range(9)])
+    assert store.held(KEY, last=3) is None
+    read = store.thread(KEY, last=3)
+    assert store.held(KEY, last=3) == read
+    assert store.held(KEY, last=2) == replace(read, exchanges=read.exchanges[1:])
+    assert store.held(KEY, last=0) == store.thread(KEY, last=0)
+    assert store.held(KEY, last=4) is None
+    store.summarize(KEY, Summary(text="Five were told.", first=0, last=4), after=position)
+    assert store.held(KEY, last=3) == store.thread(KEY, last=3)
+    with ConversationStore(store.folder) as other:
+        other.append(KEY, [said("more")])
+        assert store.held(KEY, last=3) is None
+        assert texts(store.thread(KEY, last=3)) == ["7", "8", "more"]
+        assert store.held(KEY, last=3) == store.thread(KEY, last=3)
+        other.delete(KEY)
+    assert store.held(KEY, last=3) is None
+    assert store.thread(KEY, last=3) == Thread(position=Position())
+
+
+def test_who_asks_for_what_is_held_waits_for_nobody_who_holds_the_database(tmp_path: Path) -> None:
+    with ConversationStore(tmp_path) as store:
+        store.append(KEY, [said("one")])
+        store.thread(KEY, last=1)
+        assert store.held(KEY, last=1) is not None
+    with ConversationStore(tmp_path) as store, sqlite3.connect(tmp_path / "conversations.db") as other:
+        store.thread(KEY, last=1)
+        store._connections.close()
+        other.execute("pragma locking_mode = exclusive")
+        other.execute("begin exclusive")
+        assert store.held(KEY, last=1) is None
+
+
 def test_an_older_transaction_sees_nothing_of_what_was_held_since(store: ConversationStore) -> None:
     position = store.append(KEY, [said(str(number)) for number in range(30)])
     held = HeldExchanges()

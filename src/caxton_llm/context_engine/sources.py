@@ -156,8 +156,12 @@ class ContextSources:
         """The stored conversation as far as the agent sees it, and the last `compared` turns at least."""
         if key is None:
             return ConversationRead()
-        limit = self._limits.conversation_s
+        limit, seen = self._limits.conversation_s, _turns_seen(agent)
         begun = time.perf_counter()
+        # A thread would cost several times as much as to look up what is held.
+        held = None if self._store is None else self._store.held(key, last=max(seen, compared))
+        if held is not None:
+            return ConversationRead(thread=held, seen=seen, seconds=time.perf_counter() - begun)
         try:
             if self._store is None:
                 await asyncio.to_thread(self.conversations)
@@ -169,7 +173,7 @@ class ContextSources:
             )
         except ConversationStoreError as error:
             return ConversationRead(gaps=(SourceGap("conversation", "", str(error)),))
-        return ConversationRead(thread=thread, seen=_turns_seen(agent), seconds=time.perf_counter() - begun)
+        return ConversationRead(thread=thread, seen=seen, seconds=time.perf_counter() - begun)
 
     async def tools(self, access: "ToolAccess") -> ToolsListed:
         """The tools that an agent may call, of the servers that are there in time."""

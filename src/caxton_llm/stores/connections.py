@@ -20,10 +20,12 @@ _BUSY_MS = 30_000
 
 
 class Connections:
-    """As many as there are callers at once. Any thread may use it. `closed` is the error for who comes too late."""
+    """As many as there are callers at once, which wait no longer than `wait_s` for others. Any thread may use it. `closed` is
+    the error for who comes too late."""
 
-    def __init__(self, path: Path, closed: Callable[[], LlmError]) -> None:
+    def __init__(self, path: Path, closed: Callable[[], LlmError], *, wait_s: float = 30.0) -> None:
         self._path = path
+        self._wait_s = wait_s
         self._closed = closed
         self._lock = threading.Lock()
         self._idle: list[sqlite3.Connection] = []
@@ -36,7 +38,7 @@ class Connections:
             if not self._is_open:
                 raise self._closed()
             db = self._idle.pop() if self._idle else None
-        db = db or sqlite.connect(self._path)
+        db = db or sqlite.connect(self._path, self._wait_s)
         try:
             yield db
         finally:

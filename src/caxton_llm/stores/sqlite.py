@@ -15,11 +15,12 @@ _WAIT_S, _AGAIN_S = 30.0, 0.01
 """How long another one that writes is waited for, and how often it is looked where SQLite does not wait."""
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """A connection to an existing or a new database. One thread at a time may use it. Raises what SQLite raises."""
-    db = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None, check_same_thread=False, cached_statements=256)
+def connect(path: Path, wait_s: float = _WAIT_S) -> sqlite3.Connection:
+    """A connection to an existing or a new database, which waits so long for others. One thread at a time may use it. Raises
+    what SQLite raises."""
+    db = sqlite3.connect(path, timeout=wait_s, isolation_level=None, check_same_thread=False, cached_statements=256)
     try:
-        _log_ahead(db)
+        _log_ahead(db, wait_s)
         # An acknowledged write survives a loss of power too; what is deleted is overwritten.
         db.execute("pragma synchronous = full")
         db.execute("pragma secure_delete = on")
@@ -32,9 +33,9 @@ def connect(path: Path) -> sqlite3.Connection:
     return db
 
 
-def _log_ahead(db: sqlite3.Connection) -> None:
+def _log_ahead(db: sqlite3.Connection, wait_s: float) -> None:
     """Write-ahead logging. SQLite itself does not wait where several switch a new database at once (sqlite.org/wal.html)."""
-    until = time.monotonic() + _WAIT_S
+    until = time.monotonic() + wait_s
     while True:
         try:
             db.execute("pragma journal_mode = wal")

@@ -25,7 +25,7 @@ from caxton_llm.agents.conversation import (
 )
 from caxton_llm.errors import ConversationChanged, ConversationDeleted, ConversationStoreError, InvalidRequest
 from caxton_llm.stores import sqlite
-from caxton_llm.stores.connections import Connections, clear_log
+from caxton_llm.stores.connections import Connections, clear_log, one_state
 from caxton_llm.stores.conversations import rows
 from caxton_llm.stores.conversations.held import HeldExchanges
 
@@ -48,9 +48,8 @@ class ConversationStore:
         self.folder = Path(folder)
         self.path = self.folder / _FILE
         self._clock = clock
-        self._connections = Connections(
-            self.path, lambda: ConversationStoreError(f"the store of conversations in {self.folder} is closed")
-        )
+        self._connections = Connections(self.path, self._closed)
+        self._impatient = Connections(self.path, self._closed, wait_s=0.0)
         self._held = HeldExchanges()
         with self._translated():
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -81,6 +80,21 @@ class ConversationStore:
             return Thread(
                 position=position, exchanges=exchanges, summaries=rows.summaries_of(db, position.conversation)
             )
+
+    def held(self, key: ConversationKey, *, last: int) -> Thread | None:
+        """The same where the last turns are held, so that there is one row to look at and nobody to wait for: an event loop
+        may ask. `None`: ask for the `thread`."""
+        check_key(key)
+        try:
+            with self._impatient.lent() as db, one_state(db):
+                position = rows.find(db, key)
+                exchanges = self._held.held(position, last=last)
+                if exchanges is None:
+                    return None
+                summaries = rows.summaries_of(db, position.conversation)
+        except (sqlite3.Error, ConversationStoreError):
+            return None  # `thread` waits, and says what is wrong.
+        return Thread(position=position, exchanges=exchanges, summaries=summaries)
 
     def describe(self, key: ConversationKey) -> Conversation | None:
         """What is known of a conversation; `None`: there is none."""
@@ -219,6 +233,7 @@ class ConversationStore:
     def close(self) -> None:
         """Close the database. Safe to call twice, and while others use the store: these end what they are at."""
         self._connections.close()
+        self._impatient.close()
 
     def __enter__(self) -> Self:
         return self
@@ -227,6 +242,9 @@ class ConversationStore:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _closed(self) -> ConversationStoreError:
+        return ConversationStoreError(f"the store of conversations in {self.folder} is closed")
 
     def _translated(self) -> AbstractContextManager[None]:
         return sqlite.translated(self.path, "the store of conversations", ConversationStoreError)
