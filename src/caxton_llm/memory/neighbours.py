@@ -1,6 +1,6 @@
 """Which candidates are turns beside each other in one conversation, and what they share. Pure."""
 
-from typing import Self, TypeVar
+from typing import Self
 
 import numpy as np
 from msgspec import Struct
@@ -10,17 +10,15 @@ from caxton_llm.memory.embedding.embedder import Floats
 
 __all__ = ["Neighbourhood"]
 
-_NOBODY = -1
 _CONVERSATION = 1 << 32
 """So far apart that no neighbour of a turn falls into the next conversation."""
-_Numbers = TypeVar("_Numbers", bound=np.generic)
 
 
 class Neighbourhood(Struct, frozen=True):
-    """For each distance, the candidates before and after each candidate: indexes, -1 where there is none."""
+    """For each distance, who gets a share of whom: pairs of places, each candidate once among those that get one."""
 
     count: int
-    rings: tuple[tuple[NDArray[np.int64], NDArray[np.int64]], ...]
+    rings: tuple[tuple[tuple["_Places", "_Places"], ...], ...]
 
     @classmethod
     def nobody(cls, count: int) -> Self:
@@ -34,52 +32,60 @@ class Neighbourhood(Struct, frozen=True):
         if len(turns) < 2:
             return cls.nobody(len(conversation))
         places = conversation[turns] * _CONVERSATION + position[turns]
-        if (places[1:] > places[:-1]).all():
-            return cls(
-                len(position), tuple(_beside(places, turns, ring, len(position)) for ring in range(1, reach + 1))
-            )
-        order = np.argsort(places, kind="stable")
-        rings = tuple(
-            (_at(places, order, turns, -distance, len(position)), _at(places, order, turns, distance, len(position)))
-            for distance in range(1, reach + 1)
-        )
-        return cls(len(conversation), rings)
+        steps = places[1:] - places[:-1]
+        if (steps == 1).all() and turns[-1] - turns[0] == len(turns) - 1:
+            first, end = int(turns[0]), int(turns[-1]) + 1
+            rings = [_both(slice(first, end - ring), slice(first + ring, end)) for ring in range(1, reach + 1)]
+        elif (steps > 0).all():
+            rings = [_both(*_beside(places, turns, ring)) for ring in range(1, reach + 1)]
+        else:
+            order = np.argsort(places, kind="stable")
+            rings = [
+                (_at(places, order, turns, -ring), _at(places, order, turns, ring)) for ring in range(1, reach + 1)
+            ]
+        return cls(len(conversation), tuple(rings))
 
     def shared(self, scores: NDArray[np.float64], shares: tuple[float, ...]) -> NDArray[np.float64]:
         """What each candidate gets of its neighbours' scores: `shares[0]` of those at distance 1, and so on."""
-        # One entry more, which index -1 finds: nobody shares nothing.
-        padded = np.append(scores, 0.0)
         total = np.zeros(self.count)
-        for share, (before, after) in zip(shares, self.rings, strict=False):
-            total += share * (padded[before] + padded[after])
+        for share, ring in zip(shares, self.rings, strict=False):
+            for getting, giving in ring:
+                total[getting] += share * scores[giving]
         return total
 
     def best(self, matches: Floats, shares: tuple[float, ...]) -> Floats:
         """For each query token the best match of a candidate or, times its share, of a neighbour."""
-        padded = np.concatenate([matches, np.zeros((1, matches.shape[1]), matches.dtype)])
-        found = matches
-        for share, (before, after) in zip(shares, self.rings, strict=False):
-            found = np.maximum(found, np.float32(share) * np.maximum(padded[before], padded[after]))
+        found = matches.copy()
+        for share, ring in zip(shares, self.rings, strict=False):
+            for getting, giving in ring:
+                found[getting] = np.maximum(found[getting], np.float32(share) * matches[giving])
         return found
 
 
+_Places = NDArray[np.int64] | slice
+
+
+def _both(one: _Places, other: _Places) -> tuple[tuple[_Places, _Places], ...]:
+    return (one, other), (other, one)
+
+
 def _beside(
-    places: NDArray[np.int64], turns: NDArray[np.int64], distance: int, count: int
+    places: NDArray[np.int64], turns: NDArray[np.int64], distance: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Those before and after turns that come in their order: no further away than their distance says."""
-    before, after = np.full((2, count), _NOBODY, np.int64)
+    """Those that have another one behind them, and these: no further away in their order than their distance says."""
+    pairs = []
     for shift in range(1, distance + 1):
         near = (places[shift:] - places[:-shift] == distance).nonzero()[0]
-        one, other = turns[near], turns[near + shift]
-        after[one], before[other] = other, one
-    return before, after
+        pairs.append((turns[near], turns[near + shift]))
+    ones, others = zip(*pairs, strict=True)
+    return np.concatenate(ones), np.concatenate(others)
 
 
 def _at(
-    places: NDArray[np.int64], order: NDArray[np.int64], turns: NDArray[np.int64], offset: int, count: int
-) -> NDArray[np.int64]:
+    places: NDArray[np.int64], order: NDArray[np.int64], turns: NDArray[np.int64], offset: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Those that have another one at this offset, and these."""
     wanted = places + offset
     found = order[np.minimum(np.searchsorted(places, wanted, sorter=order), len(order) - 1)]
-    result = np.full(count, _NOBODY, np.int64)
-    result[turns] = np.where(places[found] == wanted, turns[found], _NOBODY)
-    return result
+    is_there = places[found] == wanted
+    return turns[is_there], turns[found[is_there]]
