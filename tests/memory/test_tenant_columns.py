@@ -1,12 +1,14 @@
-"""What a tenant's columns remember of tokens and of turns beside each other, however it grew."""
+"""What a tenant's columns remember of tokens, of names and of turns beside each other, however it grew."""
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from caxton_llm.memory.embedding.static import StaticEmbedder
+from caxton_llm.memory.merging import name_key
 from caxton_llm.memory.token_bytes import token_bytes
 from caxton_llm.stores.sqlite_memory.beside import Beside
+from caxton_llm.stores.sqlite_memory.name_bits import NameBits
 from caxton_llm.stores.sqlite_memory.token_rows import TokenRows
 
 VOCABULARY = StaticEmbedder.default()
@@ -53,3 +55,14 @@ def test_turns_beside_others_are_found_however_they_came(
         for place, (conversation, position) in enumerate(turns)
         if conversation >= 0 and any(conversation == other and abs(position - at) <= reach for other, at in asked)
     ]
+
+
+@given(st.lists(st.integers(0, 3_000), max_size=5))
+def test_no_name_that_somebody_has_is_denied_and_of_others_few_are_looked_for(counts: list[int]) -> None:
+    names, bits = [name_key(f"entity {number}") for number in range(sum(counts))], NameBits()
+    for end, count in zip(np.cumsum(counts).tolist(), counts, strict=True):
+        bits.append(names[end - count : end])
+    assert bits.among(names) == names
+    assert bits.among([]) == []
+    others = [name_key(f"nobody {number}") for number in range(1_000)]
+    assert len(bits.among(others)) < 100

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from caxton_llm.memory.embedding.embedder import TokenVectors
 from caxton_llm.stores.sqlite_memory.beside import Beside
+from caxton_llm.stores.sqlite_memory.name_bits import NameBits
 from caxton_llm.stores.sqlite_memory.token_rows import TokenRows
 from caxton_llm.stores.sqlite_memory.vectors import from_bytes, quantised
 
@@ -24,8 +25,9 @@ Mask = NDArray[np.bool_]
 _PASSAGES = """
 select p.id, p.record, p.ordinal, r.owner, r.kind, r.type, r.at, ifnull(r.valid_from, -1e300), ifnull(r.valid_until, 1e300),
   ifnull(r.confidence, -1), ifnull(t.number, -1), ifnull(t.asks, 0), ifnull(u.count, 0),
-  t.conversation, t.speaker, p.tokens, v.vector
+  t.conversation, t.speaker, n.name, p.tokens, v.vector
 from passages p join records r on r.key = p.record left join turns t on t.record = p.record
+left join names n on n.record = p.record
 left join uses u on u.record = p.record
 left join vectors v on v.space = ? and v.passage = p.id
 where p.tenant = ? and p.id > ? order by p.id
@@ -82,6 +84,7 @@ class Columns:
         self._snapshot: Snapshot | None = None
         self._arrays: dict[str, NDArray[np.generic]] = {name: np.empty(0, kind) for name, kind in _COLUMNS}
         self.tokens = TokenRows(self.vocabulary)
+        self.names = NameBits()
         self._conversations: dict[tuple[int, str], int] = {}
         self.speakers: dict[bytes, int] = {}
         self._alive: Mask = np.empty(0, np.bool_)
@@ -147,13 +150,14 @@ class Columns:
         fields = list(zip(*rows, strict=True))
         for (name, kind), values in zip(_NUMBERS, fields, strict=False):
             self._arrays[name][start:end] = np.asarray(values, kind)
-        conversations, speakers, tokens, vectors = fields[-4:]
+        conversations, speakers, names, tokens, vectors = fields[-5:]
         self._arrays["conversations"][start:end] = self._codes(rows, conversations)
         known = self.speakers
         self._arrays["speakers"][start:end] = [
             -1 if one is None else known.setdefault(one, len(known)) for one in speakers
         ]
         self.beside.append(start, self._arrays["conversations"][start:end], self._arrays["positions"][start:end])
+        self.names.append([name for name in names if name is not None])
         self.tokens.append([blob or b"" for blob in tokens])
         width = 2 * self.dimensions
         missing = bytes(width)
@@ -212,6 +216,7 @@ class Snapshot:
         self._beside = columns.beside
         self.speaker_codes = columns.speakers
         self.tokens = columns.tokens
+        self.names = columns.names
         self.gone = columns.gone
         self.small = columns._small[:count]
         self.reciprocals = columns._reciprocals[:count]

@@ -134,7 +134,8 @@ class Search:
         return self._enough(lambda wanted: self.dense.nearest(self.mask, wanted + _SPARE, graph))
 
     def _by_names(self) -> _Places:
-        return self._passages(named_records(self.db, self.tail.tenant, self.query.names, self.query.limit))
+        names = self.seen.names.among(self.query.names)
+        return self._passages(named_records(self.db, self.tail.tenant, names, self.query.limit))
 
     def _passages(self, records: list[int]) -> _Places:
         """Places of what may be found of these records."""

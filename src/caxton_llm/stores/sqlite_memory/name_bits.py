@@ -1,0 +1,54 @@
+"""Which names a tenant's entities may have: most of what a question could mean by its words is nobody's name, and need not be
+looked for in the database."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["NameBits"]
+
+_BITS = 16
+"""For each name, so that of others about one in sixteen is taken for one."""
+_LEAST = 1 << 13
+
+
+class NameBits:
+    """Keys of names, ten bytes for each of 16, by which no name that was added is ever denied. Grows by appending; a searcher
+    may go on reading while it does."""
+
+    def __init__(self) -> None:
+        self._hashes: NDArray[np.uint64] = np.empty(0, np.uint64)
+        self._bits: NDArray[np.uint8] = np.zeros(_LEAST // 8, np.uint8)
+        self._count = 0
+
+    def append(self, names: Sequence[bytes]) -> None:
+        """Add the keys of names; again is not twice."""
+        new, end = _hashes(names), self._count + len(names)
+        if end > len(self._hashes):
+            larger = np.empty(end + end // 8, np.uint64)
+            larger[: self._count] = self._hashes[: self._count]
+            self._hashes = larger
+        self._hashes[self._count : end] = new
+        self._count = end
+        if _BITS * end > 8 * len(self._bits):
+            # A searcher may still read the old ones.
+            self._bits, new = np.zeros(2 * _BITS * (1 << end.bit_length()) // 8, np.uint8), self._hashes[:end]
+        where, bit = _places(new, self._bits)
+        np.bitwise_or.at(self._bits, where, bit)
+
+    def among(self, names: Sequence[bytes]) -> list[bytes]:
+        """Those of the keys that may be somebody's."""
+        bits = self._bits
+        where, bit = _places(_hashes(names), bits)
+        return [names[place] for place in (bits[where] & bit).nonzero()[0].tolist()]
+
+
+def _hashes(names: Sequence[bytes]) -> NDArray[np.uint64]:
+    """The keys are hashes already: their beginnings."""
+    return np.frombuffer(b"".join([name[:8] for name in names]), np.uint64)
+
+
+def _places(hashes: NDArray[np.uint64], bits: NDArray[np.uint8]) -> tuple[NDArray[np.uint64], NDArray[np.uint8]]:
+    where = (hashes >> np.uint64(3)) & np.uint64(len(bits) - 1)
+    return where, np.uint8(1) << (hashes & np.uint64(7)).astype(np.uint8)
