@@ -223,7 +223,11 @@ def _needs(
             query = _query(name, requirements, variables, notes)
             needs.append(requirements_of(name, requirements, query))
     every = ((tool.name, tool.requirements) for tool in tools)
-    needs += (requirements_of(name, _of_providers(one), None) for name, one in every if one is not None)
+    needs += (
+        requirements_of(name, _of_providers(one), None)
+        for name, one in every
+        if one is not None and one.provider_optimization
+    )
     return merged(needs)
 
 
