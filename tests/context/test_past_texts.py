@@ -62,7 +62,7 @@ def columns(found: Sequence[Parts]) -> list[object]:
         )
     ]
     counts = [number for one in found for number in one.counts.tolist()]
-    arrays.append([row for one in found for row in one.texts.marks.tolist()])
+    arrays.append([row for one in found for row in one.marks.tolist()])
     return [said, names, counts, [str(at) for one in found for at in one.times_s.tolist()], *arrays]
 
 

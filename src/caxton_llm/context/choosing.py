@@ -3,16 +3,11 @@
 A text that is contained in a longer one is dropped first, and comes back where the longer one has no room.
 """
 
-from collections.abc import Mapping, Sequence
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Sequence
 
 from caxton_llm.context.candidates import Candidates
-from caxton_llm.context.conversation.excerpts import Excerpt
-from caxton_llm.context.material import Remembered
 from caxton_llm.context.pieces import Decision, Piece
-from caxton_llm.context.redundancy import repetitions, rows_of
+from caxton_llm.context.redundancy import marks_of, repetitions, rows_of
 from caxton_llm.context.selection import Limits, Selection, select
 from caxton_llm.context.text_vectors import TextVectors
 
@@ -48,6 +43,9 @@ def _repeated(
         return []
     compared = [*standing, *candidates]
     texts = [piece.text for piece in compared]
+    excerpts = found.past.excerpts
+    # Those of excerpts are at hand.
+    marks = [excerpts[piece.id].mark if piece.id in excerpts else marks_of([piece.text])[0] for piece in compared]
     return [
         Decision(
             piece=compared[one.text],
@@ -56,18 +54,8 @@ def _repeated(
             reason="is contained in another" if one.contained else "repeats another",
             by=compared[one.by].id,
         )
-        for one in repetitions(texts, vectors.embed, standing=len(standing), marks=_marks(compared, vectors, found))
+        for one in repetitions(texts, vectors.embed, standing=len(standing), marks=rows_of(marks))
     ]
-
-
-def _marks(pieces: Sequence[Piece], vectors: TextVectors, found: Candidates) -> NDArray[np.uint64]:
-    """Those of what was compared with the request are at hand."""
-    at_hand: Mapping[str, Excerpt | Remembered] = {**found.past.excerpts, **found.memories}
-    marks = [at_hand[piece.id].mark if piece.id in at_hand else b"" for piece in pieces]
-    missing = [place for place, mark in enumerate(marks) if not mark]
-    for place, mark in zip(missing, vectors.marks([pieces[place].text for place in missing]), strict=True):
-        marks[place] = mark
-    return rows_of(marks)
 
 
 def chosen(

@@ -15,7 +15,6 @@ from caxton_llm.context.conversation.excerpts import Excerpts
 from caxton_llm.context.conversation.past_texts import PastTexts
 from caxton_llm.context.conversation.turns import History
 from caxton_llm.context.pieces import Source, SourceGap
-from caxton_llm.context.redundancy import marks_in
 from caxton_llm.context.relevance import relevance, relevance_of_score
 from caxton_llm.context.text_vectors import TextVectors
 from caxton_llm.discreet import Discreet
@@ -43,8 +42,6 @@ class Remembered(Discreet, Struct, frozen=True, kw_only=True):
     text: str
     similarity: float | None
     score: float
-    mark: bytes = b""
-    """Those of its words (`redundancy.mark_of`), with its name among them; empty where it was not compared."""
 
 
 class Offer(Struct, frozen=True, kw_only=True):
@@ -98,13 +95,10 @@ def compared(
         parts=said,
         turns=np.repeat(np.arange(len(history.turns) - len(counts), len(history.turns)), counts),
         scores=scores[: len(said)],
-        marks=np.concatenate([one.texts.marks for one in told]),
+        marks=np.concatenate([one.marks for one in told]),
     )
     own = scores[len(excerpts) :].tolist()
-    ranked = (
-        replace(one, score=(one.score + score) / 2, mark=mark)
-        for one, score, mark in zip(memories, own, marks_in(known.marks), strict=True)
-    )
+    ranked = (replace(one, score=(one.score + score) / 2) for one, score in zip(memories, own, strict=True))
     return excerpts, tuple(sorted(ranked, key=lambda one: -one.score))
 
 

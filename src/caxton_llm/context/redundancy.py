@@ -5,18 +5,18 @@ very alike in their vectors and differ in no number, date, negation or name. Tha
 "the deadline is the 4th", which every vector takes for the same.
 """
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
-from zlib import crc32
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from caxton_llm.memory.analysis import terms_of
 from caxton_llm.memory.duplicates import Statement, statement
+from caxton_llm.short_texts import kept_of_short
 
-__all__ = ["MARKS_WIDTH", "Repeated", "mark_of", "marks_in", "marks_of", "repetitions", "rows_of"]
+__all__ = ["MARKS_WIDTH", "Repeated", "marks_in", "marks_of", "repetitions", "rows_of"]
 
 _ALIKE = 0.9
 """Cosine from which on two texts may be the same. Paraphrases of one fact lie above, other facts of one topic below."""
@@ -26,22 +26,23 @@ _PARAPHRASE = 0.6
 """Share of the shorter one's words that the other must have too: vectors alone do not tell one deed from another."""
 _MARKS = 256
 MARKS_WIDTH = _MARKS // 64
+_WORD = re.compile(r"\w+")
 _LONGEST = 2_000
 """Characters of a text that are compared. A longer one may contain another, and never goes itself: its end is not seen."""
 
 
-def marks_of(texts: Sequence[str]) -> NDArray[np.uint64]:
-    """The marks of each text, a row."""
-    return rows_of([mark_of(text, terms_of(text)) for text in (text[:_LONGEST] for text in texts)])
+def marks_of(texts: Iterable[str]) -> list[bytes]:
+    """The marks of each text: a bit for each of its words, of 256 that words share. By these it is seen which texts may
+    repeat each other."""
+    return [_mark(text[:_LONGEST]) for text in texts]
 
 
-def mark_of(text: str, terms: Sequence[str]) -> bytes:
-    """The marks of a text with these terms: a bit for each, of 256 that terms share. By these it is seen which texts may
-    repeat each other. What has nothing but words that mean nothing alone is marked by them."""
-    marks = 0
-    for term in terms or text.casefold().split():
-        marks |= 1 << crc32(term.encode("utf-8", "surrogatepass")) % _MARKS
-    return marks.to_bytes(_MARKS // 8, "little")
+@kept_of_short(5_000, longest=_LONGEST)
+def _mark(text: str) -> bytes:
+    folded, mark = text.casefold(), 0
+    for word in _WORD.findall(folded) or folded.split():
+        mark |= 1 << hash(word) % _MARKS
+    return mark.to_bytes(_MARKS // 8, "little")
 
 
 def rows_of(marks: Sequence[bytes]) -> NDArray[np.uint64]:
@@ -50,7 +51,7 @@ def rows_of(marks: Sequence[bytes]) -> NDArray[np.uint64]:
 
 
 def marks_in(rows: NDArray[np.uint64]) -> list[bytes]:
-    """Rows as marks."""
+    """Rows as marks again."""
     every, width = rows.tobytes(), _MARKS // 8
     return [every[start : start + width] for start in range(0, len(every), width)]
 
@@ -74,10 +75,10 @@ def repetitions(
     is contained in the second. The first `standing` of them stay in any case, and are not compared with each other.
 
     `embed` gives a row of length 1 for each text (zeros: not comparable), and is asked for those that say the same otherwise;
-    without it only words are compared. `marks` are those of the texts (`marks_of`), where they are at hand.
+    without it only words are compared. `marks` has those of the texts as rows, where they are at hand.
     """
     gone: dict[int, Repeated] = {}
-    for later, earlier in _sharing_terms(marks_of(texts) if marks is None else marks, standing):
+    for later, earlier in _sharing_words(rows_of(marks_of(texts)) if marks is None else marks, standing):
         if earlier in gone or later in gone:
             continue
         one, other = _known(texts[later][:_LONGEST]), _known(texts[earlier][:_LONGEST])
@@ -117,9 +118,9 @@ def _known(text: str) -> _Known:
     return _Known(said, f" {' '.join(said.words)} ")
 
 
-def _sharing_terms(marks: NDArray[np.uint64], standing: int) -> list[tuple[int, int]]:
+def _sharing_words(marks: NDArray[np.uint64], standing: int) -> list[tuple[int, int]]:
     """Pairs, the later one first and not one that stands in any case, of which one may be contained in the other or say the
-    same: half of the shorter one's terms are in the other, as far as marks tell."""
+    same: half of the shorter one's words are in the other, as far as marks tell."""
     count = len(marks)
     if count <= standing:
         return []

@@ -8,7 +8,6 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from caxton_llm.context.kept import Kept
-from caxton_llm.context.redundancy import mark_of, rows_of
 from caxton_llm.discreet import Discreet
 from caxton_llm.memory.analysis import terms_of
 from caxton_llm.memory.embedding.static import StaticEmbedder
@@ -26,8 +25,7 @@ class ComparedTexts(Discreet, Struct, frozen=True, kw_only=True, eq=False):
     """What is known of some texts, one text after the other: a column for each thing.
 
     `names` says whose a text is, empty for nobody's. `tokens` and `terms` have those of all texts, `token_counts` and
-    `term_counts` how many are whose; `vectors` and `marks` (`redundancy.mark_of`) have a row for each text, `asks` says
-    whether it ends with a question.
+    `term_counts` how many are whose; `vectors` has a row for each text, `asks` whether it ends with a question.
     """
 
     names: Sequence[str]
@@ -37,7 +35,6 @@ class ComparedTexts(Discreet, Struct, frozen=True, kw_only=True, eq=False):
     terms: NDArray[np.int64]
     term_counts: NDArray[np.int64]
     asks: NDArray[np.bool_]
-    marks: NDArray[np.uint64]
 
     def __len__(self) -> int:
         return len(self.names)
@@ -51,7 +48,6 @@ class _Embedded(Discreet, Struct, frozen=True, eq=False):
 class _Worded(Discreet, Struct, frozen=True, eq=False):
     terms: NDArray[np.int64]
     asks: bool
-    mark: bytes
 
 
 class TextVectors:
@@ -90,12 +86,7 @@ class TextVectors:
             terms=np.concatenate([nothing, *(one.terms for one in worded)]),
             term_counts=np.array([len(one.terms) for one in worded], np.int64),
             asks=np.array([one.asks for one in worded], np.bool_),
-            marks=rows_of([one.mark for one in worded]),
         )
-
-    def marks(self, texts: Sequence[str]) -> list[bytes]:
-        """Of each text (`redundancy.mark_of`): by these it is seen which may repeat each other."""
-        return [one.mark for one in self._worded.of_each([text[:COMPARED] for text in texts])]
 
     def _embed(self, text: str) -> _Embedded:
         ids = self.embedder.tokens(text)
@@ -115,14 +106,9 @@ def _worded_weight(text: str, made: _Worded) -> int:
 
 
 def _words(text: str) -> _Worded:
-    terms = terms_of(text)
-    return _Worded(_numbers(terms), is_question(text), mark_of(text, terms))
+    return _Worded(terms_in(text), is_question(text))
 
 
 def terms_in(text: str) -> NDArray[np.int64]:
     """A number for each word that means something, without its ending."""
-    return _numbers(terms_of(text))
-
-
-def _numbers(terms: Sequence[str]) -> NDArray[np.int64]:
-    return np.array([crc32(term.encode("utf-8", "surrogatepass")) for term in terms], np.int64)
+    return np.array([crc32(term.encode("utf-8", "surrogatepass")) for term in terms_of(text)], np.int64)

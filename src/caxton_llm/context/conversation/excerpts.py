@@ -15,7 +15,7 @@ __all__ = ["Excerpt", "Excerpts"]
 
 class Excerpt(Discreet, Struct, frozen=True):
     """A part of a past turn: `turn` is the turn's place in the history, `place` the part's among those that were compared,
-    `speaker` a name or a role, `mark` that of its words (`redundancy.mark_of`)."""
+    `speaker` a name or a role, `mark` those of its words (`redundancy.marks_of`)."""
 
     turn: int
     place: int
@@ -27,7 +27,7 @@ class Excerpt(Discreet, Struct, frozen=True):
 
 class Excerpts(Discreet, Struct, frozen=True, eq=False):
     """All parts that were compared, in order: who said each and what, the places of their turns in the history, ascending,
-    their scores from 0 to 1, and their marks (`redundancy.mark_of`)."""
+    their scores from 0 to 1, and their marks (`redundancy.marks_of`)."""
 
     parts: Sequence[tuple[str, str]]
     turns: NDArray[np.int64]
