@@ -13,7 +13,6 @@ from caxton_llm.context.conversation.past_parts import Parts, PastParts
 from caxton_llm.context.conversation.past_texts import PastTexts
 from caxton_llm.context.conversation.turns import PastTurn
 from caxton_llm.context.kept import Kept
-from caxton_llm.context.redundancy import MARKS_WIDTH
 from caxton_llm.context.text_vectors import TextVectors
 from caxton_llm.memory.embedding.embedder import TokenIds
 from caxton_llm.memory.embedding.static import StaticEmbedder
@@ -62,7 +61,6 @@ def columns(found: Sequence[Parts]) -> list[object]:
         )
     ]
     counts = [number for one in found for number in one.counts.tolist()]
-    arrays.append([row for one in found for row in one.marks.tolist()])
     return [said, names, counts, [str(at) for one in found for at in one.times_s.tolist()], *arrays]
 
 
@@ -180,7 +178,6 @@ def test_of_the_turns_between_two_the_best_parts_are_found(
         tuple(("user", str(place)) for place in range(len(parts))),
         np.array([number for number, _ in parts], np.int64),
         np.array([score for _, score in parts]),
-        np.zeros((len(parts), MARKS_WIDTH), np.uint64),
     )
     found, others = excerpts.between(first, max(first, end), least=0.5, most=most)
     among = [one for one in excerpts if first <= one.turn < end]

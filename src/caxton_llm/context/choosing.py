@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from caxton_llm.context.candidates import Candidates
 from caxton_llm.context.pieces import Decision, Piece
-from caxton_llm.context.redundancy import marks_of, repetitions, rows_of
+from caxton_llm.context.redundancy import repetitions
 from caxton_llm.context.selection import Limits, Selection, select
 from caxton_llm.context.text_vectors import TextVectors
 
@@ -33,19 +33,14 @@ def repetitions_among(found: Candidates, vectors: TextVectors) -> list[Decision]
         elif piece.id in found.memories or piece.id in found.past.excerpts:
             candidates.append(piece)
     candidates.sort(key=lambda piece: -piece.score)
-    return _repeated(standing + recent[-_STANDING:], candidates[:_COMPARED], vectors, found)
+    return _repeated(standing + recent[-_STANDING:], candidates[:_COMPARED], vectors)
 
 
-def _repeated(
-    standing: Sequence[Piece], candidates: Sequence[Piece], vectors: TextVectors, found: Candidates
-) -> list[Decision]:
+def _repeated(standing: Sequence[Piece], candidates: Sequence[Piece], vectors: TextVectors) -> list[Decision]:
     if not candidates:
         return []
     compared = [*standing, *candidates]
     texts = [piece.text for piece in compared]
-    excerpts = found.past.excerpts
-    # Those of excerpts are at hand.
-    marks = [excerpts[piece.id].mark if piece.id in excerpts else marks_of([piece.text])[0] for piece in compared]
     return [
         Decision(
             piece=compared[one.text],
@@ -54,12 +49,12 @@ def _repeated(
             reason="is contained in another" if one.contained else "repeats another",
             by=compared[one.by].id,
         )
-        for one in repetitions(texts, vectors.embed, standing=len(standing), marks=rows_of(marks))
+        for one in repetitions(texts, vectors.embed, standing=len(standing))
     ]
 
 
 def chosen(
-    pieces: Sequence[Piece], dropped: Sequence[Decision], limits: Limits, vectors: TextVectors, found: Candidates
+    pieces: Sequence[Piece], dropped: Sequence[Decision], limits: Limits, vectors: TextVectors
 ) -> tuple[Selection, tuple[Decision, ...]]:
     """What goes in of the pieces, and the decisions on all others. Raises like `select`."""
     gone = {one.piece.id: one for one in dropped}
@@ -74,7 +69,7 @@ def chosen(
         back = [one.piece for one in gone.values() if one.by in lost]
         gone = {name: one for name, one in gone.items() if one.by not in lost}
         # Of those that come back one may still repeat another.
-        gone |= {one.piece.id: one for one in _repeated((), back, vectors, found)}
+        gone |= {one.piece.id: one for one in _repeated((), back, vectors)}
         # A turn keeps its place: without it there would be a hole.
         replaced |= {piece.id for piece in among if piece.id in lost and piece.tier != "recent"}
     left = (

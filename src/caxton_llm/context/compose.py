@@ -189,7 +189,7 @@ class _Attempts:
 
     def _made(self, found: Candidates, plan: _Plan, dropped: Sequence[Decision], budget: int) -> _Made:
         limits = Limits(budget=budget, share=_SHARES)
-        selection, repeated = chosen(plan.pieces, dropped, limits, self._vectors, found)
+        selection, repeated = chosen(plan.pieces, dropped, limits, self._vectors)
         prepared = _prepared(self.material, found, selection)
         messages, tools = rendered(prepared, self.target.family, stable_tokens=plan.stable, marks_elsewhere=self._marks)
         tools = strictly(tools, self.target.strict_tools)

@@ -95,7 +95,6 @@ def compared(
         parts=said,
         turns=np.repeat(np.arange(len(history.turns) - len(counts), len(history.turns)), counts),
         scores=scores[: len(said)],
-        marks=np.concatenate([one.marks for one in told]),
     )
     own = scores[len(excerpts) :].tolist()
     ranked = (replace(one, score=(one.score + score) / 2) for one, score in zip(memories, own, strict=True))

@@ -6,7 +6,7 @@ very alike in their vectors and differ in no number, date, negation or name. Tha
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from caxton_llm.memory.duplicates import Statement, statement
 from caxton_llm.short_texts import kept_of_short
 
-__all__ = ["MARKS_WIDTH", "Repeated", "marks_in", "marks_of", "repetitions", "rows_of"]
+__all__ = ["Repeated", "mark_of", "repetitions"]
 
 _ALIKE = 0.9
 """Cosine from which on two texts may be the same. Paraphrases of one fact lie above, other facts of one topic below."""
@@ -25,35 +25,19 @@ _SHORTEST = 3
 _PARAPHRASE = 0.6
 """Share of the shorter one's words that the other must have too: vectors alone do not tell one deed from another."""
 _MARKS = 256
-MARKS_WIDTH = _MARKS // 64
 _WORD = re.compile(r"\w+")
 _LONGEST = 2_000
 """Characters of a text that are compared. A longer one may contain another, and never goes itself: its end is not seen."""
 
 
-def marks_of(texts: Iterable[str]) -> list[bytes]:
-    """The marks of each text: a bit for each of its words, of 256 that words share. By these it is seen which texts may
-    repeat each other."""
-    return [_mark(text[:_LONGEST]) for text in texts]
-
-
-@kept_of_short(5_000, longest=_LONGEST)
-def _mark(text: str) -> bytes:
+@kept_of_short(10_000, longest=_LONGEST)
+def mark_of(text: str) -> bytes:
+    """A bit for each word of a text, of 256 that words share: by these it is seen which texts may repeat each other. Kept,
+    because a conversation and what is often remembered come again with every request."""
     folded, mark = text.casefold(), 0
     for word in _WORD.findall(folded) or folded.split():
         mark |= 1 << hash(word) % _MARKS
     return mark.to_bytes(_MARKS // 8, "little")
-
-
-def rows_of(marks: Sequence[bytes]) -> NDArray[np.uint64]:
-    """Marks as rows."""
-    return np.frombuffer(b"".join(marks), np.uint64).reshape(len(marks), MARKS_WIDTH)
-
-
-def marks_in(rows: NDArray[np.uint64]) -> list[bytes]:
-    """Rows as marks again."""
-    every, width = rows.tobytes(), _MARKS // 8
-    return [every[start : start + width] for start in range(0, len(every), width)]
 
 
 class Repeated(Struct, frozen=True):
@@ -69,16 +53,15 @@ def repetitions(
     embed: Callable[[Sequence[str]], NDArray[np.float32]] | None = None,
     *,
     standing: int = 0,
-    marks: NDArray[np.uint64] | None = None,
 ) -> list[Repeated]:
     """What can go, each with a text that stays. `texts` come in the order of their worth: of two the first stays, unless it
     is contained in the second. The first `standing` of them stay in any case, and are not compared with each other.
 
     `embed` gives a row of length 1 for each text (zeros: not comparable), and is asked for those that say the same otherwise;
-    without it only words are compared. `marks` has those of the texts as rows, where they are at hand.
+    without it only words are compared.
     """
     gone: dict[int, Repeated] = {}
-    for later, earlier in _sharing_words(rows_of(marks_of(texts)) if marks is None else marks, standing):
+    for later, earlier in _sharing_words(texts, standing):
         if earlier in gone or later in gone:
             continue
         one, other = _known(texts[later][:_LONGEST]), _known(texts[earlier][:_LONGEST])
@@ -118,12 +101,14 @@ def _known(text: str) -> _Known:
     return _Known(said, f" {' '.join(said.words)} ")
 
 
-def _sharing_words(marks: NDArray[np.uint64], standing: int) -> list[tuple[int, int]]:
+def _sharing_words(texts: Sequence[str], standing: int) -> list[tuple[int, int]]:
     """Pairs, the later one first and not one that stands in any case, of which one may be contained in the other or say the
     same: half of the shorter one's words are in the other, as far as marks tell."""
-    count = len(marks)
+    count = len(texts)
     if count <= standing:
         return []
+    bits = b"".join([mark_of(text[:_LONGEST]) for text in texts])
+    marks = np.frombuffer(bits, np.uint64).reshape(count, _MARKS // 64)
     shared = np.zeros((count - standing, count), np.uint16)
     for column in np.ascontiguousarray(marks.T):
         shared += np.bitwise_count(column[standing:, None] & column)

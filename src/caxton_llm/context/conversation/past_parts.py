@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from caxton_llm.context.column import Column
 from caxton_llm.context.conversation.spoken import speaker_of, text_of
 from caxton_llm.context.conversation.turns import PastTurn
-from caxton_llm.context.redundancy import MARKS_WIDTH, marks_of, rows_of
 from caxton_llm.context.runs import Runs
 from caxton_llm.context.text_vectors import ComparedTexts, TextVectors
 from caxton_llm.discreet import Discreet
@@ -36,14 +35,12 @@ _LIGHT, _TURN, _RUN = 300, 250, 4_000
 
 class Parts(Discreet, Struct, frozen=True, eq=False):
     """Of some turns that follow each other who said what, by name or role (a long message in several parts), what is known
-    of the texts, how many parts each turn has, and when it was, in seconds since 1970 (NaN: nobody knows). `marks` has those
-    of the parts (`redundancy.marks_of`) as rows."""
+    of the texts, how many parts each turn has, and when it was, in seconds since 1970 (NaN: nobody knows)."""
 
     said: Sequence[tuple[str, str]]
     texts: ComparedTexts
     counts: NDArray[np.int64]
     times_s: NDArray[np.float64]
-    marks: NDArray[np.uint64]
 
 
 class PastParts:
@@ -98,7 +95,6 @@ class _Spoken:
         self._terms = Column(np.empty(0, np.int64))
         self._term_counts = Column(np.empty(0, np.int64))
         self._asks = Column(np.empty(0, np.bool_))
-        self._marks = Column(np.empty((0, MARKS_WIDTH), np.uint64))
 
     def weight(self) -> int:
         """About how many bytes it takes, without the texts, which are the conversation's."""
@@ -125,7 +121,6 @@ class _Spoken:
         self._terms.add(texts.terms)
         self._term_counts.add(texts.term_counts)
         self._asks.add(texts.asks)
-        self._marks.add(rows_of(marks_of(text for _, text in every)))
         places = (ends + parts_before, tokens[ends] + tokens_before, terms[ends] + terms_before)
         self._ends += zip(*(place.tolist() for place in places), strict=True)
 
@@ -142,7 +137,7 @@ class _Spoken:
             term_counts=self._term_counts[parts],
             asks=self._asks[parts],
         )
-        return Parts(self._said[parts], texts, self._counts[first:end], self._times_s[first:end], self._marks[parts])
+        return Parts(self._said[parts], texts, self._counts[first:end], self._times_s[first:end])
 
 
 def _parts_so_far(ends: tuple[int, int, int]) -> int:

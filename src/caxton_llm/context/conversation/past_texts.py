@@ -8,7 +8,7 @@ from caxton_llm.context.conversation.past_sentences import PastSentences, said_i
 from caxton_llm.context.conversation.spoken import text_of
 from caxton_llm.context.conversation.turns import PastTurn
 from caxton_llm.context.kept import Kept
-from caxton_llm.context.redundancy import marks_of
+from caxton_llm.context.redundancy import mark_of
 from caxton_llm.context.text_vectors import TextVectors
 from caxton_llm.types import Message
 
@@ -48,7 +48,8 @@ class PastTexts:
         parts = parts_of(messages)
         self.vectors.compared([(message.name or "", text) for message, text in parts])
         sentences_of(said_in(messages), self.vectors)
-        marks_of([_all_of(messages), *(text for _, text in parts)])
+        for text in (_all_of(messages), *(text for _, text in parts)):
+            mark_of(text)
 
     def expect_turns(self, turns: Sequence[PastTurn]) -> None:
         """These come again with further ones behind them."""
