@@ -134,6 +134,15 @@ def test_what_was_expected_is_ready_when_it_comes() -> None:
     assert embedder.counted == before
 
 
+def test_of_a_long_conversation_only_the_turns_that_are_digested_are_looked_at() -> None:
+    embedder, chance = counting(), random.Random(8)
+    past = PastTexts(TextVectors(embedder))
+    turns = [PastTurn(number=number, messages=turn(sentence(chance)), is_kept=True) for number in range(2_000)]
+    digested = past.ranked(turns, 1_900, 1_950)
+    assert len(digested.places) == 100
+    assert embedder.counted < 300
+
+
 def test_it_is_known_what_has_to_be_looked_at_anew() -> None:
     chance = random.Random(6)
     past = PastTexts(VECTORS)

@@ -1,5 +1,7 @@
 """What a tenant's columns remember of tokens, of names and of turns beside each other, however it grew."""
 
+import threading
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +12,7 @@ from caxton_llm.memory.token_bytes import token_bytes
 from caxton_llm.stores.sqlite_memory.beside import Beside
 from caxton_llm.stores.sqlite_memory.name_bits import NameBits
 from caxton_llm.stores.sqlite_memory.token_rows import TokenRows
+from in_threads import run_in_threads
 
 VOCABULARY = StaticEmbedder.default()
 SIZE = VOCABULARY.vocabulary_size
@@ -55,6 +58,26 @@ def test_turns_beside_others_are_found_however_they_came(
         for place, (conversation, position) in enumerate(turns)
         if conversation >= 0 and any(conversation == other and abs(position - at) <= reach for other, at in asked)
     ]
+
+
+def test_no_name_is_denied_while_others_are_added() -> None:
+    names, bits = [name_key(f"entity {number}") for number in range(20_000)], NameBits()
+    bits.append(names[:100])
+    has_ended = threading.Event()
+    denied: list[int] = []
+
+    def ask() -> None:
+        while not has_ended.is_set():
+            denied.append(100 - len(bits.among(names[:100])))
+
+    def add() -> None:
+        for end in range(100, len(names), 100):
+            bits.append(names[end : end + 100])
+        has_ended.set()
+
+    run_in_threads([ask, ask, add])
+    assert denied
+    assert not any(denied)
 
 
 @given(st.lists(st.integers(0, 3_000), max_size=5))

@@ -256,11 +256,24 @@ def test_what_is_held_is_told_without_waiting_as_far_as_it_is_all(store: Convers
     assert store.thread(KEY, last=3) == Thread(position=Position())
 
 
+def test_of_what_was_held_the_rest_is_read_and_of_others_nothing(store: ConversationStore) -> None:
+    store.append(KEY, [said(str(number)) for number in range(9)])
+    assert store.continued(KEY, last=3) is None
+    store.thread(KEY, last=3)
+    store.append(KEY, [said("more")])
+    assert store.continued(KEY, last=3) == store.thread(KEY, last=3)
+    assert texts(store.thread(KEY, last=3)) == ["7", "8", "more"]
+    assert store.held(KEY, last=3) == store.thread(KEY, last=3)
+    assert store.continued(replace(KEY, agent="Reader"), last=3) is None
+
+
 def test_who_asks_for_what_is_held_waits_for_nobody_who_holds_the_database(tmp_path: Path) -> None:
     with ConversationStore(tmp_path) as store:
         store.append(KEY, [said("one")])
         store.thread(KEY, last=1)
         assert store.held(KEY, last=1) is not None
+        with store._impatient.lent() as db:
+            assert db.execute("pragma busy_timeout").fetchone() == (0,)
     with ConversationStore(tmp_path) as store, sqlite3.connect(tmp_path / "conversations.db") as other:
         store.thread(KEY, last=1)
         store._connections.close()
@@ -492,6 +505,8 @@ def test_a_store_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
     db.close()
     with pytest.raises(ConversationStoreError, match="written by a newer version \\(schema 9, this one knows 1\\)"):
         ConversationStore(tmp_path)
+    # Whoever closes the last connection takes the log away.
+    assert [path.name for path in tmp_path.iterdir()] == ["conversations.db"]
 
 
 def test_a_database_of_something_else_or_a_damaged_one_is_said_to_be_so(tmp_path: Path) -> None:

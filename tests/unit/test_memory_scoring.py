@@ -1,5 +1,7 @@
 """Ranking: laws of the scores, neighbours, boosts, late interaction, words of a question."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,6 +11,7 @@ from msgspec.structs import replace
 from caxton_llm.memory.embedding.static import StaticEmbedder
 from caxton_llm.memory.late_interaction import MAX_QUERY_TOKENS, inverse_frequency, late_interaction
 from caxton_llm.memory.merging import name_key
+from caxton_llm.memory.neighbours import Neighbourhood
 from caxton_llm.memory.query_words import content_words, is_question, name_keys_in
 from caxton_llm.memory.scoring import Features, Weights, score
 
@@ -106,6 +109,26 @@ def test_candidates_that_are_all_alike_keep_their_order() -> None:
     scores = score(turns(0.5, 0.5, 0.5), NO_BOOSTS)
     assert scores.order().tolist() == [0, 1, 2]
     assert scores.total.tolist() == [0, 0, 0]
+
+
+STANDING = st.lists(st.tuples(st.integers(-1, 1), st.integers(-1, 6)), max_size=8, unique=True)
+
+
+@given(STANDING | st.integers(0, 5).map(lambda count: [(0, place) for place in range(count)]), st.integers(1, 4))
+def test_a_turn_gets_of_each_neighbour_what_its_distance_gives(turns: list[tuple[int, int]], reach: int) -> None:
+    conversation = np.array([own for own, _ in turns], np.int64)
+    position = np.array([at for _, at in turns], np.int64)
+    scores = np.arange(1.0, len(turns) + 1)
+    shares = tuple(0.5**distance for distance in range(1, reach + 1))
+    beside = Neighbourhood.of(conversation, position, reach)
+    expected, best = np.zeros(len(turns)), scores.copy()
+    for (mine, (own, at)), (other, (whose, where)) in product(enumerate(turns), repeat=2):
+        distance = abs(at - where)
+        if own == whose >= 0 and min(at, where) >= 0 and 0 < distance <= reach:
+            expected[mine] += shares[distance - 1] * scores[other]
+            best[mine] = max(best[mine], shares[distance - 1] * scores[other])
+    assert np.allclose(beside.shared(scores, shares), expected)
+    assert np.allclose(beside.best(scores[:, None].astype(np.float32), shares)[:, 0], best)
 
 
 def test_a_turn_shares_in_its_neighbours_by_distance() -> None:

@@ -5,18 +5,15 @@ from the budget and their names; what a request is about decides only which of t
 """
 
 from collections.abc import Iterable, Iterator, Sequence, Set
-from itertools import islice
 
 from msgspec import Struct
 
 from caxton_llm.context.budget import TargetView
 from caxton_llm.context.costs import Costs
-from caxton_llm.context.kept import Kept
 from caxton_llm.context.material import Material, Offer
 from caxton_llm.context.pieces import Piece
 from caxton_llm.context.prepared import PreparedTool
-from caxton_llm.context.render.provider import Family, rendered_tools
-from caxton_llm.tool_specs import ToolData, ToolSpec
+from caxton_llm.context.render.provider import rendered_tools
 
 __all__ = ["Offered", "data_id", "offered_id", "offered_tools", "offers_of"]
 
@@ -61,9 +58,8 @@ def offered_tools(material: Material, target: TargetView, costs: Costs, left: in
     if not offers:
         return Offered()
     prompt = costs.frame(material.request, offers_tools=True) - costs.frame(material.request, offers_tools=False)
-    measured = _MEASURED.of((target.family, costs, tuple([(offer.spec, offer.data) for offer in offers])))
-    bare = {offer.spec.name: tokens for offer, (tokens, _) in zip(offers, measured, strict=True)}
-    whole = {offer.spec.name: tokens for offer, (_, tokens) in zip(offers, measured, strict=True)}
+    names = [offer.spec.name for offer in offers]
+    bare = dict(zip(names, _tokens([PreparedTool(spec=offer.spec) for offer in offers], target, costs), strict=True))
     most = int(_MOST * left) - prompt
     room = min(most, int(_SHARE * target.budget))
     sure = _sure(offers, bare, room, most) or _likeliest(offers, bare, most)
@@ -72,7 +68,7 @@ def offered_tools(material: Material, target: TargetView, costs: Costs, left: in
         return Offered(refused=tuple(definitions))
     told = [one for one in offers if one.spec.name in sure]
     return Offered(
-        pieces=(*definitions, *_data(told, bare, whole, room - _sum(bare, sure))),
+        pieces=(*definitions, *_data(told, target, costs, bare, room - _sum(bare, sure))),
         prompt=prompt,
         order=tuple(sorted(bare, key=lambda name: (name not in sure, name))),
     )
@@ -122,46 +118,30 @@ def _definition(offer: Offer, tokens: int, *, is_sure: bool) -> Piece:
 
 
 def _data(
-    offers: Sequence[Offer], bare: dict[str, int], whole: dict[str, tuple[int, ...]], room: int
+    offers: Sequence[Offer], target: TargetView, costs: Costs, bare: dict[str, int], room: int
 ) -> Iterator[Piece]:
     """What tools keep that are offered in any case: a tool that may be left out is offered without. What has `room` always
     stands."""
-    for offer in offers:
+    every = [(offer, number, one) for offer in offers for number, one in enumerate(offer.data)]
+    told = _tokens([PreparedTool(spec=offer.spec, data=(one,)) for offer, _, one in every], target, costs)
+    for (offer, number, one), whole in zip(every, told, strict=True):
         name = offer.spec.name
-        for number, (one, told) in enumerate(zip(offer.data, whole[name], strict=True)):
-            tokens = max(0, told - bare[name])
-            fits = tokens <= room
-            room -= tokens if fits else 0
-            yield Piece(
-                id=data_id(name, one.key),
-                source="tools",
-                tier="always" if fits else "tools",
-                text=f"{name} {one.key}",
-                tokens=tokens,
-                score=_data_score(offer, one.priority),
-                order=number,
-            )
+        tokens = max(0, whole - bare[name])
+        fits = tokens <= room
+        room -= tokens if fits else 0
+        yield Piece(
+            id=data_id(name, one.key),
+            source="tools",
+            tier="always" if fits else "tools",
+            text=f"{name} {one.key}",
+            tokens=tokens,
+            score=_data_score(offer, one.priority),
+            order=number,
+        )
 
 
-_Tools = tuple[Family, Costs, tuple[tuple[ToolSpec, tuple[ToolData, ...]], ...]]
-"""Tools with what they keep, for whom, and how it is counted."""
-
-
-def _measured(tools: _Tools) -> list[tuple[int, tuple[int, ...]]]:
-    """The tokens of each tool alone, and with each of its data alone."""
-    family, costs, every = tools
-    bare = costs.tools(rendered_tools(tuple(PreparedTool(spec=spec) for spec, _ in every), family))
-    with_one = tuple(PreparedTool(spec=spec, data=(one,)) for spec, data in every for one in data)
-    told = iter(costs.tools(rendered_tools(with_one, family)))
-    return [(tokens, tuple(islice(told, len(data)))) for tokens, (_, data) in zip(bare, every, strict=True)]
-
-
-def _identity(tools: _Tools) -> tuple[object, ...]:
-    family, costs, every = tools
-    return (family, id(costs), *[id(one) for tool in every for one in tool])
-
-
-_MEASURED = Kept(_measured, lambda *_: 1, heaviest=64, key=_identity)
+def _tokens(tools: Sequence[PreparedTool], target: TargetView, costs: Costs) -> list[int]:
+    return costs.tools(rendered_tools(tuple(tools), target.family))
 
 
 def _data_score(offer: Offer, priority: float | None) -> float:

@@ -186,11 +186,13 @@ class ContextEngine:
             return
         self._past.expect(messages)
         self._meter.expect(messages)
+        if messages[-1].tool_calls:
+            return  # This turn goes on.
         try:
-            thread = self.sources.stored(key, agent)
+            thread = self.sources.continued(key, agent)
         except ConversationStoreError:
             return  # The next request will say it.
-        if thread.exchanges and _is_at_hand(thread):
+        if thread is not None and thread.exchanges and _is_at_hand(thread):
             turns = history_of((), thread).turns
             self._past.expect_turns(turns)
             self._meter.plain_turn(turns[-1])

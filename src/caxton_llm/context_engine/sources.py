@@ -118,13 +118,11 @@ class ContextSources:
                 self._store = ConversationStore(self._folder)
             return self._store
 
-    def stored(self, key: ConversationKey, agent: Agent, *, compared: int = 0) -> Thread:
-        """A stored conversation as far as the agent sees it, and its last `compared` turns at least. Blocks; raises
-        `ConversationStoreError`, also where the store is not open."""
+    def continued(self, key: ConversationKey, agent: Agent) -> Thread | None:
+        """A stored conversation as far as the agent sees it, where it was read before; `None`: it was not. Blocks; raises
+        `ConversationStoreError`."""
         store = self._store
-        if store is None:
-            raise ConversationStoreError(f"the store of conversations in {self._folder} is not open")
-        return store.thread(key, last=max(_turns_seen(agent), compared))
+        return None if store is None else store.continued(key, last=_turns_seen(agent))
 
     def retain(self, *, max_age_s: float | None, max_conversations: int | None) -> None:
         """Delete the conversations that may not stay; where none was ever kept, none is begun. Blocks; raises
@@ -159,14 +157,15 @@ class ContextSources:
         limit, seen = self._limits.conversation_s, _turns_seen(agent)
         begun = time.perf_counter()
         # A thread would cost several times as much as to look up what is held.
-        held = None if self._store is None else self._store.held(key, last=max(seen, compared))
+        store = self._store
+        held = None if store is None else store.held(key, last=max(seen, compared))
         if held is not None:
             return ConversationRead(thread=held, seen=seen, seconds=time.perf_counter() - begun)
         try:
-            if self._store is None:
-                await asyncio.to_thread(self.conversations)
+            if store is None:
+                store = await asyncio.to_thread(self.conversations)
             async with asyncio.timeout(limit):
-                thread = await asyncio.to_thread(self.stored, key, agent, compared=compared)
+                thread = await asyncio.to_thread(store.thread, key, last=max(seen, compared))
         except TimeoutError:
             return ConversationRead(
                 gaps=(SourceGap("conversation", "", f"not read within {limit:g} s"),), seconds=limit

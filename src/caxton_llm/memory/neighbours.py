@@ -35,7 +35,9 @@ class Neighbourhood(Struct, frozen=True):
         steps = places[1:] - places[:-1]
         if (steps == 1).all() and turns[-1] - turns[0] == len(turns) - 1:
             first, end = int(turns[0]), int(turns[-1]) + 1
-            rings = [_both(slice(first, end - ring), slice(first + ring, end)) for ring in range(1, reach + 1)]
+            rings = [
+                _both(slice(first, max(first, end - ring)), slice(first + ring, end)) for ring in range(1, reach + 1)
+            ]
         elif (steps > 0).all():
             rings = [_both(*_beside(places, turns, ring)) for ring in range(1, reach + 1)]
         else:

@@ -16,14 +16,13 @@ __all__ = ["Connections", "clear_log", "one_state"]
 
 _KEPT = 8
 """Connections that are kept open while nobody needs them."""
-_BUSY_MS = 30_000
 
 
 class Connections:
     """As many as there are callers at once, which wait no longer than `wait_s` for others. Any thread may use it. `closed` is
     the error for who comes too late."""
 
-    def __init__(self, path: Path, closed: Callable[[], LlmError], *, wait_s: float = 30.0) -> None:
+    def __init__(self, path: Path, closed: Callable[[], LlmError], *, wait_s: float = sqlite.WAIT_S) -> None:
         self._path = path
         self._wait_s = wait_s
         self._closed = closed
@@ -82,4 +81,4 @@ def clear_log(db: sqlite3.Connection, *, wait_ms: int = 0) -> bool:
             return False
         raise
     finally:
-        db.execute(f"pragma busy_timeout = {_BUSY_MS}")
+        db.execute(f"pragma busy_timeout = {1000 * sqlite.WAIT_S:.0f}")

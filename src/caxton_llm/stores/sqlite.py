@@ -9,13 +9,13 @@ from pathlib import Path
 
 from caxton_llm.errors import LlmError
 
-__all__ = ["connect", "run", "translated", "version"]
+__all__ = ["WAIT_S", "connect", "run", "translated", "version"]
 
-_WAIT_S, _AGAIN_S = 30.0, 0.01
+WAIT_S, _AGAIN_S = 30.0, 0.01
 """How long another one that writes is waited for, and how often it is looked where SQLite does not wait."""
 
 
-def connect(path: Path, wait_s: float = _WAIT_S) -> sqlite3.Connection:
+def connect(path: Path, wait_s: float = WAIT_S) -> sqlite3.Connection:
     """A connection to an existing or a new database, which waits so long for others. One thread at a time may use it. Raises
     what SQLite raises."""
     db = sqlite3.connect(path, timeout=wait_s, isolation_level=None, check_same_thread=False, cached_statements=256)

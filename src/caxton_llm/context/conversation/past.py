@@ -3,7 +3,6 @@
 Turns are counted from the newest back, and only as many as have room, so a conversation of any length costs little.
 """
 
-from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 
@@ -224,7 +223,8 @@ def _digest(
     else:
         # Behind a summary it begins where this ends.
         room -= costs.line(told.text)
-        first = max(bisect_right(turns, told.last, hi=start, key=_number), start - _DIGESTED)
+        first = next((place for place in range(start) if turns[place].number > told.last), start)
+        first = max(first, start - _DIGESTED)
     sentences = digest(texts.ranked(turns, first, start), room, costs.line) if room >= _DIGEST_LEAST else ""
     return "\n".join(part for part in (told.text if told is not None else "", sentences) if part)
 
@@ -237,7 +237,3 @@ def _first_digested(turns: Sequence[PastTurn], end: int) -> int:
         return first
     begins = -(-turns[first].number // _STEP) * _STEP
     return next((place for place in range(first, end) if turns[place].number >= begins), first)
-
-
-def _number(turn: PastTurn) -> int:
-    return turn.number

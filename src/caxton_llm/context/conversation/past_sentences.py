@@ -40,9 +40,9 @@ class PastSentences:
     def ranked(self, turns: Sequence[PastTurn], first: int, end: int) -> Ranked:
         """Those of the turns from place `first` up to `end`, without it, by what they say of all; little to do where these
         were asked for before."""
-        if all(map(_IS_KEPT, turns)):
-            said, begins = self._kept.of(turns)
-            return said.ranked(begins + first, begins + end)
+        if first < end and all(map(_IS_KEPT, turns[first:])):
+            said, begins = self._kept.of(turns[first:])  # those behind are added before they are asked for
+            return said.ranked(begins, begins + end - first)
         return Ranked.of([*self._groups(turns[first:end])])
 
     def _groups(self, turns: Sequence[PastTurn]) -> Iterator[Sentences]:
@@ -93,9 +93,10 @@ class _Said:
 
     def ranked(self, first: int, end: int) -> Ranked:
         """The same, ranked: what was asked for last stays as it is, for what was said does not change."""
-        if self._last[:2] != (first, end):
-            self._last = first, end, Ranked.of([self.between(first, end)])
-        return self._last[2]
+        last = self._last
+        if last[:2] != (first, end):
+            last = self._last = first, end, Ranked.of([self.between(first, end)])
+        return last[2]
 
 
 def said_in(messages: Iterator[Message] | Sequence[Message]) -> Iterator[Said]:

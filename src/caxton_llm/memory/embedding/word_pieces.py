@@ -19,6 +19,7 @@ class WordPieces:
         self._vocabulary = vocabulary
         self._prefix = prefix
         self._longest = longest
+        self._longest_token = max(map(len, vocabulary), default=0)
         self._remembered = lru_cache(_REMEMBERED)(self._taken_apart)
 
     @classmethod
@@ -49,7 +50,7 @@ class WordPieces:
         found = []
         start, prefix = 0, ""
         while start < len(word):
-            ends = range(len(word), start, -1)
+            ends = range(min(len(word), start + self._longest_token), start, -1)
             longest = next((end for end in ends if prefix + word[start:end] in self._vocabulary), None)
             if longest is None:
                 return ()

@@ -57,10 +57,14 @@ class HeldExchanges:
         # What is held may begin behind the end that an older transaction sees.
         return held.exchanges[first - held.first : max(0, at.length - held.first)]
 
-    def held(self, at: Position, *, last: int) -> tuple[Exchange, ...] | None:
+    def holds(self, conversation: int) -> bool:
+        """Whether there is anything of the conversation."""
+        return conversation in self._held
+
+    def at_hand(self, at: Position, *, last: int) -> tuple[Exchange, ...] | None:
         """The exchanges of the `last` turns where nothing has to be read for them."""
         held = self._held.get(at.conversation)
-        first = _first_known(at, held, last)
+        first = _first_without_reading(at, held, last)
         if held is None or first is None or held.first > first or held.end < at.length:
             return None
         return held.exchanges[first - held.first : at.length - held.first]
@@ -83,11 +87,11 @@ class HeldExchanges:
 
 def _first_of_last(db: sqlite3.Connection, at: Position, held: _Held | None, turns: int) -> int:
     """The number of the exchange with which the last so many turns begin."""
-    known = _first_known(at, held, turns)
+    known = _first_without_reading(at, held, turns)
     return (rows.first_of_last(db, at.conversation, turns) or 0) if known is None else known
 
 
-def _first_known(at: Position, held: _Held | None, turns: int) -> int | None:
+def _first_without_reading(at: Position, held: _Held | None, turns: int) -> int | None:
     if not turns:
         return at.length
     if turns >= at.length:  # no turn has less than one exchange

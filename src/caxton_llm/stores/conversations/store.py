@@ -53,8 +53,12 @@ class ConversationStore:
         self._held = HeldExchanges()
         with self._translated():
             self.folder.mkdir(parents=True, exist_ok=True)
-            with self._connections.lent() as db:
-                rows.prepare(db, self.path)
+            try:
+                with self._connections.lent() as db:
+                    rows.prepare(db, self.path)
+            except BaseException:
+                self.close()
+                raise
 
     @staticmethod
     def is_in(folder: Path | str) -> bool:
@@ -74,12 +78,7 @@ class ConversationStore:
             position = rows.find(db, key)
             if not position.conversation:
                 return Thread(position=position)
-            exchanges = self._held.read(
-                db, position, since=since or 0, last=None if last is None else min(last, MAX_EXCHANGES)
-            )
-            return Thread(
-                position=position, exchanges=exchanges, summaries=rows.summaries_of(db, position.conversation)
-            )
+            return self._thread(db, position, last=None if last is None else min(last, MAX_EXCHANGES), since=since or 0)
 
     def held(self, key: ConversationKey, *, last: int) -> Thread | None:
         """The same where the last turns are held, so that there is one row to look at and nobody to wait for: an event loop
@@ -88,13 +87,20 @@ class ConversationStore:
         try:
             with self._impatient.lent() as db, one_state(db):
                 position = rows.find(db, key)
-                exchanges = self._held.held(position, last=last)
+                exchanges = self._held.at_hand(position, last=last)
                 if exchanges is None:
                     return None
                 summaries = rows.summaries_of(db, position.conversation)
         except (sqlite3.Error, ConversationStoreError):
             return None  # `thread` waits, and says what is wrong.
         return Thread(position=position, exchanges=exchanges, summaries=summaries)
+
+    def continued(self, key: ConversationKey, *, last: int) -> Thread | None:
+        """The same where turns are held, perhaps not the last ones: what was added since is read. `None`: they are not."""
+        check_key(key)
+        with self._reading() as db:
+            position = rows.find(db, key)
+            return self._thread(db, position, last=last) if self._held.holds(position.conversation) else None
 
     def describe(self, key: ConversationKey) -> Conversation | None:
         """What is known of a conversation; `None`: there is none."""
@@ -117,6 +123,10 @@ class ConversationStore:
             found = rows.listed(db, tenant, agent, after, limit)
         more = found[-1][0] if found and len(found) == limit else None
         return [conversation for _, conversation in found], more
+
+    def _thread(self, db: sqlite3.Connection, position: Position, *, last: int | None, since: int = 0) -> Thread:
+        exchanges = self._held.read(db, position, since=since, last=last)
+        return Thread(position=position, exchanges=exchanges, summaries=rows.summaries_of(db, position.conversation))
 
     # -- writing --------------------------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ _LEAST = 1 << 13
 
 
 class NameBits:
-    """Keys of names, ten bytes for each of 16, by which no name that was added is ever denied. Grows by appending; a searcher
+    """Keys of names, 16 bytes long, of each about ten: no name that was added is ever denied. Grows by appending; a searcher
     may go on reading while it does."""
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class NameBits:
         self._count = 0
 
     def append(self, names: Sequence[bytes]) -> None:
-        """Add the keys of names; again is not twice."""
+        """Add the keys of names."""
         new, end = _hashes(names), self._count + len(names)
         if end > len(self._hashes):
             larger = np.empty(end + end // 8, np.uint64)
@@ -31,11 +31,12 @@ class NameBits:
             self._hashes = larger
         self._hashes[self._count : end] = new
         self._count = end
-        if _BITS * end > 8 * len(self._bits):
-            # A searcher may still read the old ones.
-            self._bits, new = np.zeros(2 * _BITS * (1 << end.bit_length()) // 8, np.uint8), self._hashes[:end]
-        where, bit = _places(new, self._bits)
-        np.bitwise_or.at(self._bits, where, bit)
+        bits = self._bits
+        if _BITS * end > 8 * len(bits):
+            bits, new = np.zeros(2 * _BITS * (1 << end.bit_length()) // 8, np.uint8), self._hashes[:end]
+        where, bit = _places(new, bits)
+        np.bitwise_or.at(bits, where, bit)
+        self._bits = bits  # whole: a searcher reads the old ones until then
 
     def among(self, names: Sequence[bytes]) -> list[bytes]:
         """Those of the keys that may be somebody's."""
