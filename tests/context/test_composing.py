@@ -278,8 +278,8 @@ def test_behind_a_summary_a_digest_has_everything_that_the_summary_has_not(last:
 def test_turns_that_no_summary_covers_are_digested_also_where_a_client_shows_others_between_them() -> None:
     facts = {4: "Ann paid 4711 euros to Carla in Oslo.", 5: "Ben sold 812 chairs to Emre in Porto."}
     turns = [
-        PastTurn(number=number, messages=(Message(role="user", content=facts.get(number, "Yes")),), is_kept=True)
-        for number in (*range(6), *range(-2, 6), *range(6, 10))
+        PastTurn(number=number, messages=(Message(role="user", content=facts.get(place, "Yes")),), is_kept=True)
+        for place, number in enumerate((*range(6), *range(-2, 6), *range(6, 10)))
     ]
     digest = digest_of(turns, (Summary(first=0, last=3, text="Orders were discussed."),))
     assert all(fact in digest for fact in facts.values())

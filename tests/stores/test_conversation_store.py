@@ -246,9 +246,11 @@ def test_what_is_held_is_told_without_waiting_as_far_as_it_is_all(store: Convers
     assert store.held(KEY, last=4) is None
     store.summarize(KEY, Summary(text="Five were told.", first=0, last=4), after=position)
     assert store.held(KEY, last=3) == store.thread(KEY, last=3)
+    assert store.thread(KEY, last=50) == store.held(KEY, last=50)
     with ConversationStore(store.folder) as other:
         other.append(KEY, [said("more")])
         assert store.held(KEY, last=3) is None
+        assert store.held(KEY, last=50) is None
         assert texts(store.thread(KEY, last=3)) == ["7", "8", "more"]
         assert store.held(KEY, last=3) == store.thread(KEY, last=3)
         other.delete(KEY)
