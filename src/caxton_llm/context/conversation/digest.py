@@ -93,7 +93,7 @@ def _joined(several: Sequence[Sentences]) -> Sentences:
     )
 
 
-def digest(sentences: Ranked, room: int, count: Callable[[str], int]) -> str:
+def digest(ranked: Ranked, room: int, count: Callable[[str], int]) -> str:
     """Lines of the form "role: sentence", at most `room` tokens of them, in the order in which they were said; empty where
     nothing fits. `count` gives the tokens of a line with its end."""
     if room < _SHORTEST_LINE:
@@ -101,9 +101,9 @@ def digest(sentences: Ranked, room: int, count: Callable[[str], int]) -> str:
     chosen: list[tuple[int, str]] = []
     said: set[int] = set()
     left, misfits = room, 0
-    every = sentences.sentences
-    for place in sentences.places.tolist():
-        line, words = every.lines[place], every.words[place]
+    sentences = ranked.sentences
+    for place in ranked.places.tolist():
+        line, words = sentences.lines[place], sentences.words[place]
         if words in said:
             continue
         cost = count(line)
