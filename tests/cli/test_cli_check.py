@@ -105,6 +105,28 @@ def test_models_at_the_end_of_their_life_and_settings_without_effect_are_warned_
     assert "retired 2026-01-05" in done.stdout
 
 
+def test_a_budget_that_the_instructions_of_an_agent_exceed_is_warned_about(tmp_path: Path) -> None:
+    prompt = "You answer for the purchasing department. " * 20
+    write_config(
+        tmp_path,
+        "llm: {provider: builtin}\nagents:\n"
+        f"  - {{name: Fits, system_prompt: '{prompt}', context: {{budget: 400}}}}\n"
+        f"  - name: Small\n    system_prompt: '{prompt}'\n    context:\n      budget: 100\n"
+        "agents_dir: agents\n",
+    )
+    (tmp_path / "agents").mkdir()
+    (tmp_path / "agents" / "tiny.md").write_text(f"---\nname: Tiny\ncontext:\n  budget: 50\n---\n{prompt}\n")
+    done = run("check", cwd=tmp_path)
+    assert done.returncode == 0
+    warnings = [line for line in done.stderr.splitlines() if "context.budget" in line]
+    assert len(warnings) == 2
+    small, tiny = sorted(warnings, key=lambda line: "tiny.md" in line)
+    assert small.startswith("warning: caxton.yaml:7: agents[1].context.budget: 100 tokens do not hold the agent's own")
+    assert "tiny.md:4: agents[2].context.budget: 50 tokens" in tiny
+    assert "raise the budget" in tiny
+    assert "purchasing" not in done.stderr
+
+
 def test_a_vllm_entry_shows_the_command_line_of_its_server(tmp_path: Path) -> None:
     write_config(tmp_path, "llm: {provider: vllm, model: meta/llama, tensor_parallel_size: 4, context_window: 8192}\n")
     done = run("check", cwd=tmp_path)

@@ -8,6 +8,7 @@ from pathlib import Path
 import typer
 
 from caxton_llm.caxton import Caxton
+from caxton_llm.cli.check_budgets import small_budgets
 from caxton_llm.cli.check_live import LiveResult, ask_all
 from caxton_llm.cli.check_secrets import fetch_secrets
 from caxton_llm.cli.facts import COLUMNS, cells, known
@@ -39,7 +40,7 @@ def run_check(config: Path | None, screen: Screen, *, live: bool) -> None:
     caxton = Caxton(configuration)
     results = asyncio.run(_asked(caxton, configuration, keyless, screen)) if live else {}
     _show(written, configuration, caxton, results, screen)
-    for problem in configuration.warnings:
+    for problem in (*configuration.warnings, *small_budgets(configuration)):
         screen.warn(str(problem))
     for name, result in results.items():
         for warning in result.warnings:
