@@ -16,7 +16,7 @@ def small_budgets(configuration: Configuration) -> Iterator[ConfigurationProblem
     for index, agent in enumerate(configuration.agents):
         budget, prompt = agent.context.budget, agent.system_prompt or ""
         # No text has more tokens than bytes: most need not be counted, which takes half a second to begin.
-        if budget is None or len(prompt.encode()) < budget:
+        if budget is None or len(prompt.encode("utf-8", "surrogatepass")) < budget:
             continue
         tokens = O200kCounter().count(prompt)
         if tokens >= budget:

@@ -89,8 +89,8 @@ class TextVectors:
         )
 
     def _embed(self, text: str) -> _Embedded:
-        ids = self.embedder.tokens(text)
-        return _Embedded(ids, self.embedder.embed_tokens(ids).tobytes())
+        # A question was embedded by the search already, and is remembered by the embedder.
+        return _Embedded(self.embedder.tokens(text), self.embedder.embed([text]).tobytes())
 
     def _rows(self, known: Sequence[_Embedded]) -> NDArray[np.float32]:
         vectors = np.frombuffer(b"".join([one.vector for one in known]), np.float32)

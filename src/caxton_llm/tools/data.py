@@ -44,17 +44,6 @@ class _Kept(Struct, frozen=True):
     data: ToolData
     until: float
 
-    def holds(self, now: float) -> bool:
-        return self.data.fetched_at <= now < self.until
-
-
-class _Told(Struct, frozen=True):
-    """What was at hand for some keys while a server's resources were `listed`, and until when all of it may be told."""
-
-    gathered: GatheredData
-    listed: tuple[ListedResource, ...]
-    kept: tuple[_Kept, ...]
-
 
 class ToolDataReader:
     """The data of one server's tools. `server` is `None` for tools that are no server's."""
@@ -66,35 +55,19 @@ class ToolDataReader:
         """By owner and address; the owner is empty for what the server says that anybody may see."""
         self._listed: tuple[ListedResource, ...] = ()
         self._meant: dict[str, tuple[ListedResource, ...]] = {}
-        self._told: dict[tuple[str, ...], _Told] = {}
-        """By owner and keys: the same objects while nothing changes."""
 
     def held(self, keys: Sequence[str], *, owner: str) -> GatheredData | None:
         """All keys, where everything was read before and may still be told; `None`: something has to be waited for."""
-        listed = None if self._server is None else self._server.held_resources
-        if listed is None:
-            return None if keys else GatheredData()
-        now = self._clock()
-        told = self._told.get((owner, *keys))
-        if told is not None and told.listed is listed and all(kept.holds(now) for kept in told.kept):
-            return told.gathered
         found = [self._at_hand(key, owner) for key in dict.fromkeys(keys)]
-        kept = tuple(one for one in found if one is not None)
-        if len(kept) < len(found):
-            return None
-        gathered = GatheredData(found=tuple(one.data for one in kept))
-        self._told[owner, *keys] = _Told(gathered, listed, kept)
-        while len(self._told) > _MOST_KEPT:
-            self._told.pop(next(iter(self._told)))
-        return gathered
+        every = tuple(one for one in found if one is not None)
+        return GatheredData(found=every) if len(every) == len(found) else None
 
     async def read(
         self, keys: Sequence[str], *, owner: str, memory: MemoryLookup | None, timeout_s: float | None
     ) -> GatheredData:
         """All keys at the same time, each within `timeout_s`."""
         wanted = tuple(dict.fromkeys(keys))
-        at_hand = [self._at_hand(key, owner) for key in wanted]
-        answers: list[ToolData | ToolGap | None] = [None if one is None else one.data for one in at_hand]
+        answers: list[ToolData | ToolGap | None] = [self._at_hand(key, owner) for key in wanted]
         missing = [place for place, one in enumerate(answers) if one is None]
         if missing:
             reading = (self._within(wanted[place], owner, memory, timeout_s) for place in missing)
@@ -149,7 +122,7 @@ class ToolDataReader:
         now = self._clock()
         kept = self._still_kept(resource, key, owner, now)
         if kept is not None:
-            return kept.data
+            return kept
         result = await server.read(resource.uri)
         from caxton_llm.tools.results import resource_value  # noqa: PLC0415 - imports the SDK, which is there by now
 
@@ -167,7 +140,7 @@ class ToolDataReader:
         self._keep("" if _is_public(result) else owner, resource.uri, data, _ttl_s(result, server.settings.data_ttl_s))
         return data
 
-    def _at_hand(self, key: str, owner: str) -> _Kept | None:
+    def _at_hand(self, key: str, owner: str) -> ToolData | None:
         """What was read before and may still be told: nothing need be waited for."""
         listed = None if self._server is None else self._server.held_resources
         fitting = () if listed is None else self._fitting(listed, key)
@@ -189,16 +162,15 @@ class ToolDataReader:
                 self._meant.pop(next(iter(self._meant)))
         return found
 
-    def _still_kept(self, resource: ListedResource, key: str, owner: str, now: float) -> _Kept | None:
+    def _still_kept(self, resource: ListedResource, key: str, owner: str, now: float) -> ToolData | None:
         for who in (owner, ""):
             kept = self._kept.get((who, resource.uri))
-            if kept is not None and kept.holds(now):
-                return kept if kept.data.key == key else _Kept(msgspec.structs.replace(kept.data, key=key), kept.until)
+            if kept is not None and kept.data.fetched_at <= now < kept.until:
+                return kept.data if kept.data.key == key else msgspec.structs.replace(kept.data, key=key)
         return None
 
     def _keep(self, who: str, uri: str, data: ToolData, ttl_s: float) -> None:
         if ttl_s > 0:
-            self._told.clear()
             self._kept[who, uri] = _Kept(data, data.fetched_at + ttl_s)
             self._kept.move_to_end((who, uri))
             while len(self._kept) > _MOST_KEPT:

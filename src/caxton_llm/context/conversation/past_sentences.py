@@ -1,6 +1,6 @@
 """The sentences of past turns, in columns that grow with a conversation, and which of them say most."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain, groupby
 from operator import attrgetter
@@ -99,6 +99,6 @@ class _Said:
         return last[2]
 
 
-def said_in(messages: Iterator[Message] | Sequence[Message]) -> Iterator[Said]:
+def said_in(messages: Iterable[Message]) -> Iterator[Said]:
     """Who says what in messages."""
     return (Said(speaker_of(one), text_of(one)) for one in messages if one.role in SPOKEN)

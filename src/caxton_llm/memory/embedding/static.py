@@ -113,7 +113,7 @@ class StaticEmbedder:
         return self._recent_ids(text)
 
     def _vector(self, text: str) -> Floats:
-        return self.embed_tokens(self._ids(text))
+        return self.embed_tokens(self.tokens(text))
 
     def _ids(self, text: str) -> TokenIds:
         ids = self._tokenizer.ids(text)

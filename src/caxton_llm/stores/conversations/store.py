@@ -78,7 +78,8 @@ class ConversationStore:
             position = rows.find(db, key)
             if not position.conversation:
                 return Thread(position=position)
-            return self._thread(db, position, last=None if last is None else min(last, MAX_EXCHANGES), since=since or 0)
+            most = None if last is None else min(last, MAX_EXCHANGES)
+            return _thread(db, position, self._held.read(db, position, since=since or 0, last=most))
 
     def held(self, key: ConversationKey, *, last: int) -> Thread | None:
         """The same where the last turns are held, so that there is one row to look at and nobody to wait for: an event loop
@@ -88,19 +89,18 @@ class ConversationStore:
             with self._impatient.lent() as db, one_state(db):
                 position = rows.find(db, key)
                 exchanges = self._held.at_hand(position, last=last)
-                if exchanges is None:
-                    return None
-                summaries = rows.summaries_of(db, position.conversation)
+                return None if exchanges is None else _thread(db, position, exchanges)
         except (sqlite3.Error, ConversationStoreError):
             return None  # `thread` waits, and says what is wrong.
-        return Thread(position=position, exchanges=exchanges, summaries=summaries)
 
     def continued(self, key: ConversationKey, *, last: int) -> Thread | None:
         """The same where turns are held, perhaps not the last ones: what was added since is read. `None`: they are not."""
         check_key(key)
         with self._reading() as db:
             position = rows.find(db, key)
-            return self._thread(db, position, last=last) if self._held.holds(position.conversation) else None
+            if not self._held.holds(position.conversation):
+                return None
+            return _thread(db, position, self._held.read(db, position, last=last))
 
     def describe(self, key: ConversationKey) -> Conversation | None:
         """What is known of a conversation; `None`: there is none."""
@@ -123,10 +123,6 @@ class ConversationStore:
             found = rows.listed(db, tenant, agent, after, limit)
         more = found[-1][0] if found and len(found) == limit else None
         return [conversation for _, conversation in found], more
-
-    def _thread(self, db: sqlite3.Connection, position: Position, *, last: int | None, since: int = 0) -> Thread:
-        exchanges = self._held.read(db, position, since=since, last=last)
-        return Thread(position=position, exchanges=exchanges, summaries=rows.summaries_of(db, position.conversation))
 
     # -- writing --------------------------------------------------------------------------------------------------------
 
@@ -278,6 +274,10 @@ class ConversationStore:
     def _writing(self) -> AbstractContextManager[sqlite3.Connection]:
         """One writer at a time, over all threads and processes."""
         return self._transaction("begin immediate")
+
+
+def _thread(db: sqlite3.Connection, position: Position, exchanges: tuple[Exchange, ...]) -> Thread:
+    return Thread(position=position, exchanges=exchanges, summaries=rows.summaries_of(db, position.conversation))
 
 
 def _compare(key: ConversationKey, after: Position, at: Position) -> None:

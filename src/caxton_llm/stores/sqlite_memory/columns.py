@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from caxton_llm.memory.embedding.embedder import TokenVectors
 from caxton_llm.stores.sqlite_memory.beside import Beside
+from caxton_llm.stores.sqlite_memory.growing import with_room
 from caxton_llm.stores.sqlite_memory.name_bits import NameBits
 from caxton_llm.stores.sqlite_memory.token_rows import TokenRows
 from caxton_llm.stores.sqlite_memory.vectors import from_bytes, quantised
@@ -175,18 +176,11 @@ class Columns:
         ]
 
     def _grow(self, needed: int) -> None:
-        size = len(self._alive)
-        if needed <= size:
-            return
-        # A searcher may still read the old arrays, so they are copied and not resized.
-        new = max(needed + needed // 8, 64)
-        for name, kind in _COLUMNS:
-            self._arrays[name] = _enlarged(self._arrays[name], new, kind)
-        self._alive = _enlarged(self._alive, new, np.bool_)
-        self._reciprocals = _enlarged(self._reciprocals, new, np.float32)
-        small = np.empty((new, self.dimensions), np.int8)
-        small[: self.count] = self._small[: self.count]
-        self._small = small
+        for name, array in self._arrays.items():
+            self._arrays[name] = with_room(array, self.count, needed)
+        self._alive = with_room(self._alive, self.count, needed)
+        self._reciprocals = with_room(self._reciprocals, self.count, needed)
+        self._small = with_room(self._small, self.count, needed)
 
 
 class Snapshot:
@@ -232,9 +226,3 @@ class Snapshot:
             return np.full(len(ids), -1, np.int64)
         places = np.minimum(np.searchsorted(self.ids, ids), self.count - 1)
         return np.where(self.ids[places] == ids, places, -1)
-
-
-def _enlarged(array: NDArray[np.generic], size: int, kind: type[np.generic]) -> NDArray:  # type: ignore[type-arg]
-    larger = np.empty(size, kind)
-    larger[: len(array)] = array
-    return larger

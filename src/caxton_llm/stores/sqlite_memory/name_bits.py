@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from caxton_llm.stores.sqlite_memory.growing import with_room
+
 __all__ = ["NameBits"]
 
 _BITS = 16
@@ -25,10 +27,7 @@ class NameBits:
     def append(self, names: Sequence[bytes]) -> None:
         """Add the keys of names."""
         new, end = _hashes(names), self._count + len(names)
-        if end > len(self._hashes):
-            larger = np.empty(end + end // 8, np.uint64)
-            larger[: self._count] = self._hashes[: self._count]
-            self._hashes = larger
+        self._hashes = with_room(self._hashes, self._count, end)
         self._hashes[self._count : end] = new
         self._count = end
         bits = self._bits

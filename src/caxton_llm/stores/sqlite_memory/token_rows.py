@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from caxton_llm.memory.embedding.embedder import TokenIds, TokenVectors
 from caxton_llm.memory.token_bytes import token_kind
+from caxton_llm.stores.sqlite_memory.growing import with_room
 
 __all__ = ["TokenRows"]
 
@@ -25,8 +26,8 @@ class TokenRows:
         new = np.frombuffer(b"".join(blobs), self._kind)
         lengths = np.fromiter(map(len, blobs), np.int64, len(blobs)) // np.dtype(self._kind).itemsize
         start = int(self._starts[self._count])
-        self._flat = _with_room(self._flat, start, start + len(new))
-        self._starts = _with_room(self._starts, self._count + 1, self._count + 1 + len(blobs))
+        self._flat = with_room(self._flat, start, start + len(new))
+        self._starts = with_room(self._starts, self._count + 1, self._count + 1 + len(blobs))
         self._flat[start : start + len(new)] = new
         self._starts[self._count + 1 : self._count + 1 + len(blobs)] = start + np.cumsum(lengths)
         self._count += len(blobs)
@@ -44,12 +45,3 @@ class TokenRows:
         before = np.cumsum(lengths) - lengths
         found = np.arange(int(lengths.sum())) + np.repeat(starts - before, lengths)
         return self._flat.take(found).astype(np.int32), lengths
-
-
-def _with_room(array: NDArray[np.generic], used: int, needed: int) -> NDArray:  # type: ignore[type-arg]
-    """The array, or a copy of it that is long enough: a searcher may still read the old one."""
-    if needed <= len(array):
-        return array
-    larger = np.empty(max(needed + needed // 8, 64), array.dtype)
-    larger[:used] = array[:used]
-    return larger

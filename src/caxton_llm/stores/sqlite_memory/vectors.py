@@ -17,6 +17,7 @@ def as_bytes(rows: Floats) -> list[bytes]:
 def from_bytes(blobs: list[bytes], dimensions: int) -> Floats:
     """The rows that `as_bytes` has made."""
     rows = np.empty((len(blobs), dimensions), np.float32)
+    # Half the time of `astype`.
     rows[:] = np.frombuffer(b"".join(blobs), dtype="<f2").reshape(rows.shape)
     return rows
 
