@@ -135,7 +135,7 @@ class Conversation:
     def ranked(self, question: str, weights: Weights, limit: int, now: float) -> list[str]:
         """Ids of the turns, best first."""
         search = MemorySearch(self.store, lambda _: default_calibration(), weights=weights, candidates=limit)
-        found = search.search(question, Filters(), max_results=limit, min_similarity=None, now=now)
+        found = search.search(question, Filters(), max_results=limit, min_similarity=None, now=now).found
         return [hit.record.id for hit in found.hits]
 
 

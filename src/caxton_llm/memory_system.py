@@ -16,7 +16,7 @@ from caxton_llm.memory.embedder_store import MemoryPlace
 from caxton_llm.memory.embedding import Embedder
 from caxton_llm.memory.embedding.calibration import Calibration
 from caxton_llm.memory.filters import Filters, admits, check_filters
-from caxton_llm.memory.hits import Found
+from caxton_llm.memory.hits import Found, Searched
 from caxton_llm.memory.model import Record, Relation
 from caxton_llm.memory.scoring import Weights
 from caxton_llm.memory.search import MemorySearch
@@ -158,6 +158,17 @@ class Memory:
         min_similarity: float | None = None,
     ) -> Found:
         """The records that answer `query` best, each with the reasons. `min_similarity` is on the calibrated scale (0..1)."""
+        return self.searched(query, filters, max_results=max_results, min_similarity=min_similarity).found
+
+    def searched(
+        self,
+        query: str,
+        filters: Filters | None = None,
+        *,
+        max_results: int | None = None,
+        min_similarity: float | None = None,
+    ) -> Searched:
+        """The same, with what was compared."""
         return self._search.search(
             query,
             filters or Filters(),

@@ -25,7 +25,7 @@ class Knowing(HashingEmbedder):
 
 def found_by(store: Store, query: str, filters: Filters | None = None, min_similarity: float | None = None) -> Found:
     search = MemorySearch(store, lambda _: default_calibration())
-    return search.search(query, filters or Filters(), max_results=10, min_similarity=min_similarity, now=0.0)
+    return search.search(query, filters or Filters(), max_results=10, min_similarity=min_similarity, now=0.0).found
 
 
 def related(store: Store, filters: Filters) -> set[str]:

@@ -16,9 +16,9 @@ from caxton_llm.context.conversation.past_texts import PastTexts
 from caxton_llm.context.conversation.turns import History
 from caxton_llm.context.pieces import Source, SourceGap
 from caxton_llm.context.relevance import relevance, relevance_of_score
-from caxton_llm.context.text_vectors import TextVectors
+from caxton_llm.context.text_vectors import COMPARED, TextVectors
 from caxton_llm.discreet import Discreet
-from caxton_llm.memory.hits import Found, Hit
+from caxton_llm.memory.hits import ComparedHit, Hit, Searched
 from caxton_llm.memory.model import Entity, Turn
 from caxton_llm.tool_specs import ToolData, ToolSpec
 from caxton_llm.types import ChatRequest
@@ -42,6 +42,8 @@ class Remembered(Discreet, Struct, frozen=True, kw_only=True):
     text: str
     similarity: float | None
     score: float
+    compared: ComparedHit | None = None
+    """What the search has compared with the request, where that was all of it."""
 
 
 class Offer(Struct, frozen=True, kw_only=True):
@@ -82,14 +84,20 @@ def compared(
     said = [*chain.from_iterable([one.said for one in told])]
     if not said:
         return Excerpts.none(), tuple(memories)
-    known = past.vectors.compared([(one.name, one.text) for one in memories])
+    hits = [one.compared for one in memories if one.compared is not None]
+    found = [one for one in memories if one.compared is not None]
+    others = [one for one in memories if one.compared is None]
     times_s = np.concatenate([one.times_s for one in told])
     scores = relevance(
         query,
-        [*(one.texts for one in told), known],
+        [
+            *(one.texts for one in told),
+            *([past.vectors.found(_said(found), hits)] if found else []),
+            *([past.vectors.compared(_said(others))] if others else []),
+        ],
         past.vectors,
-        times_s=np.append(np.repeat(times_s, counts), np.full(len(known), np.nan)),
-        apart=len(known),
+        times_s=np.append(np.repeat(times_s, counts), np.full(len(memories), np.nan)),
+        apart=len(memories),
     )
     excerpts = Excerpts(
         parts=said,
@@ -97,19 +105,25 @@ def compared(
         scores=scores[: len(said)],
     )
     own = scores[len(excerpts) :].tolist()
-    ranked = (replace(one, score=(one.score + score) / 2) for one, score in zip(memories, own, strict=True))
+    ranked = (replace(one, score=(one.score + score) / 2) for one, score in zip([*found, *others], own, strict=True))
     return excerpts, tuple(sorted(ranked, key=lambda one: -one.score))
 
 
-def remembered(searches: Sequence[Found], query: str, vectors: TextVectors) -> tuple[Remembered, ...]:
-    """What the searches have found, each once, the most relevant first."""
-    best: dict[str, Hit] = {}
-    for found in searches:
-        for hit in found.hits:
+def _said(memories: Sequence[Remembered]) -> list[tuple[str, str]]:
+    return [(one.name, one.text) for one in memories]
+
+
+def remembered(searches: Sequence[tuple[str, Searched]], query: str, vectors: TextVectors) -> tuple[Remembered, ...]:
+    """What the searches, each with what it was for, have found, each once, the most relevant first."""
+    best: dict[str, tuple[Hit, ComparedHit | None]] = {}
+    asked = " ".join(query.split()) if len(query) <= COMPARED else None
+    for sought, searched in searches:
+        is_asked = sought == asked and searched.embedder == vectors.name
+        for hit, compared in zip(searched.found.hits, searched.compared, strict=True):
             known = best.get(hit.record.id)
-            if known is None or hit.score > known.score:
-                best[hit.record.id] = hit
-    parts = [(hit, *part) for hit in best.values() for part in _observations(hit)]
+            if known is None or hit.score > known[0].score:
+                best[hit.record.id] = hit, compared if is_asked else None
+    parts = [(hit, *part) for hit, _ in best.values() for part in _observations(hit)]
     if not parts:
         return ()
     scores = relevance_of_score(np.array([hit.score for hit, *_ in parts]))
@@ -120,7 +134,13 @@ def remembered(searches: Sequence[Found], query: str, vectors: TextVectors) -> t
         scores[places] *= _REST + (1 - _REST) * np.maximum(cosines, 0.0)
     every = [
         Remembered(
-            record=hit.record.id, place=place, name=name, text=text, similarity=hit.similarity, score=float(score)
+            record=hit.record.id,
+            place=place,
+            name=name,
+            text=text,
+            similarity=hit.similarity,
+            score=float(score),
+            compared=best[hit.record.id][1] if several[hit.record.id] == 1 else None,
         )
         for (hit, place, name, text), score in zip(parts, scores, strict=True)
     ]

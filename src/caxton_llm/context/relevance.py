@@ -5,7 +5,6 @@ stands beside them (`memory.scoring`). So what was said and what is remembered c
 """
 
 from collections.abc import Sequence
-from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,11 +64,11 @@ def relevance(
     vector = vectors.embed([query])[0]
     features = Features(
         lexical=_bm25(terms_in(query), terms, term_counts),
-        dense=np.concatenate([one.vectors @ vector for one in several]),
+        dense=np.concatenate([one.likeness(vector) for one in several]),
         matches=_matches(asked, tokens, token_counts, vectors.embedder),
         conversation=conversation,
         position=np.arange(count, dtype=np.int64),
-        named=_named(query, [*chain.from_iterable([one.names for one in several])]),
+        named=_named(query, [one.names for one in several]),
         dated=from_then(periods, times_s) if periods else None,
         asks=asks,
     )
@@ -87,13 +86,22 @@ def _matches(
     return matches * inverse_frequency(np.count_nonzero(matches >= _SAME, axis=0), len(lengths))
 
 
-def _named(query: str, names: Sequence[str]) -> NDArray[np.bool_] | None:
-    distinct = {*names} - {""}
-    if not distinct:
+def _named(query: str, several: Sequence[Sequence[str]]) -> NDArray[np.bool_] | None:
+    """Which of the names the query has; `None`: none of them."""
+    distinct = [{*names} for names in several]
+    every = set().union(*distinct) - {""}
+    if not every:
         return None
     keys = name_keys_in(query)
-    named = {name for name in distinct if _name_key(name) in keys}
-    return np.array([name in named for name in names]) if named else None
+    named = {name for name in every if _name_key(name) in keys}
+    if not named:
+        return None
+    return np.concatenate(
+        [
+            np.zeros(len(names), np.bool_) if named.isdisjoint(known) else np.array([name in named for name in names])
+            for names, known in zip(several, distinct, strict=True)
+        ]
+    )
 
 
 @kept_of_short(4_000, longest=200)

@@ -11,6 +11,7 @@ from caxton_llm.context.kept import Kept
 from caxton_llm.discreet import Discreet
 from caxton_llm.memory.analysis import terms_of
 from caxton_llm.memory.embedding.static import StaticEmbedder
+from caxton_llm.memory.hits import ComparedHit
 from caxton_llm.memory.query_words import is_question
 
 __all__ = ["COMPARED", "ComparedTexts", "TextVectors", "terms_in"]
@@ -25,7 +26,8 @@ class ComparedTexts(Discreet, Struct, frozen=True, kw_only=True, eq=False):
     """What is known of some texts, one text after the other: a column for each thing.
 
     `names` says whose a text is, empty for nobody's. `tokens` and `terms` have those of all texts, `token_counts` and
-    `term_counts` how many are whose; `vectors` has a row for each text, `asks` whether it ends with a question.
+    `term_counts` how many are whose; `vectors` has a row for each text, `asks` whether it ends with a question. Of what a
+    search has found the `cosines` to the query are known, and the rows are empty.
     """
 
     names: Sequence[str]
@@ -35,9 +37,14 @@ class ComparedTexts(Discreet, Struct, frozen=True, kw_only=True, eq=False):
     terms: NDArray[np.int64]
     term_counts: NDArray[np.int64]
     asks: NDArray[np.bool_]
+    cosines: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def likeness(self, query: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The cosines to the query."""
+        return self.vectors @ query if self.cosines is None else self.cosines
 
 
 class _Embedded(Discreet, Struct, frozen=True, eq=False):
@@ -75,17 +82,31 @@ class TextVectors:
 
     def compared(self, said: Sequence[tuple[str, str]]) -> ComparedTexts:
         """What is known of texts, each with the name of whom it is of or from."""
-        texts = [(f"{name}: {text}" if name else text)[:COMPARED] for name, text in said]
-        embedded, worded = self._embedded.of_each(texts), self._worded.of_each(texts)
-        nothing = np.empty(0, np.int64)
+        embedded = self._embedded.of_each(map(_as_compared, said))
+        return self._columns(said, [one.tokens for one in embedded], self._rows(embedded))
+
+    def found(self, said: Sequence[tuple[str, str]], hits: Sequence[ComparedHit]) -> ComparedTexts:
+        """The same of texts that a search has found, and has compared with its query already."""
+        cosines = np.array([hit.cosine for hit in hits], np.float32)
+        return self._columns(said, [hit.tokens for hit in hits], np.empty((len(hits), 0), np.float32), cosines)
+
+    def _columns(
+        self,
+        said: Sequence[tuple[str, str]],
+        tokens: Sequence[NDArray[np.int32]],
+        vectors: NDArray[np.float32],
+        cosines: NDArray[np.float32] | None = None,
+    ) -> ComparedTexts:
+        worded = self._worded.of_each(map(_as_compared, said))
         return ComparedTexts(
             names=tuple(name for name, _ in said),
-            tokens=np.concatenate([nothing.astype(np.int32), *(one.tokens for one in embedded)]),
-            token_counts=np.array([len(one.tokens) for one in embedded], np.int64),
-            vectors=self._rows(embedded),
-            terms=np.concatenate([nothing, *(one.terms for one in worded)]),
+            tokens=np.concatenate([np.empty(0, np.int32), *tokens]),
+            token_counts=np.array([len(one) for one in tokens], np.int64),
+            vectors=vectors,
+            terms=np.concatenate([np.empty(0, np.int64), *(one.terms for one in worded)]),
             term_counts=np.array([len(one.terms) for one in worded], np.int64),
             asks=np.array([one.asks for one in worded], np.bool_),
+            cosines=cosines,
         )
 
     def _embed(self, text: str) -> _Embedded:
@@ -95,6 +116,11 @@ class TextVectors:
     def _rows(self, known: Sequence[_Embedded]) -> NDArray[np.float32]:
         vectors = np.frombuffer(b"".join([one.vector for one in known]), np.float32)
         return vectors.reshape(len(known), self.dimensions)
+
+
+def _as_compared(said: tuple[str, str]) -> str:
+    name, text = said
+    return (f"{name}: {text}" if name else text)[:COMPARED]
 
 
 def _embedded_weight(text: str, made: _Embedded) -> int:

@@ -225,7 +225,7 @@ class ContextEngine:
         wants_related = analysis.requirements.capability_context or addressed.capability is not None
         related = wants_related and "capabilities" in agent.context.sources
         query = analysis.user_request
-        found = remembered([found for _, found in memory.found], query, self.vectors)
+        found = remembered([(need.query, searched) for need, searched in memory.found], query, self.vectors)
         excerpts, memories = compared(history, found, query, self._past)
         return Material(
             request=request,

@@ -75,7 +75,7 @@ async def explain(
     document = document_of(
         gathered.material,
         gathered.analysis,
-        {need.query: found for need, found in gathered.memory.found},
+        {need.query: searched.found for need, searched in gathered.memory.found},
         composed,
         parameters=_parameters(gathered),
         seconds=seconds,

@@ -17,7 +17,7 @@ from caxton_llm.context.material import SourceGap
 from caxton_llm.discreet import Discreet
 from caxton_llm.errors import ConversationStoreError, LlmError
 from caxton_llm.memory.filters import Filters
-from caxton_llm.memory.hits import Found
+from caxton_llm.memory.hits import Searched
 from caxton_llm.memory.model import Entity
 from caxton_llm.tool_specs import ToolData, ToolSpec
 from caxton_llm.types import Json
@@ -68,7 +68,7 @@ class ConversationRead(Struct, frozen=True, kw_only=True):
 class MemoryRead(Discreet, Struct, frozen=True, kw_only=True):
     """What each search has found."""
 
-    found: tuple[tuple[SearchNeed, Found], ...] = ()
+    found: tuple[tuple[SearchNeed, Searched], ...] = ()
     gaps: tuple[SourceGap, ...] = ()
     seconds: float = 0.0
 
@@ -203,15 +203,15 @@ class ContextSources:
         begun = time.perf_counter()
         searches = [self._searched(memory, need, filters) for need in needs]
         answers = [await searches[0]] if len(searches) == 1 else await asyncio.gather(*searches)
-        found = tuple((need, one) for need, one in zip(needs, answers, strict=True) if isinstance(one, Found))
-        problems = tuple(SourceGap("memory", "", one.problem) for _, one in found if one.problem)
+        found = tuple((need, one) for need, one in zip(needs, answers, strict=True) if isinstance(one, Searched))
+        problems = tuple(SourceGap("memory", "", one.found.problem) for _, one in found if one.found.problem)
         return MemoryRead(
             found=found,
             gaps=(*(one for one in answers if isinstance(one, SourceGap)), *problems),
             seconds=time.perf_counter() - begun,
         )
 
-    async def _searched(self, memory: "Memory", need: SearchNeed, filters: Filters) -> Found | SourceGap:
+    async def _searched(self, memory: "Memory", need: SearchNeed, filters: Filters) -> Searched | SourceGap:
         asked_by = ", ".join(need.asked_by)
         limit = self._limits.memory_s
         try:
@@ -284,21 +284,26 @@ def _turns_seen(agent: Agent) -> int:
     return seen[agent.conversation.strategy]
 
 
-def _search(memory: "Memory", need: SearchNeed, filters: Filters) -> Found:
+def _search(memory: "Memory", need: SearchNeed, filters: Filters) -> Searched:
     """What has to do with the areas that are preferred comes first; where that is too little, the rest is searched, too."""
 
-    def found(within: Filters) -> Found:
-        return memory.search(need.query, within, max_results=need.max_results, min_similarity=need.min_similarity)
+    def searched(within: Filters) -> Searched:
+        return memory.searched(need.query, within, max_results=need.max_results, min_similarity=need.min_similarity)
 
     if not need.focus_areas:
-        return found(filters)
-    preferred = found(replace(filters, focus_areas=need.focus_areas))
-    if len(preferred.hits) >= need.max_results:
+        return searched(filters)
+    preferred = searched(replace(filters, focus_areas=need.focus_areas))
+    if len(preferred.found.hits) >= need.max_results:
         return preferred
-    every = found(filters)
-    known = {hit.record.id for hit in preferred.hits}
-    others = tuple(hit for hit in every.hits if hit.record.id not in known)
-    return replace(every, hits=(*preferred.hits, *others)[: need.max_results])
+    every = searched(filters)
+    known = {hit.record.id for hit in preferred.found.hits}
+    others = [one for one in zip(every.found.hits, every.compared, strict=True) if one[0].record.id not in known]
+    both = [*zip(preferred.found.hits, preferred.compared, strict=True), *others][: need.max_results]
+    return replace(
+        every,
+        found=replace(every.found, hits=tuple(hit for hit, _ in both)),
+        compared=tuple(compared for _, compared in both),
+    )
 
 
 def _entity(memory: "Memory | None", name: str, filters: Filters) -> Json:

@@ -1,11 +1,17 @@
 """What a search answers: the hits, each with how it was found and what its score is made of."""
 
+from typing import TYPE_CHECKING
+
 from msgspec import Struct
 
 from caxton_llm.discreet import Discreet
 from caxton_llm.memory.model import Record
 
-__all__ = ["Found", "Hit", "Reasons"]
+if TYPE_CHECKING:
+    from numpy import int32
+    from numpy.typing import NDArray
+
+__all__ = ["ComparedHit", "Found", "Hit", "Reasons", "Searched"]
 
 
 class Reasons(Struct, frozen=True, kw_only=True):
@@ -55,3 +61,22 @@ class Found(Discreet, Struct, frozen=True, kw_only=True):
     candidates: int
     above_threshold: int
     problem: str | None = None
+
+
+class ComparedHit(Discreet, Struct, frozen=True, eq=False):
+    """What the query was compared with: the distinct tokens of the hit's passage, and the cosine of its vector."""
+
+    tokens: "NDArray[int32]"
+    cosine: float
+
+
+class Searched(Discreet, Struct, frozen=True, kw_only=True, eq=False):
+    """What a search has found, with what it has compared, for whoever compares that with something else.
+
+    `compared` has for each hit what is known of it; `None` where it has further passages, or no vector. `embedder` is whose
+    tokens and vectors these are, by its name; `None`: they are not of one embedder, and nothing can be compared with them.
+    """
+
+    found: Found
+    compared: tuple[ComparedHit | None, ...]
+    embedder: str | None

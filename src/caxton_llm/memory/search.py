@@ -15,7 +15,7 @@ from caxton_llm.memory.candidates import EMBEDDER_CHANGED, ORIGINS, Candidates, 
 from caxton_llm.memory.embedding.calibration import Calibration
 from caxton_llm.memory.embedding.embedder import Embedder
 from caxton_llm.memory.filters import Filters, admits, check_sought
-from caxton_llm.memory.hits import Found, Hit
+from caxton_llm.memory.hits import ComparedHit, Found, Hit, Searched
 from caxton_llm.memory.late_interaction import inverse_frequency, late_interaction
 from caxton_llm.memory.limits import check_query
 from caxton_llm.memory.passages import passages_of
@@ -52,7 +52,7 @@ class MemorySearch:
 
     def search(
         self, query: str, filters: Filters, *, max_results: int, min_similarity: float | None, now: float
-    ) -> Found:
+    ) -> Searched:
         """The best records for `query`. `now` is what ages are counted from. Raises `InvalidRequest`."""
         check_query(query, max_results)
         check_sought(filters)
@@ -67,13 +67,17 @@ class MemorySearch:
         order = scores.order()
         if min_similarity is not None and problem is None:
             order = order[similarity[order] >= min_similarity]
-        best = order[:max_results].tolist()
-        return Found(
-            hits=self._hits(best, proposed, similarity, scores, filters),
+        hits = self._hits(order[:max_results].tolist(), proposed, similarity, scores, filters)
+        found = Found(
+            hits=tuple(hit for hit, _ in hits),
             searched=proposed.searched,
             candidates=len(proposed),
             above_threshold=len(order),
             problem=problem,
+        )
+        is_one = asked.embedder == self.store.vocabulary.name
+        return Searched(
+            found=found, compared=tuple(compared for _, compared in hits), embedder=asked.embedder if is_one else None
         )
 
     def _proposed(self, query: str, filters: Filters, limit: int) -> tuple[StoreQuery, Candidates, str | None]:
@@ -96,7 +100,8 @@ class MemorySearch:
             if not vector.any():
                 return asked, self.store.candidates(asked), _no_vector(embedder.name)
             try:
-                return asked, self.store.candidates(replace(asked, vector=vector, embedder=embedder.name)), None
+                embedded = replace(asked, vector=vector, embedder=embedder.name)
+                return embedded, self.store.candidates(embedded), None
             except InvalidRequest as error:
                 if error.code != EMBEDDER_CHANGED:
                     raise
@@ -129,10 +134,12 @@ class MemorySearch:
         similarity: NDArray[np.float64],
         scores: Scores,
         filters: Filters,
-    ) -> tuple[Hit, ...]:
+    ) -> list[tuple[Hit, ComparedHit | None]]:
+        """The hits that are still there, with what was compared of them."""
         keys = proposed.keys[best].tolist()
         records = self.store.load(keys, tenant=filters.tenant)
         hits = []
+        ends = proposed.lengths.cumsum()
         origins, ordinals = proposed.origins[best].tolist(), proposed.ordinals[best].tolist()
         rows = zip(best, keys, origins, ordinals, scores.reasons(best), strict=True)
         for place, key, origin, ordinal, reasons in rows:
@@ -141,18 +148,19 @@ class MemorySearch:
             passages = passages_of(record) if record is not None else []
             if record is None or ordinal >= len(passages) or not admits(filters, record):
                 continue
-            near = similarity.item(place)
-            hits.append(
-                Hit(
-                    record=record,
-                    passage=passages[ordinal],
-                    similarity=None if math.isnan(near) else near,
-                    score=reasons.total,
-                    found_by=tuple(name for bit, name in ORIGINS.items() if origin & bit),
-                    reasons=reasons,
-                )
+            near, cosine = similarity.item(place), proposed.dense.item(place)
+            hit = Hit(
+                record=record,
+                passage=passages[ordinal],
+                similarity=None if math.isnan(near) else near,
+                score=reasons.total,
+                found_by=tuple(name for bit, name in ORIGINS.items() if origin & bit),
+                reasons=reasons,
             )
-        return tuple(hits)
+            tokens = proposed.tokens[ends[place] - proposed.lengths[place] : ends[place]]
+            is_whole = len(passages) == 1 and not math.isnan(cosine)
+            hits.append((hit, ComparedHit(tokens, cosine) if is_whole else None))
+        return hits
 
 
 def _no_vector(embedder: str) -> str:

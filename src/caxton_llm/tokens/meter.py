@@ -1,6 +1,5 @@
 """Counts of texts, each made once: the same instructions, turns and tools come with request after request."""
 
-import re
 from collections.abc import Callable
 
 from caxton_llm.short_texts import kept_of_short
@@ -12,9 +11,6 @@ _LONGEST_WHOLE = 1_000
 """Characters of a text that is measured whole. Of a longer one the lines are: most of them are known, in other contexts."""
 _LONGEST_KEPT = 4_096
 """Characters of a text whose count is remembered: a longer one is seldom seen twice, and many would fill the memory."""
-_LINE_ENDS = re.compile(r"(?<=\n)(?=[^\s/])")
-"""Where a text is taken apart. A line that begins with white space or a slash may share a token with the end of the one
-before, and stays with it; no other token of the vocabulary goes over the end of a line."""
 
 
 class TokenMeter:
@@ -29,7 +25,21 @@ class TokenMeter:
         if len(text) <= _LONGEST_WHOLE or "\n" not in text:
             return self._whole(text)
         # Each part is counted as it stands: one that is long itself is not taken apart again.
-        return sum([self._whole(part)[0] for part in _LINE_ENDS.split(text)]), kind_of(text)
+        return sum([self._whole(part)[0] for part in _lines(text)]), kind_of(text)
 
     def _measured(self, text: str) -> tuple[int, ContentKind]:
         return self._count(text), kind_of(text)
+
+
+def _lines(text: str) -> list[str]:
+    """The lines of a text, each with its end. One that begins with white space or a slash may share a token with the end of
+    the one before, and stays with it; no other token of the vocabulary goes over the end of a line."""
+    first, *others = text.split("\n")
+    found = [first]
+    for line in others:
+        if line and line[0] != "/" and not line[0].isspace():
+            found[-1] += "\n"
+            found.append(line)
+        else:
+            found[-1] += f"\n{line}"
+    return found

@@ -22,7 +22,7 @@ from caxton_llm.stores.sqlite_memory.related import Edges, edges_of, named_recor
 from caxton_llm.stores.sqlite_memory.rows import marks
 from caxton_llm.stores.sqlite_memory.selection import mask_of, selection
 from caxton_llm.stores.sqlite_memory.tail import Tail
-from caxton_llm.stores.sqlite_memory.vectors import cosines, from_bytes
+from caxton_llm.stores.sqlite_memory.vectors import cosines
 
 __all__ = ["Search", "no_candidates"]
 
@@ -163,9 +163,10 @@ class Search:
 
     def _of_first_records(self, places: _Places) -> Mask:
         """Which of the places, best first, are of the first `limit` records."""
-        if len(places) <= self.query.limit:
-            return np.ones(len(places), np.bool_)
-        _, first, record = np.unique(self.seen.records[places], return_index=True, return_inverse=True)
+        records = self.seen.records[places]
+        if len(set(records.tolist())) == len(records):
+            return np.arange(len(records)) < self.query.limit
+        _, first, record = np.unique(records, return_index=True, return_inverse=True)
         rank = np.empty(len(first), np.int64)
         rank[np.argsort(first)] = np.arange(len(first))
         kept: Mask = rank[record] < self.query.limit
@@ -203,7 +204,7 @@ class Search:
         blobs = dict(self.db.execute(sql, (self.seen.space, *ids)).fetchall())
         there = [number for number, passage in enumerate(ids) if passage in blobs]
         if there:
-            near[best[there]] = cosines(from_bytes([blobs[ids[number]] for number in there], len(vector)), vector)
+            near[best[there]] = cosines([blobs[ids[number]] for number in there], vector)
         return near
 
     def _widened(self, cosine: _Scores, known: _Places, places: _Places) -> _Scores:
