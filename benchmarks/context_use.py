@@ -17,6 +17,7 @@ from caxton_llm.agents.conversation import ConversationKey
 from caxton_llm.agents.registry import Addressed, CapabilityRegistry
 from caxton_llm.context.compose import Composed
 from caxton_llm.context.material import Offer
+from caxton_llm.context.told_tool import ToldTool
 from caxton_llm.context_engine.engine import ContextEngine
 from caxton_llm.context_engine.sources import ContextSources, SourceLimits
 from caxton_llm.memory_system import Memory
@@ -69,7 +70,7 @@ async def composed(
     request = ChatRequest(model="agent:Clerk", messages=[Message(role="user", content=text)], extra={"context": needs})
     gathered = await engine.gather(request, Addressed(agent), key=KEY)
     # As tools of a server are, and without one: which are likely was not asked.
-    with_tools = replace(gathered.material, offers=tuple(Offer(spec=spec) for spec in offered))
+    with_tools = replace(gathered.material, offers=tuple(Offer(tool=ToldTool(spec)) for spec in offered))
     gathered = replace(gathered, material=with_tools)
     return engine.compose(gathered, engine.view(gathered, kind, ModelInfo(id=MODELS[kind], provider=kind)))
 

@@ -11,6 +11,7 @@ from caxton_llm.context.costs import Costs
 from caxton_llm.context.material import Material, Offer, Remembered, compared
 from caxton_llm.context.render.provider import family_of
 from caxton_llm.context.text_vectors import TextVectors
+from caxton_llm.context.told_tool import ToldTool
 from caxton_llm.memory.embedding.static import StaticEmbedder
 from caxton_llm.tokens import O200kCounter
 from caxton_llm.tokens.calibrated import family_of as factors_of
@@ -70,22 +71,26 @@ def offers(count: int) -> tuple[Offer, ...]:
     """Tools, each with something that it keeps."""
     return tuple(
         Offer(
-            spec=ToolSpec(
-                name=f"find_{number}",
-                server="purchases",
-                remote_name=f"find_{number}",
-                description=f"Find {_THINGS[number % 6]} by title and layout.",
-                input_schema={
-                    "type": "object",
-                    "properties": {"title": {"type": "string"}, "layout": {"type": "string"}},
-                },
-                requirements=None,
+            tool=ToldTool(
+                ToolSpec(
+                    name=f"find_{number}",
+                    server="purchases",
+                    remote_name=f"find_{number}",
+                    description=f"Find {_THINGS[number % 6]} by title and layout.",
+                    input_schema={
+                        "type": "object",
+                        "properties": {"title": {"type": "string"}, "layout": {"type": "string"}},
+                    },
+                    requirements=None,
+                ),
+                (
+                    ToolData(
+                        key="layouts", value=["short", "long", f"plain-{number}"], source="resource", fetched_at=0.0
+                    ),
+                ),
             ),
             likelihood=number / max(1, count),
             is_likely=number % 2 == 0,
-            data=(
-                ToolData(key="layouts", value=["short", "long", f"plain-{number}"], source="resource", fetched_at=0.0),
-            ),
         )
         for number in range(count)
     )

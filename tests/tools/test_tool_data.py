@@ -67,15 +67,15 @@ async def test_a_resource_is_kept_as_long_as_the_server_says() -> None:
             return found.value["reads"], found.fetched_at
 
         begun = clock.seconds
-        assert servers.held_data("odd", ["reads"]) is None
+        assert servers.held_data("odd", [("reads",)]) is None
         assert await reads() == (1, begun)
         clock.seconds += 59
-        assert servers.held_data("odd", ["reads"]) == await servers.data("odd", ["reads"])
-        assert servers.held_data("odd", ["reads", "nowhere"]) is None
+        assert servers.held_data("odd", [("reads",)]) == [await servers.data("odd", ["reads"])]
+        assert servers.held_data("odd", [("reads", "nowhere")]) is None
         assert await reads() == (1, begun)
         assert await reads("another owner") == (1, begun)  # the server says that it is public
         clock.seconds += 1
-        assert servers.held_data("odd", ["reads"]) is None
+        assert servers.held_data("odd", [("reads",)]) is None
         assert await reads() == (2, begun + 60)
 
 

@@ -17,9 +17,9 @@ from caxton_llm.context.conversation.past import DIGEST, turn_id
 from caxton_llm.context.conversation.past_texts import PastTexts
 from caxton_llm.context.costs import Costs
 from caxton_llm.context.material import Material
-from caxton_llm.context.offered import data_id, offered_id, offered_tools, offers_of
+from caxton_llm.context.offered import offered_tools, offers_of
 from caxton_llm.context.pieces import Decision, Piece, Source, Tier
-from caxton_llm.context.prepared import FoundMemory, Prepared, PreparedTool
+from caxton_llm.context.prepared import FoundMemory, Prepared
 from caxton_llm.context.render.breakpoints import marks_beside_messages
 from caxton_llm.context.render.provider import rendered
 from caxton_llm.context.render.strict import strictly
@@ -92,8 +92,7 @@ class Composed(Discreet, Struct, frozen=True, kw_only=True, eq=False):
     def tools_left_out(self) -> int:
         """How many of the agent's tools the target is not offered for want of room."""
         offered = self.found.offered
-        names = [offered_id(name) for name in offered.order]
-        return sum(name not in self.selection.taken for name in names) + len(offered.refused)
+        return sum(tool.id not in self.selection.taken for tool in offered.order) + len(offered.refused)
 
 
 def compose(material: Material, target: TargetView, costs: Costs, texts: PastTexts, *, reserve: int = 0) -> Composed:
@@ -260,7 +259,6 @@ def _prepared(material: Material, found: Candidates, selection: Selection) -> Pr
     kept = selection.taken
     turns = [turn for turn in found.past.window if turn_id(turn.number) in kept]
     excerpts = sorted((one for name, one in found.past.excerpts.items() if name in kept), key=lambda one: one.place)
-    offers = {offer.spec.name: offer for offer in material.offers}
     return Prepared(
         instructions=material.instructions,
         current=material.history.current,
@@ -269,13 +267,7 @@ def _prepared(material: Material, found: Candidates, selection: Selection) -> Pr
         excerpts=tuple(Said(one.speaker, one.text) for one in excerpts),
         memories=_memories(found, kept),
         capabilities=material.capabilities if CAPABILITIES in kept else None,
-        tools=tuple(
-            PreparedTool(
-                spec=offers[name].spec, data=tuple(one for one in offers[name].data if data_id(name, one.key) in kept)
-            )
-            for name in found.offered.order
-            if offered_id(name) in kept
-        ),
+        tools=tuple([tool.form(kept) for tool in found.offered.order if tool.id in kept]),
     )
 
 

@@ -17,10 +17,11 @@ from caxton_llm.context.conversation.turns import History
 from caxton_llm.context.pieces import Source, SourceGap
 from caxton_llm.context.relevance import relevance, relevance_of_score
 from caxton_llm.context.text_vectors import COMPARED, TextVectors
+from caxton_llm.context.told_tool import ToldTool
 from caxton_llm.discreet import Discreet
 from caxton_llm.memory.hits import ComparedHit, Hit, Searched
 from caxton_llm.memory.model import Entity, Turn
-from caxton_llm.tool_specs import ToolData, ToolSpec
+from caxton_llm.tool_specs import ToolSpec
 from caxton_llm.types import ChatRequest
 
 __all__ = ["Material", "Offer", "Remembered", "SourceGap", "compared", "remembered"]
@@ -47,12 +48,15 @@ class Remembered(Discreet, Struct, frozen=True, kw_only=True):
 
 
 class Offer(Struct, frozen=True, kw_only=True):
-    """A tool that the model may be offered: `likelihood` from 0 to 1 that it is used, and what it keeps."""
+    """A tool that the model may be offered, with what it keeps, and the `likelihood` from 0 to 1 that it is used."""
 
-    spec: ToolSpec
+    tool: ToldTool
     likelihood: float = 0.0
     is_likely: bool = False
-    data: tuple[ToolData, ...] = ()
+
+    @property
+    def spec(self) -> ToolSpec:
+        return self.tool.spec
 
 
 class Material(Discreet, Struct, frozen=True, kw_only=True):

@@ -14,8 +14,9 @@ from caxton_llm.context.material import Material, Offer
 from caxton_llm.context.pieces import Piece
 from caxton_llm.context.prepared import PreparedTool
 from caxton_llm.context.render.provider import rendered_tools
+from caxton_llm.context.told_tool import ToldTool
 
-__all__ = ["Offered", "data_id", "offered_id", "offered_tools", "offers_of"]
+__all__ = ["Offered", "offered_tools", "offers_of"]
 
 _SHARE = 0.4
 """The most of the budget that definitions of tools get in any case, and what they keep before it competes with all else."""
@@ -32,22 +33,14 @@ class Offered(Struct, frozen=True, kw_only=True):
     refused: tuple[Piece, ...] = ()
     prompt: int = 0
     """Tokens that the vendor writes by itself because tools are offered."""
-    order: tuple[str, ...] = ()
-    """The names of all, in the order in which they are offered."""
-
-
-def data_id(tool: str, key: str) -> str:
-    """The id of the piece of a tool's data."""
-    return f"data:{tool}:{key}"
-
-
-def offered_id(tool: str) -> str:
-    """The id of the piece of a tool's definition."""
-    return f"tool:{tool}"
+    order: tuple[ToldTool, ...] = ()
+    """All of them, in the order in which they are offered."""
 
 
 def offers_of(material: Material, target: TargetView) -> tuple[Offer, ...]:
     """The tools that the target may be offered."""
+    if not target.withheld_tools:
+        return material.offers
     return tuple(offer for offer in material.offers if offer.spec.name not in target.withheld_tools)
 
 
@@ -59,7 +52,7 @@ def offered_tools(material: Material, target: TargetView, costs: Costs, left: in
         return Offered()
     prompt = costs.frame(material.request, offers_tools=True) - costs.frame(material.request, offers_tools=False)
     names = [offer.spec.name for offer in offers]
-    bare = dict(zip(names, _tokens([PreparedTool(spec=offer.spec) for offer in offers], target, costs), strict=True))
+    bare = dict(zip(names, _tokens([offer.tool.bare for offer in offers], target, costs), strict=True))
     most = int(_MOST * left) - prompt
     room = min(most, int(_SHARE * target.budget))
     sure = _sure(offers, bare, room, most) or _likeliest(offers, bare, most)
@@ -70,7 +63,7 @@ def offered_tools(material: Material, target: TargetView, costs: Costs, left: in
     return Offered(
         pieces=(*definitions, *_data(told, target, costs, bare, room - _sum(bare, sure))),
         prompt=prompt,
-        order=tuple(sorted(bare, key=lambda name: (name not in sure, name))),
+        order=tuple(sorted([offer.tool for offer in offers], key=lambda tool: tool.spec.name not in sure)),
     )
 
 
@@ -108,7 +101,7 @@ def _likeliest(offers: Sequence[Offer], bare: dict[str, int], room: int) -> Set[
 
 def _definition(offer: Offer, tokens: int, *, is_sure: bool) -> Piece:
     return Piece(
-        id=offered_id(offer.spec.name),
+        id=offer.tool.id,
         source="tools",
         tier="always" if is_sure else "tools",
         text=f"{offer.spec.name}: {offer.spec.description}",
@@ -122,15 +115,15 @@ def _data(
 ) -> Iterator[Piece]:
     """What tools keep that are offered in any case: a tool that may be left out is offered without. What has `room` always
     stands."""
-    every = [(offer, number, one) for offer in offers for number, one in enumerate(offer.data)]
-    told = _tokens([PreparedTool(spec=offer.spec, data=(one,)) for offer, _, one in every], target, costs)
+    every = [(offer, number, one) for offer in offers for number, one in enumerate(offer.tool.data)]
+    told = _tokens([one for offer in offers for one in offer.tool.each], target, costs)
     for (offer, number, one), whole in zip(every, told, strict=True):
         name = offer.spec.name
         tokens = max(0, whole - bare[name])
         fits = tokens <= room
         room -= tokens if fits else 0
         yield Piece(
-            id=data_id(name, one.key),
+            id=offer.tool.data_ids[number],
             source="tools",
             tier="always" if fits else "tools",
             text=f"{name} {one.key}",

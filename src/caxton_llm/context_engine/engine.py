@@ -6,7 +6,7 @@ analyse -> requirements -> conversation | memory | tools | capabilities -> mater
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from functools import lru_cache, partial
 
 from msgspec import Struct
@@ -37,6 +37,7 @@ from caxton_llm.context_engine.sources import (
     filters_of,
     searches_of,
 )
+from caxton_llm.context_engine.tool_set import ToolSet
 from caxton_llm.discreet import Discreet
 from caxton_llm.errors import ConversationStoreError, InvalidRequest
 from caxton_llm.memory.embedding.static import StaticEmbedder
@@ -102,7 +103,7 @@ class ContextEngine:
         self._past = PastTexts(self.vectors)
         self._costs = lru_cache(maxsize=_MOST_KEPT)(partial(Costs, self._meter))
         self._offered: OrderedDict[tuple[str, tuple[str, ...]], tuple[ToolSpec, ...]] = OrderedDict()
-        self._indexes: OrderedDict[tuple[int, ...], ToolIndex] = OrderedDict()
+        self._tool_sets: OrderedDict[tuple[int, ...], ToolSet] = OrderedDict()
 
     async def start(self) -> None:
         """What the first request would have to wait for."""
@@ -125,15 +126,15 @@ class ContextEngine:
         access = ToolAccess(agent.name, agent.tools)
         compared = turns_compared(request.messages) if key is not None else 0
         read, listed = await self.sources.begun(key, agent, access, compared=compared)
-        specs = (*listed.tools, *self._capabilities(agent, listed.tools))
-        _check_names(request, specs)
-        understood = partial(_understood, request, addressed, read, self._index(specs))
+        tools = self._tool_set((*listed.tools, *self._capabilities(agent, listed.tools)))
+        _check_names(request, tools.names)
+        understood = partial(_understood, request, addressed, read, tools.index)
         # A thread would cost a good part of what little there is to do.
         is_quick = not compared and _is_short(request) and _is_at_hand(read.thread)
         history, analysis = understood() if is_quick else await asyncio.to_thread(understood)
         filters = filters_of(agent)
         needs = searches_of(analysis.requirements, agent, analysis.user_request, _USUAL_MEMORIES)
-        memory, data = await self.sources.looked_up(needs, _wanted(specs, analysis, agent), filters, _owner(agent))
+        memory, data = await self.sources.looked_up(needs, _wanted(tools, analysis, agent), filters, _owner(agent))
         made = partial(
             self._material,
             request=request,
@@ -141,7 +142,7 @@ class ContextEngine:
             analysis=analysis,
             history=history,
             answers=(read, memory, data, listed),
-            specs=specs,
+            tools=tools,
         )
         is_quick = is_quick and self._past.are_at_hand(history.turns)
         material = made() if is_quick else await asyncio.to_thread(made)
@@ -216,7 +217,7 @@ class ContextEngine:
         analysis: Analysis,
         history: History,
         answers: tuple[ConversationRead, MemoryRead, DataRead, ToolsListed],
-        specs: tuple[ToolSpec, ...],
+        tools: ToolSet,
     ) -> Material:
         read, memory, data, listed = answers
         agent = addressed.agent
@@ -237,13 +238,10 @@ class ContextEngine:
             summaries=_summaries(read, history),
             capabilities=self.registry.context_of(addressed) if related else None,
             offers=tuple(
-                Offer(
-                    spec=spec,
-                    likelihood=likely.get(spec.name, 0.0),
-                    is_likely=spec.name in likely,
-                    data=data.data.get(spec.name, ()),
-                )
-                for spec in specs
+                [
+                    Offer(tool=tool, likelihood=likely.get(tool.spec.name, 0.0), is_likely=tool.spec.name in likely)
+                    for tool in tools.told(data.data)
+                ]
             ),
             gaps=(*read.gaps, *listed.gaps, *memory.gaps, *data.gaps),
             seconds={"conversation": read.seconds, "memory": memory.seconds, "tools": data.seconds},
@@ -259,14 +257,14 @@ class ContextEngine:
                 self._offered.popitem(last=False)
         return known
 
-    def _index(self, specs: tuple[ToolSpec, ...]) -> ToolIndex:
-        """Made once for a set of tools."""
+    def _tool_set(self, specs: tuple[ToolSpec, ...]) -> ToolSet:
         key = tuple(map(id, specs))
-        known = self._indexes.get(key)
-        if known is None or any(one is not other for one, other in zip(known.tools, specs, strict=True)):
-            known = self._indexes[key] = ToolIndex(specs)
-            while len(self._indexes) > _MOST_KEPT:
-                self._indexes.popitem(last=False)
+        known = self._tool_sets.get(key)
+        # It holds its tools, so others cannot have the same identities.
+        if known is None:
+            known = self._tool_sets[key] = ToolSet(specs)
+            while len(self._tool_sets) > _MOST_KEPT:
+                self._tool_sets.popitem(last=False)
         return known
 
 
@@ -308,9 +306,8 @@ def _owner(agent: Agent) -> str:
     return f"tenant {agent.memory.tenant}" if agent.memory.tenant else f"agent {agent.name}"
 
 
-def _check_names(request: ChatRequest, specs: Sequence[ToolSpec]) -> None:
-    """Raises `InvalidRequest` for a tool of the caller's that is called like one of the agent's."""
-    own = {spec.name for spec in specs}
+def _check_names(request: ChatRequest, own: Set[str]) -> None:
+    """Raises `InvalidRequest` for a tool of the caller's that is called like one of the agent's `own`."""
     for place, tool in enumerate(request.tools or ()):
         if tool.function is not None and tool.function.name in own:
             message = f"the agent has a tool {tool.function.name!r} of its own: give yours another name"
@@ -325,14 +322,11 @@ def _summaries(read: ConversationRead, history: History) -> tuple[Summary, ...]:
     return tuple(one for one in read.thread.summaries if until is None or one.last < until)
 
 
-def _wanted(specs: Sequence[ToolSpec], analysis: Analysis, agent: Agent) -> list[tuple[ToolSpec, tuple[str, ...]]]:
-    """Which data of which tool. All tools tell theirs, likely or not: definitions that change with every request would cost
-    the provider's prompt cache more than they take."""
+def _wanted(tools: ToolSet, analysis: Analysis, agent: Agent) -> Sequence[tuple[ToolSpec, tuple[str, ...]]]:
+    """Which data of which tool."""
     if "tools" not in agent.context.sources:
-        return []
-    asked = analysis.requirements.tool_data.get(REQUEST, ())
-    keys = [(spec, (*(spec.requirements.tool_data if spec.requirements is not None else ()), *asked)) for spec in specs]
-    return [(spec, tuple(dict.fromkeys(wanted))) for spec, wanted in keys if wanted and spec.server]
+        return ()
+    return tools.wanted(tuple(analysis.requirements.tool_data.get(REQUEST, ())))
 
 
 def _with_prompt(history: History, prompt: str | None) -> History:

@@ -254,12 +254,13 @@ class ContextSources:
         if self.servers is None or not wanted:
             return DataRead()
         begun = time.perf_counter()
-        data = {}
-        for spec, keys in wanted:
-            held = self.servers.held_data(spec.server, keys, owner=owner)
+        data: dict[str, tuple[ToolData, ...]] = {}
+        for server in dict.fromkeys([spec.server for spec, _ in wanted]):
+            of_server = [(spec.name, keys) for spec, keys in wanted if spec.server == server]
+            held = self.servers.held_data(server, [keys for _, keys in of_server], owner=owner)
             if held is None:
                 return None
-            data[spec.name] = held.found
+            data |= {name: one.found for (name, _), one in zip(of_server, held, strict=True)}
         return DataRead(data=data, seconds=time.perf_counter() - begun)
 
 

@@ -4,6 +4,7 @@ the memory. What cannot be had is said with its reason, and never an error.
 
 import asyncio
 import contextlib
+import math
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -45,6 +46,14 @@ class _Kept(Struct, frozen=True):
     until: float
 
 
+class _Answer(Struct, frozen=True):
+    """What is kept of all keys of a tool, good from `since` on and before `until`."""
+
+    data: GatheredData
+    since: float
+    until: float
+
+
 class ToolDataReader:
     """The data of one server's tools. `server` is `None` for tools that are no server's."""
 
@@ -55,19 +64,53 @@ class ToolDataReader:
         """By owner and address; the owner is empty for what the server says that anybody may see."""
         self._listed: tuple[ListedResource, ...] = ()
         self._meant: dict[str, tuple[ListedResource, ...]] = {}
+        self._answers: dict[tuple[str, tuple[str, ...]], _Answer] = {}
+        """By owner and keys: of what is listed and kept now."""
 
-    def held(self, keys: Sequence[str], *, owner: str) -> GatheredData | None:
-        """All keys, where everything was read before and may still be told; `None`: something has to be waited for."""
-        found = [self._at_hand(key, owner) for key in dict.fromkeys(keys)]
-        every = tuple(one for one in found if one is not None)
-        return GatheredData(found=every) if len(every) == len(found) else None
+    def held(self, several: Sequence[tuple[str, ...]], *, owner: str) -> list[GatheredData] | None:
+        """For each of several tools all its keys, where everything was read before and may still be told; `None`: something
+        has to be waited for. The same objects again, while nothing was read anew."""
+        listed = self._held_resources()
+        if listed is None:
+            return None
+        now = self._clock()
+        answers = []
+        for keys in several:
+            answer = self._answers.get((owner, keys))
+            if answer is None or not answer.since <= now < answer.until:
+                answer = self._answered(listed, keys, owner, now)
+            if answer is None:
+                return None
+            answers.append(answer.data)
+        return answers
+
+    def _answered(
+        self, listed: tuple[ListedResource, ...], keys: tuple[str, ...], owner: str, now: float
+    ) -> _Answer | None:
+        found = [self._at_hand(listed, key, owner, now) for key in dict.fromkeys(keys)]
+        kept = [one for one in found if one is not None]
+        if len(kept) < len(found):
+            return None
+        answer = _Answer(
+            GatheredData(found=tuple(one.data for one in kept)),
+            since=max((one.data.fetched_at for one in kept), default=-math.inf),
+            until=min((one.until for one in kept), default=math.inf),
+        )
+        if len(self._answers) >= _MOST_KEPT:
+            self._answers.clear()
+        self._answers[owner, keys] = answer
+        return answer
 
     async def read(
         self, keys: Sequence[str], *, owner: str, memory: MemoryLookup | None, timeout_s: float | None
     ) -> GatheredData:
         """All keys at the same time, each within `timeout_s`."""
         wanted = tuple(dict.fromkeys(keys))
-        answers: list[ToolData | ToolGap | None] = [self._at_hand(key, owner) for key in wanted]
+        answers: list[ToolData | ToolGap | None] = [None] * len(wanted)
+        listed, now = self._held_resources(), self._clock()
+        if listed is not None:
+            kept = [self._at_hand(listed, key, owner, now) for key in wanted]
+            answers = [None if one is None else one.data for one in kept]
         missing = [place for place, one in enumerate(answers) if one is None]
         if missing:
             reading = (self._within(wanted[place], owner, memory, timeout_s) for place in missing)
@@ -122,7 +165,7 @@ class ToolDataReader:
         now = self._clock()
         kept = self._still_kept(resource, key, owner, now)
         if kept is not None:
-            return kept
+            return kept.data
         result = await server.read(resource.uri)
         from caxton_llm.tools.results import resource_value  # noqa: PLC0415 - imports the SDK, which is there by now
 
@@ -140,16 +183,26 @@ class ToolDataReader:
         self._keep("" if _is_public(result) else owner, resource.uri, data, _ttl_s(result, server.settings.data_ttl_s))
         return data
 
-    def _at_hand(self, key: str, owner: str) -> ToolData | None:
-        """What was read before and may still be told: nothing need be waited for."""
+    def _held_resources(self) -> tuple[ListedResource, ...] | None:
+        """What the server has to read; `None`: it has to be asked."""
         listed = None if self._server is None else self._server.held_resources
-        fitting = () if listed is None else self._fitting(listed, key)
-        return self._still_kept(fitting[0], key, owner, self._clock()) if fitting else None
+        if listed is not None:
+            self._meet(listed)
+        return listed
+
+    def _meet(self, listed: tuple[ListedResource, ...]) -> None:
+        """What is remembered holds for the list that the server told last."""
+        if listed is not self._listed:
+            self._listed, self._meant, self._answers = listed, {}, {}
+
+    def _at_hand(self, listed: tuple[ListedResource, ...], key: str, owner: str, now: float) -> _Kept | None:
+        """What was read before and may still be told: nothing need be waited for."""
+        fitting = self._fitting(listed, key)
+        return self._still_kept(fitting[0], key, owner, now) if fitting else None
 
     def _fitting(self, listed: tuple[ListedResource, ...], key: str) -> tuple[ListedResource, ...]:
         """The resources that a key means and an assistant may see, the best first. Remembered while the list is the same."""
-        if listed is not self._listed:
-            self._listed, self._meant = listed, {}
+        self._meet(listed)
         found = self._meant.get(key)
         if found is None:
             fitting = (
@@ -162,15 +215,17 @@ class ToolDataReader:
                 self._meant.pop(next(iter(self._meant)))
         return found
 
-    def _still_kept(self, resource: ListedResource, key: str, owner: str, now: float) -> ToolData | None:
+    def _still_kept(self, resource: ListedResource, key: str, owner: str, now: float) -> _Kept | None:
         for who in (owner, ""):
             kept = self._kept.get((who, resource.uri))
             if kept is not None and kept.data.fetched_at <= now < kept.until:
-                return kept.data if kept.data.key == key else msgspec.structs.replace(kept.data, key=key)
+                renamed = msgspec.structs.replace(kept.data, key=key)
+                return kept if kept.data.key == key else _Kept(renamed, kept.until)
         return None
 
     def _keep(self, who: str, uri: str, data: ToolData, ttl_s: float) -> None:
         if ttl_s > 0:
+            self._answers.clear()
             self._kept[who, uri] = _Kept(data, data.fetched_at + ttl_s)
             self._kept.move_to_end((who, uri))
             while len(self._kept) > _MOST_KEPT:

@@ -149,9 +149,12 @@ class McpServers:
         reader = self._data.get(server, self._elsewhere)
         return await reader.read(keys, owner=owner, memory=memory, timeout_s=timeout_s)
 
-    def held_data(self, server: str, keys: Sequence[str], *, owner: str = "") -> GatheredData | None:
-        """The same, where all of it was read before and is still good; `None` where anything would have to be waited for."""
-        return self._data.get(server, self._elsewhere).held(keys, owner=owner)
+    def held_data(
+        self, server: str, several: Sequence[tuple[str, ...]], *, owner: str = ""
+    ) -> list[GatheredData] | None:
+        """The same for several tools of a server, where all of it was read before and is still good; `None` where anything
+        would have to be waited for. The same objects again, as long as nothing of them was read anew."""
+        return self._data.get(server, self._elsewhere).held(several, owner=owner)
 
     async def start(self) -> None:
         """Start all servers, and wait until each has started or failed, so that the first request need not. Optional."""

@@ -128,7 +128,7 @@ def _parts(message: Message) -> list[ContentPart]:
 
 
 def rendered_tools(tools: tuple[PreparedTool, ...], family: Family) -> tuple[Tool, ...]:
-    """Tools as a kind of provider is offered them: the same objects again for the same specifications and data."""
+    """Tools as a kind of provider is offered them: the same objects again for the same ones."""
     return _RENDERED[family].of(tools)
 
 
@@ -143,13 +143,8 @@ def _rendered_tools(tools: tuple[PreparedTool, ...], *, family: Family) -> tuple
     )
 
 
-def _identity(tools: tuple[PreparedTool, ...]) -> tuple[object, ...]:
-    return tuple(
-        [
-            (id(tool.spec), *[part for one in tool.data for part in (one.key, id(one.value), one.source)])
-            for tool in tools
-        ]
-    )
+def _identity(tools: tuple[PreparedTool, ...]) -> tuple[int, ...]:
+    return tuple(map(id, tools))
 
 
 _RENDERED = {

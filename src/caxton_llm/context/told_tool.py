@@ -1,0 +1,35 @@
+"""A tool and what it keeps, in the forms in which a request may tell them."""
+
+from collections.abc import Container
+
+from caxton_llm.context.prepared import PreparedTool
+from caxton_llm.tool_specs import ToolData, ToolSpec
+
+__all__ = ["ToldTool"]
+
+_MOST_FORMS = 64
+
+
+class ToldTool:
+    """`bare` is the tool alone, `each` has one of its data. Each form is one object however often it is told, so that what
+    was made of it is known again; `id` and `data_ids` are the ids of its pieces."""
+
+    def __init__(self, spec: ToolSpec, data: tuple[ToolData, ...] = ()) -> None:
+        self.spec = spec
+        self.data = data
+        self.id = f"tool:{spec.name}"
+        self.data_ids = tuple(f"data:{spec.name}:{one.key}" for one in data)
+        self.bare = PreparedTool(spec=spec)
+        self.each = tuple(PreparedTool(spec=spec, data=(one,)) for one in data)
+        self._forms: dict[tuple[bool, ...], PreparedTool] = {}
+
+    def form(self, kept: Container[str]) -> PreparedTool:
+        """The tool with those of its data whose ids are among `kept`."""
+        which = tuple([name in kept for name in self.data_ids])
+        known = self._forms.get(which)
+        if known is None:
+            if len(self._forms) >= _MOST_FORMS:
+                self._forms.clear()
+            told = (one for one, is_kept in zip(self.data, which, strict=True) if is_kept)
+            known = self._forms[which] = PreparedTool(spec=self.spec, data=tuple(told))
+        return known
