@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from caxton_llm.memory.embedding.static import StaticEmbedder
-from caxton_llm.memory.late_interaction import MAX_QUERY_TOKENS, inverse_frequency, late_interaction
+from caxton_llm.memory.late_interaction import MAX_QUERY_TOKENS, distinct_tokens, inverse_frequency, late_interaction
 from caxton_llm.memory.merging import name_key
 from caxton_llm.memory.neighbours import Neighbourhood
 from caxton_llm.memory.query_words import content_words, is_question, name_keys_in
@@ -196,7 +196,7 @@ def test_a_time_in_the_future_counts_as_now() -> None:
 
 
 def matches(query: str, *texts: str) -> np.ndarray:
-    tokens = EMBEDDER.tokens(query)
+    tokens = distinct_tokens(query, EMBEDDER)
     return compared(tokens, np.ones(len(tokens), np.float32), *texts)
 
 

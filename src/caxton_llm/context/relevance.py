@@ -13,9 +13,9 @@ from caxton_llm.context.text_vectors import COMPARED, ComparedTexts, TextVectors
 from caxton_llm.memory.duplicates import name_words, words_key
 from caxton_llm.memory.embedding.embedder import TokenIds
 from caxton_llm.memory.embedding.static import StaticEmbedder
-from caxton_llm.memory.late_interaction import MAX_QUERY_TOKENS, inverse_frequency, late_interaction
+from caxton_llm.memory.late_interaction import MAX_QUERY_TOKENS, distinct_tokens, inverse_frequency, late_interaction
 from caxton_llm.memory.query_dates import from_then, periods_in
-from caxton_llm.memory.query_words import content_words, name_keys_in
+from caxton_llm.memory.query_words import name_keys_in
 from caxton_llm.memory.scoring import Features, score
 from caxton_llm.short_texts import kept_of_short
 
@@ -50,7 +50,7 @@ def relevance(
     if not count:
         return np.zeros(0)
     query = query[:COMPARED]
-    asked = np.unique(vectors.embedder.tokens(content_words(query)))
+    asked = distinct_tokens(query, vectors.embedder)
     # The vectors, which are most of it, are not copied.
     tokens, token_counts, terms, term_counts, asks = (
         np.concatenate(columns)
@@ -58,17 +58,18 @@ def relevance(
             *[(one.tokens, one.token_counts, one.terms, one.term_counts, one.asks) for one in several], strict=True
         )
     )
-    conversation = np.cumsum(np.diff(times_s, prepend=times_s[:1]) > _PAUSE_S, dtype=np.int64)
+    conversation = np.zeros(count, np.int64)
+    np.cumsum(times_s[1:] - times_s[:-1] > _PAUSE_S, out=conversation[1:])
     conversation[count - apart :] = -1
     periods = periods_in(query)
-    vector = vectors.embed([query])[0]
+    vector = vectors.embedder.embed([query])[0]
     features = Features(
         lexical=_bm25(terms_in(query), terms, term_counts),
         dense=np.concatenate([one.likeness(vector) for one in several]),
         matches=_matches(asked, tokens, token_counts, vectors.embedder),
         conversation=conversation,
         position=np.arange(count, dtype=np.int64),
-        named=_named(query, [one.names for one in several]),
+        named=_named(query, several),
         dated=from_then(periods, times_s) if periods else None,
         asks=asks,
     )
@@ -86,22 +87,15 @@ def _matches(
     return matches * inverse_frequency(np.count_nonzero(matches >= _SAME, axis=0), len(lengths))
 
 
-def _named(query: str, several: Sequence[Sequence[str]]) -> NDArray[np.bool_] | None:
-    """Which of the names the query has; `None`: none of them."""
-    distinct = [{*names} for names in several]
-    every = set().union(*distinct) - {""}
-    if not every:
-        return None
+def _named(query: str, several: Sequence[ComparedTexts]) -> NDArray[np.bool_]:
+    """Which texts are of somebody whom the query names."""
+    return np.concatenate([_of_named(query, one.names) if one.named is None else one.named for one in several])
+
+
+def _of_named(query: str, names: Sequence[str]) -> NDArray[np.bool_]:
     keys = name_keys_in(query)
-    named = {name for name in every if _name_key(name) in keys}
-    if not named:
-        return None
-    return np.concatenate(
-        [
-            np.zeros(len(names), np.bool_) if named.isdisjoint(known) else np.array([name in named for name in names])
-            for names, known in zip(several, distinct, strict=True)
-        ]
-    )
+    named = {name for name in {*names} - {""} if _name_key(name) in keys}
+    return np.array([name in named for name in names]) if named else np.zeros(len(names), np.bool_)
 
 
 @kept_of_short(4_000, longest=200)
@@ -136,7 +130,7 @@ def _counts(asked: NDArray[np.integer], every: NDArray[np.integer], lengths: NDA
 
 
 def _bm25(asked: NDArray[np.int64], terms: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
-    counts = _counts(np.unique(asked), terms, lengths)
-    usual = max(1.0, float(lengths.mean()))
+    counts = _counts(np.array(sorted({*asked.tolist()}), np.int64), terms, lengths)
+    usual = max(1.0, int(lengths.sum()) / len(lengths))
     room = _SATURATION * (1 - _LENGTH + _LENGTH * lengths[:, None] / usual)
     return np.asarray((counts * (_SATURATION + 1) / (counts + room)) @ _rarity(counts), np.float32)

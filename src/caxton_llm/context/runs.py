@@ -29,10 +29,13 @@ class _Run(Generic[_Item, _Made]):
         self._add = add
         self._lock = Lock()
         self._unused = 0
+        self._last: tuple[tuple[_Item, ...], int] = (), 0
 
     def reach(self, items: Sequence[_Item]) -> int | None:
         """Grow to the last of the items; the place of the first one. `None`: what the run has is not what they follow."""
         with self._lock:
+            if items is self._last[0] and items:
+                return self._last[1]
             first = known = 0
             if self.items:
                 last = self.items[-1]
@@ -46,6 +49,8 @@ class _Run(Generic[_Item, _Made]):
             if known < len(items):
                 self._add(self.made, items[known:])
                 self.items += items[known:]
+            if isinstance(items, tuple):
+                self._last = items, first
             return first
 
 
@@ -87,9 +92,14 @@ class Runs(Generic[_Item, _Made]):
         if first is None:
             run, first, end = _Run(self._new(), self._add), 0, 0
             run.reach(items)
+        last = id(run.items[-1])
+        with self._lock:
+            if last == end and end in self._held:
+                self._held.move_to_end(end)  # it has not grown
+                return run.made, first
         weight = self._weight(run.made)
         with self._lock:
-            for known in {end, id(run.items[-1])} & self._held.keys():
+            for known in {end, last} & self._held.keys():
                 self._left += self._held.pop(known)[1]
             # One that is too heavy does not make the others go.
             if weight <= self._heaviest:

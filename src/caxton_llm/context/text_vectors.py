@@ -5,6 +5,7 @@ from zlib import crc32
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from caxton_llm.context.kept import Kept
@@ -27,7 +28,7 @@ class ComparedTexts(Discreet, Struct, frozen=True, kw_only=True, eq=False):
 
     `names` says whose a text is, empty for nobody's. `tokens` and `terms` have those of all texts, `token_counts` and
     `term_counts` how many are whose; `vectors` has a row for each text, `asks` whether it ends with a question. Of what a
-    search has found the `cosines` to the query are known, and the rows are empty.
+    search has found the `cosines` to the query are known, and whether it has been `named`; the rows are empty.
     """
 
     names: Sequence[str]
@@ -38,6 +39,7 @@ class ComparedTexts(Discreet, Struct, frozen=True, kw_only=True, eq=False):
     term_counts: NDArray[np.int64]
     asks: NDArray[np.bool_]
     cosines: NDArray[np.float32] | None = None
+    named: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -87,15 +89,15 @@ class TextVectors:
 
     def found(self, said: Sequence[tuple[str, str]], hits: Sequence[ComparedHit]) -> ComparedTexts:
         """The same of texts that a search has found, and has compared with its query already."""
+        columns = self._columns(said, [hit.tokens for hit in hits], np.empty((len(hits), 0), np.float32))
         cosines = np.array([hit.cosine for hit in hits], np.float32)
-        return self._columns(said, [hit.tokens for hit in hits], np.empty((len(hits), 0), np.float32), cosines)
+        return replace(columns, cosines=cosines, named=np.array([hit.named for hit in hits], np.bool_))
 
     def _columns(
         self,
         said: Sequence[tuple[str, str]],
         tokens: Sequence[NDArray[np.int32]],
         vectors: NDArray[np.float32],
-        cosines: NDArray[np.float32] | None = None,
     ) -> ComparedTexts:
         worded = self._worded.of_each(map(_as_compared, said))
         return ComparedTexts(
@@ -106,7 +108,6 @@ class TextVectors:
             terms=np.concatenate([np.empty(0, np.int64), *(one.terms for one in worded)]),
             term_counts=np.array([len(one.terms) for one in worded], np.int64),
             asks=np.array([one.asks for one in worded], np.bool_),
-            cosines=cosines,
         )
 
     def _embed(self, text: str) -> _Embedded:

@@ -28,12 +28,12 @@ class Neighbourhood(Struct, frozen=True):
     @classmethod
     def of(cls, conversation: NDArray[np.int64], position: NDArray[np.int64], reach: int) -> Self:
         """Turns of equal `conversation` whose `position` differs by 1 ... `reach`; both below 2**31, and no turn below 0."""
-        turns = np.flatnonzero((conversation >= 0) & (position >= 0))
+        turns = ((conversation >= 0) & (position >= 0)).nonzero()[0]
         if len(turns) < 2:
             return cls.nobody(len(conversation))
         places = conversation[turns] * _CONVERSATION + position[turns]
         steps = places[1:] - places[:-1]
-        if (steps == 1).all() and turns[-1] - turns[0] == len(turns) - 1:
+        if np.count_nonzero(steps == 1) == len(steps) and turns[-1] - turns[0] == len(turns) - 1:
             first, end = int(turns[0]), int(turns[-1]) + 1
             rings = [
                 _both(slice(first, max(first, end - ring)), slice(first + ring, end)) for ring in range(1, reach + 1)

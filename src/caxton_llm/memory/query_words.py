@@ -31,10 +31,12 @@ FUNCTION_WORDS = frozenset(_ENGLISH.split())
 """English words that make a sentence of others and say nothing alone."""
 
 
+@kept_of_short(256)
 def content_words(query: str) -> str:
     """`query` without punctuation, possessive endings and English function words: what late interaction compares.
 
-    When nothing would be left ("what is it?"), the query as it is.
+    When nothing would be left ("what is it?"), the query as it is. Kept, because a request is compared with more than one
+    thing.
     """
     words = [_POSSESSIVE.sub("", word) for word in _WORD.findall(query)]
     return " ".join(word for word in words if _plain(word) not in FUNCTION_WORDS) or query

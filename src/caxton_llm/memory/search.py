@@ -16,11 +16,11 @@ from caxton_llm.memory.embedding.calibration import Calibration
 from caxton_llm.memory.embedding.embedder import Embedder
 from caxton_llm.memory.filters import Filters, admits, check_sought
 from caxton_llm.memory.hits import ComparedHit, Found, Hit, Searched
-from caxton_llm.memory.late_interaction import inverse_frequency, late_interaction
+from caxton_llm.memory.late_interaction import distinct_tokens, inverse_frequency, late_interaction
 from caxton_llm.memory.limits import check_query
 from caxton_llm.memory.passages import passages_of
 from caxton_llm.memory.query_dates import from_then, periods_in
-from caxton_llm.memory.query_words import content_words, name_keys_in
+from caxton_llm.memory.query_words import name_keys_in
 from caxton_llm.memory.scoring import Features, Scores, Weights, score
 from caxton_llm.memory.store import MemoryStore
 
@@ -84,7 +84,7 @@ class MemorySearch:
         """What the store proposes; by words alone if the embedder fails, and then why."""
         asked = StoreQuery(
             text=query,
-            tokens=np.unique(self.store.vocabulary.tokens(content_words(query))),
+            tokens=distinct_tokens(query, self.store.vocabulary),
             names=name_keys_in(query),
             filters=filters,
             limit=limit,
@@ -159,7 +159,7 @@ class MemorySearch:
             )
             tokens = proposed.tokens[ends[place] - proposed.lengths[place] : ends[place]]
             is_whole = len(passages) == 1 and not math.isnan(cosine)
-            hits.append((hit, ComparedHit(tokens, cosine) if is_whole else None))
+            hits.append((hit, ComparedHit(tokens, cosine, proposed.named.item(place)) if is_whole else None))
         return hits
 
 

@@ -4,6 +4,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice
+from operator import attrgetter
 
 import numpy as np
 from msgspec import Struct
@@ -18,10 +19,11 @@ from caxton_llm.discreet import Discreet
 from caxton_llm.memory.passages import cut
 from caxton_llm.types import Message
 
-__all__ = ["SPOKEN", "Parts", "PastParts", "parts_of"]
+__all__ = ["IS_KEPT", "SPOKEN", "Parts", "PastParts", "parts_of"]
 
 SPOKEN = ("user", "assistant")
 """The roles of who says something."""
+IS_KEPT = attrgetter("is_kept")
 _MOST_PARTS = 4_000
 """Of one turn the last ones; and of a conversation, from which on no earlier turn is looked at."""
 _MOST_TURNS = 4_000
@@ -54,7 +56,7 @@ class PastParts:
 
     def are_at_hand(self, turns: Sequence[PastTurn]) -> bool:
         """Whether little has to be made for these turns."""
-        return self._kept_ones.hold(turns) and all(turn.is_kept for turn in turns)
+        return self._kept_ones.hold(turns) and all(map(IS_KEPT, turns))
 
     def of(self, turns: Sequence[PastTurn]) -> list[Parts]:
         """The parts of the last turns, in order: as many as are compared with a request."""
@@ -146,6 +148,8 @@ def _parts_so_far(ends: tuple[int, int, int]) -> int:
 
 def _first_alike(turns: Sequence[PastTurn], least: int, end: int) -> int:
     """The place from which on the turns before `end` are all kept, or some of which none is."""
+    if not least and end == len(turns) and all(map(IS_KEPT, turns)):
+        return 0
     is_kept = turns[end - 1].is_kept
     least = least if is_kept else max(least, end - _AT_ONCE)
     first = end - 1

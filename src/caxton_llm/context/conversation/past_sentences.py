@@ -3,13 +3,12 @@
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain, groupby
-from operator import attrgetter
 
 import numpy as np
 
 from caxton_llm.context.column import Column
 from caxton_llm.context.conversation.digest import Ranked, Said, Sentences, sentences_of
-from caxton_llm.context.conversation.past_parts import SPOKEN
+from caxton_llm.context.conversation.past_parts import IS_KEPT, SPOKEN
 from caxton_llm.context.conversation.spoken import speaker_of, text_of
 from caxton_llm.context.conversation.turns import PastTurn
 from caxton_llm.context.runs import Runs
@@ -20,7 +19,8 @@ __all__ = ["PastSentences", "said_in"]
 
 _HEAVIEST = 24_000_000
 """Bytes of what is kept: that of some thousand turns."""
-_IS_KEPT = attrgetter("is_kept")
+_FEW = 500
+"""Turns of which all sentences may be known, whichever are asked for."""
 _LIGHT, _TURN, _RUN = 200, 50, 4_000
 """Bytes of a sentence, of a turn and of a conversation beside the columns."""
 
@@ -34,20 +34,23 @@ class PastSentences:
 
     def expect(self, turns: Sequence[PastTurn]) -> None:
         """Make the sentences of these turns ready."""
-        if all(map(_IS_KEPT, turns)):
+        if all(map(IS_KEPT, turns)):
             self._kept.of(turns)
 
     def ranked(self, turns: Sequence[PastTurn], first: int, end: int) -> Ranked:
         """Those of the turns from place `first` up to `end`, without it, by what they say of all; little to do where these
         were asked for before."""
-        if first < end and all(map(_IS_KEPT, turns[first:])):
-            said, begins = self._kept.of(turns[first:])  # those behind are added before they are asked for
-            return said.ranked(begins, begins + end - first)
+        # Not many more than are asked for: those behind are added before they are.
+        last = turns if len(turns) <= _FEW else turns[first:]
+        if first < end and all(map(IS_KEPT, last)):
+            said, begins = self._kept.of(last)
+            begins += len(last) - len(turns)
+            return said.ranked(begins + first, begins + end)
         return Ranked.of([*self._groups(turns[first:end])])
 
     def _groups(self, turns: Sequence[PastTurn]) -> Iterator[Sentences]:
         """Those that are not kept all at once."""
-        for is_kept, some in groupby(turns, key=_IS_KEPT):
+        for is_kept, some in groupby(turns, key=IS_KEPT):
             alike = [*some]
             if is_kept:
                 said, begins = self._kept.of(alike)

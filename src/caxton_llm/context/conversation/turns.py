@@ -79,20 +79,22 @@ def history_of(messages: Sequence[Message], thread: Thread | None, *, seen: int 
     every = list(messages)
     exchanges = [tuple(every[index] for index in one) for one in exchanges_of(every)]
     brought, current = exchanges[:-1], exchanges[-1] if exchanges else ()
-    stored, is_settled = _turns_of(thread.exchanges) if thread is not None else ([], True)
+    stored, is_settled = _turns_of(thread.exchanges) if thread is not None else ((), True)
     asked, waits = current, False
     if stored and (known := _open_part(stored[-1].messages, current)) is not None:
         # Results of the caller's tools continue the turn that called them.
         asked, waits = current[known:], True
-        current = (*stored.pop().messages, *asked)
+        current = (*stored[-1].messages, *asked)
+        stored = stored[:-1]
     shown = _Shown(stored, brought)
     before = shown.before if seen is None else shown.before[max(0, len(shown.before) + len(brought) - seen) :]
     length = thread.position.length if thread is not None else 0
     fresh = tuple(PastTurn(number=length + place, messages=one) for place, one in enumerate(shown.fresh))
-    past = [*before, *shown.known]
+    # Where nothing has to be added these are the same turns as before, as one object.
+    past = before if is_settled and not brought else tuple(_WITH_RESULTS.of_each([*before, *shown.known]))
     return History(
         instructions=tuple(text_of(one) for one in every if one.role in _SYSTEM),
-        turns=tuple(past if is_settled and not brought else _WITH_RESULTS.of_each(past)) + fresh,
+        turns=past + fresh if fresh else past,
         current=current,
         asked=asked,
         # Nothing may come between a call and its results.
@@ -114,7 +116,7 @@ class _Shown:
         first = next(((number, place) for number, place in enumerate(places) if place is not None), None)
         begin = len(stored) if first is None else first[1] - first[0]
         start = max(0, begin)
-        self.before = list(stored[:start])
+        self.before = tuple(stored[:start])
         self.fresh = brought[count:]
         self.known: list[PastTurn] = []
         number = len(stored) and stored[-1].number + 1
@@ -182,6 +184,7 @@ class _Turns:
         self.continued: list[int] = []
         self.waiting: list[int] = []
         self._are_short = True
+        self._last: tuple[int, int, tuple[PastTurn, ...]] = 0, 0, ()
 
     def add(self, exchanges: Sequence[Exchange]) -> None:
         """Add exchanges that follow."""
@@ -193,6 +196,13 @@ class _Turns:
                 self.waiting.append(len(self.every))
             self.every.append(turn)
             self._are_short &= turn.is_kept
+
+    def between(self, first: int, end: int) -> tuple[PastTurn, ...]:
+        """Those from place `first` up to `end`, without it: the same object where they were asked for last."""
+        last = self._last
+        if last[:2] != (first, end):
+            last = self._last = first, end, tuple(self.every[first:end])
+        return last[2]
 
     def weight(self) -> int:
         """About how many bytes it takes beside the texts, which are the store's; what is long is not held at all."""
@@ -210,18 +220,20 @@ _TURN = Kept(_turn, lambda _, turn: 2 * _LIGHT if turn.is_kept else None, heavie
 _TURNS: Runs[Exchange, _Turns] = Runs(_Turns, _Turns.add, _Turns.weight, heaviest=_HEAVIEST)
 
 
-def _turns_of(exchanges: Sequence[Exchange]) -> tuple[list[PastTurn], bool]:
+def _turns_of(exchanges: Sequence[Exchange]) -> tuple[tuple[PastTurn, ...], bool]:
     """The turns, and whether all of them are what they are by themselves, with nothing missing."""
     if not exchanges:
-        return [], True
+        return (), True
     known, first = _TURNS.of(exchanges)
-    every = known.every[first : first + len(exchanges)]
     end = first + len(exchanges)
     continued = [place - first for place in known.continued if first < place < end]
+    if not continued:
+        return known.between(first, end), not any(first <= place < end for place in known.waiting)
+    every = known.every[first:end]
     for place in reversed(continued):
         before, turn = every[place - 1], every.pop(place)
         every[place - 1] = replace(before, messages=before.messages + turn.messages, is_kept=False)
-    return every, not continued and not any(first <= place < end for place in known.waiting)
+    return tuple(every), False
 
 
 def are_at_hand(exchanges: Sequence[Exchange]) -> bool:
