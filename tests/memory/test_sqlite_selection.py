@@ -9,7 +9,7 @@ from caxton_llm.memory_system import Memory
 from caxton_llm.stores.sqlite_memory import SqliteMemory
 from caxton_llm.stores.sqlite_memory.columns import Columns
 from caxton_llm.stores.sqlite_memory.rows import Rows
-from caxton_llm.stores.sqlite_memory.selection import mask_of, selection
+from caxton_llm.stores.sqlite_memory.selection import allowed, selection
 
 
 def private(agent: str, name: str) -> Entity:
@@ -29,4 +29,4 @@ def test_an_owner_that_appears_after_a_search_has_looked_is_not_among_those_that
         memory.add([private("B", "Ben")])
         seen = Columns(tenant, 1, embedder.dimensions, embedder).refresh(db)
         assert seen.count == 2
-        assert mask_of(seen, Filters(tenant="t", agent="A"), chosen).tolist() == [True, False]
+        assert allowed(seen, Filters(tenant="t", agent="A"), chosen).mask.tolist() == [True, False]

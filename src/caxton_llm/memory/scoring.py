@@ -104,9 +104,9 @@ class Scores(Struct, frozen=True, kw_only=True):
         """Why these candidates have their scores."""
         names = Reasons.__struct_fields__
         places = np.array(indexes, np.int64)
-        columns = np.stack([getattr(self, name)[places] for name in names])
         # Zero added: no negative zero.
-        return [Reasons(**dict(zip(names, row, strict=True))) for row in (columns.T + 0.0).tolist()]
+        columns = [(getattr(self, name)[places] + 0.0).tolist() for name in names]
+        return [Reasons(**dict(zip(names, row, strict=True))) for row in zip(*columns, strict=True)]
 
     def __iter__(self) -> Iterator[Reasons]:
         return iter(self.reasons(range(len(self.total))))

@@ -7,7 +7,7 @@ reading while a later one appends.
 
 import sqlite3
 import threading
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from caxton_llm.stores.sqlite_memory.name_bits import NameBits
 from caxton_llm.stores.sqlite_memory.token_rows import TokenRows
 from caxton_llm.stores.sqlite_memory.vectors import from_bytes, quantised
 
-__all__ = ["Columns", "Mask"]
+__all__ = ["Allowed", "Columns", "Mask", "Snapshot"]
 
 Mask = NDArray[np.bool_]
 
@@ -62,6 +62,15 @@ _CODES = (("conversations", np.int32), ("speakers", np.int32))
 """Columns that are made of what follows them there."""
 _COLUMNS = _NUMBERS + _CODES
 _OWNER = 3
+
+
+class Allowed(NamedTuple):
+    """What a filter lets through: a mask over the passages, the places of those that it lets through, and of how many records
+    they are."""
+
+    mask: Mask
+    places: NDArray[np.int64]
+    records: int
 
 
 class Columns:
@@ -214,6 +223,8 @@ class Snapshot:
         self.gone = columns.gone
         self.small = columns._small[:count]
         self.reciprocals = columns._reciprocals[:count]
+        self.last_allowed: tuple[object, Allowed] | None = None
+        """For which filter, and what it lets through: most searches of a tenant have the same one."""
 
     def beside(self, places: NDArray[np.int64], reach: int) -> NDArray[np.int64]:
         """Places of turns that stand at most `reach` before or after a turn among `places`; also of turns that are gone."""

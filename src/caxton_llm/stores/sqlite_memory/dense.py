@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from usearch.index import Index
 
-from caxton_llm.stores.sqlite_memory.columns import Mask, Snapshot
+from caxton_llm.stores.sqlite_memory.columns import Allowed, Snapshot
 from caxton_llm.stores.sqlite_memory.vectors import Floats
 
 __all__ = ["EXACT", "Dense", "Graph"]
@@ -71,24 +71,24 @@ class Dense:
             exact = self._row[0].astype(np.float32)
             self._length = math.sqrt(float(exact @ exact))
 
-    def nearest(self, mask: Mask, limit: int, graph: Graph | None) -> NDArray[np.int64]:
-        """Places of the nearest passages among those of the mask, in any order."""
+    def nearest(self, allowed: Allowed, limit: int, graph: Graph | None) -> NDArray[np.int64]:
+        """Places of the nearest passages among those that are allowed, in any order."""
         seen = self._seen
         if self.is_empty:
             return np.empty(0, np.int64)
-        allowed = mask.nonzero()[0]
-        if graph is None or not len(graph) or len(allowed) <= EXACT:
-            return self._exact(allowed, limit)
+        every = allowed.places
+        if graph is None or not len(graph) or len(every) <= EXACT:
+            return self._exact(every, limit)
         # As many more as the filter and what is gone will take away, and then some.
-        wanted = int(1.2 * limit * seen.count / len(allowed)) + 32
+        wanted = int(1.2 * limit * seen.count / len(every)) + 32
         if wanted > len(graph) // 8:
-            return self._exact(allowed, limit)
+            return self._exact(every, limit)
         places = seen.places(graph.search(self._row[0], wanted))
         places = places[places >= 0]
-        places = places[mask[places]]
-        if len(places) < min(limit, len(allowed)):
-            return self._exact(allowed, limit)
-        tail = allowed[np.searchsorted(seen.ids[allowed], graph.passage, side="right") :]
+        places = places[allowed.mask[places]]
+        if len(places) < min(limit, len(every)):
+            return self._exact(every, limit)
+        tail = every[np.searchsorted(seen.ids[every], graph.passage, side="right") :]
         return self._exact(np.union1d(places, tail), limit)
 
     def cosines(self, places: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -20,7 +20,7 @@ from caxton_llm.stores.sqlite_memory.indexes import Indexes, Opened
 from caxton_llm.stores.sqlite_memory.lexical import Lexical, facets_of
 from caxton_llm.stores.sqlite_memory.related import Edges, edges_of, named_records, passages_of_records
 from caxton_llm.stores.sqlite_memory.rows import marks
-from caxton_llm.stores.sqlite_memory.selection import mask_of, selection
+from caxton_llm.stores.sqlite_memory.selection import allowed, selection
 from caxton_llm.stores.sqlite_memory.tail import Tail
 from caxton_llm.stores.sqlite_memory.vectors import cosines
 
@@ -61,11 +61,12 @@ class Search:
         self.has_relations = has_relations
         self.chosen = selection(db, query.filters, tail.tenant)
         self.dense = Dense(seen, query.vector)
-        self.mask: Mask = mask_of(seen, query.filters, self.chosen)
+        self.allowed = allowed(seen, query.filters, self.chosen)
+        self.mask = self.allowed.mask
 
     def candidates(self) -> Candidates:
         """About `limit` records by words and as many by vectors, those with one of the names, and what comes with them."""
-        if not self.mask.any():
+        if not len(self.allowed.places):
             return no_candidates(self.query)
         found = _Origins(self.seen.count)
         words, scores = self._by_words()
@@ -131,7 +132,7 @@ class Search:
     def _by_vectors(self) -> _Places:
         """The nearest passages, of `limit` records and a few more: bytes may swap near neighbours."""
         graph = self.opened.graphs.get((self.tail.tenant, self.seen.space))
-        return self._enough(lambda wanted: self.dense.nearest(self.mask, wanted + _SPARE, graph))
+        return self._enough(lambda wanted: self.dense.nearest(self.allowed, wanted + _SPARE, graph))
 
     def _by_names(self) -> _Places:
         names = self.seen.names.among(self.query.names)
@@ -198,7 +199,7 @@ class Search:
         vector = self.query.vector
         if vector is None or self.dense.is_empty:
             return near
-        best = np.argsort(-near)[:_EXACT]
+        best = (-near).argsort()[:_EXACT]
         ids = self.seen.ids[places[best]].tolist()
         sql = f"select passage, vector from vectors where space = ? and passage in ({marks(ids)})"  # noqa: S608
         blobs = dict(self.db.execute(sql, (self.seen.space, *ids)).fetchall())
@@ -245,7 +246,7 @@ class Search:
             strengths=strengths,
             holding=seen.tokens.holding[wanted].astype(np.int64),
             documents=seen.count - seen.gone,
-            searched=int(np.count_nonzero(self.mask & (seen.ordinals == 0))),
+            searched=self.allowed.records,
         )
 
     def _by_named_speakers(self, places: _Places) -> Mask:

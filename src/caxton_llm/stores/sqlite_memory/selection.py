@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caxton_llm.memory.filters import Filters, normal_area
-from caxton_llm.stores.sqlite_memory.columns import Mask, Snapshot
+from caxton_llm.stores.sqlite_memory.columns import Allowed, Mask, Snapshot
 from caxton_llm.stores.sqlite_memory.rows import KINDS, marks
 
-__all__ = ["Selection", "mask_of", "selection"]
+__all__ = ["Selection", "allowed", "selection"]
 
 
 class Selection(NamedTuple):
@@ -56,8 +56,17 @@ def _may_see(filters: Filters, scope: str, owner: str) -> bool:
     return True
 
 
-def mask_of(seen: Snapshot, filters: Filters, chosen: Selection) -> Mask:
-    """Which passages may be found."""
+def allowed(seen: Snapshot, filters: Filters, chosen: Selection) -> Allowed:
+    """Which passages may be found; little to do for the same filter again."""
+    last, key = seen.last_allowed, (filters, chosen)
+    if last is None or last[0] != key:
+        mask = _mask_of(seen, filters, chosen)
+        records = int(np.count_nonzero(mask & (seen.ordinals == 0)))
+        last = seen.last_allowed = key, Allowed(mask, mask.nonzero()[0], records)
+    return last[1]
+
+
+def _mask_of(seen: Snapshot, filters: Filters, chosen: Selection) -> Mask:
     mask = seen.alive
     if chosen.owners is not None:
         mask = mask & _among(seen.owners, chosen.owners)
