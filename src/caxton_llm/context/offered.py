@@ -69,6 +69,8 @@ def offered_tools(material: Material, target: TargetView, costs: Costs, left: in
 
 def _sure(offers: Sequence[Offer], bare: dict[str, int], room: int, most: int) -> set[str]:
     """By name, as many as have room, and the named ones, which may take up to `most` with them."""
+    if sum(bare.values()) <= min(room, most):
+        return set(bare)
     chosen = _fitting((offer.spec.name for offer in offers), bare, room)
     named = [offer.spec.name for offer in offers if offer.likelihood >= _NAMED]
     missing = _fitting((name for name in named if name not in chosen), bare, most)
@@ -104,7 +106,7 @@ def _definition(offer: Offer, tokens: int, *, is_sure: bool) -> Piece:
         id=offer.tool.id,
         source="tools",
         tier="always" if is_sure else "tools",
-        text=f"{offer.spec.name}: {offer.spec.description}",
+        text=offer.tool.text,
         tokens=tokens,
         score=max(offer.likelihood, 0.01),
     )
@@ -126,7 +128,7 @@ def _data(
             id=offer.tool.data_ids[number],
             source="tools",
             tier="always" if fits else "tools",
-            text=f"{name} {one.key}",
+            text=offer.tool.data_texts[number],
             tokens=tokens,
             score=_data_score(offer, one.priority),
             order=number,

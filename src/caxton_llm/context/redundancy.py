@@ -14,6 +14,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from caxton_llm.memory.duplicates import Statement, statement
+from caxton_llm.memory.query_words import FUNCTION_WORDS
 from caxton_llm.short_texts import kept_of_short
 
 __all__ = ["Repeated", "mark_of", "repetitions"]
@@ -32,10 +33,12 @@ _LONGEST = 2_000
 
 @kept_of_short(10_000, longest=_LONGEST)
 def mark_of(text: str) -> bytes:
-    """A bit for each word of a text, of 256 that words share: by these it is seen which texts may repeat each other. Kept,
-    because a conversation and what is often remembered come again with every request."""
+    """A bit for each word of a text that says something, or for each where none does, of 256 that words share: by these it is
+    seen which texts may repeat each other. Kept, because a conversation and what is often remembered come again with every
+    request."""
     folded, mark = text.casefold(), 0
-    for word in _WORD.findall(folded) or folded.split():
+    words = _WORD.findall(folded) or folded.split()
+    for word in [word for word in words if word not in FUNCTION_WORDS] or words:
         mark |= 1 << hash(word) % _MARKS
     return mark.to_bytes(_MARKS // 8, "little")
 
@@ -103,7 +106,7 @@ def _known(text: str) -> _Known:
 
 def _sharing_words(texts: Sequence[str], standing: int) -> list[tuple[int, int]]:
     """Pairs, the later one first and not one that stands in any case, of which one may be contained in the other or say the
-    same: half of the shorter one's words are in the other, as far as marks tell."""
+    same: half of the shorter one's words that say something are in the other, as far as marks tell."""
     count = len(texts)
     if count <= standing:
         return []

@@ -12,13 +12,15 @@ _MOST_FORMS = 64
 
 class ToldTool:
     """`bare` is the tool alone, `each` has one of its data. Each form is one object however often it is told, so that what
-    was made of it is known again; `id` and `data_ids` are the ids of its pieces."""
+    was made of it is known again; `id` and `data_ids` are the ids of its pieces, `text` and `data_texts` what these say."""
 
     def __init__(self, spec: ToolSpec, data: tuple[ToolData, ...] = ()) -> None:
         self.spec = spec
         self.data = data
         self.id = f"tool:{spec.name}"
+        self.text = f"{spec.name}: {spec.description}"
         self.data_ids = tuple(f"data:{spec.name}:{one.key}" for one in data)
+        self.data_texts = tuple(f"{spec.name} {one.key}" for one in data)
         self.bare = PreparedTool(spec=spec)
         self.each = tuple(PreparedTool(spec=spec, data=(one,)) for one in data)
         self._forms: dict[tuple[bool, ...], PreparedTool] = {}
