@@ -25,7 +25,7 @@ _SHORTEST = 3
 """Words that a text must have to be contained in another: "yes" is no repetition of every text with a yes."""
 _PARAPHRASE = 0.6
 """Share of the shorter one's words that the other must have too: vectors alone do not tell one deed from another."""
-_MARKS = 256
+_MARKS, _SMALL = 256, 64
 _WORD = re.compile(r"\w+")
 _LONGEST = 2_000
 """Characters of a text that are compared. A longer one may contain another, and never goes itself: its end is not seen."""
@@ -33,14 +33,13 @@ _LONGEST = 2_000
 
 @kept_of_short(10_000, longest=_LONGEST)
 def mark_of(text: str) -> bytes:
-    """A bit for each word of a text that says something, or for each where none does, of 256 that words share: by these it is
-    seen which texts may repeat each other. Kept, because a conversation and what is often remembered come again with every
-    request."""
+    """A bit for each word of a text that says something, of 256 that words share, and for each that only makes it a sentence,
+    of 64 more: by these it is seen which texts may repeat each other. Kept, because a conversation and what is often
+    remembered come again with every request."""
     folded, mark = text.casefold(), 0
-    words = _WORD.findall(folded) or folded.split()
-    for word in [word for word in words if word not in FUNCTION_WORDS] or words:
-        mark |= 1 << hash(word) % _MARKS
-    return mark.to_bytes(_MARKS // 8, "little")
+    for word in _WORD.findall(folded) or folded.split():
+        mark |= 1 << (_MARKS + hash(word) % _SMALL if word in FUNCTION_WORDS else hash(word) % _MARKS)
+    return mark.to_bytes((_MARKS + _SMALL) // 8, "little")
 
 
 class Repeated(Struct, frozen=True):
@@ -106,21 +105,31 @@ def _known(text: str) -> _Known:
 
 def _sharing_words(texts: Sequence[str], standing: int) -> list[tuple[int, int]]:
     """Pairs, the later one first and not one that stands in any case, of which one may be contained in the other or say the
-    same: half of the shorter one's words that say something are in the other, as far as marks tell."""
+    same: half of the shorter one's words that say something are in the other, as far as marks tell, or half of all where none
+    does."""
     count = len(texts)
     if count <= standing:
         return []
     bits = b"".join([mark_of(text[:_LONGEST]) for text in texts])
-    marks = np.frombuffer(bits, np.uint64).reshape(count, _MARKS // 64)
-    shared = np.zeros((count - standing, count), np.uint16)
-    for column in np.ascontiguousarray(marks.T):
-        shared += np.bitwise_count(column[standing:, None] & column)
-    counts = np.bitwise_count(marks).sum(axis=1, dtype=np.uint16)
-    least = np.maximum(np.minimum(counts[standing:, None], counts), 1)
-    later, earlier = (2 * shared >= least).nonzero()
+    marks = np.frombuffer(bits, np.uint64).reshape(count, -1).T
+    may_repeat = _share_half(marks[:-1], standing)
+    is_empty: NDArray[np.bool_] = np.logical_not(marks[:-1].any(axis=0))
+    if is_empty.any():
+        may_repeat = np.where(is_empty[standing:, None] | is_empty, _share_half(marks[-1:], standing), may_repeat)
+    later, earlier = may_repeat.nonzero()
     later += standing
     are_pairs = earlier < later
     return list(zip(later[are_pairs].tolist(), earlier[are_pairs].tolist(), strict=True))
+
+
+def _share_half(marks: NDArray[np.uint64], standing: int) -> NDArray[np.bool_]:
+    """For each text from `standing` on, a row, which others, a column each, have half of the marks of the one with fewer."""
+    shared = np.zeros((marks.shape[1] - standing, marks.shape[1]), np.uint16)
+    for column in np.ascontiguousarray(marks):
+        shared += np.bitwise_count(column[standing:, None] & column)
+    counts = np.bitwise_count(marks).sum(axis=0, dtype=np.uint16)
+    halves: NDArray[np.bool_] = 2 * shared >= np.maximum(np.minimum(counts[standing:, None], counts), 1)
+    return halves
 
 
 def _says_the_same(one: Statement, other: Statement) -> bool:
