@@ -91,7 +91,8 @@ def compared(
     hits = [one.compared for one in memories if one.compared is not None]
     found = [one for one in memories if one.compared is not None]
     others = [one for one in memories if one.compared is None]
-    times_s = np.concatenate([one.times_s for one in told])
+    times_s = np.full(len(said) + len(memories), np.nan)
+    times_s[: len(said)] = np.concatenate([one.times_s for one in told]).repeat(counts)
     scores = relevance(
         query,
         [
@@ -100,7 +101,7 @@ def compared(
             *([past.vectors.compared(_said(others))] if others else []),
         ],
         past.vectors,
-        times_s=np.append(np.repeat(times_s, counts), np.full(len(memories), np.nan)),
+        times_s=times_s,
         apart=len(memories),
     )
     excerpts = Excerpts(

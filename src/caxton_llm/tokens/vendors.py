@@ -5,6 +5,7 @@ the model's name is looked at too; a name that tells nothing is `other`, and get
 """
 
 import re
+from functools import lru_cache
 from typing import Literal
 
 __all__ = ["Vendor", "bare_name", "thinks_first", "vendor_of", "writes_older_claude"]
@@ -22,6 +23,7 @@ def bare_name(model: str) -> str:
     return model.rpartition("/")[2].lower()
 
 
+@lru_cache(maxsize=1_024)
 def vendor_of(provider: str, model: str) -> Vendor:
     """By the kind of the provider and the name of the model."""
     name = bare_name(model)
@@ -35,6 +37,7 @@ def vendor_of(provider: str, model: str) -> Vendor:
     return "local" if provider in ("ollama", "vllm") else "other"
 
 
+@lru_cache(maxsize=1_024)
 def thinks_first(model: str) -> bool:
     """Whether it is one of OpenAI's reasoning models, which have a template of their own."""
     return _THINKS_FIRST.match(bare_name(model)) is not None

@@ -47,8 +47,8 @@ class Excerpts(Discreet, Struct, frozen=True, eq=False):
         at most `most` of them; and how many others these turns have."""
         begin = int(np.searchsorted(self.turns, first))
         scores = self.scores[begin : int(np.searchsorted(self.turns, end))]
-        order = np.argsort(-scores, kind="stable")[:most]
-        best = order[scores[order] >= least] + begin
+        above = (scores >= least).nonzero()[0]
+        best = above[(-scores[above]).argsort(kind="stable")[:most]] + begin
         return self._at(best), len(scores) - len(best)
 
     def _at(self, places: NDArray[np.int64]) -> list[Excerpt]:
