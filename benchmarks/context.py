@@ -4,8 +4,8 @@
 
 Without a name all four are measured. `speed` has one request after the other through gathering and composing, over a memory
 of made-up texts (`memory.Data`), of which the agent sees its tenant's, a stored conversation and two MCP servers of ten tools
-whose data are cached; the process has one core. Others use the machine, too: with `--passes` each request is made several times, and
-the least that it took is told beside all. Compare figures of one run only.
+whose data are cached; the process has one core. Others use the machine, too: with `--passes` each request is made several
+times, and the least that it took is told beside all. Compare figures of one run only.
 """
 
 import argparse
