@@ -9,7 +9,11 @@ from msgspec.json import decode
 
 from caxton_llm.agents.conversation import Exchange, Position, Thread
 from caxton_llm.context.conversation.turns import history_of
-from caxton_llm.context.material import compared
+from caxton_llm.context.material import compared, remembered
+from caxton_llm.memory.embedding.static import StaticEmbedder
+from caxton_llm.memory.model import Turn
+from caxton_llm.memory_system import Memory
+from caxton_llm.stores.sqlite_memory import SqliteMemory
 from caxton_llm.types import Json, Message
 from made_up_material import PAST, VECTORS, sentence
 
@@ -98,3 +102,33 @@ def test_texts_are_compared_by_their_beginning() -> None:
     one, other = ("Ann ordered nine chairs. " * 100 + end for end in ("Yes.", "No."))
     first, second = VECTORS.embed([one, other])
     assert (first == second).all()
+
+
+@pytest.mark.parametrize("query", ["What did Jo say about the second violin?", "Who sleeps on the printer?"])
+def test_what_a_search_has_compared_has_the_relevance_that_it_has_when_it_is_compared_anew(
+    tmp_path: Path, query: str
+) -> None:
+    chance = random.Random(3)
+    exchanges = [said(sentence(chance), number=place) for place in range(30)]
+    history = history_of(
+        [Message(role="user", content=query)], Thread(position=Position(1, 30), exchanges=tuple(exchanges))
+    )
+    texts = ["The second violin is mine", "The cat sleeps on the printer", *(sentence(chance) for _ in range(6))]
+    speakers = ("Jo", "Maria")
+    turns = [
+        Turn(conversation="c", index=place, role="user", speaker=speakers[place % 2], text=text)
+        for place, text in enumerate(texts)
+    ]
+    with Memory(SqliteMemory(tmp_path, StaticEmbedder.default(), background=False)) as memory:
+        memory.add(turns)
+        searched = memory.searched(query, max_results=8)
+    known = remembered([(query, searched)], query, VECTORS)
+    unknown = remembered([("something else", searched)], query, VECTORS)
+    assert all(one.compared is not None for one in known)
+    assert all(one.compared is None for one in unknown)
+    excerpts, ranked = compared(history, known, query, PAST)
+    excerpts_anew, ranked_anew = compared(history, unknown, query, PAST)
+    assert {one.record: one.score for one in ranked} == pytest.approx(
+        {one.record: one.score for one in ranked_anew}, abs=2e-3
+    )
+    assert [one.score for one in excerpts] == pytest.approx([one.score for one in excerpts_anew], abs=2e-3)

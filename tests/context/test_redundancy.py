@@ -89,3 +89,9 @@ def test_a_text_that_stands_makes_needless_what_repeats_it_though_it_is_containe
     said = "Ann ordered nine chairs"
     texts = [said, f"{said} for Lisbon", "the lamps are green", "ann ordered nine chairs!"]
     assert {one.text: one.by for one in repetitions(texts, EMBEDDER.embed, standing=1)} == {3: 0}
+
+
+def test_texts_without_a_word_that_says_anything_are_compared_by_all_their_words() -> None:
+    assert gone("It is what it is.", "So it is: it is what it is.") == {0: 1}
+    assert gone("It is what it is", "it is what it is!") == {1: 0}
+    assert gone("It is what it is.", "The reports of Q3 go to Ada.") == {}

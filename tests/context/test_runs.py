@@ -126,3 +126,16 @@ def test_several_threads_read_what_is_there_whoever_adds_it() -> None:
 
     run_in_threads(partial(reads, seed) for seed in range(6))
     assert wrong == []
+
+
+@given(st.data())
+def test_what_comes_again_as_the_same_tuple_is_what_it_was_also_when_the_run_has_grown(data: st.DataObject) -> None:
+    known, said = runs(), words(60)
+    asked = []
+    for _ in range(12):
+        first = data.draw(st.integers(0, 58))
+        some = tuple(said[first : data.draw(st.integers(first + 1, 60))])
+        asked.append(some)
+        again = data.draw(st.sampled_from(asked))
+        assert read(known, some) == [word.text for word in some]
+        assert read(known, again) == [word.text for word in again]

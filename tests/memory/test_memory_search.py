@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from caxton_llm.errors import InvalidRequest, ProviderFailure
 from caxton_llm.memory.candidates import NEIGHBOUR, RELATED, StoreQuery
+from caxton_llm.memory.embedding.static import StaticEmbedder
 from caxton_llm.memory.filters import Filters
 from caxton_llm.memory.hits import Found, Hit
 from caxton_llm.memory.model import Entity, Observation, Record, Relation, Turn
@@ -270,3 +271,33 @@ def test_nothing_of_a_query_or_a_record_stands_in_a_repr(memory: Memory) -> None
     shown = repr(memory.search("cat on the printer"))
     assert "printer" not in shown
     assert "Office" not in shown
+
+
+def test_what_was_compared_is_told_of_records_that_have_one_passage(tmp_path: Path) -> None:
+    """For whoever compares the hits with something else."""
+    many = fact(
+        "Long list", *(f"Number {number} of the reports is kept in the drawer of the desk" for number in range(60))
+    )
+    store = SqliteMemory(tmp_path / "memory", StaticEmbedder.default())
+    with Memory(store, clock=lambda: 1.8e9) as memory:
+        memory.add([*FACTS, many])
+        query = "Which reports does the office cat sleep on?"
+        searched = memory.searched(query)
+        embedder = memory.store.embedder
+        assert searched.embedder == embedder.name
+        assert searched.found == memory.search(query)
+        vector = embedder.embed([query])[0]
+        known = dict(zip(names(searched.found), zip(searched.found.hits, searched.compared, strict=True), strict=True))
+        assert known.pop("Long list")[1] is None
+        assert len(known) == 3
+        for name, (hit, compared) in known.items():
+            assert compared is not None
+            assert compared.tokens.tolist() == np.unique(memory.store.vocabulary.tokens(hit.passage)).tolist()
+            assert compared.cosine == pytest.approx(float(embedder.embed([hit.passage])[0] @ vector), abs=1e-3)
+            assert compared.named == (name == "Office cat")
+
+
+def test_of_another_embedder_nothing_can_be_compared_with_what_was(tmp_path: Path) -> None:
+    with Memory(SqliteMemory(tmp_path, HashingEmbedder())) as memory:
+        memory.add(FACTS)
+        assert memory.searched("office cat").embedder is None

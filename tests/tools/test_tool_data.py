@@ -72,11 +72,19 @@ async def test_a_resource_is_kept_as_long_as_the_server_says() -> None:
         clock.seconds += 59
         assert servers.held_data("odd", [("reads",)]) == [await servers.data("odd", ["reads"])]
         assert servers.held_data("odd", [("reads", "nowhere")]) is None
+        held = servers.held_data("odd", [("reads",), ("reads",)])
+        assert held is not None
+        assert all(one is held[0] for one in (*held, *(servers.held_data("odd", [("reads",)]) or ())))
         assert await reads() == (1, begun)
         assert await reads("another owner") == (1, begun)  # the server says that it is public
         clock.seconds += 1
         assert servers.held_data("odd", [("reads",)]) is None
         assert await reads() == (2, begun + 60)
+        held = servers.held_data("odd", [("reads",)])
+        assert held is not None
+        assert held[0].found[0].value == {"reads": 2}
+        clock.seconds -= 1
+        assert servers.held_data("odd", [("reads",)]) is None
 
 
 async def test_a_resource_that_is_stale_at_once_is_read_each_time() -> None:
