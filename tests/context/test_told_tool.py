@@ -1,6 +1,7 @@
 """A tool in the forms in which it is told, and the tools of an agent: the same objects again for the same data."""
 
 from msgspec.json import encode
+from msgspec.structs import replace
 
 from caxton_llm.context.prepared import PreparedTool
 from caxton_llm.context.render.provider import rendered_tools
@@ -8,6 +9,7 @@ from caxton_llm.context.told_tool import ToldTool
 from caxton_llm.context_engine.tool_set import ToolSet
 from caxton_llm.context_requirements import ContextRequirements
 from caxton_llm.tool_specs import ToolData, ToolSpec
+from caxton_llm.types import Json
 
 
 def spec(name: str, *keys: str, server: str = "sales") -> ToolSpec:
@@ -32,7 +34,7 @@ def test_a_form_has_the_data_that_are_kept_and_is_one_object() -> None:
     tool = ToldTool(spec("report"), (layouts, colours))
     assert tool.form({"data:report:colours", "tool:report"}) == PreparedTool(spec=tool.spec, data=(colours,))
     assert tool.form({*tool.data_ids}).data == (layouts, colours)
-    assert tool.form(()) == tool.bare
+    assert tool.form(()) is tool.bare
     assert tool.form({"data:report:colours"}) is tool.form({"data:report:colours", "turn:3"})
     assert [one.data for one in tool.each] == [(layouts,), (colours,)]
 
@@ -59,14 +61,19 @@ def test_the_tools_of_an_agent_want_their_own_data_and_what_the_request_asks_for
     ]
 
 
-def test_while_its_data_are_the_same_objects_a_tool_is_too() -> None:
+def test_while_its_data_say_the_same_a_tool_is_the_same_object() -> None:
     tools = ToolSet((spec("report", "layouts"), spec("send")))
-    old, new = (data("layouts", "short"),), (data("layouts", "long"),)
-    report, send = tools.told({"report": old})
-    assert tools.told({"report": (old[0],)}) == [report, send]
-    changed, same = tools.told({"report": new})
-    assert (changed.data, same) == (new, send)
-    assert tools.told({"report": old}) == [report, send]
+    values: Json = ["short"]
+    old, new = ToolData(key="layouts", value=values, source="configured", fetched_at=1.0), data("layouts", "long")
+    report, send = tools.told({"report": (old,)})
+    # What is configured is read anew for each request.
+    assert tools.told({"report": (replace(old, fetched_at=2.0),)}) == [report, send]
+    changed, same = tools.told({"report": (new,)})
+    assert (changed.data, same) == ((new,), send)
+    assert changed.bare is report.bare
+    other, _ = tools.told({"report": (replace(old, priority=0.5),)})
+    assert other is not report
+    assert tools.told({"report": (old,)}) == [report, send]
 
 
 def test_however_often_data_change_few_forms_are_kept_and_each_is_right() -> None:

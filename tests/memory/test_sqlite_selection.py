@@ -50,5 +50,8 @@ def test_what_a_filter_lets_through_is_found_once_and_anew_for_another_filter_or
         assert (first.places.tolist(), first.records) == ([0, 1], 2)
         assert let_through("B").places.tolist() == [2]
         assert let_through("A").places.tolist() == [0, 1]
+        nothing = Filters(tenant="t", agent="A", kinds=())
+        assert allowed(columns.refresh(db), nothing, selection(db, nothing, tenant)).places.tolist() == []
+        assert let_through("A").places.tolist() == [0, 1]
         memory.forget(ids[:1], tenant="t")
         assert let_through("A").places.tolist() == [1]

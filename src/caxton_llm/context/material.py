@@ -124,10 +124,10 @@ def remembered(searches: Sequence[tuple[str, Searched]], query: str, vectors: Te
     asked = " ".join(query.split()) if len(query) <= COMPARED else None
     for sought, searched in searches:
         is_asked = sought == asked and searched.embedder == vectors.name
-        for hit, compared in zip(searched.found.hits, searched.compared, strict=True):
+        for hit, was_compared in zip(searched.found.hits, searched.compared, strict=True):
             known = best.get(hit.record.id)
             if known is None or hit.score > known[0].score:
-                best[hit.record.id] = hit, compared if is_asked else None
+                best[hit.record.id] = hit, was_compared if is_asked else None
     parts = [(hit, *part) for hit, _ in best.values() for part in _observations(hit)]
     if not parts:
         return ()

@@ -69,7 +69,7 @@ def relevance(
         matches=_matches(asked, tokens, token_counts, vectors.embedder),
         conversation=conversation,
         position=np.arange(count, dtype=np.int64),
-        named=_named(query, several),
+        named=np.concatenate([_named(query, one.names) for one in several]),
         dated=from_then(periods, times_s) if periods else None,
         asks=asks,
     )
@@ -87,12 +87,8 @@ def _matches(
     return matches * inverse_frequency(np.count_nonzero(matches >= _SAME, axis=0), len(lengths))
 
 
-def _named(query: str, several: Sequence[ComparedTexts]) -> NDArray[np.bool_]:
-    """Which texts are of somebody whom the query names."""
-    return np.concatenate([_of_named(query, one.names) if one.named is None else one.named for one in several])
-
-
-def _of_named(query: str, names: Sequence[str]) -> NDArray[np.bool_]:
+def _named(query: str, names: Sequence[str]) -> NDArray[np.bool_]:
+    """Which of the names the query has."""
     keys = name_keys_in(query)
     named = {name for name in {*names} - {""} if _name_key(name) in keys}
     return np.array([name in named for name in names]) if named else np.zeros(len(names), np.bool_)

@@ -28,7 +28,7 @@ class ComparedTexts(Discreet, Struct, frozen=True, kw_only=True, eq=False):
 
     `names` says whose a text is, empty for nobody's. `tokens` and `terms` have those of all texts, `token_counts` and
     `term_counts` how many are whose; `vectors` has a row for each text, `asks` whether it ends with a question. Of what a
-    search has found the `cosines` to the query are known, and whether it has been `named`; the rows are empty.
+    search has found the `cosines` to the query are known, and the rows are empty.
     """
 
     names: Sequence[str]
@@ -39,7 +39,6 @@ class ComparedTexts(Discreet, Struct, frozen=True, kw_only=True, eq=False):
     term_counts: NDArray[np.int64]
     asks: NDArray[np.bool_]
     cosines: NDArray[np.float32] | None = None
-    named: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -91,7 +90,7 @@ class TextVectors:
         """The same of texts that a search has found, and has compared with its query already."""
         columns = self._columns(said, [hit.tokens for hit in hits], np.empty((len(hits), 0), np.float32))
         cosines = np.array([hit.cosine for hit in hits], np.float32)
-        return replace(columns, cosines=cosines, named=np.array([hit.named for hit in hits], np.bool_))
+        return replace(columns, cosines=cosines)
 
     def _columns(
         self,

@@ -14,24 +14,24 @@ class ToldTool:
     """`bare` is the tool alone, `each` has one of its data. Each form is one object however often it is told, so that what
     was made of it is known again; `id` and `data_ids` are the ids of its pieces, `text` and `data_texts` what these say."""
 
-    def __init__(self, spec: ToolSpec, data: tuple[ToolData, ...] = ()) -> None:
+    def __init__(self, spec: ToolSpec, data: tuple[ToolData, ...] = (), *, bare: PreparedTool | None = None) -> None:
         self.spec = spec
         self.data = data
         self.id = f"tool:{spec.name}"
         self.text = f"{spec.name}: {spec.description}"
         self.data_ids = tuple(f"data:{spec.name}:{one.key}" for one in data)
         self.data_texts = tuple(f"{spec.name} {one.key}" for one in data)
-        self.bare = PreparedTool(spec=spec)
+        self.bare = bare or PreparedTool(spec=spec)
         self.each = tuple(PreparedTool(spec=spec, data=(one,)) for one in data)
-        self._forms: dict[tuple[bool, ...], PreparedTool] = {}
+        self._forms = {(False,) * len(data): self.bare}
 
     def form(self, kept: Container[str]) -> PreparedTool:
         """The tool with those of its data whose ids are among `kept`."""
         which = tuple([name in kept for name in self.data_ids])
         known = self._forms.get(which)
         if known is None:
-            if len(self._forms) >= _MOST_FORMS:
-                self._forms.clear()
             told = (one for one, is_kept in zip(self.data, which, strict=True) if is_kept)
-            known = self._forms[which] = PreparedTool(spec=self.spec, data=tuple(told))
+            known = PreparedTool(spec=self.spec, data=tuple(told))
+            if len(self._forms) < _MOST_FORMS:
+                self._forms[which] = known
         return known

@@ -304,6 +304,7 @@ def _search(memory: "Memory", need: SearchNeed, filters: Filters) -> Searched:
         every,
         found=replace(every.found, hits=tuple(hit for hit, _ in both)),
         compared=tuple(compared for _, compared in both),
+        embedder=every.embedder if every.embedder == preferred.embedder else None,
     )
 
 

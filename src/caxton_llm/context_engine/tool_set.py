@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from caxton_llm.agents.likely_tools import ToolIndex
+from caxton_llm.context.prepared import PreparedTool
 from caxton_llm.context.told_tool import ToldTool
 from caxton_llm.tool_specs import ToolData, ToolSpec
 
@@ -20,7 +21,8 @@ class ToolSet:
         self.index = ToolIndex(specs)
         self.names = frozenset(spec.name for spec in specs)
         self._wanted = self._with_keys(())
-        self._told: dict[tuple[int, ...], ToldTool] = {}
+        self._bare = [PreparedTool(spec=spec) for spec in specs]
+        self._told: dict[tuple[object, ...], ToldTool] = {}
 
     def wanted(self, asked: tuple[str, ...]) -> Sequence[tuple[ToolSpec, tuple[str, ...]]]:
         """Which data of which tool are told, where a request has `asked` for some of each. All tools tell theirs, likely or
@@ -39,11 +41,11 @@ class ToolSet:
         return [self._of(number, spec, data.get(spec.name, ())) for number, spec in enumerate(self.specs)]
 
     def _of(self, number: int, spec: ToolSpec, data: tuple[ToolData, ...]) -> ToldTool:
-        # It holds the data, so others cannot have the same identities.
-        key = (number, *map(id, data))
+        # What is told of data is this. Their values are held, so others cannot have the same identities.
+        key = (number, *[part for one in data for part in (one.key, id(one.value), one.source, one.priority)])
         known = self._told.get(key)
         if known is None:
-            if len(self._told) >= _MOST_TOLD * len(self.specs):
-                self._told.clear()
-            known = self._told[key] = ToldTool(spec, data)
+            known = self._told[key] = ToldTool(spec, data, bare=self._bare[number])
+            while len(self._told) > _MOST_TOLD * len(self.specs):
+                self._told.pop(next(iter(self._told)), None)
         return known

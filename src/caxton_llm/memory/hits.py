@@ -64,12 +64,10 @@ class Found(Discreet, Struct, frozen=True, kw_only=True):
 
 
 class ComparedHit(Discreet, Struct, frozen=True, eq=False):
-    """What the query was compared with: the distinct tokens of the hit's passage, the cosine of its vector, and whether the
-    query calls what the hit is of by its name."""
+    """What the query was compared with: the distinct tokens of the hit's passage, and the cosine of its vector."""
 
     tokens: "NDArray[int32]"
     cosine: float
-    named: bool
 
 
 class Searched(Discreet, Struct, frozen=True, kw_only=True, eq=False):

@@ -159,7 +159,7 @@ class MemorySearch:
             )
             tokens = proposed.tokens[ends[place] - proposed.lengths[place] : ends[place]]
             is_whole = len(passages) == 1 and not math.isnan(cosine)
-            hits.append((hit, ComparedHit(tokens, cosine, proposed.named.item(place)) if is_whole else None))
+            hits.append((hit, ComparedHit(tokens, cosine) if is_whole else None))
         return hits
 
 

@@ -34,12 +34,11 @@ class TokenMeter:
 def _lines(text: str) -> list[str]:
     """The lines of a text, each with its end. One that begins with white space or a slash may share a token with the end of
     the one before, and stays with it; no other token of the vocabulary goes over the end of a line."""
-    first, *others = text.split("\n")
-    found = [first]
-    for line in others:
-        if line and line[0] != "/" and not line[0].isspace():
-            found[-1] += "\n"
-            found.append(line)
-        else:
-            found[-1] += f"\n{line}"
+    lines = text.split("\n")
+    found, begun = [], 0
+    for place, line in enumerate(lines):
+        if place and line and line[0] != "/" and not line[0].isspace():
+            found.append("\n".join((*lines[begun:place], "")))
+            begun = place
+    found.append("\n".join(lines[begun:]))
     return found

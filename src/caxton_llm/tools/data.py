@@ -219,8 +219,9 @@ class ToolDataReader:
         for who in (owner, ""):
             kept = self._kept.get((who, resource.uri))
             if kept is not None and kept.data.fetched_at <= now < kept.until:
-                renamed = msgspec.structs.replace(kept.data, key=key)
-                return kept if kept.data.key == key else _Kept(renamed, kept.until)
+                if kept.data.key == key:
+                    return kept
+                return _Kept(msgspec.structs.replace(kept.data, key=key), kept.until)
         return None
 
     def _keep(self, who: str, uri: str, data: ToolData, ttl_s: float) -> None:

@@ -41,7 +41,7 @@ class PastSentences:
         """Those of the turns from place `first` up to `end`, without it, by what they say of all; little to do where these
         were asked for before."""
         # Not many more than are asked for: those behind are added before they are.
-        last = turns if len(turns) <= _FEW else turns[first:]
+        last = turns if len(turns) <= _FEW and all(map(IS_KEPT, turns)) else turns[first:]
         if first < end and all(map(IS_KEPT, last)):
             said, begins = self._kept.of(last)
             begins += len(last) - len(turns)

@@ -108,7 +108,7 @@ class Search:
             frequency=(lambda _: 0) if lexical is None else lexical.frequency,
         )
         if len(waiting.passages):
-            new = self._allowed(waiting.passages)
+            new = self._places_of(waiting.passages)
             is_new = (new >= 0) & ~np.isin(new, places)
             places, scores = np.append(new[is_new], places), np.append(waiting.scores[is_new], scores)
         best = np.argsort(-scores, kind="stable")
@@ -123,7 +123,7 @@ class Search:
         def search(wanted: int) -> _Places:
             nonlocal places, scores
             passages, scores = lexical.search(terms, filters, wanted)
-            places = self._allowed(passages)
+            places = self._places_of(passages)
             return places
 
         self._enough(search)
@@ -142,10 +142,10 @@ class Search:
         """Places of what may be found of these records."""
         if not records:
             return np.empty(0, np.int64)
-        places = self._allowed(passages_of_records(self.db, records))
+        places = self._places_of(passages_of_records(self.db, records))
         return places[places >= 0]
 
-    def _allowed(self, passages: NDArray[np.int64]) -> _Places:
+    def _places_of(self, passages: NDArray[np.int64]) -> _Places:
         """The places of passages; -1 for those that may not be found."""
         places = self.seen.places(passages)
         return np.where((places >= 0) & self.mask[places], places, -1)

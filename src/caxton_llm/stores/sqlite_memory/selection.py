@@ -58,7 +58,9 @@ def _may_see(filters: Filters, scope: str, owner: str) -> bool:
 
 def allowed(seen: Snapshot, filters: Filters, chosen: Selection) -> Allowed:
     """Which passages may be found; little to do for the same filter again."""
-    last, key = seen.last_allowed, (filters, chosen)
+    kinds = None if filters.kinds is None else tuple(filters.kinds)
+    key = (chosen, kinds, filters.since, filters.until, filters.valid_at)
+    last = seen.last_allowed
     if last is None or last[0] != key:
         mask = _mask_of(seen, filters, chosen)
         records = int(np.count_nonzero(mask & (seen.ordinals == 0)))

@@ -33,7 +33,7 @@ def quantised(rows: Floats) -> tuple[NDArray[np.int8], Floats]:
 
 
 def cosines(blobs: list[bytes], query: Floats) -> Floats:
-    """Cosines of the rows that `as_bytes` has made to a query of length 1, right to 0.0001; 0 for a row of zeros."""
+    """Cosines of the rows that `as_bytes` has made to a query of length 1, right to 0.0002; 0 for a row of zeros."""
     rows = np.frombuffer(b"".join(blobs), dtype="<f2").reshape(len(blobs), len(query))
     distances = numkong.cdist(query.astype("<f2").reshape(1, -1), rows, metric="angular", threads=1)
     cosine: Floats = 1 - np.asarray(distances, np.float32)[0]
