@@ -19,7 +19,6 @@ import context_locomo
 import context_speed
 import context_use
 import locomo
-import uvloop
 
 Rows = Sequence[tuple[str, str, str]]
 """What was measured, its target and the figure."""
@@ -52,18 +51,8 @@ def main() -> None:
 
 def measured(name: str, options: argparse.Namespace) -> Rows:
     if name == "speed":
-        # The gateway's loop.
-        return uvloop.run(
-            context_speed.speed(
-                options.entities,
-                options.turns,
-                options.requests,
-                options.budget,
-                tenants=options.tenants,
-                kept=options.memory,
-                passes=options.passes,
-            )
-        )
+        asked = context_speed.Asked(options.entities, options.tenants, options.turns, options.requests, options.budget)
+        return context_speed.speed(asked, kept=options.memory, passes=options.passes)
     if name == "use":
         return asyncio.run(context_use.use(options.generated))
     if name == "locomo":

@@ -7,9 +7,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import uvloop
 
 from caxton_llm.agents.agent import Agent, AgentContext, AgentConversation, AgentMemory
 from caxton_llm.agents.conversation import ConversationKey, Exchange
@@ -75,51 +79,61 @@ class Timed:
         return min(float(np.percentile(one, share)) for one in passes)
 
 
-async def speed(
-    size: int, turns: int, requests: int, budget: int, *, tenants: int, kept: Path | None, passes: int
-) -> list[tuple[str, str, str]]:
-    """Rows of the table, for an agent of one of the tenants. The memory is made in `kept`, and used again where there is one.
+class Asked(NamedTuple):
+    """How much there is, and how many requests an agent of one of the tenants gets."""
 
-    Every request is answered and goes on: each finds the last `turns` turns, of which the last is new. The same conversation
-    is had `passes` times.
+    entities: int
+    tenants: int
+    turns: int
+    requests: int
+    budget: int
+
+
+def speed(asked: Asked, *, kept: Path | None, passes: int) -> list[tuple[str, str, str]]:
+    """Rows of the table. The memory is made in `kept`, and used again where there is one.
+
+    The same conversation is had `passes` times, each in a process of its own: nothing is known from the one before.
     """
-    asked = requests + WARMING
-    data = Data(size + 2 * (turns + asked), tenants, asked)
-    agent = agent_of(data.tenants[0], budget, turns)
-    said = exchanges_of(data.texts[size:])
     with (
         tempfile.TemporaryDirectory() as folder,
-        Memory(filled(data, size, (kept or Path(folder)) / f"memory-{size}-{tenants}")) as memory,
+        ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as processes,
     ):
-        every = [
-            await conversed(Path(folder) / f"conversations-{number}", memory, agent, data, said=said, turns=turns)
-            for number in range(passes)
-        ]
-    return table(every)
+        where = kept or Path(folder)
+        return table([processes.submit(one_pass, asked, where).result() for _ in range(passes)])
 
 
-async def conversed(
-    where: Path, memory: Memory, agent: Agent, data: Data, *, said: Sequence[Exchange], turns: int
-) -> Timed:
-    """One conversation in a store and an engine of its own."""
-    key = ConversationKey("long", agent=agent.name, tenant=data.tenants[0])
+def one_pass(asked: Asked, kept: Path) -> Timed:
+    """In the gateway's loop."""
+    return uvloop.run(conversed(asked, kept))
+
+
+async def conversed(asked: Asked, kept: Path) -> Timed:
+    """Every request is answered and goes on: each finds the last `turns` turns, of which the last is new."""
+    requests = asked.requests + WARMING
+    data = Data(asked.entities + 2 * (asked.turns + requests), asked.tenants, requests)
+    tenant = data.tenants[0]
+    agent = agent_of(tenant, asked.budget, asked.turns)
+    key = ConversationKey("long", agent=agent.name, tenant=tenant)
+    said = exchanges_of(data.texts[asked.entities :])
     timed = Timed()
-    with ConversationStore(where) as conversations:
-        conversations.append(key, said[:turns])
-        sources = ContextSources(where, memory=memory, servers=servers(), limits=PATIENT)
-        engine = ContextEngine(CapabilityRegistry([agent]), sources)
-        try:
-            await engine.start()
-            on_one_core()
-            as_in_the_gateway()
-            for number, (text, _) in enumerate(data.queries):
-                row = await one(engine, agent, key, text)
-                if number >= WARMING:
-                    timed.rows.append(row)
-                conversations.append(key, [said[turns + number]])
-                engine.expect(key, agent, said[turns + number].messages)
-        finally:
-            await sources.aclose()
+    with tempfile.TemporaryDirectory() as folder:
+        where = Path(folder) / "conversations"
+        store = filled(data, asked.entities, kept / f"memory-{asked.entities}-{asked.tenants}")
+        with Memory(store) as memory, ConversationStore(where) as conversations:
+            conversations.append(key, said[: asked.turns])
+            sources = ContextSources(where, memory=memory, servers=servers(), limits=PATIENT)
+            engine = ContextEngine(CapabilityRegistry([agent]), sources)
+            try:
+                await engine.start()
+                on_one_core()
+                as_in_the_gateway()
+                for (text, _), exchange in zip(data.queries, said[asked.turns :], strict=True):
+                    timed.rows.append(await one(engine, agent, key, text))
+                    conversations.append(key, [exchange])
+                    engine.expect(key, agent, exchange.messages)
+            finally:
+                await sources.aclose()
+    del timed.rows[:WARMING]
     return timed
 
 
@@ -205,7 +219,7 @@ def table(passes: Sequence[Timed]) -> list[tuple[str, str, str]]:
     if len(passes) > 1:
         least = least_of(passes)
         figure = f"{least.percentile(0, 95):.2f} ms (p50 {least.percentile(0, 50):.2f})"
-        rows.insert(2, (f"  of each request the least of {len(passes)} passes", "", figure))
+        rows.insert(2, (f"  of each request the least of {len(passes)} passes", f"<= {TARGET_MS:g} ms", figure))
     for name, column in (("gather", 2), ("compose", 3), ("memory search alone", 4), ("  its CPU", 5)):
         rows.append(
             (f"  {name}, p95", "", f"{timed.percentile(column, 95):.2f} ms (p50 {timed.percentile(column, 50):.2f})")
