@@ -26,6 +26,7 @@ from caxton_llm.context.conversation.past_texts import PastTexts
 from caxton_llm.context.conversation.spoken import is_short
 from caxton_llm.context.conversation.turns import History, are_at_hand, history_of, turns_compared
 from caxton_llm.context.costs import Costs
+from caxton_llm.context.kept import Kept
 from caxton_llm.context.material import Material, Offer, compared, remembered
 from caxton_llm.context.text_vectors import TextVectors
 from caxton_llm.context_engine.sources import (
@@ -103,7 +104,7 @@ class ContextEngine:
         self._past = PastTexts(self.vectors)
         self._costs = lru_cache(maxsize=_MOST_KEPT)(partial(Costs, self._meter))
         self._offered: OrderedDict[tuple[str, tuple[str, ...]], tuple[ToolSpec, ...]] = OrderedDict()
-        self._tool_sets: OrderedDict[tuple[int, ...], ToolSet] = OrderedDict()
+        self._tool_sets = Kept(ToolSet, lambda *_: 1, heaviest=_MOST_KEPT, key=_identity)
 
     async def start(self) -> None:
         """What the first request would have to wait for."""
@@ -126,7 +127,7 @@ class ContextEngine:
         access = ToolAccess(agent.name, agent.tools)
         compared = turns_compared(request.messages) if key is not None else 0
         read, listed = await self.sources.begun(key, agent, access, compared=compared)
-        tools = self._tool_set((*listed.tools, *self._capabilities(agent, listed.tools)))
+        tools = self._tool_sets.of((*listed.tools, *self._capabilities(agent, listed.tools)))
         _check_names(request, tools.names)
         understood = partial(_understood, request, addressed, read, tools.index)
         # A thread would cost a good part of what little there is to do.
@@ -257,15 +258,9 @@ class ContextEngine:
                 self._offered.popitem(last=False)
         return known
 
-    def _tool_set(self, specs: tuple[ToolSpec, ...]) -> ToolSet:
-        key = tuple(map(id, specs))
-        known = self._tool_sets.get(key)
-        # It holds its tools, so others cannot have the same identities.
-        if known is None:
-            known = self._tool_sets[key] = ToolSet(specs)
-            while len(self._tool_sets) > _MOST_KEPT:
-                self._tool_sets.popitem(last=False)
-        return known
+
+def _identity(specs: tuple[ToolSpec, ...]) -> tuple[int, ...]:
+    return tuple(map(id, specs))
 
 
 def _is_short(request: ChatRequest) -> bool:

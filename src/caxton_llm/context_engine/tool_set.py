@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from caxton_llm.agents.likely_tools import ToolIndex
+from caxton_llm.context.kept import Kept
 from caxton_llm.context.prepared import PreparedTool
 from caxton_llm.context.told_tool import ToldTool
 from caxton_llm.tool_specs import ToolData, ToolSpec
@@ -22,7 +23,7 @@ class ToolSet:
         self.names = frozenset(spec.name for spec in specs)
         self._wanted = self._with_keys(())
         self._bare = [PreparedTool(spec=spec) for spec in specs]
-        self._told: dict[tuple[object, ...], ToldTool] = {}
+        self._told = Kept(self._made, lambda *_: 1, heaviest=_MOST_TOLD * len(specs), key=_identity)
 
     def wanted(self, asked: tuple[str, ...]) -> Sequence[tuple[ToolSpec, tuple[str, ...]]]:
         """Which data of which tool are told, where a request has `asked` for some of each. All tools tell theirs, likely or
@@ -38,14 +39,18 @@ class ToolSet:
 
     def told(self, data: Mapping[str, tuple[ToolData, ...]]) -> list[ToldTool]:
         """Each tool with its data, by the tools' names: the same objects for the same data."""
-        return [self._of(number, spec, data.get(spec.name, ())) for number, spec in enumerate(self.specs)]
+        return self._told.of_each([(number, data.get(spec.name, ())) for number, spec in enumerate(self.specs)])
 
-    def _of(self, number: int, spec: ToolSpec, data: tuple[ToolData, ...]) -> ToldTool:
-        # What is told of data is this. Their values are held, so others cannot have the same identities.
-        key = (number, *[part for one in data for part in (one.key, id(one.value), one.source, one.priority)])
-        known = self._told.get(key)
-        if known is None:
-            known = self._told[key] = ToldTool(spec, data, bare=self._bare[number])
-            while len(self._told) > _MOST_TOLD * len(self.specs):
-                self._told.pop(next(iter(self._told)), None)
-        return known
+    def _made(self, tool: "_WithData") -> ToldTool:
+        number, data = tool
+        return ToldTool(self.specs[number], data, bare=self._bare[number])
+
+
+_WithData = tuple[int, tuple[ToolData, ...]]
+"""The number of a tool, and its data."""
+
+
+def _identity(tool: _WithData) -> tuple[object, ...]:
+    """By what is told of the data."""
+    number, data = tool
+    return (number, *[part for one in data for part in (one.key, id(one.value), one.source, one.priority)])

@@ -5,7 +5,6 @@ Token vectors are static, so which tokens are related is known before there is a
 """
 
 from functools import lru_cache
-from typing import Self
 
 import numpy as np
 from msgspec import Struct
@@ -74,18 +73,15 @@ class _Asked(Struct, frozen=True, eq=False):
     worth: Floats
     is_related: NDArray[np.bool_]
 
-    @classmethod
-    def of(cls, vectors: TokenVectors, query: TokenIds) -> Self:
-        column, related, cosines = vectors.related(query)
-        known = np.sort(related)
-        worth = np.zeros((len(related), len(query)), np.float32)
-        worth[known.searchsorted(related), column] = cosines * cosines
-        is_related = np.zeros(vectors.vocabulary_size, np.bool_)
-        is_related[related] = True
-        return cls(known, worth, is_related)
-
 
 @lru_cache(maxsize=_ASKED_KNOWN)
 def _asked(vectors: TokenVectors, query: bytes) -> _Asked:
     """Kept, because a request is compared with more than one thing."""
-    return _Asked.of(vectors, np.frombuffer(query, np.int32))
+    tokens = np.frombuffer(query, np.int32)
+    column, related, cosines = vectors.related(tokens)
+    known = np.sort(related)
+    worth = np.zeros((len(related), len(tokens)), np.float32)
+    worth[known.searchsorted(related), column] = cosines * cosines
+    is_related = np.zeros(vectors.vocabulary_size, np.bool_)
+    is_related[related] = True
+    return _Asked(known, worth, is_related)
