@@ -76,6 +76,8 @@ class ModelInfo(Struct, frozen=True, kw_only=True):
     context_window: int | None = None
     max_input_tokens: int | None = None
     max_output_tokens: int | None = None
+    usual_output_tokens: int | None = None
+    """The limit of an answer that is sent where a request has none (`max_tokens` of the configuration)."""
     capabilities: Capabilities = Capabilities()
     parameters: ParameterRules = ParameterRules()
     price: ModelPrice | None = None

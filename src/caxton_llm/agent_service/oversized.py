@@ -8,6 +8,7 @@ from caxton_llm.context.costs import Costs
 from caxton_llm.context.selection import BUDGET_TOO_SMALL
 from caxton_llm.context_engine.contexts import OWN_FIELDS, Contexts
 from caxton_llm.context_engine.engine import ContextEngine, GatheredContext
+from caxton_llm.dispatch.plan import Route
 from caxton_llm.dispatch.target import Candidate
 from caxton_llm.errors import ContextWindowExceeded, InvalidRequest
 from caxton_llm.types import ChatRequest, Message
@@ -30,17 +31,20 @@ class Sized(Struct, kw_only=True):
 
     contexts: Contexts
     in_parts: InParts | None = None
+    taken_by: Candidate | None = None
+    """Who stands in for the first target because that cannot take the request."""
 
 
-async def sized(engine: ContextEngine, gathered: GatheredContext, first: Candidate) -> Sized:
-    """The request as the first target can take it.
+async def sized(engine: ContextEngine, gathered: GatheredContext, route: Route) -> Sized:
+    """The request as the first target can take it; under `oversize: trim` one with a larger window may stand in.
 
     Raises `ContextWindowExceeded` for what is too large under `oversize: trim` and `error`, or cannot be shortened enough,
     and for a conversation that would have to be trimmed under `error`.
     """
     mode = gathered.agent.context.oversize
     contexts = Contexts(engine, gathered)
-    view = contexts.view(first.target.kind, first.target.describe(first.model))
+    first, *others = route.candidates
+    view = _view(contexts, first)
     try:
         composed = await contexts.composed(view, whole=mode == "multi_turn")
     except InvalidRequest as error:
@@ -48,6 +52,9 @@ async def sized(engine: ContextEngine, gathered: GatheredContext, first: Candida
             raise
         if mode == "multi_turn":
             return Sized(contexts=contexts, in_parts=_in_parts(gathered, view, engine))
+        for other in others if mode == "trim" else ():
+            if await _can_take(other, contexts):
+                return Sized(contexts=contexts, taken_by=other)
         raise _exceeded(f"{error}. {_MENDS}", view) from None
     if mode == "error" and composed.overflow:
         needed = view.budget + composed.overflow
@@ -58,6 +65,21 @@ async def sized(engine: ContextEngine, gathered: GatheredContext, first: Candida
             view,
         )
     return Sized(contexts=contexts)
+
+
+def _view(contexts: Contexts, candidate: Candidate) -> TargetView:
+    target = candidate.target
+    return contexts.view(target.name, target.kind, target.describe(candidate.model))
+
+
+async def _can_take(candidate: Candidate, contexts: Contexts) -> bool:
+    try:
+        await contexts.composed(_view(contexts, candidate))
+    except InvalidRequest as error:
+        if error.code != BUDGET_TOO_SMALL:
+            raise
+        return False
+    return True
 
 
 _MENDS = (

@@ -149,8 +149,12 @@ class AgentService:
         others = {name: value for name, value in request.extra.items() if name != _PROVIDERS}
         request = replace(request, extra=others, source=None)
         gathered = await self._gathered(request, addressed)
-        fitting = await sized(self.engine, gathered, self.gateway.resolve(request.model).first)
+        fitting = await sized(self.engine, gathered, self.gateway.resolve(request.model))
         notes = () if fitting.in_parts is None else (_IN_PARTS,)
+        if fitting.taken_by is not None:
+            first, larger = destinations[0], destination_of(fitting.taken_by)
+            notes = (f"{first.name} cannot take the request; this is what {larger.name} would be sent",)
+            destinations.insert(0, larger)
         return await explain(fitting.contexts, destinations, notes=notes)
 
     def check_names(self, request: ChatRequest, *, providers: Sequence[str] = ()) -> None:
@@ -226,7 +230,7 @@ class AgentService:
     ) -> AgentTurn | _InParts:
         """The turn, ready to be answered, or what has to be read in parts before."""
         gathered = await self._gathered(request, self._addressed(request.model))
-        fitting = await sized(self.engine, gathered, self.gateway.resolve(request.model).first)
+        fitting = await sized(self.engine, gathered, self.gateway.resolve(request.model))
         parts = fitting.in_parts
         await asyncio.to_thread(check_kept, gathered, in_parts=parts is not None)
         if parts is None:

@@ -105,7 +105,7 @@ class ContextBlock(SettingsBlock, frozen=True, kw_only=True):
     budget: Count | None = None
     """The most tokens of context. Default: what the model's window leaves."""
     reserve_tokens: Count = 1024
-    """Tokens that stay free for the answer, where the request does not limit it."""
+    """Tokens that stay free for the answer, where neither the request nor the entry's `max_tokens` limits it."""
     max_exchanges: Count = 10
     """How many of the last turns of a conversation stay word for word."""
     oversize: Oversize = "trim"

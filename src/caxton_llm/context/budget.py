@@ -1,11 +1,12 @@
 """How many tokens a prompt may have for one target, and what says so."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from msgspec import Struct
 
 from caxton_llm.agents.requirements import Requirements
-from caxton_llm.context.fit import prompt_limit
+from caxton_llm.context.fit import possible_answer, prompt_limit
 from caxton_llm.context.render.provider import Family, family_of
 from caxton_llm.model_info import ModelInfo
 from caxton_llm.tokens.calibrated import Factors
@@ -53,7 +54,7 @@ def view_of(
     """The smallest of what the agent, its tools and the model's window permit.
 
     `tools` are the names of all that the agent has; `budget` is the agent's own, `reserve` stays free for the answer where
-    `output_limit` does not say how long it may be.
+    neither `output_limit` nor the configuration says how long it may be.
     """
     limits = []
     if budget is not None:
@@ -61,14 +62,14 @@ def view_of(
     asked = requirements.max_context_tokens(kind)
     if asked is not None:
         limits.append((asked, f"max_context_tokens for {kind}"))
-    room, answer_limit = (output_limit, None) if output_limit is not None else _room_for_answer(kind, info, reserve)
-    window = prompt_limit(info, room)
-    notes: tuple[str, ...] = ()
+    answer = _Answer(output_limit) if output_limit is not None else _usual_answer(kind, info, reserve)
+    window = prompt_limit(info, answer.room)
+    notes = answer.notes
     if window is not None:
         limits.append((window, "the model's window"))
     elif not limits:
         limits.append((ASSUMED_WINDOW, "an assumed window"))
-        notes = (f"the window of {info.id} is not known: {ASSUMED_WINDOW:,} tokens are assumed",)
+        notes = (*notes, f"the window of {info.id} is not known: {ASSUMED_WINDOW:,} tokens are assumed")
     tools = requirements.with_wishes(tools)
     withheld = frozenset(tool for tool in tools if not requirements.offers(tool, kind))
     if withheld:
@@ -85,19 +86,30 @@ def view_of(
         limited_by=limited_by,
         withheld_tools=withheld,
         strict_tools=frozenset(strict),
-        answer_limit=answer_limit,
+        answer_limit=answer.limit,
         notes=notes,
     )
 
 
-def _room_for_answer(kind: str, info: ModelInfo, reserve: int) -> tuple[int, int | None]:
-    """What is kept free for an answer that nobody has limited, and the limit that it needs to be told.
+class _Answer(NamedTuple):
+    """What is kept free for an answer, the limit that the request must be given for it, and what the caller should know."""
+
+    room: int
+    limit: int | None = None
+    notes: tuple[str, ...] = ()
+
+
+def _usual_answer(kind: str, info: ModelInfo, reserve: int) -> _Answer:
+    """For a request that does not limit its answer: it gets the configured limit.
 
     Anthropic is always told a limit, and refuses a prompt that leaves less than that of the window.
     """
+    if info.usual_output_tokens is not None:
+        room, notes = possible_answer(info, info.usual_output_tokens)
+        return _Answer(room, room if notes else None, notes)
     if kind != "anthropic":
-        return reserve, None
+        return _Answer(reserve)
     usual = usual_limit(info)
     share = usual if info.context_window is None else info.context_window // _LARGEST_SHARE
     room = max(reserve, min(usual, share))
-    return room, room if room < usual else None
+    return _Answer(room, room if room < usual else None)

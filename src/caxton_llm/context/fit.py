@@ -15,7 +15,7 @@ from caxton_llm.model_info import ModelInfo
 from caxton_llm.tokens import frame_tokens, message_tokens, prompt_tokens, uncounted_parts
 from caxton_llm.types import ChatRequest
 
-__all__ = ["CALIBRATION", "DoesNotFit", "Fitted", "fit", "fits_surely", "prompt_limit"]
+__all__ = ["CALIBRATION", "DoesNotFit", "Fitted", "fit", "fits_surely", "possible_answer", "prompt_limit"]
 
 CALIBRATION = 1.1
 """By how much another vendor's count may exceed ours."""
@@ -85,7 +85,8 @@ def fits_surely(request: ChatRequest, info: ModelInfo) -> bool:
 
 
 def prompt_limit(info: ModelInfo, output_limit: int | None) -> int | None:
-    """The tokens that a prompt may have beside an answer of `output_limit` tokens (`None`: of the usual length).
+    """The tokens that a prompt may have beside an answer of `output_limit` tokens (`None`: of the usual length, the
+    configured one where there is one).
 
     At least 0; `None` when nothing is known, and then everything fits.
     """
@@ -95,8 +96,22 @@ def prompt_limit(info: ModelInfo, output_limit: int | None) -> int | None:
     return min(limits, default=None)
 
 
+def possible_answer(info: ModelInfo, limit: int) -> tuple[int, tuple[str, ...]]:
+    """The tokens of an answer for which a model can be asked where `limit` are wanted, and what the caller should know.
+
+    Who allows answers that fill more than half of the window leaves no room for a prompt: they get a quarter of it.
+    """
+    room = limit if info.max_output_tokens is None else min(limit, info.max_output_tokens)
+    if info.context_window is not None and room > info.context_window // 2:
+        room = max(1, info.context_window // _LARGEST_SHARE)
+    if room == limit:
+        return room, ()
+    return room, (f"the answer is limited to {room:,} tokens instead of {limit:,}, because {info.id} takes no more",)
+
+
 def _room_for_answer(window: int, info: ModelInfo, output_limit: int | None) -> int:
-    room = min(_USUAL_ANSWER, window // _LARGEST_SHARE) if output_limit is None else output_limit
+    said = info.usual_output_tokens if output_limit is None else output_limit
+    room = min(_USUAL_ANSWER, window // _LARGEST_SHARE) if said is None else said
     return room if info.max_output_tokens is None else min(room, info.max_output_tokens)
 
 

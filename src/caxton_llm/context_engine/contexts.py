@@ -61,14 +61,16 @@ class Contexts:
         self.sent: Composed | None = None
         self.request: SentRequest | None = None
         self._views: dict[tuple[str, str], TargetView] = {}
+        """By the target's name and the model: two servers of one model may have different windows."""
         self._made: dict[TargetView, _Base] = {}
         self._by_target: dict[str, SentContext] = {}
 
-    def view(self, kind: str, info: ModelInfo) -> TargetView:
-        """What a target can take, as it was known when it was first asked: what is learned meanwhile changes nothing here."""
-        known = self._views.get((kind, info.id))
+    def view(self, name: str, kind: str, info: ModelInfo) -> TargetView:
+        """What the target of this name can take, as it was known when it was first asked: what is learned meanwhile changes
+        nothing here."""
+        known = self._views.get((name, info.id))
         if known is None:
-            known = self._views[kind, info.id] = self.engine.view(self.gathered, kind, info)
+            known = self._views[name, info.id] = self.engine.view(self.gathered, kind, info)
         return known
 
     def settle(self, target: str) -> None:

@@ -70,7 +70,7 @@ async def explain(
     """
     begun = time.perf_counter()
     gathered, first = contexts.gathered, destinations[0]
-    composed = await contexts.composed(contexts.view(first.kind, first.info))
+    composed = await contexts.composed(contexts.view(first.name, first.kind, first.info))
     seconds = gathered.seconds + time.perf_counter() - begun
     document = document_of(
         gathered.material,
@@ -87,7 +87,7 @@ async def explain(
 
 async def _payload(contexts: Contexts, destination: Destination, adapter: ProviderAdapter) -> Json:
     try:
-        composed = await contexts.composed(contexts.view(destination.kind, destination.info))
+        composed = await contexts.composed(contexts.view(destination.name, destination.kind, destination.info))
         request = contexts.request_for(contexts.gathered.request, composed, destination.kind, destination.info.id)
         return await asyncio.to_thread(_encoded, adapter, request, destination.info)
     except LlmError as error:

@@ -36,7 +36,7 @@ class ContextFitter(Fitter):
         lacking = missing_feature(request, info)
         if lacking is not None:
             return lacking
-        view = self._contexts.view(target.kind, info)
+        view = self._contexts.view(target.name, target.kind, info)
         if too_long:
             view = replace(view, budget=int(_TOO_LONG * view.budget))
         try:

@@ -57,17 +57,12 @@ def for_model(request: ChatRequest, model: str) -> ChatRequest:
 
 
 def _with_room_for_the_prompt(request: ChatRequest, info: ModelInfo) -> tuple[ChatRequest, tuple[str, ...]]:
-    """Clients of large models allow answers that a smaller one cannot give, or that would fill its window: a quarter of the
-    window is left for them then."""
+    """Clients of large models allow answers that a smaller one cannot give, or that would fill its window."""
+    from caxton_llm.context.fit import possible_answer  # noqa: PLC0415 - most programs never fall back
     from caxton_llm.context.source import with_output_limit  # noqa: PLC0415
 
-    limit, window, most = request.output_limit, info.context_window, info.max_output_tokens
+    limit = info.usual_output_tokens if request.output_limit is None else request.output_limit
     if limit is None:
         return request, ()
-    room = limit if most is None else min(limit, most)
-    if window is not None and room > window // 2:
-        room = max(1, window // 4)
-    if room == limit:
-        return request, ()
-    note = f"the answer is limited to {room:,} tokens instead of {limit:,}, because {info.id} takes no more"
-    return with_output_limit(request, room), (note,)
+    room, notes = possible_answer(info, limit)
+    return (with_output_limit(request, room) if notes else request), notes

@@ -55,6 +55,11 @@ class Route(Struct, frozen=True):
         return self.named.candidates[0]
 
     @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """All of them, those that are named first."""
+        return (*self.named.candidates, *self.others.candidates)
+
+    @property
     def sends(self) -> int:
         """One for every key of every target."""
         return self.named.sends + self.others.sends

@@ -29,6 +29,7 @@ _PLAIN_FACTS = (
     "context_window",
     "max_input_tokens",
     "max_output_tokens",
+    "usual_output_tokens",
     "price",
     "lifecycle",
     "retires_on",
@@ -164,6 +165,7 @@ def _facts_of_entry(settings: ProviderSettings) -> dict[str, Json]:
     return {
         "context_window": settings.context_window,
         "max_input_tokens": settings.system_context_limit,
+        "usual_output_tokens": settings.max_tokens,
         "server_version": settings.api_version if settings.provider == "vllm" else None,
     }
 

@@ -1,0 +1,101 @@
+"""Targets with windows and answers of their own: each is sent what it can take."""
+
+from pathlib import Path
+
+import pytest
+
+from agents_configured import configured, entry, sent, user
+from caxton_llm import Caxton
+from caxton_llm.errors import ContextWindowExceeded
+from caxton_llm.types import Json
+from fakes import FakeAnthropic, FakeOpenAI
+
+LONG = "What does it say? " + "word " * 2_000
+HISTORY: list[Json] = [
+    message
+    for number in range(60)
+    for message in (*user(f"Question {number}? " + "word " * 40), {"role": "assistant", "content": "answer " * 40})
+]
+
+
+def two(first: dict[str, Json], second: dict[str, Json]) -> Json:
+    """The second stands in for the first."""
+    once = {"retry_policy": {"max_attempts": 1}}
+    return {
+        "providers": [{"name": "first", "priority": 2, **once, **first}, {"name": "second", "priority": 1, **second}]
+    }
+
+
+def window(tokens: int) -> dict[str, Json]:
+    return {"model_facts": {"context_window": tokens}}
+
+
+async def test_two_servers_of_one_model_get_what_their_own_windows_take(
+    tmp_path: Path, fake_openai: FakeOpenAI
+) -> None:
+    fake_openai.fail("overloaded")
+    llm = two(entry(fake_openai, **window(100_000)), entry(fake_openai, **window(1_800)))
+    async with Caxton.from_dict(configured(tmp_path, llm, {"name": "A"})) as caxton:
+        answer = await caxton.complete_chat(model="agent:A", messages=[*HISTORY, *user("Now?")])
+    assert answer.provider == "second"
+    assert answer.context is not None
+    assert answer.context.tokens <= answer.context.budget <= 1_800
+    assert len(sent(fake_openai)["messages"]) < len(sent(fake_openai, 0)["messages"])
+
+
+async def test_a_target_with_a_larger_window_stands_in_for_one_that_cannot_take_the_request(
+    tmp_path: Path, fake_openai: FakeOpenAI, fake_anthropic: FakeAnthropic
+) -> None:
+    llm = two(entry(fake_openai, **window(2_000)), entry(fake_anthropic, **window(50_000)))
+    async with Caxton.from_dict(configured(tmp_path, llm, {"name": "A"})) as caxton:
+        answer = await caxton.complete_chat(model="agent:A", messages=user(LONG))
+        async with caxton.stream_chat(model="agent:A", messages=user(LONG)) as stream:
+            async for _ in stream:
+                pass
+        document = await caxton.prepare_context(model="agent:A", messages=user(LONG))
+    assert (answer.provider, stream.provider) == ("second", "second")
+    assert [skip.target for skip in answer.skipped] == ["first"]
+    assert not fake_openai.requests
+    assert any("first cannot take" in note and "second" in note for note in document.context_metadata.notes)
+    assert "error" in document.payloads["first"]
+    assert LONG in str(document.payloads["second"])
+
+
+@pytest.mark.parametrize("oversize", ["trim", "error"])
+async def test_a_request_that_no_target_may_take_names_the_first_ones_budget(
+    tmp_path: Path, fake_openai: FakeOpenAI, fake_anthropic: FakeAnthropic, oversize: str
+) -> None:
+    larger = 3_000 if oversize == "trim" else 50_000
+    llm = two(entry(fake_openai, **window(2_400)), entry(fake_anthropic, **window(larger)))
+    agent = {"name": "A", "context": {"oversize": oversize}}
+    async with Caxton.from_dict(configured(tmp_path, llm, agent)) as caxton:
+        with pytest.raises(ContextWindowExceeded, match="budget for the whole context is 1,376"):
+            await caxton.complete_chat(model="agent:A", messages=user(LONG))
+    assert not fake_openai.requests
+    assert not fake_anthropic.requests
+
+
+@pytest.mark.parametrize("kind", ["openai", "anthropic"])
+async def test_beside_an_answer_of_the_configured_length_the_prompt_fits_the_window(
+    tmp_path: Path, fake_openai: FakeOpenAI, fake_anthropic: FakeAnthropic, kind: str
+) -> None:
+    server = fake_openai if kind == "openai" else fake_anthropic
+    llm = entry(server, max_tokens=3_000, **window(8_000))
+    async with Caxton.from_dict(configured(tmp_path, llm, {"name": "A"})) as caxton:
+        answer = await caxton.complete_chat(model="agent:A", messages=[*HISTORY, *user("Now?")])
+    assert answer.context is not None
+    assert answer.context.budget == 5_000
+    body = sent(server)
+    assert (body.get("max_tokens") or body.get("max_completion_tokens")) == 3_000
+
+
+async def test_a_configured_answer_that_leaves_no_room_for_a_prompt_is_shortened_and_that_is_said(
+    tmp_path: Path, fake_openai: FakeOpenAI
+) -> None:
+    llm = entry(fake_openai, max_tokens=7_900, **window(8_000))
+    async with Caxton.from_dict(configured(tmp_path, llm, {"name": "A"})) as caxton:
+        answer = await caxton.complete_chat(model="agent:A", messages=[*HISTORY, *user("Now?")])
+    assert answer.context is not None
+    assert answer.context.budget == 6_000
+    assert sent(fake_openai)["max_completion_tokens"] == 2_000
+    assert any("limited to 2,000 tokens instead of 7,900" in warning for warning in answer.warnings)
