@@ -147,6 +147,25 @@ async def test_an_agent_calls_its_tools_and_keeps_everything_in_the_conversation
     assert len(await kept(agents, name)) == 6
 
 
+@pytest.mark.parametrize("streams", [False, True])
+async def test_results_alone_continue_the_turn_whose_tools_the_caller_runs(
+    agents: LiveGateway, client: ChatClient, streams: bool, request: pytest.FixtureRequest
+) -> None:
+    headers = {HEADER: conversation(client, request)}
+    tools = [client.tool("get_weather", {"type": "object", "properties": {"city": {"type": "string"}}})]
+    asked = "Please use get_weather for Rome"
+    called = await client.ask("agent:Reporter", asked, tools=tools, streams=streams, extra_headers=headers)
+    assert [one.name for one in called.tools] == ["get_weather"]
+    results = client.results(called, "rain all day")
+    told = await client.ask("agent:Reporter", results, tools=tools, streams=streams, extra_headers=headers)
+    assert "rain all day" in told.text
+    roles = [message["role"] for message in await kept(agents, headers[HEADER])]
+    assert roles == ["user", "assistant", "tool", "assistant"]
+    with pytest.raises(client.status_error) as caught:
+        await client.ask("agent:Reporter", results, tools=tools, streams=streams)
+    assert status_of(caught.value) == 400
+
+
 async def test_a_capability_is_asked_for_by_its_name(client: ChatClient) -> None:
     told = await client.ask("capability:report-generation", "Hello")
     assert told.text.startswith("You said: Hello")

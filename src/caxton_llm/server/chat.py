@@ -17,10 +17,10 @@ from caxton_llm.server.exchange import ClientGone, HttpExchange
 from caxton_llm.server.failures import FailureLog
 from caxton_llm.server.headers import error_headers, new_request_id, response_headers, stream_headers
 from caxton_llm.types import ChatRequest, ChatStream, Json
+from caxton_llm.wire.conversation import CONVERSATION_HEADER
 
 __all__ = ["ChatEndpoint", "CountEndpoint", "answer_errors", "with_conversation"]
 
-_CONVERSATION = "x-caxton-conversation"
 _MESSAGE_PATH = r"\bmessages\[\d+\](?:\[\d+\]|\.\w+)*"
 
 
@@ -90,12 +90,12 @@ class ChatEndpoint:
 
 def with_conversation(request: ChatRequest, headers: Mapping[str, str]) -> ChatRequest:
     """The stored conversation may be named in a header, for clients that cannot add fields to a body."""
-    if _CONVERSATION not in headers or "conversation_id" in request.extra:
+    if CONVERSATION_HEADER not in headers or "conversation_id" in request.extra:
         return request
     try:
-        name = headers[_CONVERSATION].encode("latin-1").decode()  # as clients write it; ASCII stays what it is
+        name = headers[CONVERSATION_HEADER].encode("latin-1").decode()  # as clients write it; ASCII stays what it is
     except UnicodeError:
-        raise InvalidRequest(f"the header {_CONVERSATION} must be UTF-8", param="conversation_id") from None
+        raise InvalidRequest(f"the header {CONVERSATION_HEADER} must be UTF-8", param="conversation_id") from None
     return replace(request, extra={**request.extra, "conversation_id": name})
 
 

@@ -4,10 +4,20 @@ Every call of an assistant turn is answered by exactly one tool message before t
 answer anything else with a 400 that names neither side well; mending it in silence would invent or lose a result.
 """
 
+from collections.abc import Container
+
 from caxton_llm.errors import InvalidRequest
 from caxton_llm.types import Message
 
-__all__ = ["check_conversation"]
+__all__ = ["CONVERSATION_HEADER", "check_conversation", "names_conversation"]
+
+CONVERSATION_HEADER = "x-caxton-conversation"
+"""Names a stored conversation, which the messages continue, as the field `conversation_id` does."""
+
+
+def names_conversation(fields: Container[str], headers: Container[str]) -> bool:
+    """Whether a client's request names a stored conversation."""
+    return "conversation_id" in fields or CONVERSATION_HEADER in headers
 
 
 def check_conversation(messages: list[Message], *, continues: bool = False) -> None:

@@ -29,6 +29,7 @@ from caxton_llm.wire.anthropic_messages.client.invalid import invalid_body, inva
 from caxton_llm.wire.anthropic_messages.client.turns import Turn, client_path_of, decode_turns
 from caxton_llm.wire.anthropic_messages.response import DIALECT
 from caxton_llm.wire.anthropic_messages.thinking import budget_effort
+from caxton_llm.wire.conversation import names_conversation
 from caxton_llm.wire.unreadable import UNREADABLE
 
 __all__ = ["client_path", "decode_count_request", "decode_request"]
@@ -157,7 +158,7 @@ def _decode(body: bytes, headers: Mapping[str, str]) -> ChatRequest:
     choice = wire.tool_choice
     return ChatRequest(
         model=wire.model,
-        messages=decode_turns(wire.system, wire.messages),
+        messages=decode_turns(wire.system, wire.messages, continues=names_conversation(fields, headers)),
         tools=_tools(wire.tools),
         tool_choice=_tool_choice(choice),
         parallel_tool_calls=False if choice is not None and choice.disable_parallel_tool_use else None,

@@ -113,11 +113,14 @@ class _Read(Struct):
         self.origins.append(origin)
 
 
-def decode_turns(system: str | list[Raw] | None, turns: list[Turn]) -> list[Message]:
-    """The messages, the system prompt first. Raises `InvalidRequest` with the path in the client's request."""
+def decode_turns(system: str | list[Raw] | None, turns: list[Turn], *, continues: bool = False) -> list[Message]:
+    """The messages, the system prompt first; `continues` is as in `check_conversation`.
+
+    Raises `InvalidRequest` with the path in the client's request.
+    """
     read = _read(system, turns)
     try:
-        check_conversation(read.messages)
+        check_conversation(read.messages, continues=continues)
     except InvalidRequest as error:
         raise _in_client_terms(error, read) from None
     return read.messages

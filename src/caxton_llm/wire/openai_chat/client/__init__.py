@@ -14,7 +14,7 @@ from msgspec import Raw
 from caxton_llm.errors import InvalidRequest
 from caxton_llm.types import ChatRequest, ChatResponse, Choice, Json, RequestSource, Role, Usage
 from caxton_llm.wire.client_json import read_raw
-from caxton_llm.wire.conversation import check_conversation
+from caxton_llm.wire.conversation import check_conversation, names_conversation
 from caxton_llm.wire.legacy_functions import modernized
 from caxton_llm.wire.openai_chat.client.encoder import ONE_CALL, OpenAIStreamEncoder, speaks_functions
 from caxton_llm.wire.openai_chat.client.error import encode_error
@@ -27,8 +27,6 @@ name = "openai_chat"
 
 _FORWARDED_HEADERS = ("openai-beta",)
 """Headers of a client that may travel on to a provider of this dialect; all others stay here."""
-_CONVERSATION = "x-caxton-conversation"
-"""Names a stored conversation, which the messages continue, as the field `conversation_id` does."""
 
 _FIELDS = msgspec.json.Decoder(dict[str, Raw])
 _REQUEST = msgspec.json.Decoder(ChatRequest)
@@ -73,7 +71,7 @@ def decode_request(body: bytes, headers: Mapping[str, str]) -> ChatRequest:
     )
     _check_values(request, fields)
     request = modernized(request)
-    check_conversation(request.messages, continues="conversation_id" in request.extra or _CONVERSATION in headers)
+    check_conversation(request.messages, continues=names_conversation(request.extra, headers))
     return request
 
 
