@@ -1,6 +1,7 @@
 """What every test gets: no network but loopback, no credentials from the outside, and the fake providers as fixtures."""
 
 import os
+import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -21,6 +22,13 @@ def _empty_environment() -> Iterator[None]:
             if name.startswith(_FOREIGN_PREFIXES) or name.lower() in _PROXIES:
                 patch.delenv(name)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _interruptible() -> None:
+    """What tests start can be interrupted: a shell has its background jobs ignore SIGINT, and they hand that on."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
