@@ -31,6 +31,7 @@ def main() -> None:
     parser.add_argument("--entities", type=int, default=100_000)
     parser.add_argument("--tenants", type=int, default=10, help="among whom the memory is divided")
     parser.add_argument("--turns", type=int, default=200)
+    parser.add_argument("--long", type=int, default=0, help="of the turns each so-manyth is long; 0: none is")
     parser.add_argument("--requests", type=int, default=300)
     parser.add_argument("--passes", type=int, default=1, help="times that the requests of `speed` are made")
     parser.add_argument("--budget", type=int, default=8_000, help="tokens of a prompt")
@@ -51,7 +52,9 @@ def main() -> None:
 
 def measured(name: str, options: argparse.Namespace) -> Rows:
     if name == "speed":
-        asked = context_speed.Asked(options.entities, options.tenants, options.turns, options.requests, options.budget)
+        asked = context_speed.Asked(
+            options.entities, options.tenants, options.turns, options.requests, options.budget, options.long
+        )
         return context_speed.speed(asked, kept=options.memory, passes=options.passes)
     if name == "use":
         return asyncio.run(context_use.use(options.generated))

@@ -40,6 +40,8 @@ PASS = 50
 MODEL = ModelInfo(id="gpt-4o", provider="openai", context_window=128_000)
 PATIENT = SourceLimits(conversation_s=60.0, memory_s=60.0, tools_s=60.0)
 WARMING = 50
+_LONG = 80
+"""Texts in a long answer: some 10,000 characters."""
 TOOLS = Path(__file__).parent / "context_tools.py"
 
 
@@ -55,12 +57,16 @@ def agent_of(tenant: str, budget: int, turns: int) -> Agent:
     )
 
 
-def exchanges_of(texts: Sequence[str]) -> list[Exchange]:
-    """A conversation of questions and answers: each text but the last is asked about, the next one answers."""
-    return [
-        Exchange(messages=(Message(role="user", content=f"{asked}?"), Message(role="assistant", content=f"{said}.")))
-        for asked, said in zip(texts[::2], texts[1::2], strict=True)
-    ]
+def exchanges_of(texts: Sequence[str], long_every: int) -> list[Exchange]:
+    """A conversation of questions and answers: of two texts the first is asked about, the second answers. In each
+    `long_every`-th the answer is a long one of many texts; 0: in none."""
+    exchanges = []
+    for place, (asked, said) in enumerate(zip(texts[::2], texts[1::2], strict=True)):
+        is_long = long_every and place % long_every == 0
+        answer = ". ".join(texts[place : place + _LONG]) if is_long else said
+        messages = Message(role="user", content=f"{asked}?"), Message(role="assistant", content=f"{answer}.")
+        exchanges.append(Exchange(messages=messages))
+    return exchanges
 
 
 class Timed:
@@ -87,6 +93,7 @@ class Asked(NamedTuple):
     turns: int
     requests: int
     budget: int
+    long_every: int
 
 
 def speed(asked: Asked, *, kept: Path | None, passes: int) -> list[tuple[str, str, str]]:
@@ -114,7 +121,7 @@ async def conversed(asked: Asked, kept: Path) -> Timed:
     tenant = data.tenants[0]
     agent = agent_of(tenant, asked.budget, asked.turns)
     key = ConversationKey("long", agent=agent.name, tenant=tenant)
-    said = exchanges_of(data.texts[asked.entities :])
+    said = exchanges_of(data.texts[asked.entities :], asked.long_every)
     timed = Timed()
     with tempfile.TemporaryDirectory() as folder:
         where = Path(folder) / "conversations"

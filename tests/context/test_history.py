@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from caxton_llm.agents.conversation import Exchange, Position, Thread
 from caxton_llm.context.conversation.turns import History, history_of
-from caxton_llm.types import ContentPart, FunctionCall, Message, ToolCall
+from caxton_llm.types import ContentPart, FunctionCall, ImageUrl, Message, ToolCall
 
 WORDS = st.text("abc ", min_size=1, max_size=6).map(lambda text: f"w{text}")
 
@@ -85,18 +85,25 @@ def test_a_stored_turn_that_was_continued_is_one_turn() -> None:
     assert [message.role for message in turn.messages] == ["user", "assistant", "tool", "assistant"]
 
 
-def test_of_a_turn_that_may_go_on_or_is_long_nothing_is_kept_and_of_others_it_is_the_same_object_again() -> None:
+def test_a_turn_that_comes_again_is_the_same_object_unless_it_is_very_long() -> None:
+    image = ContentPart(type="image_url", image_url=ImageUrl(url="data:image/png;base64," + "A" * 80_000))
+    thought = Message(role="assistant", content="k", thinking_blocks=[{"type": "thinking", "thinking": "so"}])
     whole = thread(
         (user("a?"), assistant("b")),
         (user("c?"), calling("1")),
-        (result("1"), assistant("d")),
+        (result("1"), calling("2")),
+        (result("2"), assistant("d")),
         (user("e " * 4_000), assistant("f")),
-        (user("g?"), assistant("h")),
+        (user("g " * 40_000), assistant("h")),
+        (Message(role="user", content=[ContentPart(type="text", text="i?"), image]), thought),
+        (user("j?"), thought),
     )
-    first, again = (history_of([user("i?")], whole).turns for _ in range(2))
-    assert [len(turn.messages) for turn in first] == [2, 4, 2, 2]
-    assert [turn.is_kept for turn in first] == [True, False, False, True]
+    first, again = (history_of([user("l?")], whole).turns for _ in range(2))
+    assert [len(turn.messages) for turn in first] == [2, 6, 2, 2, 2, 2]
+    assert [turn.is_kept for turn in first] == [True, True, True, False, False, True]
     assert all(one is other for one, other in zip(first, again, strict=True) if one.is_kept)
+    grown = thread(*(one.messages for one in whole.exchanges[:3]), (result("2"), calling("3")), (result("3"),))
+    assert [len(turn.messages) for turn in history_of([user("l?")], grown).turns] == [2, 7]
 
 
 def test_a_new_question_leaves_the_open_calls_before_it_where_they_are() -> None:

@@ -16,6 +16,7 @@ from caxton_llm.context.kept import Kept
 from caxton_llm.context.text_vectors import TextVectors
 from caxton_llm.memory.embedding.embedder import TokenIds
 from caxton_llm.memory.embedding.static import StaticEmbedder
+from caxton_llm.tokens.meter import TokenMeter
 from caxton_llm.types import ContentPart, FunctionCall, ImageUrl, Message, ToolCall
 from made_up_material import VECTORS, costs_of, sentence, view
 
@@ -153,6 +154,40 @@ def test_it_is_known_what_has_to_be_looked_at_anew() -> None:
     assert past.are_at_hand(turns[:5])
     assert past.are_at_hand(turns)
     assert not past.are_at_hand([replace(turns[0], is_kept=False), *turns[1:]])
+
+
+def test_a_long_turn_is_looked_at_once_and_not_at_hand_before() -> None:
+    embedder, chance = counting(), random.Random(7)
+    past = PastTexts(TextVectors(embedder))
+    turns = [PastTurn(number=number, messages=turn(sentence(chance)), is_kept=True) for number in range(4)]
+    past.parts(turns)
+    long = " ".join(sentence(chance) for _ in range(300))
+    assert len(long) > 8_000
+    turns.append(PastTurn(number=4, messages=turn(long), is_kept=True, characters=len(long)))
+    assert not past.are_at_hand(turns)
+    past.parts(turns)
+    past.ranked(turns, 0, 5)
+    assert past.are_at_hand(turns)
+    before = embedder.counted
+    past.parts(turns)
+    assert len(past.ranked(turns, 0, 4).places) < len(past.ranked(turns, 0, 5).places)
+    assert embedder.counted == before
+
+
+def test_what_is_long_is_measured_once() -> None:
+    counted: list[str] = []
+
+    def count(text: str) -> int:
+        counted.append(text)
+        return len(text.split())
+
+    meter = TokenMeter(count)
+    for text in ("word " * 2_000, "line of words\n" * 1_000):
+        assert meter.measure(text)[0] == len(text.split())
+        before = len(counted)
+        assert meter.measure(text) == meter.measure(text[:-1] + text[-1:])
+        assert len(counted) == before
+        assert meter.measure(f"{text}more")[0] == len(text.split()) + 1
 
 
 def test_a_turn_costs_what_its_messages_cost() -> None:

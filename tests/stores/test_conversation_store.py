@@ -299,6 +299,21 @@ def test_a_long_conversation_is_read_as_it_is_kept(store: ConversationStore) -> 
         assert [text.split()[0] for text in texts(store.thread(KEY))] == [str(one) for one in range(number + 1)]
 
 
+def test_conversations_with_long_turns_are_held_until_others_take_their_room(store: ConversationStore) -> None:
+    keys = [ConversationKey(f"c{number}", agent="A") for number in range(9)]
+    for key in keys:
+        store.append(key, [said(f"{number} " + "long " * 12_000) for number in range(40)])
+    for key in keys[:3]:
+        first = store.thread(key)
+        again = store.held(key, last=40)
+        assert again is not None
+        assert all(one is other for one, other in zip(first.exchanges, again.exchanges, strict=True))
+    for key in keys[3:]:
+        store.thread(key)
+    assert [store.held(key, last=40) is not None for key in keys] == [False] * 3 + [True] * 6
+    assert len(store.thread(keys[0]).exchanges) == 40
+
+
 def test_what_is_deleted_is_in_no_file_any_more(store: ConversationStore) -> None:
     position = store.append(KEY, [said("planted-word " * 500, "answered-word")])
     store.summarize(KEY, Summary(first=0, last=0, text="summary-word"), after=position)

@@ -21,8 +21,8 @@ from caxton_llm.types import ChatRequest, Message, Tool
 __all__ = ["ContextMeter", "is_plain"]
 
 _Measure = tuple[int, ContentKind]
-_HEAVIEST = 3_000_000
-"""Bytes of what is kept, without the turns' texts."""
+_HEAVIEST = 12_000_000
+"""Bytes of what is kept."""
 _LINES_KNOWN = 4_000
 _SETS_KNOWN = 64
 """Sets of tools whose tokens are kept."""
@@ -87,7 +87,7 @@ def _identity(several: _Tools) -> tuple[object, ...]:
 
 
 def _weight(turn: PastTurn, measured: tuple[_Measure, ...] | None) -> int | None:
-    return 100 * (2 + len(measured or ())) if turn.is_kept else None
+    return 100 * (2 + len(measured or ())) + turn.characters if turn.is_kept else None
 
 
 def is_plain(message: Message) -> bool:

@@ -23,8 +23,8 @@ from caxton_llm.context.budget import TargetView, view_of
 from caxton_llm.context.compose import Composed, compose
 from caxton_llm.context.context_meter import ContextMeter
 from caxton_llm.context.conversation.past_texts import PastTexts
-from caxton_llm.context.conversation.spoken import is_short
-from caxton_llm.context.conversation.turns import History, are_at_hand, history_of, turns_compared
+from caxton_llm.context.conversation.spoken import characters_of, is_short
+from caxton_llm.context.conversation.turns import LONGEST_KEPT, History, are_at_hand, history_of, turns_compared
 from caxton_llm.context.costs import Costs
 from caxton_llm.context.kept import Kept
 from caxton_llm.context.material import Material, Offer, compared, remembered
@@ -183,8 +183,8 @@ class ContextEngine:
 
     def expect(self, key: ConversationKey, agent: Agent, messages: Sequence[Message]) -> None:
         """Make ready what is known of a stored conversation, which messages were just added to, so that the next request in
-        it need not wait for that, unless they are long. Blocks for milliseconds."""
-        if not is_short(messages):
+        it need not wait for that, unless they are very long. Blocks for milliseconds, for long messages for some ten."""
+        if characters_of(messages) > LONGEST_KEPT:
             return
         self._past.expect(messages)
         self._meter.expect(messages)

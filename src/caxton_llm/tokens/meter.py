@@ -10,7 +10,8 @@ __all__ = ["TokenMeter"]
 _LONGEST_WHOLE = 1_000
 """Characters of a text that is measured whole. Of a longer one the lines are: most of them are known, in other contexts."""
 _LONGEST_KEPT = 4_096
-"""Characters of a text whose count is remembered: a longer one is seldom seen twice, and many would fill the memory."""
+"""Characters of a text that is remembered with its count; of longer ones, which would fill the memory, a hash is."""
+_LONG_KNOWN = 4_000
 
 
 class TokenMeter:
@@ -19,9 +20,22 @@ class TokenMeter:
     def __init__(self, count: Callable[[str], int], *, most: int = 20_000) -> None:
         self._count = count
         self._whole = kept_of_short(most, longest=_LONGEST_KEPT)(self._measured)
+        self._long: dict[tuple[int, int], tuple[int, ContentKind]] = {}
 
     def measure(self, text: str) -> tuple[int, ContentKind]:
         """Tokens of `text`, and what kind of text it is."""
+        if len(text) <= _LONGEST_KEPT:
+            return self._in_lines(text)
+        key = hash(text), len(text)
+        known = self._long.get(key)
+        if known is None:
+            known = self._in_lines(text)
+            if len(self._long) >= _LONG_KNOWN:
+                self._long.clear()
+            self._long[key] = known
+        return known
+
+    def _in_lines(self, text: str) -> tuple[int, ContentKind]:
         if len(text) <= _LONGEST_WHOLE or "\n" not in text:
             return self._whole(text)
         # Each part is counted as it stands: one that is long itself is not taken apart again.

@@ -11,7 +11,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from caxton_llm.context.column import Column
-from caxton_llm.context.conversation.spoken import speaker_of, text_of
+from caxton_llm.context.conversation.spoken import is_short, speaker_of, text_of
 from caxton_llm.context.conversation.turns import PastTurn
 from caxton_llm.context.runs import Runs
 from caxton_llm.context.text_vectors import ComparedTexts, TextVectors
@@ -56,7 +56,9 @@ class PastParts:
 
     def are_at_hand(self, turns: Sequence[PastTurn]) -> bool:
         """Whether little has to be made for these turns."""
-        return self._kept_ones.hold(turns) and all(map(IS_KEPT, turns))
+        if not (self._kept_ones.hold(turns) and all(map(IS_KEPT, turns))):
+            return False
+        return not turns or is_short(turns[-1].messages) or self._kept_ones.hold(turns[-1:])
 
     def of(self, turns: Sequence[PastTurn]) -> list[Parts]:
         """The parts of the last turns, in order: as many as are compared with a request."""
@@ -97,12 +99,13 @@ class _Spoken:
         self._terms = Column(np.empty(0, np.int64))
         self._term_counts = Column(np.empty(0, np.int64))
         self._asks = Column(np.empty(0, np.bool_))
+        self._characters = 0
 
     def weight(self) -> int:
-        """About how many bytes it takes, without the texts, which are the conversation's."""
+        """About how many bytes it takes."""
         columns = [one for one in vars(self).values() if isinstance(one, Column)]
         held = sum([column.nbytes for column in columns])
-        return _RUN + _TURN * len(self._ends) + _LIGHT * len(self._said) + held
+        return _RUN + _TURN * len(self._ends) + _LIGHT * len(self._said) + self._characters + held
 
     def add(self, turns: Sequence[PastTurn]) -> None:
         """Add turns that follow."""
@@ -123,6 +126,7 @@ class _Spoken:
         self._terms.add(texts.terms)
         self._term_counts.add(texts.term_counts)
         self._asks.add(texts.asks)
+        self._characters += sum([turn.characters for turn in turns])
         places = (ends + parts_before, tokens[ends] + tokens_before, terms[ends] + terms_before)
         self._ends += zip(*(place.tolist() for place in places), strict=True)
 

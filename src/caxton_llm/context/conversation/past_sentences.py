@@ -75,7 +75,7 @@ class _Said:
 
     def weight(self) -> int:
         """About how many bytes it takes."""
-        texts = 4 * self._characters + _LIGHT * len(self._lines)
+        texts = self._characters + _LIGHT * len(self._lines)
         return _RUN + _TURN * len(self._ends) + texts + self._vectors.nbytes + self._more.nbytes
 
     def add(self, turns: Sequence[PastTurn]) -> None:
@@ -87,7 +87,7 @@ class _Said:
             self._vectors.add(found.vectors)
             self._more.add(found.more)
             self._ends.append(len(self._lines))
-            self._characters += sum(map(len, found.lines))
+            self._characters += turn.characters + 4 * sum(map(len, found.lines))
 
     def between(self, first: int, end: int) -> Sentences:
         """Those of the turns from place `first` up to `end`, without it."""

@@ -58,7 +58,7 @@ class PastTexts:
 
 
 def _whole_weight(turn: PastTurn, made: str) -> int | None:
-    return 300 + len(made) if turn.is_kept else None
+    return 300 + len(made) + turn.characters if turn.is_kept else None
 
 
 def _whole(turn: PastTurn) -> str:

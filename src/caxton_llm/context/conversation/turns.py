@@ -8,21 +8,23 @@ from msgspec.structs import replace
 from caxton_llm.agents.conversation import Exchange, Thread
 from caxton_llm.context.conversation.alignment import matches
 from caxton_llm.context.conversation.exchanges import exchanges_of
-from caxton_llm.context.conversation.spoken import is_short, text_of
+from caxton_llm.context.conversation.spoken import characters_of, text_of
 from caxton_llm.context.kept import Kept
 from caxton_llm.context.runs import Runs
 from caxton_llm.discreet import Discreet
 from caxton_llm.types import Message
 
-__all__ = ["History", "PastTurn", "are_at_hand", "history_of", "text_of", "turns_compared"]
+__all__ = ["LONGEST_KEPT", "History", "PastTurn", "are_at_hand", "history_of", "text_of", "turns_compared"]
 
 NOT_RUN = "[not run]"
 """In the place of the result of a call that the caller was to run and did not."""
 
 _SYSTEM = ("system", "developer")
 _RESULTS = ("tool", "function")
-_LIGHT, _HEAVIEST = 300, 6_000_000
+_LIGHT, _HEAVIEST = 300, 12_000_000
 """Bytes of a turn beside its texts, and of all that are kept."""
+LONGEST_KEPT = 65_536
+"""Characters of a turn that is kept; a few longer ones would leave no room for others."""
 _RUN = 4
 """Turns that weigh what the turns of a conversation take together beside each of them."""
 _BRANCHES = 50
@@ -37,8 +39,10 @@ class PastTurn(Discreet, Struct, frozen=True, kw_only=True):
     at: float | None = None
     """Seconds since 1970."""
     is_kept: bool = False
-    """Whether what is made of it is worth keeping: it comes again as the same object, and is short. What a request brings is
-    new each time."""
+    """Whether what is made of it is worth keeping: it comes again as the same object, and is not too long. What a request
+    brings is new each time."""
+    characters: int = 0
+    """About how many it has, where it is kept."""
 
 
 class History(Discreet, Struct, frozen=True, kw_only=True):
@@ -183,7 +187,8 @@ class _Turns:
         self.every: list[PastTurn] = []
         self.continued: list[int] = []
         self.waiting: list[int] = []
-        self._are_short = True
+        self._are_kept = True
+        self._characters = 0
         self._last: tuple[int, int, tuple[PastTurn, ...]] = 0, 0, ()
 
     def add(self, exchanges: Sequence[Exchange]) -> None:
@@ -195,7 +200,8 @@ class _Turns:
             if _closed(turn.messages) is not turn.messages:
                 self.waiting.append(len(self.every))
             self.every.append(turn)
-            self._are_short &= turn.is_kept
+            self._are_kept &= turn.is_kept
+            self._characters += turn.characters
 
     def between(self, first: int, end: int) -> tuple[PastTurn, ...]:
         """Those from place `first` up to `end`, without it: the same object where they were asked for last."""
@@ -205,16 +211,31 @@ class _Turns:
         return last[2]
 
     def weight(self) -> int:
-        """About how many bytes it takes beside the texts, which are the store's; what is long is not held at all."""
-        return _LIGHT * (_RUN + len(self.every)) if self._are_short else _HEAVIEST + 1
+        """About how many bytes it takes; what is very long is not held at all."""
+        return _LIGHT * (_RUN + len(self.every)) + self._characters if self._are_kept else _HEAVIEST + 1
 
 
 def _turn(exchange: Exchange) -> PastTurn:
-    kept = is_short(exchange.messages)
-    return PastTurn(number=exchange.number, messages=exchange.messages, at=exchange.at, is_kept=kept)
+    return _weighed(PastTurn(number=exchange.number, messages=exchange.messages, at=exchange.at))
 
 
-_TURN = Kept(_turn, lambda _, turn: 2 * _LIGHT if turn.is_kept else None, heaviest=_HEAVIEST)
+def _continued(turns: tuple[PastTurn, PastTurn]) -> PastTurn:
+    """A turn with the one behind it that continues it."""
+    before, turn = turns
+    return _weighed(replace(before, messages=before.messages + turn.messages))
+
+
+def _weighed(turn: PastTurn) -> PastTurn:
+    characters = characters_of(turn.messages)
+    return replace(turn, is_kept=True, characters=characters) if characters <= LONGEST_KEPT else turn
+
+
+def _weight(_: object, turn: PastTurn) -> int | None:
+    return 2 * _LIGHT + turn.characters if turn.is_kept else None
+
+
+_TURN = Kept(_turn, _weight, heaviest=_HEAVIEST)
+_CONTINUED = Kept(_continued, _weight, heaviest=_HEAVIEST, key=lambda turns: tuple(map(id, turns)))
 
 
 _TURNS: Runs[Exchange, _Turns] = Runs(_Turns, _Turns.add, _Turns.weight, heaviest=_HEAVIEST)
@@ -229,11 +250,14 @@ def _turns_of(exchanges: Sequence[Exchange]) -> tuple[tuple[PastTurn, ...], bool
     continued = [place - first for place in known.continued if first < place < end]
     if not continued:
         return known.between(first, end), not any(first <= place < end for place in known.waiting)
-    every = known.every[first:end]
-    for place in reversed(continued):
-        before, turn = every[place - 1], every.pop(place)
-        every[place - 1] = replace(before, messages=before.messages + turn.messages, is_kept=False)
-    return tuple(every), False
+    places = {*continued}
+    turns: list[PastTurn] = []
+    for place, turn in enumerate(known.every[first:end]):
+        if place in places:
+            turns[-1] = _CONTINUED.of((turns[-1], turn))
+        else:
+            turns.append(turn)
+    return tuple(turns), False
 
 
 def are_at_hand(exchanges: Sequence[Exchange]) -> bool:
@@ -241,4 +265,4 @@ def are_at_hand(exchanges: Sequence[Exchange]) -> bool:
     return _TURNS.hold(exchanges)
 
 
-_WITH_RESULTS = Kept(_with_results, lambda turn, _: _LIGHT if turn.is_kept else None, heaviest=_HEAVIEST)
+_WITH_RESULTS = Kept(_with_results, _weight, heaviest=_HEAVIEST)

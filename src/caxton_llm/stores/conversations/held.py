@@ -11,9 +11,12 @@ from caxton_llm.stores.conversations import rows
 
 __all__ = ["HeldExchanges"]
 
-_MOST = 64
-_LARGEST = 256 * 1024
-"""Bytes of what is held of a conversation, as it is stored."""
+_MOST = 16 * 1024 * 1024
+"""Bytes of all that is held, as it is stored."""
+_LARGEST = _MOST // 4
+"""Bytes of what is held of one conversation."""
+_LIGHT = 1_000
+"""Bytes of a conversation beside its exchanges."""
 
 
 class _Held(Struct, frozen=True):
@@ -41,6 +44,7 @@ class HeldExchanges:
     def __init__(self) -> None:
         self._lock = Lock()
         self._held: dict[int, _Held] = {}
+        self._left = _MOST
 
     def read(
         self, db: sqlite3.Connection, at: Position, *, since: int = 0, last: int | None = None
@@ -73,16 +77,22 @@ class HeldExchanges:
         """They were deleted."""
         with self._lock:
             for number in conversations:
-                self._held.pop(number, None)
+                self._drop(number)
 
     def _hold(self, conversation: int, held: _Held) -> None:
         with self._lock:
-            self._held.pop(conversation, None)
+            self._drop(conversation)
             # Where it has become too large, what is asked for next may not be: that is read, and held, alone.
             if held.exchanges and held.size <= _LARGEST:
                 self._held[conversation] = held
-                if len(self._held) > _MOST:
-                    del self._held[next(iter(self._held))]
+                self._left -= held.size + _LIGHT
+                while self._left < 0:
+                    self._drop(next(iter(self._held)))
+
+    def _drop(self, conversation: int) -> None:
+        dropped = self._held.pop(conversation, None)
+        if dropped is not None:
+            self._left += dropped.size + _LIGHT
 
 
 def _first_of_last(db: sqlite3.Connection, at: Position, held: _Held | None, turns: int) -> int:
