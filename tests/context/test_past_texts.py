@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from caxton_llm.caching.kept import Kept
 from caxton_llm.context.conversation.excerpts import Excerpts
 from caxton_llm.context.conversation.past_parts import Parts, PastParts
 from caxton_llm.context.conversation.past_texts import PastTexts
 from caxton_llm.context.conversation.turns import PastTurn
-from caxton_llm.context.kept import Kept
 from caxton_llm.context.text_vectors import TextVectors
 from caxton_llm.memory.embedding.embedder import TokenIds
 from caxton_llm.memory.embedding.static import StaticEmbedder

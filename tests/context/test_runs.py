@@ -7,7 +7,7 @@ from functools import partial
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caxton_llm.context.runs import Runs
+from caxton_llm.caching.runs import Runs
 from in_threads import run_in_threads
 
 HEAVIEST = 1_000

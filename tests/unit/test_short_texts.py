@@ -1,6 +1,6 @@
 """Short texts are worked on once, long ones each time."""
 
-from caxton_llm.short_texts import kept_of_short
+from caxton_llm.caching.short_texts import kept_of_short
 
 
 def test_of_short_texts_what_was_made_is_given_again_and_long_ones_fill_no_memory() -> None:

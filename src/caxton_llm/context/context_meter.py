@@ -6,13 +6,13 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from caxton_llm.caching.identical import Identical
+from caxton_llm.caching.kept import Kept
+from caxton_llm.caching.short_texts import kept_of_short
 from caxton_llm.context.conversation.past_parts import parts_of
 from caxton_llm.context.conversation.spoken import speaker_of
 from caxton_llm.context.conversation.turns import PastTurn
-from caxton_llm.context.identical import Identical
-from caxton_llm.context.kept import Kept
 from caxton_llm.context.render.provider import excerpt_line
-from caxton_llm.short_texts import kept_of_short
 from caxton_llm.tokens.content import KINDS, ContentKind
 from caxton_llm.tokens.meter import TokenMeter
 from caxton_llm.tokens.overheads import tool_texts

@@ -13,9 +13,9 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from caxton_llm.caching.short_texts import kept_of_short
 from caxton_llm.memory.duplicates import Statement, statement
 from caxton_llm.memory.query_words import FUNCTION_WORDS
-from caxton_llm.short_texts import kept_of_short
 
 __all__ = ["Repeated", "mark_of", "repetitions"]
 

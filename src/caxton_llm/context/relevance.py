@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from caxton_llm.caching.short_texts import kept_of_short
 from caxton_llm.context.text_vectors import COMPARED, ComparedTexts, TextVectors, terms_in
 from caxton_llm.memory.duplicates import name_words, words_key
 from caxton_llm.memory.embedding.embedder import TokenIds
@@ -17,7 +18,6 @@ from caxton_llm.memory.late_interaction import MAX_QUERY_TOKENS, distinct_tokens
 from caxton_llm.memory.query_dates import from_then, periods_in
 from caxton_llm.memory.query_words import name_keys_in
 from caxton_llm.memory.scoring import Features, score
-from caxton_llm.short_texts import kept_of_short
 
 __all__ = ["relevance", "relevance_of_score"]
 

@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from caxton_llm.context.kept import Kept
+from caxton_llm.caching.kept import Kept
 from caxton_llm.discreet import Discreet
 from caxton_llm.memory.analysis import terms_of
 from caxton_llm.memory.embedding.static import StaticEmbedder

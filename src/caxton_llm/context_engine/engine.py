@@ -19,6 +19,7 @@ from caxton_llm.agents.conversation import ConversationKey, Summary, Thread
 from caxton_llm.agents.likely_tools import ToolIndex
 from caxton_llm.agents.registry import Addressed, CapabilityRegistry
 from caxton_llm.agents.templates import VALUE_MISSING
+from caxton_llm.caching.kept import Kept
 from caxton_llm.context.budget import TargetView, view_of
 from caxton_llm.context.compose import Composed, compose
 from caxton_llm.context.context_meter import ContextMeter
@@ -26,7 +27,6 @@ from caxton_llm.context.conversation.past_texts import PastTexts
 from caxton_llm.context.conversation.spoken import characters_of, is_short
 from caxton_llm.context.conversation.turns import LONGEST_KEPT, History, are_at_hand, history_of, turns_compared
 from caxton_llm.context.costs import Costs
-from caxton_llm.context.kept import Kept
 from caxton_llm.context.material import Material, Offer, compared, remembered
 from caxton_llm.context.text_vectors import TextVectors
 from caxton_llm.context_engine.sources import (

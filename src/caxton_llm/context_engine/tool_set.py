@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from caxton_llm.agents.likely_tools import ToolIndex
-from caxton_llm.context.kept import Kept
+from caxton_llm.caching.kept import Kept
 from caxton_llm.context.prepared import PreparedTool
 from caxton_llm.context.told_tool import ToldTool
 from caxton_llm.tool_specs import ToolData, ToolSpec

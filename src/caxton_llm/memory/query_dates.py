@@ -7,7 +7,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from caxton_llm.short_texts import kept_of_short
+from caxton_llm.caching.short_texts import kept_of_short
 
 __all__ = ["Period", "from_then", "periods_in"]
 

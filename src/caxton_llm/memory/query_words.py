@@ -2,8 +2,8 @@
 
 import re
 
+from caxton_llm.caching.short_texts import kept_of_short
 from caxton_llm.memory.duplicates import name_words, words_key
-from caxton_llm.short_texts import kept_of_short
 
 __all__ = ["FUNCTION_WORDS", "content_words", "is_question", "name_keys_in"]
 

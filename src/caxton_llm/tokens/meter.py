@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from caxton_llm.short_texts import kept_of_short
+from caxton_llm.caching.short_texts import kept_of_short
 from caxton_llm.tokens.content import ContentKind, kind_of
 
 __all__ = ["TokenMeter"]

@@ -13,11 +13,11 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from caxton_llm.caching.short_texts import kept_of_short
 from caxton_llm.discreet import Discreet
 from caxton_llm.memory.duplicates import Statement, statement
 from caxton_llm.memory.embedding import Embedder
 from caxton_llm.memory.query_words import is_question
-from caxton_llm.short_texts import kept_of_short
 
 __all__ = ["Ranked", "Said", "Sentences", "digest", "sentences_of", "worth"]
 

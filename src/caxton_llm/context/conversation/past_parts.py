@@ -10,10 +10,10 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from caxton_llm.context.column import Column
+from caxton_llm.caching.column import Column
+from caxton_llm.caching.runs import Runs
 from caxton_llm.context.conversation.spoken import is_short, speaker_of, text_of
 from caxton_llm.context.conversation.turns import PastTurn
-from caxton_llm.context.runs import Runs
 from caxton_llm.context.text_vectors import ComparedTexts, TextVectors
 from caxton_llm.discreet import Discreet
 from caxton_llm.memory.passages import cut

@@ -6,12 +6,12 @@ from itertools import chain, groupby
 
 import numpy as np
 
-from caxton_llm.context.column import Column
+from caxton_llm.caching.column import Column
+from caxton_llm.caching.runs import Runs
 from caxton_llm.context.conversation.digest import Ranked, Said, Sentences, sentences_of
 from caxton_llm.context.conversation.past_parts import IS_KEPT, SPOKEN
 from caxton_llm.context.conversation.spoken import speaker_of, text_of
 from caxton_llm.context.conversation.turns import PastTurn
-from caxton_llm.context.runs import Runs
 from caxton_llm.context.text_vectors import TextVectors
 from caxton_llm.types import Message
 

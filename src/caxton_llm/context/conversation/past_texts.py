@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
+from caxton_llm.caching.kept import Kept
 from caxton_llm.context.conversation.digest import Ranked, sentences_of
 from caxton_llm.context.conversation.past_parts import Parts, PastParts, parts_of
 from caxton_llm.context.conversation.past_sentences import PastSentences, said_in
 from caxton_llm.context.conversation.spoken import text_of
 from caxton_llm.context.conversation.turns import PastTurn
-from caxton_llm.context.kept import Kept
 from caxton_llm.context.redundancy import mark_of
 from caxton_llm.context.text_vectors import TextVectors
 from caxton_llm.types import Message

@@ -6,11 +6,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from caxton_llm.agents.conversation import Exchange, Thread
+from caxton_llm.caching.kept import Kept
+from caxton_llm.caching.runs import Runs
 from caxton_llm.context.conversation.alignment import matches
 from caxton_llm.context.conversation.exchanges import exchanges_of
 from caxton_llm.context.conversation.spoken import characters_of, text_of
-from caxton_llm.context.kept import Kept
-from caxton_llm.context.runs import Runs
 from caxton_llm.discreet import Discreet
 from caxton_llm.types import Message
 

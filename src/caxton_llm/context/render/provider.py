@@ -12,13 +12,13 @@ from typing import Literal, get_args
 from msgspec.structs import replace
 
 from caxton_llm.agents.registry import CapabilityContext
-from caxton_llm.context.identical import Identical
-from caxton_llm.context.kept import Kept
+from caxton_llm.caching.identical import Identical
+from caxton_llm.caching.kept import Kept
+from caxton_llm.caching.short_texts import kept_of_short
 from caxton_llm.context.prepared import Prepared, PreparedTool
 from caxton_llm.context.render.breakpoints import marked_ends, within_the_most
 from caxton_llm.context.render.enrichment import Style, Told, enriched
 from caxton_llm.context.render.fence import DATA_NOTE, fenced
-from caxton_llm.short_texts import kept_of_short
 from caxton_llm.tool_specs import ToolSpec
 from caxton_llm.types import ContentPart, FunctionDefinition, Json, Message, Tool
 

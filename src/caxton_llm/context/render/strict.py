@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from msgspec.structs import replace
 
-from caxton_llm.context.identical import Identical
+from caxton_llm.caching.identical import Identical
 from caxton_llm.types import Json, Tool
 
 __all__ = ["permits_strict", "strictly"]

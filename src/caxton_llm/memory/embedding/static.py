@@ -17,13 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from caxton_llm.caching.short_texts import kept_of_short
 from caxton_llm.errors import ConfigurationError
 from caxton_llm.memory.embedding.embedder import Floats, TokenIds
 from caxton_llm.memory.embedding.related import RelatedTokens
 from caxton_llm.memory.embedding.tensors import UnreadableTensors, read_tensors
 from caxton_llm.memory.embedding.tokenizer import TextTokenizer
 from caxton_llm.resolved import resolved
-from caxton_llm.short_texts import kept_of_short
 
 __all__ = ["StaticEmbedder"]
 
