@@ -34,12 +34,12 @@ async def test_two_servers_of_one_model_get_what_their_own_windows_take(
     tmp_path: Path, fake_openai: FakeOpenAI
 ) -> None:
     fake_openai.fail("overloaded")
-    llm = two(entry(fake_openai, **window(100_000)), entry(fake_openai, **window(1_800)))
+    llm = two(entry(fake_openai, **window(100_000)), entry(fake_openai, **window(1_500)))
     async with Caxton.from_dict(configured(tmp_path, llm, {"name": "A"})) as caxton:
         answer = await caxton.complete_chat(model="agent:A", messages=[*HISTORY, *user("Now?")])
     assert answer.provider == "second"
     assert answer.context is not None
-    assert answer.context.tokens <= answer.context.budget <= 1_800
+    assert answer.context.tokens <= answer.context.budget <= 1_500
     assert len(sent(fake_openai)["messages"]) < len(sent(fake_openai, 0)["messages"])
 
 

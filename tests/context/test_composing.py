@@ -136,6 +136,23 @@ def test_turns_of_the_clients_own_that_are_left_out_are_told() -> None:
     assert made(material([*said(4), ASKED], depth=10), 20_000).notes == ()
 
 
+def sent_turns(composed: Composed) -> int:
+    return sum(one.kept and one.piece.tier == "recent" for one in composed.decisions)
+
+
+def test_half_of_the_wanted_turns_come_before_what_was_looked_up_and_without_that_all_that_fit() -> None:
+    long = [Message(role=one.role, content=f"{one.content} " + "So it was said. " * 20) for one in said(34)]
+    alone, beside = material([*long, ASKED], depth=10), material([*long, ASKED], memories=100, depth=10)
+    whole = made(alone, 20_000)
+    assert sent_turns(whole) == 10
+    enough = whole.tokens
+    assert sent_turns(made(alone, int(1.2 * enough))) == 10
+    for budget in range(int(0.65 * enough), 2 * enough, 100):
+        assert sent_turns(made(beside, budget)) >= 5
+    reasons = {one.reason for budget in range(int(0.5 * enough), enough, 50) for one in made(alone, budget).decisions}
+    assert "before the window" in reasons
+
+
 def test_turns_that_have_no_room_say_so() -> None:
     composed = made(material([*said(30), ASKED], depth=ALL_TURNS), 700)
     assert "tokens for everything (the agent's budget)" in composed.notes[0]

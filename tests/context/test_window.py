@@ -20,37 +20,52 @@ def words(text: str) -> int:
 
 @given(TOKENS, st.integers(0, 1000), st.integers(0, 20))
 def test_the_window_keeps_to_its_depth_and_its_room(tokens: list[int], room: int, depth: int) -> None:
-    start = window_start(range(len(tokens)), tokens.__getitem__, depth=depth, room=room)
+    start = window_start(range(len(tokens)), tokens.__getitem__, depth=depth, room=room, most=room)
     assert sum(tokens[start:]) <= room
     assert len(tokens) - start <= depth
 
 
 @given(TOKENS, st.integers(0, 1000), st.integers(1, 20))
 def test_the_window_has_at_least_half_of_what_could_be_in_it(tokens: list[int], room: int, depth: int) -> None:
-    start = window_start(range(len(tokens)), tokens.__getitem__, depth=depth, room=room)
+    start = window_start(range(len(tokens)), tokens.__getitem__, depth=depth, room=room, most=room)
     possible = 0
     while possible < min(depth, len(tokens)) and sum(tokens[len(tokens) - possible - 1 :]) <= room:
         possible += 1
     assert 2 * (len(tokens) - start) >= possible
 
 
+@given(TOKENS, st.integers(0, 1000), st.integers(0, 1000), st.integers(1, 20))
+def test_half_of_what_is_wanted_is_sent_where_there_is_any_room(
+    tokens: list[int], room: int, more: int, depth: int
+) -> None:
+    start = window_start(range(len(tokens)), tokens.__getitem__, depth=depth, room=room, most=room + more)
+    half = min(len(tokens), (depth + 1) // 2)
+    sent = len(tokens) - start
+    if half and sum(tokens[-half:]) <= room + more:
+        assert sent >= half
+    assert sent <= half or sum(tokens[start:]) <= room
+    assert sum(tokens[start:]) <= room + more
+
+
 @given(st.integers(4, 40), st.integers(60, 200))
 def test_the_beginning_stays_for_many_turns(depth: int, count: int) -> None:
-    starts = [window_start(range(end), lambda _: 10, depth=depth, room=10_000) for end in range(depth, count)]
+    starts = [
+        window_start(range(end), lambda _: 10, depth=depth, room=10_000, most=10_000) for end in range(depth, count)
+    ]
     moves = sum(one != other for one, other in itertools.pairwise(starts))
     assert moves <= len(starts) / (depth // 2 + 1) + 1
     assert starts == sorted(starts)
 
 
 def test_ten_exchanges_are_five_to_ten() -> None:
-    sizes = [end - window_start(range(end), lambda _: 10, depth=10, room=10_000) for end in range(10, 40)]
+    sizes = [end - window_start(range(end), lambda _: 10, depth=10, room=10_000, most=10_000) for end in range(10, 40)]
     assert (min(sizes), max(sizes)) == (5, 10)
 
 
 def test_where_a_conversation_is_read_from_does_not_move_its_window() -> None:
     """A store gives the last turns; they keep their numbers."""
-    whole = window_start(range(100), lambda _: 10, depth=10, room=1000)
-    part = window_start(range(60, 100), lambda _: 10, depth=10, room=1000)
+    whole = window_start(range(100), lambda _: 10, depth=10, room=1000, most=1000)
+    part = window_start(range(60, 100), lambda _: 10, depth=10, room=1000, most=1000)
     assert part + 60 == whole
 
 
@@ -61,7 +76,7 @@ def test_of_a_long_conversation_only_what_has_room_is_counted() -> None:
         counted.append(place)
         return 10
 
-    start = window_start(range(1_000_000), tokens, depth=1_000_000, room=1_000)
+    start = window_start(range(1_000_000), tokens, depth=1_000_000, room=1_000, most=1_000)
     assert 1_000_000 - start >= 50
     assert len(counted) == 101
 

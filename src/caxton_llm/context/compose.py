@@ -239,12 +239,12 @@ def _notes(
     if missing:
         # The deeper ones are left out first: where all that are wanted are sent, it is the depth that decides.
         window = len(own) - missing
-        deep = window >= found.past.depth
-        why = (
-            f"the agent takes the last {found.past.depth:,} of a conversation"
-            if deep
-            else f"there are {target.budget:,} tokens for everything ({target.limited_by})"
-        )
+        if window >= found.past.depth:
+            why = f"the agent takes the last {found.past.depth:,} of a conversation"
+        elif found.past.overflow:
+            why = f"there are {target.budget:,} tokens for everything ({target.limited_by})"
+        else:
+            why = f"of the last {found.past.depth:,} half at least is, so that the prompt's beginning stays for a while"
         yield f"{missing:,} of the {len(own):,} earlier turns in the request are not sent word for word: {why}"
     sent = [turn.messages for turn in found.past.window if turn_id(turn.number) in kept]
     uncounted = set().union(*map(costs.uncounted, (material.history.current, *sent)))

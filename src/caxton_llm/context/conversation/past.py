@@ -30,7 +30,7 @@ _SHARE = 0.6
 """The most of what the instructions and the tools leave that past turns get word for word: the request and what was looked
 up need room, too, and a share that does not depend on them keeps the prompt's beginning the same."""
 _SHARE_OF_ALL = 0.9
-"""The same where all turns are wanted word for word."""
+"""The same where all turns are wanted word for word, or nothing was looked up."""
 _DIGEST_SHARE, _DIGEST_MOST, _DIGEST_LEAST = 0.1, 400, 24
 _DIGESTED = 500
 """Turns that a digest is made of: the last ones that are not sent."""
@@ -91,7 +91,8 @@ class LeftOut:
         return min(self._start, _TOLD)
 
     def __iter__(self) -> Iterator[Decision]:
-        """From the newest back: those beyond the depth, beyond the room, and those left out so that the window stays."""
+        """From the newest back: those beyond the depth, beyond the room, and those left out so that the window stays, and
+        leaves room for what was looked up."""
         turns, tokens = self._turns, self._tokens
         total = sum(map(tokens, range(self._start, len(turns))))
         for place in range(self._start - 1, self._start - 1 - len(self), -1):
@@ -116,14 +117,15 @@ def past_of(material: Material, target: TargetView, costs: Costs, texts: PastTex
     turns, own, depth = _permitted(material)
     tokens = cache(lambda place: costs.turn(turns[place]))
     # The room does not depend on how long the request is, as far as it has its own: the window would move to and fro.
-    share = _SHARE_OF_ALL if depth >= ALL_TURNS else _SHARE
-    room = max(0, min(left, int(share * (left + asked))))
-    start = window_start([turn.number for turn in turns], tokens, depth=depth, room=room)
+    share = _SHARE_OF_ALL if depth >= ALL_TURNS or not _has_looked_up(material) else _SHARE
+    left = max(0, left)
+    room = min(left, int(share * (left + asked)))
+    start = window_start([turn.number for turn in turns], tokens, depth=depth, room=room, most=left)
     window = turns[start:]
     first = len(material.history.turns) - len(turns)
     worth, less_relevant = material.excerpts.between(first, first + start, least=_RELEVANT, most=_MOST_EXCERPTS)
-    beside = left - sum(map(tokens, range(start, len(turns))))
-    excerpts = [*_excerpts(worth, costs, _SPARE * beside)]
+    sent = sum(map(tokens, range(start, len(turns))))
+    excerpts = [*_excerpts(worth, costs, _SPARE * (left - sent))]
     summary = _digest(material, turns, start, target=target, costs=costs, texts=texts)
     wanted = min(depth, len(turns))
     return Past(
@@ -133,15 +135,20 @@ def past_of(material: Material, target: TargetView, costs: Costs, texts: PastTex
             *([_digest_piece(summary, costs)] if summary else []),
         ),
         window=window,
-        reach=min(room, _about(tokens, len(turns), wanted, room)),
+        reach=max(sent, min(room, _about(tokens, len(turns), wanted, room))),
         excerpts={piece.id: one for piece, one in zip(excerpts, worth, strict=False)},
         digest=summary,
-        overflow=max(0, _about(tokens, len(turns), wanted, left) - max(0, left)),
+        overflow=max(0, _about(tokens, len(turns), wanted, left) - left),
         less_relevant=less_relevant + len(worth) - len(excerpts),
-        left_out=LeftOut(turns, tokens, texts, start=start, depth=depth, room=room),
+        left_out=LeftOut(turns, tokens, texts, start=start, depth=depth, room=left),
         own=own,
         depth=depth,
     )
+
+
+def _has_looked_up(material: Material) -> bool:
+    """Whether anything stands beside what was said."""
+    return bool(material.memories or material.capabilities or any(offer.tool.data for offer in material.offers))
 
 
 def _permitted(material: Material) -> tuple[tuple[PastTurn, ...], frozenset[int], int]:

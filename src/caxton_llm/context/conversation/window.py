@@ -11,23 +11,29 @@ from collections.abc import Callable, Sequence
 __all__ = ["window_start"]
 
 
-def window_start(numbers: Sequence[int], tokens: Callable[[int], int], *, depth: int, room: int) -> int:
+def window_start(numbers: Sequence[int], tokens: Callable[[int], int], *, depth: int, room: int, most: int) -> int:
     """The place of the first turn that is sent, `len(numbers)` for none.
 
     `numbers` are those of the turns, ascending; `tokens` gives what the turn at a place takes, and is asked from the last one
-    back as far as needed. At most `depth` turns and `room` tokens are sent, and at least half of `depth` where there is room
-    and there are so many.
+    back as far as needed. At most `depth` turns are sent, in at most `room` tokens; but half of `depth` where there are so
+    many, as far as `most` tokens permit.
     """
     count = first = len(numbers)
-    while first > max(0, count - depth) and (room := room - tokens(first - 1)) >= 0:
+    half, taken = (depth + 1) // 2, 0
+    while first > max(0, count - depth):
+        taken += tokens(first - 1)
+        if taken > (max(room, most) if count - first < half else room):
+            break
         first -= 1
     if first in (0, count):
         return first
+    possible = count - first
+    least = half if possible >= half else possible / 2
     step = depth // 2 + 1
     while step > 1:
         # Finer places where turns are so long that the coarse ones would leave out too much.
         start = _place(numbers, step, first)
-        if 2 * (count - start) >= count - first:
+        if count - start >= least:
             return start
         step //= 2
     return first
