@@ -167,14 +167,17 @@ class Memory:
         *,
         max_results: int | None = None,
         min_similarity: float | None = None,
+        distinct: bool = False,
     ) -> Searched:
-        """The same, with what was compared."""
+        """The same, with what was compared. With `distinct` each says something else, and something else than the query; one
+        that says the query again may stand beside these."""
         return self._search.search(
             query,
             filters or Filters(),
             max_results=self.max_results if max_results is None else max_results,
             min_similarity=self.min_similarity if min_similarity is None else min_similarity,
             now=self._clock(),
+            distinct=distinct,
         )
 
     def get(self, ids: Iterable[str], *, tenant: str = "") -> dict[str, Record]:

@@ -92,6 +92,22 @@ async def test_memories_are_found_used_and_what_is_said_is_learned(tmp_path: Pat
         assert next(hit for hit in hits if hit.record.id == written.id).reasons.used > 0
 
 
+async def test_a_question_that_is_asked_again_and_again_does_not_displace_its_answer(
+    tmp_path: Path, fake_openai: FakeOpenAI
+) -> None:
+    question = "What colour should the title page of reports have?"
+    with Memory.open(tmp_path / "memory") as memory:
+        said = [question] * 12 + ["I prefer reports with a blue title page."]
+        memory.add([Turn(conversation=f"c{n}", index=0, role="user", text=one) for n, one in enumerate(said)])
+    configuration = configured(tmp_path, entry(fake_openai), {"name": "A"}, memory={"path": str(tmp_path / "memory")})
+    async with Caxton.from_dict(configuration) as caxton:
+        document = await caxton.prepare_context(model="agent:A", messages=user(question))
+    memories = {one.text: one for one in document.candidates if one.source == "memory"}
+    assert memories["I prefer reports with a blue title page."].kept
+    assert memories[question].reason == "repeats another"
+    assert len(memories) == 2
+
+
 async def test_tools_are_run_and_the_whole_exchange_is_kept(tmp_path: Path, fake_anthropic: FakeAnthropic) -> None:
     fake_anthropic.reply(None, ToolCall("echo", {"text": "hello"}, "toolu_1"))
     fake_anthropic.reply("Done.")

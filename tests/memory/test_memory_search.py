@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from caxton_llm.errors import InvalidRequest, ProviderFailure
-from caxton_llm.memory.candidates import NEIGHBOUR, RELATED, StoreQuery
+from caxton_llm.memory.candidates import NEIGHBOUR, RELATED, Candidates, StoreQuery
 from caxton_llm.memory.embedding.static import StaticEmbedder
 from caxton_llm.memory.filters import Filters
 from caxton_llm.memory.hits import Found, Hit
@@ -300,3 +300,32 @@ def test_of_another_embedder_nothing_can_be_compared_with_what_was(tmp_path: Pat
     with Memory(SqliteMemory(tmp_path, HashingEmbedder())) as memory:
         memory.add(FACTS)
         assert memory.searched("office cat").embedder is None
+
+
+@pytest.mark.parametrize("copies", [3, 150])
+def test_what_is_said_again_and_again_leaves_room_for_what_answers_it(memory: Memory, copies: int) -> None:
+    query = "What colour should the title page of reports have?"
+    memory.add([said(0, query, f"asked {number}", speaker="Ann") for number in range(copies)])
+    memory.add([said(1, "I do not know  that yet", f"asked {number}") for number in range(copies)])
+    memory.add([said(1, "i do not know that yet", f"also asked {number}") for number in range(copies)])
+    memory.add([said(0, "I prefer reports with a blue title page", "another")])
+    assert texts(memory.search(query, max_results=3)).count(query) > 1
+    found = memory.searched(query, max_results=3, distinct=True).found
+    told = [" ".join(text.casefold().split()) for text in texts(found)]
+    assert len(set(told)) == len(told)
+    assert "i prefer reports with a blue title page" in told
+    assert sum(one != query.casefold() for one in told) + len(names(found)) == 3
+
+
+def test_few_results_above_a_threshold_are_searched_for_once(tmp_path: Path) -> None:
+    asked = []
+
+    class Watched(SqliteMemory):
+        def candidates(self, query: StoreQuery) -> Candidates:
+            asked.append(query.limit)
+            return super().candidates(query)
+
+    with Memory(Watched(tmp_path / "memory", StaticEmbedder.default())) as memory:
+        memory.add([said(0, f"Number {number} is kept in the drawer", f"{number}") for number in range(200)])
+        memory.searched("cat on the printer", max_results=5, min_similarity=0.9, distinct=True)
+    assert len(asked) == 1

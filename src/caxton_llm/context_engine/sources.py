@@ -289,7 +289,9 @@ def _search(memory: "Memory", need: SearchNeed, filters: Filters) -> Searched:
     """What has to do with the areas that are preferred comes first; where that is too little, the rest is searched, too."""
 
     def searched(within: Filters) -> Searched:
-        return memory.searched(need.query, within, max_results=need.max_results, min_similarity=need.min_similarity)
+        return memory.searched(
+            need.query, within, max_results=need.max_results, min_similarity=need.min_similarity, distinct=True
+        )
 
     if not need.focus_areas:
         return searched(filters)

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from msgspec import Struct
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
@@ -18,6 +19,7 @@ from caxton_llm.memory.filters import Filters, admits, check_sought
 from caxton_llm.memory.hits import ComparedHit, Found, Hit, Searched
 from caxton_llm.memory.late_interaction import distinct_tokens, inverse_frequency, late_interaction
 from caxton_llm.memory.limits import check_query
+from caxton_llm.memory.model import Turn
 from caxton_llm.memory.passages import passages_of
 from caxton_llm.memory.query_dates import from_then, periods_in
 from caxton_llm.memory.query_words import name_keys_in
@@ -28,6 +30,21 @@ __all__ = ["MemorySearch"]
 
 _CHANGES = 3
 """Times that a query is embedded anew because the store's embedder has changed meanwhile."""
+_WIDER, _WIDEST = 4, 1_024
+"""By how much more candidates are compared where most say the same, and how many at most."""
+
+_Compared = tuple[Hit, ComparedHit | None]
+
+
+class _Wanted(Struct, frozen=True, kw_only=True):
+    """What a search is to find."""
+
+    query: str
+    filters: Filters
+    max_results: int
+    min_similarity: float | None
+    now: float
+    distinct: bool
 
 
 class MemorySearch:
@@ -51,15 +68,44 @@ class MemorySearch:
         self._calibration_of = calibration_of
 
     def search(
-        self, query: str, filters: Filters, *, max_results: int, min_similarity: float | None, now: float
+        self,
+        query: str,
+        filters: Filters,
+        *,
+        max_results: int,
+        min_similarity: float | None,
+        now: float,
+        distinct: bool = False,
     ) -> Searched:
-        """The best records for `query`. `now` is what ages are counted from. Raises `InvalidRequest`."""
+        """The best records for `query`. `now` is what ages are counted from. Raises `InvalidRequest`.
+
+        With `distinct` each says something else, and something else than the query; one that says the query again may stand
+        beside these.
+        """
         check_query(query, max_results)
         check_sought(filters)
         if min_similarity is not None and not 0.0 <= min_similarity <= 1.0:
             raise InvalidRequest(f"{min_similarity!r} is not between 0 and 1", param="min_similarity")
-        asked, proposed, problem = self._proposed(query, filters, max(self.limit, max_results))
-        scores = score(self._features(asked, proposed, now), self.weights)
+        wanted = _Wanted(
+            query=query,
+            filters=filters,
+            max_results=max_results,
+            min_similarity=min_similarity,
+            now=now,
+            distinct=distinct,
+        )
+        limit = max(self.limit, max_results)
+        searched, lacks = self._searched(wanted, limit)
+        while lacks and limit < min(_WIDEST, searched.found.searched):
+            limit *= _WIDER
+            searched, lacks = self._searched(wanted, limit)
+        return searched
+
+    def _searched(self, wanted: _Wanted, limit: int) -> tuple[Searched, bool]:
+        """The best among so many candidates, and whether there are too few because others say the same."""
+        min_similarity = wanted.min_similarity
+        asked, proposed, problem = self._proposed(wanted.query, wanted.filters, limit)
+        scores = score(self._features(asked, proposed, wanted.now), self.weights)
         calibration = self._calibration_of(self.store.embedder)
         if calibration is None and problem is None:
             problem = f"how similar texts are for {self.store.embedder.name} is not known: its server does not answer"
@@ -67,7 +113,11 @@ class MemorySearch:
         order = scores.order()
         if min_similarity is not None and problem is None:
             order = order[similarity[order] >= min_similarity]
-        hits = self._hits(order[:max_results].tolist(), proposed, similarity, scores, filters)
+
+        def hits_of(places: NDArray[np.int64]) -> list[_Compared]:
+            return self._hits(places.tolist(), proposed, similarity, scores, wanted.filters)
+
+        hits, lacks = _distinct(wanted, order, hits_of) if wanted.distinct else (hits_of(order[: wanted.max_results]), False)
         found = Found(
             hits=tuple(hit for hit, _ in hits),
             searched=proposed.searched,
@@ -76,9 +126,8 @@ class MemorySearch:
             problem=problem,
         )
         is_one = asked.embedder == self.store.vocabulary.name
-        return Searched(
-            found=found, compared=tuple(compared for _, compared in hits), embedder=asked.embedder if is_one else None
-        )
+        compared = tuple(compared for _, compared in hits)
+        return Searched(found=found, compared=compared, embedder=asked.embedder if is_one else None), lacks
 
     def _proposed(self, query: str, filters: Filters, limit: int) -> tuple[StoreQuery, Candidates, str | None]:
         """What the store proposes; by words alone if the embedder fails, and then why."""
@@ -134,7 +183,7 @@ class MemorySearch:
         similarity: NDArray[np.float64],
         scores: Scores,
         filters: Filters,
-    ) -> list[tuple[Hit, ComparedHit | None]]:
+    ) -> list[_Compared]:
         """The hits that are still there, with what was compared of them."""
         keys = proposed.keys[best].tolist()
         records = self.store.load(keys, tenant=filters.tenant)
@@ -161,6 +210,28 @@ class MemorySearch:
             is_whole = len(passages) == 1 and not math.isnan(cosine)
             hits.append((hit, ComparedHit(tokens, cosine) if is_whole else None))
         return hits
+
+
+def _distinct(
+    wanted: _Wanted, order: NDArray[np.int64], hits_of: Callable[[NDArray[np.int64]], list[_Compared]]
+) -> tuple[list[_Compared], bool]:
+    """The first hits that say something else than those before them, and whether there are too few because of others."""
+    asked, most, copies = _words(wanted.query), wanted.max_results, 0
+    chosen: dict[str, _Compared] = {}
+    for first in range(0, len(order), most):
+        for hit in hits_of(order[first : first + most]):
+            said = _words(hit[0].record.text if isinstance(hit[0].record, Turn) else hit[0].passage)
+            if said in chosen:
+                copies += 1
+            elif said == asked or len(chosen) - (asked in chosen) < most:
+                chosen[said] = hit
+        if len(chosen) - (asked in chosen) >= most:
+            return [*chosen.values()], False
+    return [*chosen.values()], copies > 0
+
+
+def _words(text: str) -> str:
+    return " ".join(text.casefold().split())
 
 
 def _no_vector(embedder: str) -> str:
