@@ -120,10 +120,12 @@ def test_closing_gives_up_a_graph_that_is_being_made(schema: Schema, monkeypatch
     with schema.open(EMBEDDER, background=False) as store:
         store.put(entities(0, 150))
         with psycopg.connect(schema.url) as older:
-            # An index is not whole before every transaction has ended that is older.
+            # An index is not whole before every transaction has ended that is older, and may still look at what it saw first.
+            older.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             older.execute(f"select count(*) from {schema.name}.vectors_1")
             indexing = schema.open(EMBEDDER, background=True)
-            begun = "select count(*) from pg_stat_progress_create_index"
+            table = f"'{schema.name}.vectors_1'::regclass"
+            begun = f"select count(*) from pg_stat_progress_create_index where relid = {table}"
             with psycopg.connect(schema.url, autocommit=True) as db:
                 for _ in range(1000):
                     if db.execute(begun).fetchone() == (1,):
