@@ -1,5 +1,6 @@
 """Targets with windows and answers of their own: each is sent what it can take."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from agents_configured import configured, entry, sent, user
 from caxton_llm import Caxton
 from caxton_llm.errors import ContextWindowExceeded
 from caxton_llm.types import Json
-from fakes import FakeAnthropic, FakeOpenAI
+from fakes import ChatModel, FakeAnthropic, FakeOpenAI, FakeVllm
 
 LONG = "What does it say? " + "word " * 2_000
 HISTORY: list[Json] = [
@@ -99,3 +100,26 @@ async def test_a_configured_answer_that_leaves_no_room_for_a_prompt_is_shortened
     assert answer.context.budget == 6_000
     assert sent(fake_openai)["max_completion_tokens"] == 2_000
     assert any("limited to 2,000 tokens instead of 7,900" in warning for warning in answer.warnings)
+
+
+async def test_a_server_is_asked_how_large_its_window_is_before_the_first_request(
+    tmp_path: Path, fake_vllm: FakeVllm
+) -> None:
+    fake_vllm.models["small"] = ChatModel("small", 1_500, 1_500)
+    llm = {"provider": "vllm", "model": "small", "api_key": fake_vllm.api_key, "base_url": fake_vllm.base_url}
+    async with Caxton.from_dict(configured(tmp_path, llm, {"name": "A"})) as caxton:
+        requests = [caxton.complete_chat(model="agent:A", messages=[*HISTORY, *user("Now?")]) for _ in range(3)]
+        answers = await asyncio.gather(*requests)
+    assert [answer.context.budget for answer in answers if answer.context] == [476] * 3
+    assert [request.path for request in fake_vllm.requests].count("/v1/models") == 1
+
+
+async def test_a_server_that_does_not_tell_its_window_is_not_asked_with_every_request(
+    tmp_path: Path, fake_vllm: FakeVllm
+) -> None:
+    llm = {"provider": "vllm", "model": "unlisted", "api_key": "wrong", "base_url": fake_vllm.base_url}
+    async with Caxton.from_dict(configured(tmp_path, llm, {"name": "A"})) as caxton:
+        for _ in range(3):
+            document = await caxton.prepare_context(model="agent:A", messages=user("Hello"))
+    assert any("8,192 tokens are assumed" in note for note in document.context_metadata.notes)
+    assert [request.path for request in fake_vllm.requests].count("/v1/models") == 1

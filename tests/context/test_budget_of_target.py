@@ -53,9 +53,24 @@ def test_what_tools_wish_of_one_provider_is_nothing_to_another() -> None:
 
 def test_an_unknown_window_is_assumed_and_said() -> None:
     found = view()
-    assert found.budget == ASSUMED_WINDOW
+    assert (found.budget, found.limited_by) == (ASSUMED_WINDOW - 1000, "an assumed window")
     assert "not known" in found.notes[0]
     assert view(budget=100).notes == ()
+
+
+def test_of_what_a_model_on_ollama_could_read_no_more_is_used_than_anybody_has_asked_for() -> None:
+    def ollama(source: str, window: int = 131_072, budget: int | None = None) -> TargetView:
+        model = ModelInfo(id="m", provider="ollama", context_window=window, sources={"context_window": source})
+        return view_of(
+            "ollama", model, Factors(), requirements=Requirements(), budget=budget, reserve=1000, output_limit=None
+        )
+
+    found = ollama("provider")
+    assert found.budget == ASSUMED_WINDOW - 1000
+    assert "context_window" in found.notes[0]
+    assert ollama("configuration").budget == 130_072
+    assert ollama("provider", budget=60_000).budget == 60_000
+    assert ollama("provider", window=4_096).budget == 3_096
 
 
 @pytest.mark.parametrize("wish", ["function_calling_format", "tool_use_format"])

@@ -22,6 +22,7 @@ from caxton_llm.agent_service.kept import check_kept
 from caxton_llm.agent_service.multi_turn import MultiTurn, Reading
 from caxton_llm.agent_service.oversized import Sized, sized
 from caxton_llm.agent_service.turn import AgentTurn, described, told
+from caxton_llm.agent_service.windows import ServedWindows
 from caxton_llm.agents.agent import Agent
 from caxton_llm.agents.chain import CallChain
 from caxton_llm.agents.conversation import ConversationKey
@@ -79,6 +80,7 @@ class AgentService:
         self._keeping = keeping
         self._closing = closing
         self._tidy = tidy
+        self._windows = ServedWindows()
         self._upkeep: Upkeep | None = None
         self._chain = CallChain(limit=max_agent_depth)
         self._max_steps = max_steps
@@ -149,7 +151,7 @@ class AgentService:
         others = {name: value for name, value in request.extra.items() if name != _PROVIDERS}
         request = replace(request, extra=others, source=None)
         gathered = await self._gathered(request, addressed)
-        fitting = await sized(self.engine, gathered, self.gateway.resolve(request.model))
+        fitting = await self._sized(gathered, request)
         notes = () if fitting.in_parts is None else (_IN_PARTS,)
         if fitting.taken_by is not None:
             first, larger = destinations[0], destination_of(fitting.taken_by)
@@ -196,6 +198,7 @@ class AgentService:
 
     async def aclose(self) -> None:
         """Finish what is kept in the background, within bounded time, and close what the agents use."""
+        await self._windows.aclose()
         starting, self._starting = of_this_loop(self._starting), []
         await end_tasks(starting)
         upkeep, self._upkeep = self._upkeep, None
@@ -230,7 +233,7 @@ class AgentService:
     ) -> AgentTurn | _InParts:
         """The turn, ready to be answered, or what has to be read in parts before."""
         gathered = await self._gathered(request, self._addressed(request.model))
-        fitting = await sized(self.engine, gathered, self.gateway.resolve(request.model))
+        fitting = await self._sized(gathered, request)
         parts = fitting.in_parts
         await asyncio.to_thread(check_kept, gathered, in_parts=parts is not None)
         if parts is None:
@@ -238,6 +241,11 @@ class AgentService:
         reader = MultiTurn(self.gateway, parts.costs.text)
         reading = reader.read(parts.request, window_tokens=parts.window_tokens, answer_tokens=parts.answer_tokens)
         return _InParts(gathered, reading)
+
+    async def _sized(self, gathered: GatheredContext, request: ChatRequest) -> Sized:
+        route = self.gateway.resolve(request.model)
+        await self._windows.learn(route.candidates)
+        return await sized(self.engine, gathered, route)
 
     def _read(
         self,

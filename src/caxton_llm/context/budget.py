@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from caxton_llm.agents.requirements import Requirements
 from caxton_llm.context.fit import possible_answer, prompt_limit
@@ -62,14 +63,12 @@ def view_of(
     asked = requirements.max_context_tokens(kind)
     if asked is not None:
         limits.append((asked, f"max_context_tokens for {kind}"))
+    info, notes = _with_window(kind, info, is_limited=bool(limits))
     answer = _Answer(output_limit) if output_limit is not None else _usual_answer(kind, info, reserve)
     window = prompt_limit(info, answer.room)
-    notes = answer.notes
     if window is not None:
-        limits.append((window, "the model's window"))
-    elif not limits:
-        limits.append((ASSUMED_WINDOW, "an assumed window"))
-        notes = (*notes, f"the window of {info.id} is not known: {ASSUMED_WINDOW:,} tokens are assumed")
+        limits.append((window, "an assumed window" if notes else "the model's window"))
+    notes = (*answer.notes, *notes)
     tools = requirements.with_wishes(tools)
     withheld = frozenset(tool for tool in tools if not requirements.offers(tool, kind))
     if withheld:
@@ -89,6 +88,23 @@ def view_of(
         answer_limit=answer.limit,
         notes=notes,
     )
+
+
+def _with_window(kind: str, info: ModelInfo, *, is_limited: bool) -> tuple[ModelInfo, tuple[str, ...]]:
+    """The model with a window to go by, where neither that nor anything else limits the prompt, and what to say of it."""
+    if is_limited or info.max_input_tokens is not None:
+        return info, ()
+    window, said = info.context_window, info.sources.get("context_window")
+    if window is None:
+        note = f"the window of {info.id} is not known: {ASSUMED_WINDOW:,} tokens are assumed"
+    elif kind == "ollama" and window > ASSUMED_WINDOW and said == "provider":
+        # What a model could read is more than many a machine has memory for.
+        note = (
+            f"{ASSUMED_WINDOW:,} of the {window:,} tokens of {info.id} are used: context_window says how many it may be"
+        )
+    else:
+        return info, ()
+    return replace(info, context_window=ASSUMED_WINDOW), (note,)
 
 
 class _Answer(NamedTuple):

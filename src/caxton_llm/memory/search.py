@@ -117,7 +117,9 @@ class MemorySearch:
         def hits_of(places: NDArray[np.int64]) -> list[_Compared]:
             return self._hits(places.tolist(), proposed, similarity, scores, wanted.filters)
 
-        hits, lacks = _distinct(wanted, order, hits_of) if wanted.distinct else (hits_of(order[: wanted.max_results]), False)
+        hits, lacks = (
+            _distinct(wanted, order, hits_of) if wanted.distinct else (hits_of(order[: wanted.max_results]), False)
+        )
         found = Found(
             hits=tuple(hit for hit, _ in hits),
             searched=proposed.searched,
