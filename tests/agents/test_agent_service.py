@@ -123,6 +123,46 @@ async def test_tools_are_run_and_the_whole_exchange_is_kept(tmp_path: Path, fake
     assert '<data from="tool">' in json.dumps(result, ensure_ascii=False).replace('\\"', '"')
 
 
+OPTIONAL = """
+from mcp.server.mcpserver import MCPServer
+server = MCPServer("weather")
+@server.tool(structured_output=False)
+def forecast(city: str, days: int = 3, unit: str | None = None) -> str:
+    return f"{city}: {days} days, {unit}"
+@server.tool(structured_output=False)
+def free(filter: dict) -> str:
+    return "anything"
+server.run()
+"""
+
+
+async def test_tools_that_ask_for_structured_output_are_strict_and_get_what_was_left_out_as_their_own_defaults(
+    tmp_path: Path, fake_openai: FakeOpenAI
+) -> None:
+    program = tmp_path / "weather.py"
+    program.write_text(OPTIONAL)
+    wished = {"provider_optimization": {"openai": {"structured_output": True}}}
+    servers = [
+        {
+            "name": "weather",
+            "command": sys.executable,
+            "args": [str(program)],
+            "context_requirements": {"forecast": wished, "free": wished},
+        }
+    ]
+    fake_openai.reply(None, ToolCall("forecast", {"city": "Rome", "days": None, "unit": None}, "call_1"))
+    fake_openai.reply("Done.")
+    agent = {"name": "A", "tools": ["weather.*"]}
+    async with Caxton.from_dict(configured(tmp_path, entry(fake_openai), agent, mcp={"servers": servers})) as caxton:
+        answer = await caxton.complete_chat(model="agent:A", messages=user("The forecast for Rome?"))
+    told = {tool["function"]["name"]: tool["function"] for tool in sent(fake_openai, 0)["tools"]}
+    assert told["forecast"]["strict"] is True
+    assert told["forecast"]["parameters"]["required"] == ["city", "days", "unit"]
+    assert "strict" not in told["free"]
+    assert any("structured_output" in warning and warning.endswith("free") for warning in answer.warnings)
+    assert "Rome: 3 days, None" in sent(fake_openai)["messages"][-1]["content"]
+
+
 async def test_a_full_context_makes_room_for_what_the_tools_give(tmp_path: Path, fake_openai: FakeOpenAI) -> None:
     servers = [{"name": "odd", "command": sys.executable, "args": [str(PROGRAMS / "odd_tools.py")]}]
     agent = {

@@ -22,7 +22,7 @@ from caxton_llm.errors import AccessDenied, AgentCallRefused, InvalidRequest, Ll
 from caxton_llm.protocols import Clock
 from caxton_llm.tool_specs import ToolFailure, ToolOutcome, ToolProgress, ToolSpec
 from caxton_llm.tools.access import ToolAccess
-from caxton_llm.tools.schemas import SchemaFault, argument_faults
+from caxton_llm.tools.schemas import SchemaFault, argument_faults, without_nulls
 from caxton_llm.tools.servers import McpServers
 from caxton_llm.types import ChatResponse, Json, Message, ToolCall
 
@@ -193,7 +193,7 @@ class ToolRunner:
         return spec
 
     async def _outcome(self, call: ToolCall, spec: ToolSpec, tell: OnEvent) -> tuple[ToolOutcome, ChatResponse | None]:
-        arguments = _arguments(call)
+        arguments = without_nulls(spec.input_schema, _arguments(call))
         tell(ToolEvent(tool=spec.name, call=call.id, state="started"))
         if not spec.server:
             return await self._capability(spec, arguments)

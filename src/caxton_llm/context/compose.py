@@ -22,7 +22,7 @@ from caxton_llm.context.pieces import Decision, Piece, Source, Tier
 from caxton_llm.context.prepared import FoundMemory, Prepared
 from caxton_llm.context.render.breakpoints import marks_beside_messages
 from caxton_llm.context.render.provider import rendered
-from caxton_llm.context.render.strict import strictly
+from caxton_llm.context.render.strict import not_strict, strictly
 from caxton_llm.context.selection import Limits, Selection, too_small
 from caxton_llm.context.text_vectors import TextVectors
 from caxton_llm.discreet import Discreet
@@ -135,7 +135,7 @@ def _composed(attempts: "_Attempts", found: Candidates, reserve: int) -> Compose
         less_relevant=found.past.less_relevant,
         stable_tokens=found.stable,
         reserve=reserve,
-        notes=tuple(_notes(material, target, costs, found, kept)),
+        notes=(*_notes(material, target, costs, found, kept), *_open_schemas(made.tools, target)),
     )
 
 
@@ -250,6 +250,13 @@ def _notes(
     uncounted = set().union(*map(costs.uncounted, (material.history.current, *sent)))
     if uncounted:
         yield f"not counted: content of type {', '.join(sorted(uncounted))}"
+
+
+def _open_schemas(tools: Sequence[Tool], target: TargetView) -> tuple[str, ...]:
+    names = not_strict(tools, target.strict_tools)
+    if not names:
+        return ()
+    return (f"structured_output: the provider cannot hold calls to the schemas of {', '.join(names)}",)
 
 
 # -- from a selection to what is sent -----------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Keyword = Callable[[Validator, Json, Json, Mapping[str, Json]], Iterator[Exception]]
 
-__all__ = ["SchemaFault", "argument_faults", "check_schema", "usable_schema"]
+__all__ = ["SchemaFault", "argument_faults", "check_schema", "usable_schema", "without_nulls"]
 
 _LARGEST = 256 * 1024
 _MOST_REFERENCES = 10_000
@@ -65,6 +65,33 @@ def argument_faults(schema: Mapping[str, Json], arguments: Mapping[str, Json]) -
     finally:
         _references.reset(counting)
     return [f"{error.json_path}: {error.message}"[:_LONGEST_FAULT] for error in errors]
+
+
+def without_nulls(schema: Mapping[str, Json], arguments: Mapping[str, Json]) -> dict[str, Json]:
+    """The arguments without those that are null, may be left out, and may not be null: models say so what they leave out,
+    where every argument has to be said."""
+    properties, required = schema.get("properties"), schema.get("required")
+    if not isinstance(properties, dict):
+        return dict(arguments)
+    needed = required if isinstance(required, list) else []
+    return {
+        name: value
+        for name, value in arguments.items()
+        if value is not None or name in needed or name not in properties or _takes_null(properties[name])
+    }
+
+
+def _takes_null(schema: Json) -> bool:
+    if not isinstance(schema, dict):
+        return schema is not False
+    kind, choices, values = schema.get("type"), schema.get("anyOf", schema.get("oneOf")), schema.get("enum")
+    if isinstance(choices, list):
+        return any(map(_takes_null, choices))
+    if isinstance(values, list):
+        return None in values
+    if kind is not None:
+        return kind == "null" or (isinstance(kind, list) and "null" in kind)
+    return "$ref" not in schema and "const" not in schema
 
 
 @lru_cache(maxsize=2048)
