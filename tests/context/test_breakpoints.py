@@ -1,11 +1,13 @@
 """Anthropic takes four breakpoints at most: the caller's own come first, ours go where places are free."""
 
+import re
+
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from caxton_llm.context.prepared import Prepared
-from caxton_llm.context.render.breakpoints import marked_steps, marks_beside_messages
+from caxton_llm.context.render.breakpoints import marked_steps, marks_of
 from caxton_llm.context.render.provider import CACHED_FROM, rendered
 from caxton_llm.model_info import ModelInfo
 from caxton_llm.protocols import EncodeOptions
@@ -59,13 +61,13 @@ def sent(
         tools=[tool(marked=marked) for marked in tools] or None,
         extra={"cache_control": MARK} if whole else {},
     )
-    elsewhere = marks_beside_messages(request)
+    marks = marks_of(request)
     prepared = Prepared(
         instructions="Be brief.", history=tuple(one for turn in turns for one in turn), current=tuple(request.messages)
     )
-    messages, _ = rendered(prepared, "anthropic", stable_tokens=CACHED_FROM, marks_elsewhere=elsewhere)
+    messages, _ = rendered(prepared, "anthropic", stable_tokens=CACHED_FROM, marks=marks)
     made = [message for number in range(steps) for message in call(number)]
-    return replace(request, messages=[*messages, *marked_steps(messages, made, elsewhere=elsewhere)])
+    return replace(request, messages=[*messages, *marked_steps(messages, made, elsewhere=marks.elsewhere)])
 
 
 FLAGS = st.lists(st.booleans(), max_size=6)
@@ -120,3 +122,33 @@ def test_what_is_marked_changes_no_text() -> None:
         ]
 
     assert texts(plain) == texts(marked)
+
+
+HOUR: Json = {"type": "ephemeral", "ttl": "1h"}
+LIVES = st.sampled_from([None, MARK, HOUR])
+
+
+def lasting(text: str, mark: Json) -> Message:
+    return Message(role="user", content=[ContentPart(type="text", text=text, cache_control=mark)])
+
+
+@given(LIVES, st.lists(LIVES, max_size=4), st.lists(LIVES, min_size=1, max_size=3), st.sampled_from([0, CACHED_FROM]))
+def test_nothing_is_kept_for_an_hour_behind_what_is_kept_for_less(
+    instructions: Json, history: list[Json], current: list[Json], stable: int
+) -> None:
+    asked = [lasting("now", mark) for mark in current]
+    system = Message(role="system", content=[ContentPart(type="text", text="Be brief.", cache_control=instructions)])
+    marks = marks_of(ChatRequest(messages=[system, *asked]))
+    prepared = Prepared(
+        instructions="Be brief.", history=tuple(lasting("before", mark) for mark in history), current=tuple(asked)
+    )
+    messages, _ = rendered(prepared, "anthropic", stable_tokens=stable, marks=marks)
+    body = anthropic_messages.encode_chat(ChatRequest(messages=messages), OPTIONS, stream=False).body
+    lives = [
+        found == b',"ttl":"1h"' for found in re.findall(rb'"cache_control":{"type":"ephemeral"(,"ttl":"1h")?}', body)
+    ]
+    assert lives == sorted(lives, reverse=True)
+    if HOUR in current:
+        assert any(lives)
+    if instructions == HOUR and not any([*history, *current]):
+        assert lives[:1] == [True]

@@ -20,7 +20,7 @@ from caxton_llm.context.material import Material
 from caxton_llm.context.offered import offered_tools, offers_of
 from caxton_llm.context.pieces import Decision, Piece, Source, Tier
 from caxton_llm.context.prepared import FoundMemory, Prepared
-from caxton_llm.context.render.breakpoints import marks_beside_messages
+from caxton_llm.context.render.breakpoints import marks_of
 from caxton_llm.context.render.provider import rendered
 from caxton_llm.context.render.strict import not_strict, strictly
 from caxton_llm.context.selection import Limits, Selection, too_small
@@ -169,7 +169,7 @@ class _Attempts:
         self.target = target
         self.costs = costs
         self._vectors = vectors
-        self._marks = marks_beside_messages(material.request)
+        self._marks = marks_of(material.request)
 
     def fitting(self, found: Candidates, room: int) -> _Made:
         """What stands between the pieces is only known when they stand together: the budget of the pieces shrinks until all
@@ -190,7 +190,7 @@ class _Attempts:
         limits = Limits(budget=budget, share=_SHARES)
         selection, repeated = chosen(plan.pieces, dropped, limits, self._vectors)
         prepared = _prepared(self.material, found, selection)
-        messages, tools = rendered(prepared, self.target.family, stable_tokens=plan.stable, marks_elsewhere=self._marks)
+        messages, tools = rendered(prepared, self.target.family, stable_tokens=plan.stable, marks=self._marks)
         tools = strictly(tools, self.target.strict_tools)
         tokens = sum(self.costs.tools(tools)) + self._tokens(messages, prepared.history, selection)
         tokens += self.costs.frame(self.material.request, offers_tools=bool(tools))

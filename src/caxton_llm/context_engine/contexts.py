@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from caxton_llm.context.budget import TargetView
 from caxton_llm.context.compose import Composed, with_steps
 from caxton_llm.context.long_texts.condensing import condensed
-from caxton_llm.context.render.breakpoints import marked_steps, marks_beside_messages
+from caxton_llm.context.render.breakpoints import marked_steps, marks_of
 from caxton_llm.context.render.provider import CACHED_FROM
 from caxton_llm.context.selection import BUDGET_TOO_SMALL
 from caxton_llm.context.source import with_output_limit
@@ -168,7 +168,7 @@ class Contexts:
     def _behind(self, base: Composed, steps: Sequence[Message]) -> Composed:
         """The steps behind a context, their end marked for Anthropic's cache where the beginning is."""
         if base.target.family == "anthropic" and base.stable_tokens >= CACHED_FROM:
-            steps = marked_steps(base.messages, steps, elsewhere=marks_beside_messages(self.gathered.request))
+            steps = marked_steps(base.messages, steps, elsewhere=marks_of(self.gathered.request).elsewhere)
         return with_steps(base, steps, self.engine.costs(base.target))
 
     def _smaller(self, target: TargetView, base: _Base, reserve: int) -> Composed | None:

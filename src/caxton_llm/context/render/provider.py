@@ -16,7 +16,7 @@ from caxton_llm.caching.identical import Identical
 from caxton_llm.caching.kept import Kept
 from caxton_llm.caching.short_texts import kept_of_short
 from caxton_llm.context.prepared import Prepared, PreparedTool
-from caxton_llm.context.render.breakpoints import marked_ends, within_the_most
+from caxton_llm.context.render.breakpoints import NO_MARKS, Marks, lasting_first, marked_ends, within_the_most
 from caxton_llm.context.render.enrichment import Style, Told, enriched
 from caxton_llm.context.render.fence import DATA_NOTE, fenced
 from caxton_llm.tool_specs import ToolSpec
@@ -53,10 +53,10 @@ def family_of(provider: str) -> Family:
 
 
 def rendered(
-    prepared: Prepared, family: Family, *, stable_tokens: int, marks_elsewhere: int = 0
+    prepared: Prepared, family: Family, *, stable_tokens: int, marks: Marks = NO_MARKS
 ) -> tuple[list[Message], tuple[Tool, ...]]:
-    """Messages and tools. `stable_tokens` is about how much of the beginning stays the same from turn to turn,
-    `marks_elsewhere` what `marks_beside_messages` says of the request."""
+    """Messages and tools. `stable_tokens` is about how much of the beginning stays the same from turn to turn, `marks` what
+    the request marks."""
     context = _context(prepared, family)
     late = family != "local" and stable_tokens >= CACHED_FROM
     instructions = prepared.instructions
@@ -73,8 +73,9 @@ def rendered(
         current[0] = _with_text_before(current[0], context)
     messages = beginning + current
     if family == "anthropic":
-        messages = within_the_most(messages, marks_elsewhere)
-        messages = marked_ends(messages, len(beginning), marks_elsewhere) if late else messages
+        messages = within_the_most(messages, marks.elsewhere)
+        ends = (len(beginning) - 1, 0) if late else (0,) if marks.instructions and beginning else ()
+        messages = lasting_first(marked_ends(messages, ends, marks))
     return messages, rendered_tools(prepared.tools, family)
 
 
