@@ -123,3 +123,14 @@ async def test_a_server_that_does_not_tell_its_window_is_not_asked_with_every_re
             document = await caxton.prepare_context(model="agent:A", messages=user("Hello"))
     assert any("8,192 tokens are assumed" in note for note in document.context_metadata.notes)
     assert [request.path for request in fake_vllm.requests].count("/v1/models") == 1
+
+
+@pytest.mark.parametrize("oversize", ["trim", "summarize", "error"])
+async def test_an_answer_that_would_fill_the_window_is_named_as_what_leaves_no_room(
+    tmp_path: Path, fake_openai: FakeOpenAI, oversize: str
+) -> None:
+    agent = {"name": "A", "context": {"oversize": oversize}}
+    async with Caxton.from_dict(configured(tmp_path, entry(fake_openai, **window(8_192)), agent)) as caxton:
+        with pytest.raises(ContextWindowExceeded, match=r"shorter answer than 9,000 tokens \(max_tokens\)") as caught:
+            await caxton.complete_chat(model="agent:A", messages=user("Hi"), max_tokens=9_000)
+    assert ("context.oversize" in str(caught.value)) == (oversize != "summarize")

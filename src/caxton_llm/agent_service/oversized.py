@@ -55,7 +55,7 @@ async def sized(engine: ContextEngine, gathered: GatheredContext, route: Route) 
         for other in others if mode == "trim" else ():
             if await _can_take(other, contexts):
                 return Sized(contexts=contexts, taken_by=other)
-        raise _exceeded(f"{error}. {_MENDS}", view) from None
+        raise _exceeded(f"{error}. {_mends(gathered, view)}", view) from None
     if mode == "error" and composed.overflow:
         needed = view.budget + composed.overflow
         raise _exceeded(
@@ -82,10 +82,15 @@ async def _can_take(candidate: Candidate, contexts: Contexts) -> bool:
     return True
 
 
-_MENDS = (
-    "Shorten them, ask a model with a larger window, or have a long text shortened or worked through in parts"
-    " (context.oversize: summarize or multi_turn)"
-)
+def _mends(gathered: GatheredContext, view: TargetView) -> str:
+    ways = ["shorten them", "ask a model with a larger window"]
+    answer = gathered.request.output_limit
+    if answer is not None and view.is_windowed:
+        ways.insert(0, f"ask for a shorter answer than {answer:,} tokens (max_tokens), which the window must hold, too")
+    if gathered.agent.context.oversize not in ("summarize", "multi_turn"):
+        ways.append("have a long text shortened or worked through in parts (context.oversize: summarize or multi_turn)")
+    said = f"{', '.join(ways[:-1])}, or {ways[-1]}"
+    return f"{said[0].upper()}{said[1:]}"
 
 
 def _exceeded(message: str, view: TargetView) -> ContextWindowExceeded:

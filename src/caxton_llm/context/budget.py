@@ -18,6 +18,7 @@ __all__ = ["ASSUMED_WINDOW", "TargetView", "view_of"]
 _STRICT = ("openai", "azure")
 ASSUMED_WINDOW = 8_192
 """Tokens of a window of which nothing is known."""
+_WINDOW, _ASSUMED = "the model's window", "an assumed window"
 _LARGEST_SHARE = 4
 """Of a window, at most one part in so many is kept free for an answer that nobody has limited."""
 
@@ -32,6 +33,8 @@ class TargetView(Struct, frozen=True, kw_only=True):
     factors: Factors
     budget: int
     limited_by: str
+    is_windowed: bool = False
+    """Whether that is a window, which the answer takes a part of."""
     withheld_tools: frozenset[str] = frozenset()
     """Tools that ask not to be offered in the provider's own form; there is no other that would call them."""
     strict_tools: frozenset[str] = frozenset()
@@ -67,7 +70,7 @@ def view_of(
     answer = _Answer(output_limit) if output_limit is not None else _usual_answer(kind, info, reserve)
     window = prompt_limit(info, answer.room)
     if window is not None:
-        limits.append((window, "an assumed window" if notes else "the model's window"))
+        limits.append((window, _ASSUMED if notes else _WINDOW))
     notes = (*answer.notes, *notes)
     tools = requirements.with_wishes(tools)
     withheld = frozenset(tool for tool in tools if not requirements.offers(tool, kind))
@@ -83,6 +86,7 @@ def view_of(
         factors=factors,
         budget=least,
         limited_by=limited_by,
+        is_windowed=limited_by in (_WINDOW, _ASSUMED),
         withheld_tools=withheld,
         strict_tools=frozenset(strict),
         answer_limit=answer.limit,
