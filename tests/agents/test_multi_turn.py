@@ -332,6 +332,23 @@ async def test_who_asks_for_the_answer_otherwise_gets_the_request_with_the_notes
     assert "part 2 of" in answer.warnings[-1]
 
 
+async def test_what_the_last_request_has_beside_its_messages_is_kept_free_of_notes() -> None:
+    long = " ".join(f"fact{number}" for number in range(150))
+
+    async def taken(standing: int) -> int:
+        reader = Reader(lambda asked: long if part_of(asked) else "merged " * 100)
+        async with asyncio.timeout(WAIT_S):
+            last = await multi_turn(reader).read(request(), **ROOM, standing_tokens=standing).finish()
+        return prompt_tokens(last, words)
+
+    most = ROOM["window_tokens"] - ROOM["answer_tokens"]
+    whole = await taken(0)
+    assert most // 2 < whole <= most
+    assert await taken(most - whole) == whole
+    assert await taken(most - whole + 1) < whole
+    assert 0 < await taken(100_000) <= most // 2  # half is left to the messages
+
+
 async def test_parts_are_read_in_parallel_up_to_the_limit() -> None:
     reader = Reader(usual)
     await complete(reader, concurrency=3)

@@ -64,15 +64,24 @@ class MultiTurn:
         self._most_parts = most_parts
         self._concurrency = concurrency
 
-    def read(self, request: ChatRequest, *, window_tokens: int, answer_tokens: int) -> "Reading":
+    def read(
+        self, request: ChatRequest, *, window_tokens: int, answer_tokens: int, standing_tokens: int = 0
+    ) -> "Reading":
         """The request being read, for who asks for the answer otherwise than `complete` and `stream` do: with tools that are
         run, or a context of its own. Nothing is sent before its first step.
 
         `window_tokens` is what the model takes, the answer's `answer_tokens` included, both as `count` counts: whoever counts
-        with another vendor's vocabulary takes its margin off.
+        with another vendor's vocabulary takes its margin off. `standing_tokens` of it are kept for what the request for the
+        answer has beside these messages, as far as half of the prompt is enough for it.
         """
         plan = partial(
-            plan_reading, request, self._count, window=window_tokens, answer=answer_tokens, most_parts=self._most_parts
+            plan_reading,
+            request,
+            self._count,
+            window=window_tokens,
+            answer=answer_tokens,
+            standing=standing_tokens,
+            most_parts=self._most_parts,
         )
         return Reading(self._gateway, plan, self._concurrency)
 

@@ -4,6 +4,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from caxton_llm.context.budget import TargetView
+from caxton_llm.context.compose import standing_tokens
 from caxton_llm.context.costs import Costs
 from caxton_llm.context.selection import BUDGET_TOO_SMALL
 from caxton_llm.context_engine.contexts import OWN_FIELDS, Contexts
@@ -24,6 +25,8 @@ class InParts(Struct, frozen=True, kw_only=True):
     costs: Costs
     window_tokens: int
     answer_tokens: int
+    standing_tokens: int
+    """Of the window, what the last request has beside its messages."""
 
 
 class Sized(Struct, kw_only=True):
@@ -109,4 +112,11 @@ def _in_parts(gathered: GatheredContext, view: TargetView, engine: ContextEngine
         source=None,
     )
     answer = gathered.request.output_limit or engine.reserve_tokens
-    return InParts(request=request, costs=engine.costs(view), window_tokens=view.budget + answer, answer_tokens=answer)
+    costs = engine.costs(view)
+    return InParts(
+        request=request,
+        costs=costs,
+        window_tokens=view.budget + answer,
+        answer_tokens=answer,
+        standing_tokens=standing_tokens(material, view, costs),
+    )

@@ -239,7 +239,12 @@ class AgentService:
         if parts is None:
             return self._turn(request, chain, fitting, within_s)
         reader = MultiTurn(self.gateway, parts.costs.text)
-        reading = reader.read(parts.request, window_tokens=parts.window_tokens, answer_tokens=parts.answer_tokens)
+        reading = reader.read(
+            parts.request,
+            window_tokens=parts.window_tokens,
+            answer_tokens=parts.answer_tokens,
+            standing_tokens=parts.standing_tokens,
+        )
         return _InParts(gathered, reading)
 
     async def _sized(self, gathered: GatheredContext, request: ChatRequest) -> Sized:

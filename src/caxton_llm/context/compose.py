@@ -17,7 +17,7 @@ from caxton_llm.context.conversation.past import DIGEST, turn_id
 from caxton_llm.context.conversation.past_texts import PastTexts
 from caxton_llm.context.costs import Costs
 from caxton_llm.context.material import Material
-from caxton_llm.context.offered import offered_tools, offers_of
+from caxton_llm.context.offered import definition_tokens, offered_tools, offers_of
 from caxton_llm.context.pieces import Decision, Piece, Source, Tier
 from caxton_llm.context.prepared import FoundMemory, Prepared
 from caxton_llm.context.render.breakpoints import marks_of
@@ -105,7 +105,7 @@ def compose(material: Material, target: TargetView, costs: Costs, texts: PastTex
     least = sum(piece.tokens for piece in said)
     if least > target.budget - reserve:
         raise too_small(said, target.budget, reserve)
-    usual = min(_FOR_STEPS_MOST, int(_FOR_STEPS * target.budget)) if offers_of(material, target) else 0
+    usual = _for_steps(material, target)
     note = note_tokens(material, costs)
     left = target.budget - max(reserve, usual) - least - note
     offered = offered_tools(material, target, costs, left)
@@ -113,6 +113,20 @@ def compose(material: Material, target: TargetView, costs: Costs, texts: PastTex
     room = target.budget - reserve
     found = candidates_of(material, target, costs, texts, offered, said=said, note=note, room=room)
     return _composed(_Attempts(material, target, costs, texts.vectors), found, reserve)
+
+
+def standing_tokens(material: Material, target: TargetView, costs: Costs) -> int:
+    """What a prompt with all tools has beside its messages and the caller's own tools: definitions, what the vendor writes
+    because of them, the note on what is data, and what stays free for calls."""
+    alone = replace(material.request, tools=None, functions=None, response_format=None)
+    offers_any = bool(offers_of(material, target) or material.request.tools or material.request.functions)
+    frame = costs.frame(alone, offers_tools=offers_any)
+    definitions = definition_tokens(material, target, costs)
+    return frame + definitions + note_tokens(material, costs) + _for_steps(material, target)
+
+
+def _for_steps(material: Material, target: TargetView) -> int:
+    return min(_FOR_STEPS_MOST, int(_FOR_STEPS * target.budget)) if offers_of(material, target) else 0
 
 
 def _composed(attempts: "_Attempts", found: Candidates, reserve: int) -> Composed:

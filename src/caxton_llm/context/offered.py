@@ -16,7 +16,7 @@ from caxton_llm.context.prepared import PreparedTool
 from caxton_llm.context.render.provider import rendered_tools
 from caxton_llm.context.told_tool import ToldTool
 
-__all__ = ["Offered", "offered_tools", "offers_of"]
+__all__ = ["Offered", "definition_tokens", "offered_tools", "offers_of"]
 
 _SHARE = 0.4
 """The most of the budget that definitions of tools get in any case, and what they keep before it competes with all else."""
@@ -42,6 +42,11 @@ def offers_of(material: Material, target: TargetView) -> tuple[Offer, ...]:
     if not target.withheld_tools:
         return material.offers
     return tuple(offer for offer in material.offers if offer.spec.name not in target.withheld_tools)
+
+
+def definition_tokens(material: Material, target: TargetView, costs: Costs) -> int:
+    """What the definitions of all tools take that the target may be offered."""
+    return sum(_tokens([offer.tool.bare for offer in offers_of(material, target)], target, costs))
 
 
 def offered_tools(material: Material, target: TargetView, costs: Costs, left: int) -> Offered:

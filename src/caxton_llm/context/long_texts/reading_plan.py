@@ -82,9 +82,10 @@ class ReadingPlan(Struct, frozen=True, kw_only=True):
 
 
 def plan_reading(
-    request: ChatRequest, count: Callable[[str], int], *, window: int, answer: int, most_parts: int
+    request: ChatRequest, count: Callable[[str], int], *, window: int, answer: int, most_parts: int, standing: int = 0
 ) -> ReadingPlan:
-    """A plan for a model with a window of so many tokens, of which the answer gets `answer`.
+    """A plan for a model with a window of so many tokens, of which the answer gets `answer`, and `standing` what the last
+    request has beside its messages, at most half of the rest.
 
     Raises `ContextWindowExceeded` where there is no long text, too little is left for it, or it makes more than `most_parts`
     parts. Takes time in proportion to the text.
@@ -100,9 +101,10 @@ def plan_reading(
     nothing = Part(number=1, total=most_parts, text="", tokens=0)
     reading = prompt_tokens(requests.reading(nothing), count)
     answering = current_tokens(requests.answering((), total=most_parts), count)
+    answer_limit = window - answer - min(standing, (window - answer) // 2)
     room = window - reserve - reading - _SLACK
     merge_room = window - reserve - prompt_tokens(requests.merging(()), count) - _SLACK
-    if min(room, merge_room // 3, window - answer - answering - _SLACK) < _LEAST_ROOM:
+    if min(room, merge_room // 3, answer_limit - answering - _SLACK) < _LEAST_ROOM:
         raise no_room_for_material(max(reading, answering), window - reserve, request.model)
     # In a fence a text may have more tokens than outside: its own tags are written so that they are none.
     parts = split(taken.text, room, lambda text: count(inside(text)))
@@ -115,7 +117,7 @@ def plan_reading(
         model=request.model,
         count=count,
         material_tokens=material,
-        answer_limit=window - answer,
+        answer_limit=answer_limit,
         merge_room=merge_room,
         note_room=min(2 * note, merge_room // 3),
     )
