@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from caxton_llm.agents.conversation import Exchange, Position, Summary, Thread
@@ -15,6 +17,7 @@ from caxton_llm.context.conversation.turns import History, PastTurn, history_of
 from caxton_llm.context.costs import Costs
 from caxton_llm.context.material import Material, Remembered, compared
 from caxton_llm.errors import InvalidRequest
+from caxton_llm.tokens import Factors
 from caxton_llm.types import ContentPart, FileInput, Message
 from made_up_material import PAST, costs_of, exchange, material, offers, sentence, view
 
@@ -372,3 +375,22 @@ def test_what_nobody_counts_is_told() -> None:
     asked = Message(role="user", content=[ContentPart(type="text", text="Read this."), part])
     gathered = replace(material([ASKED]), history=history_of([asked], None))
     assert made(gathered).notes == ("not counted: content of type file",)
+
+
+@settings(max_examples=30)
+@given(
+    st.floats(0.5, 2.0),
+    st.floats(0.5, 2.0),
+    st.sampled_from(["openai", "anthropic", "ollama"]),
+    st.integers(400, 6_000),
+)
+def test_what_each_source_takes_adds_up_to_the_whole_whatever_was_learned_of_tokens(
+    prose: float, json: float, kind: str, budget: int
+) -> None:
+    target = replace(view(kind, budget), factors=Factors(prose=prose, json=json, code=1.0, cjk=1.0, deviation=0.02))
+    gathered = material([*said(12), ASKED], memories=10, tools=offers(4))
+    listed = [replace(one, text=f'{{"note": "{one.text}", "rows": [1, 2, 3, 4, 5]}}') for one in gathered.memories[::2]]
+    gathered = replace(gathered, instructions="", memories=(*gathered.memories[1::2], *listed))
+    composed = compose(gathered, target, costs_of(target), PAST)
+    assert sum(composed.spent.values()) == composed.tokens
+    assert all(count > 0 for count in composed.spent.values())

@@ -26,6 +26,7 @@ from caxton_llm.context.render.strict import not_strict, strictly
 from caxton_llm.context.selection import Limits, Selection, too_small
 from caxton_llm.context.text_vectors import TextVectors
 from caxton_llm.discreet import Discreet
+from caxton_llm.tokens.parts import shared
 from caxton_llm.types import Message, Tool
 
 __all__ = ["Composed", "compose", "with_steps"]
@@ -306,12 +307,16 @@ def _memories(found: Candidates, kept: Container[str]) -> tuple[FoundMemory, ...
 
 def _spent(selection: Selection, tokens: int, tool_prompt: int) -> dict[Source, int]:
     """By source; what the vendor writes because of tools counts to these, what stands between the pieces to the
-    instructions."""
+    instructions. Pieces are counted one by one, to an upper bound: where they come to more than the whole, all get less."""
     spent: dict[Source, int] = {"tools": tool_prompt}
     for piece in selection.pieces:
         if piece.id in selection.taken:
             spent[piece.source] = spent.get(piece.source, 0) + piece.tokens
-    spent["instructions"] = max(0, spent.get("instructions", 0) + tokens - sum(spent.values()))
+    between = tokens - sum(spent.values())
+    if between >= 0:
+        spent["instructions"] = spent.get("instructions", 0) + between
+    else:
+        spent = dict(zip(spent, shared(tokens, [*spent.values()]), strict=True))
     return {source: count for source, count in spent.items() if count}
 
 

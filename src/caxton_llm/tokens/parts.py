@@ -12,7 +12,7 @@ from caxton_llm.tokens.overheads import Overheads, format_text, overheads_of, to
 from caxton_llm.tokens.prompt import message_images, message_texts, uncounted_parts
 from caxton_llm.types import ChatRequest, ImageUrl, Message
 
-__all__ = ["PromptParts", "prompt_parts"]
+__all__ = ["PromptParts", "prompt_parts", "shared"]
 
 _TEXTS = ("system", "messages", "tools", "response_format")
 
@@ -55,7 +55,7 @@ class PromptParts(Struct, frozen=True, kw_only=True):
         names = _TEXTS if tokens >= self.fixed and self.text else (*_TEXTS, "tool_prompt", "images", "frame")
         left = tokens - self.fixed if names is _TEXTS else tokens
         before = [int(getattr(self, name)) for name in names]
-        return replace(self, **dict(zip(names, _shared(left, before), strict=True)))
+        return replace(self, **dict(zip(names, shared(left, before), strict=True)))
 
 
 def prompt_parts(
@@ -123,7 +123,7 @@ def _is_system(message: Message) -> bool:
     return message.role in ("system", "developer")
 
 
-def _shared(total: int, weights: list[int]) -> list[int]:
+def shared(total: int, weights: list[int]) -> list[int]:
     """Whole numbers in proportion to the weights that add up to `total`."""
     whole = sum(weights)
     if whole == 0:
