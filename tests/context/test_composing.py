@@ -16,9 +16,11 @@ from caxton_llm.context.conversation.excerpts import Excerpts
 from caxton_llm.context.conversation.turns import History, PastTurn, history_of
 from caxton_llm.context.costs import Costs
 from caxton_llm.context.material import Material, Remembered, compared
+from caxton_llm.context.told_tool import ToldTool
 from caxton_llm.errors import InvalidRequest
 from caxton_llm.tokens import Factors
-from caxton_llm.types import ContentPart, FileInput, Message
+from caxton_llm.tool_specs import ToolData
+from caxton_llm.types import ContentPart, FileInput, Json, Message
 from made_up_material import PAST, costs_of, exchange, material, offers, sentence, view
 
 ASKED = Message(role="user", content="What did Ann order for Lisbon?")
@@ -379,18 +381,19 @@ def test_what_nobody_counts_is_told() -> None:
 
 @settings(max_examples=30)
 @given(
-    st.floats(0.5, 2.0),
-    st.floats(0.5, 2.0),
+    st.lists(st.floats(0.5, 2.0), min_size=3, max_size=3),
     st.sampled_from(["openai", "anthropic", "ollama"]),
-    st.integers(400, 6_000),
+    st.integers(1_000, 6_000),
 )
 def test_what_each_source_takes_adds_up_to_the_whole_whatever_was_learned_of_tokens(
-    prose: float, json: float, kind: str, budget: int
+    factors: list[float], kind: str, budget: int
 ) -> None:
-    target = replace(view(kind, budget), factors=Factors(prose=prose, json=json, code=1.0, cjk=1.0, deviation=0.02))
-    gathered = material([*said(12), ASKED], memories=10, tools=offers(4))
-    listed = [replace(one, text=f'{{"note": "{one.text}", "rows": [1, 2, 3, 4, 5]}}') for one in gathered.memories[::2]]
-    gathered = replace(gathered, instructions="", memories=(*gathered.memories[1::2], *listed))
+    learned = dict(zip(("prose", "json", "code"), factors, strict=True))
+    target = replace(view(kind, budget), factors=Factors(**learned, cjk=1.0, deviation=0.02))
+    kept: dict[str, Json] = {"sold": "What the office has sold, and where. " * 15, "rows": [{"n": [1, 2]}] * 30}
+    data = [ToolData(key=key, value=one, source="configured", fetched_at=0.0) for key, one in kept.items()]
+    told = [replace(offer, tool=ToldTool(offer.spec, tuple(data))) for offer in offers(3)]
+    gathered = replace(material([*said(2), ASKED], memories=5, tools=tuple(told)), instructions="")
     composed = compose(gathered, target, costs_of(target), PAST)
     assert sum(composed.spent.values()) == composed.tokens
     assert all(count > 0 for count in composed.spent.values())
