@@ -118,7 +118,7 @@ def exactly(made: Composed) -> int:
 async def prefix(turns: int) -> list[tuple[str, str, str]]:
     """A conversation replayed: each turn is gathered, composed and then stored with its answer."""
     rows: list[tuple[str, str, str]] = []
-    for kind in ("openai", "anthropic"):
+    for kind in KINDS:
         shares, whole, changed = await replayed(kind, turns)
         rows += [
             (f"{kind}: unchanged beginning", ">= 0.9", f"{np.mean(shares):.3f} (least {min(shares):.3f})"),

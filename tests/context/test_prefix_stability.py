@@ -11,6 +11,7 @@ from caxton_llm.context.render.provider import CACHED_FROM
 from caxton_llm.types import Message
 from made_up_material import COUNT, PAST, costs_of, exchange, material, offers, view
 
+KINDS = ["openai", "anthropic", "ollama"]
 TURNS = 45
 BUDGET = 6_000
 
@@ -42,7 +43,7 @@ def begins_alike(one: list[str], other: list[str]) -> list[str]:
     return [mine for mine, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))]
 
 
-@pytest.mark.parametrize("kind", ["openai", "anthropic"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_turn_begins_with_the_turn_before_it_unless_the_window_moves(kind: str) -> None:
     moves = 0
     for one, other in itertools.pairwise(replayed(kind)):
@@ -57,7 +58,7 @@ def test_a_turn_begins_with_the_turn_before_it_unless_the_window_moves(kind: str
     assert 0 < moves < TURNS / 4
 
 
-@pytest.mark.parametrize("kind", ["openai", "anthropic"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_nine_tenths_of_what_two_turns_share_stand_at_their_beginning(kind: str) -> None:
     shares = []
     for one, other in itertools.pairwise(map(parts, replayed(kind))):
@@ -66,7 +67,7 @@ def test_nine_tenths_of_what_two_turns_share_stand_at_their_beginning(kind: str)
     assert sum(shares) / len(shares) >= 0.9
 
 
-@pytest.mark.parametrize("kind", ["openai", "anthropic", "ollama"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_definitions_of_tools_are_the_same_bytes_in_every_turn(kind: str) -> None:
     assert len({encode(list(made.tools)) for made in replayed(kind, memories=120, budget=3_000)}) == 1
 

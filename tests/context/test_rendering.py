@@ -1,5 +1,7 @@
 """What each kind of provider gets: the shapes of the specification's three examples, and an unchanged beginning."""
 
+from typing import get_args
+
 from msgspec.structs import replace
 
 from caxton_llm.agents.registry import CapabilityContext
@@ -76,7 +78,7 @@ def test_anthropic_gets_its_words_and_local_models_short_ones() -> None:
     assert "Relevant context from conversation and memory:" in text_of(anthropic[0])
     assert tools[0].function is not None
     assert "Context: Available templates" in (tools[0].function.description or "")
-    local, small = rendered(PREPARED, "local", stable_tokens=5000)
+    local, small = rendered(PREPARED, "local", stable_tokens=100)
     assert len([message for message in local if message.role == "system"]) == 1
     assert "Related capabilities" not in text_of(local[0])
     assert small[0].function is not None
@@ -84,7 +86,7 @@ def test_anthropic_gets_its_words_and_local_models_short_ones() -> None:
 
 
 def test_with_a_long_beginning_what_was_looked_up_stands_late_and_changes_nothing_before_it() -> None:
-    for family in ("openai", "anthropic"):
+    for family in get_args(Family):
         other = replace(PREPARED, memories=(FoundMemory(name="x", similarity=None, observations=("something else",)),))
         one, tools = rendered(PREPARED, family, stable_tokens=CACHED_FROM)
         two, same_tools = rendered(other, family, stable_tokens=CACHED_FROM)
@@ -93,6 +95,7 @@ def test_with_a_long_beginning_what_was_looked_up_stands_late_and_changes_nothin
         assert one[:before] == two[:before]
         assert one[before:] != two[before:]
         assert "revenue trends" in "".join(map(text_of, one[before:]))
+        assert sum(message.role == "system" for message in one) == 1 + (family == "openai")
 
 
 def test_anthropic_is_told_where_the_unchanged_beginning_ends() -> None:

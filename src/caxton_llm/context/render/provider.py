@@ -58,7 +58,7 @@ def rendered(
     """Messages and tools. `stable_tokens` is about how much of the beginning stays the same from turn to turn, `marks` what
     the request marks."""
     context = _context(prepared, family)
-    late = family != "local" and stable_tokens >= CACHED_FROM
+    late = stable_tokens >= CACHED_FROM
     instructions = prepared.instructions
     # Behind a beginning that is kept the note stands in any case: a turn without context would change it. What tools give is
     # fenced, too.
@@ -70,7 +70,7 @@ def rendered(
     if late and context and family == "openai":
         current.insert(0, Message(role="system", content=context))
     elif late and context and current:
-        current[0] = _with_text_before(current[0], context)
+        current[0] = _with_text_before(current[0], context, as_parts=family == "anthropic")
     messages = beginning + current
     if family == "anthropic":
         messages = within_the_most(messages, marks.elsewhere)
@@ -117,7 +117,10 @@ def related_line(capabilities: CapabilityContext | None) -> str:
     return f"Related capabilities: {', '.join(capabilities.related_capabilities)}"
 
 
-def _with_text_before(message: Message, text: str) -> Message:
+def _with_text_before(message: Message, text: str, *, as_parts: bool) -> Message:
+    """`as_parts` even where the message is a text alone; templates of small models take that rather as one."""
+    if isinstance(message.content, str) and not as_parts:
+        return replace(message, content=f"{text}\n\n{message.content}")
     return replace(message, content=[ContentPart(type="text", text=text), *_parts(message)])
 
 
