@@ -79,6 +79,7 @@ def configuration(folder: Path, held: str) -> dict[str, Json]:
             {"name": "Reporter", "tools": ["reports.*"], "capabilities": ["report-generation"]},
             {"name": "Strict", "user_prompt_template": "{{user_request}} for {{audience}}"},
             {"name": "Held", "llm": slow},
+            {"name": "Reader", "context": {"oversize": "multi_turn", "budget": 1_500}},
         ],
         "mcp": {
             "servers": [
@@ -164,6 +165,18 @@ async def test_results_alone_continue_the_turn_whose_tools_the_caller_runs(
     with pytest.raises(client.status_error) as caught:
         await client.ask("agent:Reporter", results, tools=tools, streams=streams)
     assert status_of(caught.value) == 400
+
+
+async def test_the_end_of_a_stream_tells_the_context_of_what_was_read_in_parts(
+    client: ChatClient, request: pytest.FixtureRequest
+) -> None:
+    name = conversation(client, request)
+    text = "What is the dearest?\n\n" + "\n\n".join(f"Item {n} costs {n * 3} euros." for n in range(300))
+    told = await client.ask("agent:Reader", text, streams=True, extra_headers={HEADER: name})
+    assert any("read in" in warning for warning in told.caxton["warnings"])
+    context = told.caxton["context"]
+    assert (context["conversation"], context["budget"]) == (name, 1_500)
+    assert 0 < context["tokens"] <= 1_500
 
 
 async def test_a_capability_is_asked_for_by_its_name(client: ChatClient) -> None:

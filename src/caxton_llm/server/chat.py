@@ -8,6 +8,7 @@ from dataclasses import asdict
 from types import TracebackType
 from typing import Self
 
+from msgspec import to_builtins
 from msgspec.structs import replace
 
 from caxton_llm.caxton import Caxton
@@ -219,7 +220,8 @@ class _Internal(LlmError):
 
 
 def _trailer(stream: ChatStream, request_id: str) -> dict[str, Json]:
-    """What a stream knows only at its end."""
+    """What a stream knows only at its end. The context is told again: there was none when an answer that begins with parts
+    being read began, and calls of tools have made it another one since."""
     return {
         "request_id": request_id,
         "provider": stream.provider,
@@ -230,4 +232,5 @@ def _trailer(stream: ChatStream, request_id: str) -> dict[str, Json]:
         "degraded": stream.degraded,
         "cost_usd": stream.cost_usd,
         "warnings": stream.warnings,
+        **({} if stream.context is None else {"context": to_builtins(stream.context)}),
     }
