@@ -134,3 +134,10 @@ async def test_an_answer_that_would_fill_the_window_is_named_as_what_leaves_no_r
         with pytest.raises(ContextWindowExceeded, match=r"shorter answer than 9,000 tokens \(max_tokens\)") as caught:
             await caxton.complete_chat(model="agent:A", messages=user("Hi"), max_tokens=9_000)
     assert ("context.oversize" in str(caught.value)) == (oversize != "summarize")
+
+
+async def test_a_configured_answer_that_leaves_no_room_is_named_too(tmp_path: Path, fake_openai: FakeOpenAI) -> None:
+    llm = entry(fake_openai, max_tokens=3_000, **window(6_000))
+    async with Caxton.from_dict(configured(tmp_path, llm, {"name": "A"})) as caxton:
+        with pytest.raises(ContextWindowExceeded, match=r"shorter answer than 3,000 tokens \(max_tokens\)"):
+            await caxton.complete_chat(model="agent:A", messages=user("word " * 4_000))

@@ -87,9 +87,9 @@ async def _can_take(candidate: Candidate, contexts: Contexts) -> bool:
 
 def _mends(gathered: GatheredContext, view: TargetView) -> str:
     ways = ["shorten them", "ask a model with a larger window"]
-    answer = gathered.request.output_limit
-    if answer is not None and view.is_windowed:
-        ways.insert(0, f"ask for a shorter answer than {answer:,} tokens (max_tokens), which the window must hold, too")
+    if view.answer_room is not None:
+        room = f"{view.answer_room:,} tokens (max_tokens)"
+        ways.insert(0, f"ask for a shorter answer than {room}, which the window must hold, too")
     if gathered.agent.context.oversize not in ("summarize", "multi_turn"):
         ways.append("have a long text shortened or worked through in parts (context.oversize: summarize or multi_turn)")
     said = f"{', '.join(ways[:-1])}, or {ways[-1]}"

@@ -33,8 +33,8 @@ class TargetView(Struct, frozen=True, kw_only=True):
     factors: Factors
     budget: int
     limited_by: str
-    is_windowed: bool = False
-    """Whether that is a window, which the answer takes a part of."""
+    answer_room: int | None = None
+    """Tokens of the window that limits the prompt that are kept for the answer, where `max_tokens` says how many."""
     withheld_tools: frozenset[str] = frozenset()
     """Tools that ask not to be offered in the provider's own form; there is no other that would call them."""
     strict_tools: frozenset[str] = frozenset()
@@ -79,6 +79,7 @@ def view_of(
         notes = (*notes, f"not offered, because context_requirements switch calling off for {kind}: {names}")
     strict = (tool for tool in tools if kind in _STRICT and requirements.is_strict(tool, kind))
     least, limited_by = min(limits)
+    is_said = output_limit is not None or info.usual_output_tokens is not None
     return TargetView(
         kind=kind,
         model=info.id,
@@ -86,7 +87,7 @@ def view_of(
         factors=factors,
         budget=least,
         limited_by=limited_by,
-        is_windowed=limited_by in (_WINDOW, _ASSUMED),
+        answer_room=answer.room if is_said and limited_by in (_WINDOW, _ASSUMED) else None,
         withheld_tools=withheld,
         strict_tools=frozenset(strict),
         answer_limit=answer.limit,
