@@ -11,7 +11,7 @@ _LONGEST_WHOLE = 1_000
 """Characters of a text that is measured whole. Of a longer one the lines are: most of them are known, in other contexts."""
 _LONGEST_KEPT = 4_096
 """Characters of a text that is remembered with its count; of longer ones, which would fill the memory, a hash is."""
-_LONG_KNOWN = 4_000
+_LONG_BYTES = 1_000_000
 
 
 class TokenMeter:
@@ -20,20 +20,11 @@ class TokenMeter:
     def __init__(self, count: Callable[[str], int], *, most: int = 20_000) -> None:
         self._count = count
         self._whole = kept_of_short(most, longest=_LONGEST_KEPT)(self._measured)
-        self._long: dict[tuple[int, int], tuple[int, ContentKind]] = {}
+        self._long = kept_of_short(0, longest=0, long_bytes=_LONG_BYTES, weight=lambda _: 0)(self._in_lines)
 
     def measure(self, text: str) -> tuple[int, ContentKind]:
         """Tokens of `text`, and what kind of text it is."""
-        if len(text) <= _LONGEST_KEPT:
-            return self._in_lines(text)
-        key = hash(text), len(text)
-        known = self._long.get(key)
-        if known is None:
-            known = self._in_lines(text)
-            if len(self._long) >= _LONG_KNOWN:
-                self._long.clear()
-            self._long[key] = known
-        return known
+        return self._in_lines(text) if len(text) <= _LONGEST_KEPT else self._long(text)
 
     def _in_lines(self, text: str) -> tuple[int, ContentKind]:
         if len(text) <= _LONGEST_WHOLE or "\n" not in text:

@@ -36,8 +36,10 @@ _FOR_ASKING = 0.2
 """What is taken away from a sentence that only asks."""
 _LONGEST_TEXT = 20_000
 """Characters of a turn that are looked at."""
-_LONGEST_KEPT = 4_000
-"""Characters of a turn whose sentences are remembered; those of longer ones would fill the memory."""
+_SHORT = 4_000
+"""Characters of a turn whose sentences are remembered in any case."""
+_LONG_BYTES = 16_000_000
+"""Of the sentences of longer ones that are."""
 
 
 class Said(Discreet, Struct, frozen=True):
@@ -141,7 +143,7 @@ def _more(texts: Sequence[str], facts: Sequence[int]) -> NDArray[np.float32]:
 _Parsed = tuple[tuple[str, int, int], ...]
 
 
-@kept_of_short(5_000, longest=_LONGEST_KEPT)
+@kept_of_short(5_000, longest=_SHORT, long_bytes=_LONG_BYTES, weight=lambda text: 4 * len(text))
 def _sentences(text: str) -> _Parsed:
     """The sentences of a turn, with a number for their words, and how many figures and names there are. Kept, because a long
     conversation comes again with every request."""
