@@ -102,6 +102,9 @@ def test_a_turn_that_comes_again_is_the_same_object_unless_it_is_very_long() -> 
     assert [len(turn.messages) for turn in first] == [2, 6, 2, 2, 2, 2]
     assert [turn.is_kept for turn in first] == [True, True, True, False, False, True]
     assert all(one is other for one, other in zip(first, again, strict=True) if one.is_kept)
+    large = Message(role="tool", tool_call_id="1", content="r" * 70_000)
+    (late,) = history_of([user("l?")], thread((user("c?"), calling("1")), (large, assistant("d")))).turns
+    assert (late.is_kept, late.characters) == (False, 0)
     grown = thread(*(one.messages for one in whole.exchanges[:3]), (result("2"), calling("3")), (result("3"),))
     assert [len(turn.messages) for turn in history_of([user("l?")], grown).turns] == [2, 7]
 

@@ -106,7 +106,9 @@ def possible_answer(info: ModelInfo, limit: int) -> tuple[int, tuple[str, ...]]:
         room = max(1, info.context_window // _LARGEST_SHARE)
     if room == limit:
         return room, ()
-    return room, (f"the answer is limited to {room:,} tokens instead of {limit:,}, because {info.id} takes no more",)
+    return room, (
+        f"the answer is limited to {room:,} tokens instead of {limit:,}, because {info.id} takes no more beside a prompt",
+    )
 
 
 def _room_for_answer(window: int, info: ModelInfo, output_limit: int | None) -> int:

@@ -227,7 +227,8 @@ def _continued(turns: tuple[PastTurn, PastTurn]) -> PastTurn:
 
 def _weighed(turn: PastTurn) -> PastTurn:
     characters = characters_of(turn.messages)
-    return replace(turn, is_kept=True, characters=characters) if characters <= LONGEST_KEPT else turn
+    is_kept = characters <= LONGEST_KEPT
+    return replace(turn, is_kept=is_kept, characters=characters if is_kept else 0)
 
 
 def _weight(_: object, turn: PastTurn) -> int | None:

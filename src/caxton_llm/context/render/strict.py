@@ -20,6 +20,8 @@ _REFUSED = frozenset(
     | {"propertyNames", "minProperties", "maxProperties", "unevaluatedProperties", "unevaluatedItems"}
     | {"contains", "minContains", "maxContains", "uniqueItems", "prefixItems", "minLength", "maxLength"}
 )
+_SAYS_WHAT = frozenset({"type", "enum", "const", "anyOf", "$ref"})
+"""Keywords of which a schema has one at least: "anything" is not known either."""
 _NESTED = ("properties", "$defs", "definitions")
 _NULL: dict[str, Json] = {"type": "null"}
 
@@ -110,16 +112,17 @@ def _closed(schema: Json) -> Json:
 
 def _is_strict(schema: Json) -> bool:
     """Whether strict mode takes a schema as it is."""
-    if not isinstance(schema, dict):
-        return isinstance(schema, bool | list)
-    if not _REFUSED.isdisjoint(schema):
+    if not isinstance(schema, dict) or not _REFUSED.isdisjoint(schema) or _SAYS_WHAT.isdisjoint(schema):
         return False
     nested = [schema.get(key) or {} for key in _NESTED]
     choices, required = schema.get("anyOf") or [], schema.get("required") or []
     if not all(isinstance(one, dict) for one in nested) or not isinstance(choices, list):
         return False
-    kind = schema.get("type")
-    if kind == "object" or (isinstance(kind, list) and "object" in kind) or "properties" in schema:
+    said = schema.get("type")
+    kinds = said if isinstance(said, list) else [said]
+    if "array" in kinds and not isinstance(schema.get("items"), dict):
+        return False
+    if "object" in kinds or "properties" in schema:
         closed = schema.get("additionalProperties") is False
         if not closed or not _are_names(required) or set(required) != set(nested[0]):
             return False
