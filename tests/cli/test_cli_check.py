@@ -4,12 +4,14 @@ import asyncio
 import json
 import signal
 import socket
+import sys
 from pathlib import Path
 
 import pytest
 
 from console import WAIT_S, Terminal, run, started, write_config
 from fakes import FakeAzure, FakeOpenAI, FakeVllm
+from mcp_running import PROGRAMS
 from secret_stores import SECRET, TOKEN, VaultHandler, serving
 
 TWO = """\
@@ -240,6 +242,34 @@ async def test_live_fetches_the_key_from_a_vault(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "vault caxton/llm/openai: found" in done.stdout
     assert SECRET not in done.stdout + done.stderr
+
+
+def test_live_starts_the_servers_of_tools_that_agents_use_and_tells_what_is_missing(tmp_path: Path) -> None:
+    agents = [{"name": "A", "tools": ["odd.*", "gone.*"]}, {"name": "B", "tools": ["odd.nope", "gone.x"]}]
+    servers = [
+        {"name": "odd", "command": sys.executable, "args": [str(PROGRAMS / "odd_tools.py")]},
+        {"name": "gone", "command": sys.executable, "args": ["-c", "raise SystemExit('no licence')"]},
+        {"name": "unused", "command": sys.executable, "args": ["-c", f"open({str(tmp_path / 'begun')!r}, 'w')"]},
+    ]
+    configuration = {"llm": {"provider": "builtin"}, "agents": agents, "mcp": {"servers": servers}}
+    write_config(tmp_path, json.dumps(configuration))
+    done = run("check", "--live", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "MCP server odd: tools: 1" in done.stdout
+    assert "MCP server gone: no answer" in done.stdout
+    (gone,) = [line for line in done.stderr.splitlines() if line.startswith("error: gone")]
+    assert "no licence" in gone
+    assert not (tmp_path / "begun").exists()
+    servers[1:] = []
+    agents[0]["tools"] = ["odd.echo"]
+    agents[1]["tools"] = ["odd.nope"]
+    write_config(tmp_path, json.dumps(configuration))
+    done = run("check", "--live", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "error: odd.nope: no tool fits this pattern of the agent 'B'" in done.stderr
+    agents.pop()
+    write_config(tmp_path, json.dumps(configuration))
+    assert run("check", "--live", cwd=tmp_path).returncode == 0
 
 
 def test_ctrl_c_while_the_providers_are_asked_leaves_no_trace(tmp_path: Path) -> None:

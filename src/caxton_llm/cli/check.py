@@ -11,6 +11,7 @@ from caxton_llm.caxton import Caxton
 from caxton_llm.cli.check_budgets import small_budgets
 from caxton_llm.cli.check_live import LiveResult, ask_all
 from caxton_llm.cli.check_secrets import fetch_secrets
+from caxton_llm.cli.check_tools import ToolsFound, ask_servers
 from caxton_llm.cli.facts import COLUMNS, cells, known
 from caxton_llm.cli.screen import Screen
 from caxton_llm.config.configuration import Configuration, Entry
@@ -30,7 +31,8 @@ __all__ = ["run_check"]
 
 
 def run_check(config: Path | None, screen: Screen, *, live: bool) -> None:
-    """Raises `ConfigurationError` with everything that is wrong. Exit code 1 when a provider failed, with `live` only."""
+    """Raises `ConfigurationError` with everything that is wrong. Exit code 1, with `live` only, when a provider failed or
+    tools are missing."""
     written = load_file(locate(config))
     if live:
         with screen.waiting("fetching the secrets"):
@@ -38,7 +40,9 @@ def run_check(config: Path | None, screen: Screen, *, live: bool) -> None:
     else:
         configuration, keyless = resolve_secrets(written, sources=offline_sources()), {}
     caxton = Caxton(configuration)
-    results = asyncio.run(_asked(caxton, configuration, keyless, screen)) if live else {}
+    results, tools = (
+        asyncio.run(_asked(caxton, configuration, keyless, screen)) if live else (dict[str, LiveResult](), ToolsFound())
+    )
     _show(written, configuration, caxton, results, screen)
     for problem in (*configuration.warnings, *small_budgets(configuration)):
         screen.warn(str(problem))
@@ -47,19 +51,24 @@ def run_check(config: Path | None, screen: Screen, *, live: bool) -> None:
             screen.warn(f"{name}: {warning}")
         if result.failure:
             screen.fail(f"{name}: {result.failure}")
-    if any(result.failure for result in results.values()):
+    for server, count in tools.tools.items():
+        screen.line(f"MCP server {server}: {'no answer' if count is None else f'tools: {count}'}")
+    for one in tools.missing:
+        screen.fail(one)
+    if tools.missing or any(result.failure for result in results.values()):
         raise typer.Exit(1)
 
 
 async def _asked(
     caxton: Caxton, configuration: Configuration, keyless: Mapping[str, str], screen: Screen
-) -> dict[str, LiveResult]:
+) -> tuple[dict[str, LiveResult], ToolsFound]:
     """`keyless` says why entries have no key; these are not asked."""
     results = {name: LiveResult(seconds=0.0, failure=failure, keyless=True) for name, failure in keyless.items()}
     async with aclosing(caxton):  # one question each: nothing runs in the background
         with screen.waiting("asking the providers"):
             asked = [_target(caxton, entry) for entry in configuration.all_entries if entry.name not in keyless]
-            return results | await ask_all(asked)
+            answers, tools = await asyncio.gather(ask_all(asked), ask_servers(caxton))
+            return results | answers, tools
 
 
 def _show(

@@ -111,7 +111,7 @@ def nearest(name: str, known: list[str]) -> str:
     close = get_close_matches(name.lower(), known, n=1, cutoff=_NEAR)
     if close:
         return f"did you mean {close[0]!r}?"
-    return f"known: {', '.join(known)}" if len(known) <= 12 else ""
+    return f"known: {', '.join(known) or 'none'}" if len(known) <= 12 else ""
 
 
 def misspelt(name: str, known: list[str]) -> str | None:
