@@ -12,6 +12,7 @@ _Made = TypeVar("_Made")
 
 class Kept(Generic[_Value, _Made]):
     """What `make` has made of values, found again by their `key`: for the very same object, unless another key is given.
+    Values are held with it, without `holds` only their keys: for keys that no other value has.
 
     `weight` gives the bytes that a value and what was made of it take, `None` where they are not to be held; of the others
     the last are, with at most `heaviest` bytes together. Safe to share between threads.
@@ -24,12 +25,14 @@ class Kept(Generic[_Value, _Made]):
         *,
         heaviest: int,
         key: Callable[[_Value], Hashable] = id,
+        holds: bool = True,
     ) -> None:
         self._make = make
         self._weight = weight
         self._left = heaviest
         self._key = key
-        self._known: dict[Hashable, tuple[_Value, _Made, int]] = {}
+        self._holds = holds
+        self._known: dict[Hashable, tuple[_Value | None, _Made, int]] = {}
         self._lock = Lock()
 
     def of(self, value: _Value) -> _Made:
@@ -50,7 +53,7 @@ class Kept(Generic[_Value, _Made]):
             key = self._key(value)
             with self._lock:
                 if key not in self._known:
-                    self._known[key] = (value, made, weight)
+                    self._known[key] = (value if self._holds else None, made, weight)
                     self._left -= weight
                 while self._left < 0 and self._known:
                     self._left += self._known.pop(next(iter(self._known)))[2]

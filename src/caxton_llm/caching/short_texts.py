@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from functools import lru_cache, wraps
 from hashlib import blake2b
-from threading import Lock
-from typing import Generic, TypeVar
+from typing import TypeVar
+
+from caxton_llm.caching.kept import Kept
 
 __all__ = ["kept_of_short"]
 
@@ -21,7 +22,12 @@ def kept_of_short(
 
     def kept(function: Callable[[str], _Made]) -> Callable[[str], _Made]:
         of_short = lru_cache(maxsize=most)(function)
-        of_long = _Long(function, weight, long_bytes).of if long_bytes else function
+        of_long = function
+        if long_bytes:
+            kept_long = Kept(
+                function, lambda text, _: _LIGHT + weight(text), heaviest=long_bytes, key=_digest, holds=False
+            )
+            of_long = kept_long.of
 
         @wraps(function)
         def of(text: str) -> _Made:
@@ -32,26 +38,6 @@ def kept_of_short(
     return kept
 
 
-class _Long(Generic[_Made]):
-    """Results by a hash of the text, which is not held itself: one that nobody can find a second text for."""
-
-    def __init__(self, function: Callable[[str], _Made], weight: Callable[[str], int], heaviest: int) -> None:
-        self._function = function
-        self._weight = weight
-        self._left = heaviest
-        self._known: dict[bytes, tuple[_Made, int]] = {}
-        self._lock = Lock()
-
-    def of(self, text: str) -> _Made:
-        key = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-        known = self._known.get(key)
-        if known is not None:
-            return known[0]
-        made, weight = self._function(text), _LIGHT + self._weight(text)
-        with self._lock:
-            if key not in self._known:
-                self._known[key] = made, weight
-                self._left -= weight
-            while self._left < 0 and self._known:
-                self._left += self._known.pop(next(iter(self._known)))[1]
-        return made
+def _digest(text: str) -> bytes:
+    """What stands for a text that is not held itself: nobody can find a second text for it."""
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()

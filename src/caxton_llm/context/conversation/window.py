@@ -16,13 +16,13 @@ def window_start(numbers: Sequence[int], tokens: Callable[[int], int], *, depth:
 
     `numbers` are those of the turns, ascending; `tokens` gives what the turn at a place takes, and is asked from the last one
     back as far as needed. At most `depth` turns are sent, in at most `room` tokens; but half of `depth` where there are so
-    many, as far as `most` tokens permit.
+    many, as far as `most` tokens permit, which are no fewer.
     """
     count = first = len(numbers)
     half, taken = (depth + 1) // 2, 0
     while first > max(0, count - depth):
         taken += tokens(first - 1)
-        if taken > (max(room, most) if count - first < half else room):
+        if taken > (most if count - first < half else room):
             break
         first -= 1
     if first in (0, count):
