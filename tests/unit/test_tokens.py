@@ -22,6 +22,21 @@ def test_text_is_counted_with_the_o200k_vocabulary(text: str, tokens: int) -> No
     assert O200kCounter().count(text) == tokens
 
 
+@pytest.mark.parametrize("character", [" ", "\t", "\u00a0", "\n", "x", "!", "字"])
+def test_a_million_times_the_same_character_is_counted_like_ten_times_a_tenth_of_it(character: str) -> None:
+    counter = O200kCounter()
+    tenth = counter.count(character * 100_000)
+    assert counter.count(character * 1_000_000 + "end") == pytest.approx(tenth * 10, abs=20)
+
+
+@pytest.mark.parametrize("between", [" ", "  ", "\n\n", " \t"])
+def test_a_long_text_of_words_counts_like_its_parts(between: str) -> None:
+    paragraph = "The quarterly sales of 2026 rose by 12.5 % (see the table below)."
+    counter = O200kCounter()
+    short = f"{between}{paragraph}" * 1_000
+    assert counter.count(short * 10) == pytest.approx(counter.count(short) * 10, abs=20)
+
+
 def estimate(*messages: Message, tools: list[Tool] | None = None) -> int:
     return prompt_tokens(ChatRequest(messages=list(messages), tools=tools), O200kCounter().count)
 
