@@ -1,7 +1,9 @@
 """The `mcp` block and `tool_context`: what they mean, what is wrong with them, and that their secrets are treated as such."""
 
+import os
 import pickle
 from pathlib import Path
+from shutil import copy
 
 import pytest
 from msgspec.structs import asdict
@@ -89,11 +91,11 @@ def test_a_program_beside_the_configuration_is_found_from_whatever_folder(
     assert (server.command, server.cwd) == ((str(tmp_path / "tool"),), str(tmp_path))
 
 
-def test_both_examples_of_the_specification_can_be_given_as_files_and_as_they_stand(tmp_path: Path) -> None:
-    pdf = (SPECIFIED / "10_pdf_generator.yaml").read_text()
-    analysis = (SPECIFIED / "01_context_requirements.yaml").read_text()
-    (tmp_path / "pdf.yaml").write_text(pdf)
-    (tmp_path / "analysis.yaml").write_text(f"name: analysis\n{analysis}")
+def test_both_examples_of_the_specification_load_as_they_stand_and_a_file_without_a_name_is_about_the_tool_it_is_called_by(
+    tmp_path: Path,
+) -> None:
+    copy(SPECIFIED / "10_pdf_generator.yaml", tmp_path / "pdf.yaml")
+    copy(SPECIFIED / "01_context_requirements.yaml", tmp_path / "analysis.yaml")
     path = tmp_path / "caxton.yaml"
     path.write_text("llm: {provider: builtin}\nmcp: {}\ntool_context: [pdf.yaml, analysis.yaml]\n")
     mcp = load_file(path, {}).mcp
@@ -116,21 +118,18 @@ def test_both_examples_of_the_specification_can_be_given_as_files_and_as_they_st
 
 
 def test_mistakes_in_tool_context_files_are_told_with_those_of_the_configuration(tmp_path: Path) -> None:
-    (tmp_path / "nameless.yaml").write_text("context_requirements: {}\n")
+    (tmp_path / "same.yaml").write_text("context_requirements: {}\n")
     (tmp_path / "wrong.yaml").write_text("name: x\ncontext_requirements: {conversation_depth: -1}\n")
     (tmp_path / "one.yaml").write_text("name: same\ncontext_requirements: {}\n")
     path = tmp_path / "caxton.yaml"
-    path.write_text(
-        "llm: {provider: no-such}\nmcp: {}\ntool_context: [nameless.yaml, wrong.yaml, one.yaml, one.yaml, gone.yaml]\n"
-    )
+    path.write_text("llm: {provider: no-such}\nmcp: {}\ntool_context: [wrong.yaml, one.yaml, same.yaml, gone.yaml]\n")
     with pytest.raises(ConfigurationError) as caught:
         load_file(path, {})
     told = "\n".join(str(problem) for problem in caught.value.problems)
     for part in (
         "there is no provider 'no-such'",
-        "nameless.yaml: says no 'name'",
         "context_requirements.conversation_depth: must be at least 0, found -1",
-        "another file is about the tool 'same' already",
+        "same.yaml: another file is about the tool 'same' already",
         "gone.yaml: cannot be read",
     ):
         assert part in told
@@ -178,18 +177,6 @@ def test_two_servers_of_one_name_are_a_mistake() -> None:
     assert "two servers are called 'a'" in mistakes(text)[0]
 
 
-def test_files_that_are_not_there_keep_the_gateway_from_serving(tmp_path: Path) -> None:
-    path = tmp_path / "caxton.yaml"
-    path.write_text(
-        "llm: {provider: builtin}\n"
-        "mcp: {servers: [{name: a, command: x, cwd: nowhere, tool_data: {k: {file: gone.json}}}]}\n"
-    )
-    configuration = load_file(path, {})
-    assert {gap.path for gap in configuration.gaps} == {"mcp.servers[0].cwd", "mcp.servers[0].tool_data.k"}
-    with pytest.raises(ConfigurationError):
-        resolve_secrets(configuration, environ={})
-
-
 def test_a_program_that_is_not_there_and_plain_http_are_warned_about() -> None:
     configuration = loaded(
         {"name": "a", "command": "no-such-program"}, {"name": "b", "url": "http://tools.example.com/mcp"}
@@ -230,3 +217,18 @@ def test_a_store_that_does_not_answer_is_told_by_a_live_check() -> None:
     _, _ = fetch_secrets(loaded({"name": "a", "command": "x"}))
     resolved, _ = fetch_secrets(loaded({"name": "a", "command": "x", "env": {"KEY": vault}}))
     assert [warning.path for warning in resolved.warnings if warning.path.endswith("KEY")] == ["mcp.servers[0].env.KEY"]
+
+
+def test_files_and_folders_that_are_not_there_yet_are_warned_of_and_do_not_keep_the_program_from_starting(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "caxton.yaml"
+    path.write_text(
+        "llm: {provider: builtin}\nmcp:\n  servers:\n"
+        "    - {name: a, command: sh, cwd: gone, tool_data: {templates: {file: gone.json}}}\n"
+    )
+    configuration = load_file(path, {"PATH": os.environ["PATH"]})
+    assert configuration.gaps == ()
+    told = "\n".join(map(str, configuration.warnings))
+    assert f"mcp.servers[0].cwd: there is no such folder: {tmp_path}/gone: the server's tools will be missing" in told
+    assert f"tool_data.templates: there is no such file: {tmp_path}/gone.json: the data will be missing" in told

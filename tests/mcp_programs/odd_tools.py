@@ -138,6 +138,15 @@ def how_often() -> str:
     return json.dumps({"reads": next(reads)})
 
 
+@server.resource("odd://data/gated", mime_type="application/json")
+async def gated() -> str:
+    """Not told before the file `GATE` is there."""
+    number = next(reads)
+    while not await anyio.Path(os.environ["GATE"]).exists():  # noqa: ASYNC110 - another process makes it
+        await anyio.sleep(0.01)
+    return json.dumps({"reads": number})
+
+
 @server.resource("odd://data/for_people.json", mime_type="text/plain", annotations=Annotations(audience=["user"]))
 def for_people() -> str:
     return "not for models"

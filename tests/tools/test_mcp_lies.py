@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from caxton_llm.context_requirements import ContextRequirements
+from caxton_llm.tools.access import ToolAccess
 from caxton_llm.types import Json
 from mcp_running import ALL, Now, call, lying, names, running, spec_of
 
@@ -166,6 +167,20 @@ async def test_names_of_two_servers_that_collide_are_told_apart_and_stay_while_o
         offered = await servers.tools(ALL)
     assert [spec.name for spec in offered.tools] == ["first__fine"]
     assert [gap.server for gap in offered.gaps] == ["second"]
+
+
+async def test_a_tool_keeps_its_name_when_another_server_comes_up_with_one_of_the_same_name(tmp_path: Path) -> None:
+    first, second, clock = lying(tmp_path, FINE, name="first"), lying(tmp_path, FINE, name="second"), Now()
+    script = (tmp_path / "second.json").rename(tmp_path / "later.json")
+    only_first = ToolAccess("other", ("first.fine",))
+    async with running(first, second, clock=clock) as servers:
+        assert await names(servers) == ["fine"]
+        script.rename(tmp_path / "second.json")
+        clock.seconds += 60
+        assert await names(servers) == ["fine", "second__fine"]
+        assert await names(servers, only_first) == [
+            "fine"
+        ]  # what an agent may not call concerns it no more than its name
 
 
 async def test_a_server_that_does_not_list_in_time_is_left_alone_for_a_while(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from caxton_llm.errors import MemoryStoreError
@@ -91,6 +92,31 @@ async def test_a_resource_that_is_stale_at_once_is_read_each_time() -> None:
     async with running(program("odd_tools.py"), clock=Now()) as servers:
         values = [(await servers.data("odd", ["reads"])).found[0].value for _ in range(3)]
     assert values == [{"reads": 1}, {"reads": 2}, {"reads": 3}]
+
+
+async def test_a_resource_that_comes_too_late_for_a_request_is_there_for_the_next_one(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    odd = program("odd_tools.py", "--cached")
+    async with running(msgspec.structs.replace(odd, env={**odd.env, "GATE": str(gate)}), clock=Now()) as servers:
+        await servers.data("odd", ["reads"])  # it has started and listed
+        late = await servers.data("odd", ["gated"], timeout_s=0.05)
+        assert [gap.reason for gap in late.missing] == ["not there within 0.05 s; it is awaited for later requests"]
+        gate.touch()
+        found = (await servers.data("odd", ["gated"])).found[0]
+        assert found.value == {"reads": 2}  # the same reading
+        held = servers.held_data("odd", [("gated",)])
+        assert held is not None
+        assert held[0].found == (found,)
+
+
+async def test_a_resource_that_is_still_being_read_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    odd = program("odd_tools.py")
+    async with running(msgspec.structs.replace(odd, env={**odd.env, "GATE": str(tmp_path / "never")})) as servers:
+        await servers.data("odd", ["reads"])  # it has started and listed
+        await servers.data("odd", ["gated"], timeout_s=0.05)
+        waiting = asyncio.create_task(servers.data("odd", ["gated"]))
+        await asyncio.sleep(0)
+    assert "closed" in (await waiting).missing[0].reason
 
 
 async def test_without_a_word_of_the_server_the_configured_time_counts_and_each_owner_has_its_own() -> None:

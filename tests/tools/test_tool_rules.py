@@ -37,6 +37,17 @@ def test_a_name_stays_the_tools_own_unless_two_servers_share_it() -> None:
     }
 
 
+@given(TOOLS, TOOLS)
+def test_a_name_that_was_given_stays_whatever_comes_later(
+    early: set[tuple[str, str]], late: set[tuple[str, str]]
+) -> None:
+    first = unique_names(early)
+    then = unique_names(early | late, first)
+    assert {tool: then[tool] for tool in early} == first
+    assert set(then) == early | late
+    assert len(set(then.values())) == len(then)
+
+
 @pytest.mark.parametrize(
     ("allowed", "server", "tool", "permitted"),
     [

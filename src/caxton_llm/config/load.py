@@ -136,12 +136,11 @@ def _tool_documents(
         except ConfigurationError as error:
             problems.found += error.problems
             continue
-        if not tool.name:
-            problems.add(f"{name}: says no 'name', so nobody knows which tool it is about", path=here)
-        elif tool.name in found:
-            problems.add(f"{name}: another file is about the tool {tool.name!r} already", path=here)
+        about = tool.name or Path(name).stem
+        if about in found:
+            problems.add(f"{name}: another file is about the tool {about!r} already", path=here)
         else:
-            found[tool.name] = tool.context_requirements
+            found[about] = tool.context_requirements
     return found
 
 

@@ -15,7 +15,7 @@ from caxton_llm.errors import ConfigurationProblem
 from caxton_llm.tools.settings import McpServerSettings, McpSettings, ToolDataFile
 from caxton_llm.types import Json
 
-__all__ = ["mcp_gaps", "mcp_warnings", "resolve_mcp"]
+__all__ = ["mcp_warnings", "resolve_mcp"]
 
 _INHERITED = ("PATH", "HOME", "LANG", "SYSTEMROOT")
 """`SYSTEMROOT`: without it no program starts on Windows."""
@@ -71,24 +71,21 @@ def _data(value: Json, file: Callable[[str], str]) -> Json | ToolDataFile:
     return value
 
 
-def mcp_gaps(configuration: Configuration, problems: Problems) -> Iterator[ConfigurationProblem]:
-    """Files and folders that are named but are not there."""
-    for index, server in enumerate(configuration.mcp.servers if configuration.mcp is not None else ()):
-        path = server_path(index)
-        if server.cwd is not None and not Path(server.cwd).is_dir():
-            yield problems.at(f"there is no such folder: {server.cwd}", path=f"{path}.cwd")
-        for key, value in server.tool_data.items():
-            if isinstance(value, ToolDataFile) and not Path(value.path).is_file():
-                yield problems.at(f"there is no such file: {value.path}", path=f"{path}.tool_data.{key}")
-
-
 def mcp_warnings(configuration: Configuration, problems: Problems) -> Iterator[ConfigurationProblem]:
-    """What an operator should know."""
+    """What an operator should know. Files and folders that are not there yet are no reason not to start: what is missing then
+    is told by each request that would need it."""
     for index, server in enumerate(configuration.mcp.servers if configuration.mcp is not None else ()):
         path = server_path(index)
         if server.command and shutil.which(server.command[0], path=_path_of(server)) is None:
             message = f"there is no program {server.command[0]!r} here: the server's tools will be missing"
             yield problems.at(message, path=f"{path}.command", hint="install it, or write its whole path")
+        if server.cwd is not None and not Path(server.cwd).is_dir():
+            message = f"there is no such folder: {server.cwd}: the server's tools will be missing"
+            yield problems.at(message, path=f"{path}.cwd", hint="make it, or write another one")
+        for key, value in server.tool_data.items():
+            if isinstance(value, ToolDataFile) and not Path(value.path).is_file():
+                message = f"there is no such file: {value.path}: the data will be missing"
+                yield problems.at(message, path=f"{path}.tool_data.{key}", hint="write it, or correct its name")
         if isinstance(server.url, str) and uses_plain_http(server.url):
             message = "plain http: what tools are given and answer, and the key, can be read on the way"
             yield problems.at(message, path=f"{path}.url", hint="use https")

@@ -16,7 +16,7 @@ from caxton_llm.config.alert_checks import replace_alert_secrets
 from caxton_llm.config.configuration import Agent, Configuration, Entry
 from caxton_llm.config.context_configuration import ContextConfiguration
 from caxton_llm.config.extras import is_installed
-from caxton_llm.config.mcp_resolve import mcp_gaps, mcp_warnings, resolve_mcp
+from caxton_llm.config.mcp_resolve import mcp_warnings, resolve_mcp
 from caxton_llm.config.memory_resolve import memory_gaps, memory_warnings, resolve_memory
 from caxton_llm.config.problems import Problems
 from caxton_llm.config.schema import (
@@ -106,7 +106,6 @@ def resolve(
     gaps = {problem.path: problem for entry in configuration.all_entries for problem in _gaps(entry, problems)}
     gaps |= {problem.path: problem for problem in _residency_gaps(configuration, problems)}
     gaps |= {problem.path: problem for problem in memory_gaps(configuration, problems)}
-    gaps |= {problem.path: problem for problem in mcp_gaps(configuration, problems)}
     unread = "" in problems.misspelt or problems.reported("") or problems.reported("llm")
     if not configuration.all_entries and not unread:
         gaps["llm"] = problems.at("no provider is configured", path="llm", hint="for a first try: 'provider: builtin'")

@@ -373,7 +373,7 @@ class ConfigurationFile(SettingsBlock, frozen=True, kw_only=True):
     mcp: McpBlock | None = None
     """Tools of MCP servers."""
     tool_context: tuple[str, ...] = ()
-    """Files that say which context a tool needs, each a [tool context file](#tool-context-file) with a `name`."""
+    """Files that say which context a tool needs, each a [tool context file](#tool-context-file)."""
 
 
 def written_entries(document: ConfigurationFile) -> Iterator[tuple[str, ProviderEntry]]:
@@ -395,6 +395,6 @@ class ToolContextFile(SettingsBlock, frozen=True, kw_only=True):
     context_requirements: ContextRequirements
     """What the tool needs."""
     name: str | None = None
-    """The tool."""
+    """The tool; else the file's name without its ending stands for it."""
     description: str | None = None
     """What the tool does."""

@@ -14,9 +14,10 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Struct
 
+from caxton_llm.background import SharedTasks
 from caxton_llm.errors import LlmError
 from caxton_llm.tool_specs import ToolData, ToolGap
-from caxton_llm.tools.failures import ServerFailure
+from caxton_llm.tools.failures import ServerFailure, ServerUnavailable
 from caxton_llm.tools.listings import ListedResource
 from caxton_llm.tools.server import McpServer
 from caxton_llm.tools.settings import ToolDataFile
@@ -66,6 +67,8 @@ class ToolDataReader:
         self._meant: dict[str, tuple[ListedResource, ...]] = {}
         self._answers: dict[tuple[str, tuple[str, ...]], _Answer] = {}
         """By owner and keys: of what is listed and kept now."""
+        self._reading = SharedTasks[tuple[str, str, str], ToolData | None](_closed)
+        """By owner, address and key."""
 
     def held(self, several: Sequence[tuple[str, ...]], *, owner: str) -> list[GatheredData] | None:
         """For each of several tools all its keys, where everything was read before and may still be told; `None`: something
@@ -104,7 +107,7 @@ class ToolDataReader:
     async def read(
         self, keys: Sequence[str], *, owner: str, memory: MemoryLookup | None, timeout_s: float | None
     ) -> GatheredData:
-        """All keys at the same time, each within `timeout_s`."""
+        """All keys at the same time, each within `timeout_s`. A resource that takes longer is read on, and kept for later."""
         wanted = tuple(dict.fromkeys(keys))
         answers: list[ToolData | ToolGap | None] = [None] * len(wanted)
         listed, now = self._held_resources(), self._clock()
@@ -121,6 +124,10 @@ class ToolDataReader:
             missing=tuple(answer for answer in answers if isinstance(answer, ToolGap)),
         )
 
+    async def close(self) -> None:
+        """End what is still being read."""
+        await self._reading.end()
+
     async def _within(
         self, key: str, owner: str, memory: MemoryLookup | None, timeout_s: float | None
     ) -> ToolData | ToolGap:
@@ -130,9 +137,13 @@ class ToolDataReader:
                 data = await self._find(key, owner, memory, reasons)
         except TimeoutError:
             data = None
-            reasons.append(f"not there within {timeout_s:g} s")
+            reasons.append(f"not there within {timeout_s:g} s{self._awaited(key, owner)}")
         name = "" if self._server is None else self._server.settings.name
         return ToolGap(server=name, name=key, reason="; ".join(reasons)) if data is None else data
+
+    def _awaited(self, key: str, owner: str) -> str:
+        is_read = any(self._reading.runs((owner, resource.uri, key)) for resource in self._meant.get(key, ()))
+        return "; it is awaited for later requests" if is_read else ""
 
     async def _find(self, key: str, owner: str, memory: MemoryLookup | None, reasons: list[str]) -> ToolData | None:
         if self._server is not None:
@@ -162,10 +173,16 @@ class ToolDataReader:
         return None
 
     async def _contents(self, server: McpServer, resource: ListedResource, key: str, owner: str) -> ToolData | None:
-        now = self._clock()
-        kept = self._still_kept(resource, key, owner, now)
+        kept = self._still_kept(resource, key, owner, self._clock())
         if kept is not None:
             return kept.data
+        return await self._reading.result(
+            (owner, resource.uri, key), lambda: self._read_contents(server, resource, key, owner)
+        )
+
+    async def _read_contents(
+        self, server: McpServer, resource: ListedResource, key: str, owner: str
+    ) -> ToolData | None:
         result = await server.read(resource.uri)
         from caxton_llm.tools.results import resource_value  # noqa: PLC0415 - imports the SDK, which is there by now
 
@@ -177,7 +194,7 @@ class ToolDataReader:
             value=value[0],
             source="resource",
             priority=resource.priority,
-            fetched_at=now,
+            fetched_at=self._clock(),
             truncated=value[1],
         )
         self._keep("" if _is_public(result) else owner, resource.uri, data, _ttl_s(result, server.settings.data_ttl_s))
@@ -265,6 +282,10 @@ class ToolDataReader:
             reasons.append("the memory has nothing of this name")
             return None
         return ToolData(key=key, value=value, source="memory", fetched_at=self._clock())
+
+
+def _closed() -> ServerUnavailable:
+    return ServerUnavailable("the server is closed")
 
 
 def _plain(name: str) -> str:

@@ -8,13 +8,13 @@ import asyncio
 import importlib
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 from msgspec import Struct
 
-from caxton_llm.background import end_tasks, of_this_loop
+from caxton_llm.background import SharedTasks
 from caxton_llm.tool_specs import ToolGap, ToolProgress
 from caxton_llm.tools.failures import ServerFailure, ServerForgot, ServerUnavailable
 from caxton_llm.tools.listings import SENT, UNREADABLE, ListedResource, ToolListing, read_resources, read_tools
@@ -69,7 +69,7 @@ class McpServer:
         self._error: str | None = None
         self._is_closed = False
         self._changes = 0
-        self._listings: dict[str, asyncio.Task[None]] = {}
+        self._listings = SharedTasks[str, None](self._closed)
         self._tools: _Kept[ToolListing] | None = None
         self._resources: _Kept[tuple[ListedResource, ...]] | None = None
 
@@ -99,7 +99,7 @@ class McpServer:
     async def tools(self) -> ToolListing:
         """What it offers. Raises `ServerFailure`."""
         if not self.holds_tools:
-            await self._shared("tools", self._renew_tools)
+            await self._listings.result("tools", self._renew_tools)
         return self.last_tools
 
     @property
@@ -115,7 +115,7 @@ class McpServer:
     async def resources(self) -> tuple[ListedResource, ...]:
         """What it has to read. Raises `ServerFailure`."""
         if not self._holds(self._resources):
-            await self._shared("resources", self._renew_resources)
+            await self._listings.result("resources", self._renew_resources)
         return () if self._resources is None else self._resources.value
 
     async def read(self, uri: str) -> "ReadResourceResult":
@@ -156,7 +156,7 @@ class McpServer:
         self._is_closed = True
         if self._connection is not None:
             await self._connection.close()
-        await end_tasks(of_this_loop(list(self._listings.values())))
+        await self._listings.end()
 
     # -- the connection -------------------------------------------------------------------------------------------------
 
@@ -173,7 +173,7 @@ class McpServer:
         if connection is not None and connection.is_alive:
             return connection
         if self._is_closed:
-            raise ServerUnavailable(f"the server {self.settings.name!r} is closed")
+            raise self._closed()
         if connection is not None:
             await connection.close()  # from here on it is known why it ended
         wait_s = self._retry_at - self._clock()
@@ -188,6 +188,9 @@ class McpServer:
         opened: Connection = module.Connection(self.settings, on_change=self._changed, on_end=self._ended)
         self._connection = opened
         return opened
+
+    def _closed(self) -> ServerUnavailable:
+        return ServerUnavailable(f"the server {self.settings.name!r} is closed")
 
     def _changed(self) -> None:
         self._changes += 1
@@ -224,17 +227,6 @@ class McpServer:
         if kept is None or connection is None or not connection.is_alive or kept.changes != self._changes:
             return False
         return connection.hears_changes or 0 <= self._clock() - kept.at < _LISTING_AGE_S
-
-    async def _shared(self, what: str, renew: Callable[[], Coroutine[None, None, None]]) -> None:
-        """One listing for all who want it at the same time; who gives up does not end it for the others."""
-        task = self._listings.get(what)
-        if task is None or task.done() or task.get_loop() is not asyncio.get_running_loop():
-            task = self._listings[what] = asyncio.create_task(renew(), name=f"list {what} of {self.settings.name}")
-            task.add_done_callback(_seen)
-        await asyncio.wait([task])
-        if task.cancelled():
-            raise ServerUnavailable(f"the server {self.settings.name!r} is closed")
-        task.result()
 
     async def _renew_tools(self) -> None:
         async with self._listing():
@@ -302,12 +294,6 @@ class _Kept(Struct, Generic[_Result], frozen=True, kw_only=True):
     value: _Result
     changes: int
     at: float
-
-
-def _seen(task: "asyncio.Task[None]") -> None:
-    """An error is raised for those who wait; it is no fault of the program that nobody does any more."""
-    if not task.cancelled():
-        task.exception()
 
 
 def _tools_after(cursor: str | None) -> "Callable[[Client], Awaitable[ListToolsResult]]":

@@ -46,12 +46,13 @@ class McpServers:
         self._servers = {server.name: McpServer(server, clock=clock) for server in settings.servers}
         self._data = {name: ToolDataReader(server, clock) for name, server in self._servers.items()}
         self._elsewhere = ToolDataReader(None, clock)
-        self._named: list[ToolListing] = []
-        self._known_names: Mapping[tuple[str, str], str] = {}
+        self._listings: list[ToolListing] = []
         self._offered: dict[ToolAccess, AgentTools] = {}
-        """What was told last, of the listings in `_named`."""
-        self._specs: dict[tuple[str, str], tuple[ListedTool, ToolSpec]] = {}
-        """By server and tool: what is unchanged is the same object, so that others may keep what they made of it."""
+        """What was told last, of these listings."""
+        self._names: dict[ToolAccess, Mapping[tuple[str, str], str]] = {}
+        """By agent: a conversation must not see a tool renamed because another server has come up."""
+        self._specs: dict[tuple[str, str, str], tuple[ListedTool, ToolSpec]] = {}
+        """By server, tool and name: what is unchanged is the same object, so that others may keep what they made of it."""
 
     @property
     def statuses(self) -> list[ServerStatus]:
@@ -68,10 +69,10 @@ class McpServers:
         unknown = [server for server in wanted if not server.holds_tools]
         answers = await asyncio.gather(*(self._listed(server, timeout_s) for server in unknown)) if unknown else []
         gaps = tuple(gap for gap in answers if gap is not None)
-        names = self._names()
+        self._meet_listings()
         known = self._offered.get(access) if not gaps else None
         if known is None:
-            known = self._permitted(access, wanted, gaps, names)
+            known = self._permitted(access, wanted, gaps)
             if not gaps and len(self._offered) < _MOST_KEPT:
                 self._offered[access] = known
         return known
@@ -80,20 +81,20 @@ class McpServers:
         """Whether what the agent may call is known without asking."""
         return all(server.holds_tools for server in self._servers.values() if self._concerns(server, access))
 
-    def _permitted(
-        self,
-        access: ToolAccess,
-        wanted: Sequence[McpServer],
-        gaps: tuple[ToolGap, ...],
-        names: Mapping[tuple[str, str], str],
-    ) -> AgentTools:
+    def _permitted(self, access: ToolAccess, wanted: Sequence[McpServer], gaps: tuple[ToolGap, ...]) -> AgentTools:
         """What the agent may call of the servers that have no gap."""
         failed = {gap.server for gap in gaps}
-        specs = [
-            self._spec(server, tool, names[server.settings.name, tool.name])
+        permitted = [
+            (server, tool)
             for server in wanted
             for tool in server.last_tools.tools
-            if server.settings.name not in failed and access.permits(server.settings.name, tool.name)
+            if access.permits(server.settings.name, tool.name)
+        ]
+        names = self._named(access, [(server.settings.name, tool.name) for server, tool in permitted])
+        specs = [
+            self._spec(server, tool, names[server.settings.name, tool.name])
+            for server, tool in permitted
+            if server.settings.name not in failed
         ]
         listed = [gap for server in wanted for gap in server.last_tools.gaps if gap.server not in failed]
         relevant = [gap for gap in listed if not gap.name or access.permits(gap.server, gap.name)]
@@ -162,6 +163,7 @@ class McpServers:
 
     async def close(self) -> None:
         """End all servers, within bounded time. No program that was started is left."""
+        await asyncio.gather(*(reader.close() for reader in self._data.values()))
         await asyncio.gather(*(server.close() for server in self._servers.values()))
 
     # -- parts ----------------------------------------------------------------------------------------------------------
@@ -173,16 +175,20 @@ class McpServers:
             return access.concerns(name)
         return any(access.permits(name, tool) for tool in only)
 
-    def _names(self) -> Mapping[tuple[str, str], str]:
-        """The names of all tools. They depend on what every server offered last, so that they stay what they are while one of
-        them is down."""
+    def _meet_listings(self) -> None:
+        """What is remembered holds for what the servers told last."""
         listings = [server.last_tools for server in self._servers.values()]
-        if len(self._named) != len(listings) or any(map(is_not, self._named, listings)):
-            tools = zip(self._servers, listings, strict=True)
-            self._known_names = unique_names((name, tool.name) for name, listing in tools for tool in listing.tools)
-            self._named = listings
+        if len(self._listings) != len(listings) or any(map(is_not, self._listings, listings)):
+            self._listings = listings
             self._offered.clear()
-        return self._known_names
+
+    def _named(self, access: ToolAccess, tools: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], str]:
+        """The names of what an agent may call, servers that are down at the moment included."""
+        names = unique_names(tools, self._names.get(access, {}))
+        if len(self._names) >= _MOST_KEPT and access not in self._names:
+            self._names.clear()
+        self._names[access] = names
+        return names
 
     async def _listed(self, server: McpServer, timeout_s: float | None) -> ToolGap | None:
         name = server.settings.name
@@ -196,9 +202,9 @@ class McpServers:
         return None
 
     def _spec(self, server: McpServer, tool: ListedTool, name: str) -> ToolSpec:
-        place = (server.settings.name, tool.name)
+        place = (server.settings.name, tool.name, name)
         known = self._specs.get(place)
-        if known is None or known[0] is not tool or known[1].name != name:
+        if known is None or known[0] is not tool:
             known = self._specs[place] = (tool, self._made(server, tool, name))
         return known[1]
 
