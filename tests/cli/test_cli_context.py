@@ -158,6 +158,22 @@ def test_tools_that_cannot_be_had_are_named_and_nothing_fails(tmp_path: Path) ->
     assert "missing: tools broken: " in done.stdout
 
 
+def test_variables_of_a_template_are_given_as_parameters(tmp_path: Path) -> None:
+    template = "{{user_request}} for {{audience}}, as {{format}}"
+    configured(tmp_path, agents=[{"name": "Reporter", "user_prompt_template": template}])
+    request = {
+        "messages": [{"role": "user", "content": "Report"}],
+        "context": {"request_parameters": {"format": "pdf", "audience": "all"}},
+    }
+    command = ("context", "explain", "--parameter", "audience=the board = all of it", "--payloads", "-p", "ollama")
+    done = run(*command, "-", "--json", cwd=tmp_path, stdin=json.dumps(request))
+    assert done.returncode == 0, done.stderr
+    sent = json.loads(done.stdout)["payloads"]["ollama"]["messages"][-1]["content"]
+    assert sent == "Report for the board = all of it, as pdf"
+    wrong = run(*command, "--parameter", "audience", "-m", "Report", cwd=tmp_path)
+    assert (wrong.returncode, "NAME=VALUE" in wrong.stderr) == (2, True)
+
+
 # -- mistakes ---------------------------------------------------------------------------------------------------------------
 
 

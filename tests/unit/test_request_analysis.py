@@ -185,6 +185,35 @@ def test_a_template_makes_the_prompt_and_a_variable_without_value_is_refused() -
         analyse(asking("Report"), agent=agent)
 
 
+def test_a_parameter_cannot_stand_in_the_place_of_what_the_request_is_and_that_is_said() -> None:
+    agent = Agent(name="Reporter", user_prompt_template="{{user_request}} by {{agent}}")
+    parameters = {"user_request": "something else", "agent": "Reporter"}
+    analysis = analyse(asking("Report", extra={"context": {"request_parameters": parameters}}), agent=agent)
+    assert analysis.prompt == "Report by Reporter"
+    assert analysis.unused == ("the parameter user_request is not used: the request itself says what it is",)
+
+
+def test_a_parameter_that_is_null_is_none_and_a_default_stands_for_it() -> None:
+    agent = Agent(name="Reporter", user_prompt_template="{{user_request}} as {{format|pdf}}")
+    parameters = {"format": None}
+    assert analyse(asking("Report", extra={"context": {"request_parameters": parameters}}), agent=agent).prompt == (
+        "Report as pdf"
+    )
+    with_metadata = asking("Report", metadata={"format": "csv"}, extra={"context": {"request_parameters": parameters}})
+    assert analyse(with_metadata, agent=agent).prompt == "Report as csv"
+
+
+def test_a_message_that_the_template_does_not_use_is_told_as_not_sent() -> None:
+    agent = Agent(name="Reporter", user_prompt_template="Write about {{topic|sales}}.")
+    analysis = analyse(asking("Report"), agent=agent)
+    assert analysis.prompt == "Write about sales."
+    assert analysis.unused == (
+        "the template of agent Reporter has no {{user_request}}: what the message says is not sent",
+    )
+    whole = Agent(name="Reporter", user_prompt_template="{{user_request}}")
+    assert analyse(asking("Report"), agent=whole).unused == ()
+
+
 @pytest.mark.parametrize(
     ("context", "param"),
     [

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caxton_llm.agents.templates import fill, render, variables_of
+from caxton_llm.agents.templates import fill, needed_variables, render, stray_braces, variables_of
 from caxton_llm.errors import InvalidRequest
 
 NAMES = st.sampled_from(["a", "b", "user_request", "c.d", "e-f"])
@@ -34,9 +34,10 @@ def test_a_variable_is_a_name_in_two_braces_and_all_else_is_text(template: str, 
 def test_an_unknown_variable_is_named_with_those_that_are_known_and_no_value_is_shown() -> None:
     with pytest.raises(InvalidRequest) as caught:
         render("{{a}} {{x}} {{y|d}} {{z}}", {"b": "secret", "a": "1"}, where="agent Writer")
-    assert caught.value.param == "metadata.x"
+    assert caught.value.param == "context.request_parameters.x"
     assert caught.value.message == (
-        "the template of agent Writer needs a value for 'x', 'z'; this request has: a, b. Give it in 'metadata'"
+        "the template of agent Writer needs a value for 'x', 'z'; this request has: a, b. "
+        "Give it in context.request_parameters, or in metadata"
     )
 
 
@@ -44,6 +45,18 @@ def test_a_partly_filled_text_says_what_is_missing() -> None:
     filled = fill("PDF {{report_type}} {{b}} {{report_type}}", {"b": "x"})
     assert (filled.text, filled.missing) == ("PDF  x ", ("report_type",))
     assert "PDF" not in repr(filled)
+
+
+def test_variables_without_a_default_are_needed() -> None:
+    assert needed_variables("{{b}} {{a|d}} {{b}} {{ c.d }} {{e|}}") == ("b", "c.d")
+
+
+@pytest.mark.parametrize(
+    ("template", "at"),
+    [("{{a}} {b}", None), ("", None), ("{{a}} {{b c}}", 7), ("{{user_request}", 1), ("{{ä}}", 1), ("{{{a}}}", None)],
+)
+def test_braces_that_hold_no_variable_are_found(template: str, at: int | None) -> None:
+    assert stray_braces(template) == at
 
 
 def test_the_variables_of_a_template_come_once_in_their_order() -> None:

@@ -29,8 +29,8 @@ class CapabilityCalls:
     async def __call__(self, capability: str, arguments: dict[str, Json], chain: CallChain) -> ChatResponse:
         """The answer; its warnings say whose they are.
 
-        `arguments` are parameters of the request; `request`, where it is text, is what is said."""
-        said = arguments.get("request")
+        `arguments` are parameters of the request; `request` or `user_request`, where it is text, is what is said."""
+        said = arguments.get("request", arguments.get("user_request"))
         asked = ChatRequest(
             model=f"capability:{capability}",
             messages=[Message(role="user", content=said if isinstance(said, str) else _written(arguments))],

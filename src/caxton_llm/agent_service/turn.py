@@ -36,7 +36,8 @@ class AgentTurn(Struct, kw_only=True):
             f"context: {' '.join(part for part in (gap.source, gap.name) if part)}: {gap.reason}"
             for gap in self.gathered.material.gaps
         )
-        return [*dict.fromkeys(gaps), *self.notes]
+        unused = (f"context: {what}" for what in self.gathered.analysis.unused)
+        return [*dict.fromkeys(gaps), *unused, *self.notes]
 
     @property
     def report(self) -> ContextReport | None:

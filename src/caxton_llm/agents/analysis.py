@@ -14,7 +14,7 @@ from msgspec import Struct
 from caxton_llm.agents.agent import Agent
 from caxton_llm.agents.likely_tools import DescribedTool, LikelyTool, ToolIndex
 from caxton_llm.agents.requirements import REQUEST, Requirements, limited, merged, requirements_of
-from caxton_llm.agents.templates import fill, render
+from caxton_llm.agents.templates import fill, render, variables_of
 from caxton_llm.context_requirements import ContextRequirements
 from caxton_llm.discreet import Discreet
 from caxton_llm.errors import InvalidRequest
@@ -38,7 +38,7 @@ class Analysis(Discreet, Struct, frozen=True, kw_only=True):
     what concerns providers is that of all tools: a prompt's beginning must not change with what is likely.
 
     `prompt` is what the agent's template makes of the request, `None` without a template. `notes` say what was guessed or
-    left out, never what somebody wrote.
+    left out, `unused` what of the request goes nowhere; neither repeats what somebody wrote.
     """
 
     agent: str | None
@@ -50,6 +50,7 @@ class Analysis(Discreet, Struct, frozen=True, kw_only=True):
     tools: tuple[LikelyTool, ...]
     requirements: Requirements
     notes: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
 
 
 def analyse(
@@ -69,10 +70,15 @@ def analyse(
     """
     said = _Said(request)
     text = user_text(request.messages if messages is None else messages)
-    variables, notes = _variables(said, text, agent, capability)
+    variables, notes, unused = _variables(said, text, agent, capability)
     prompt = None
     if agent is not None and agent.user_prompt_template is not None:
         prompt = render(agent.user_prompt_template, variables, where=f"agent {agent.name}")
+        is_sent = "user_request" in variables_of(agent.user_prompt_template)
+        if text and not is_sent and said.requesting_agent is None:
+            unused.append(
+                f"the template of agent {agent.name} has no {{{{user_request}}}}: what the message says is not sent"
+            )
     index = tools or ToolIndex(())
     likely = index.likely(_compared(text, capability, said), _named_tools(request))
     likely = _likeliest(likely, most_tools)
@@ -88,6 +94,7 @@ def analyse(
         tools=likely,
         requirements=needs if agent is None else limited(needs, agent, exact_depth=depth),
         notes=tuple(notes),
+        unused=tuple(unused),
     )
 
 
@@ -119,7 +126,7 @@ class _Said:
 
     @property
     def variables(self) -> dict[str, str]:
-        """What is said nearer to the request counts more: parameters, then `context`, then `metadata`."""
+        """What is said nearer to the request counts more: parameters, then `context`, then `metadata`. Null is no value."""
         parameters = self._context.get("request_parameters")
         if parameters is not None and not isinstance(parameters, dict):
             raise InvalidRequest("must be an object", param="context.request_parameters")
@@ -128,7 +135,8 @@ class _Said:
             for name, value in self._context.items()
             if name not in _OWN_FIELDS and isinstance(value, str | int | float)
         }
-        return {name: _as_text(value) for name, value in (self._metadata | plain | (parameters or {})).items()}
+        said = self._metadata | plain | {name: one for name, one in (parameters or {}).items() if one is not None}
+        return {name: _as_text(value) for name, value in said.items() if value is not None}
 
     def _requirements(self) -> ContextRequirements | None:
         found = self._context.get("context_requirements")
@@ -175,20 +183,29 @@ def _as_text(value: Json) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
-def _variables(said: _Said, text: str, agent: Agent | None, capability: str | None) -> tuple[dict[str, str], list[str]]:
+def _variables(
+    said: _Said, text: str, agent: Agent | None, capability: str | None
+) -> tuple[dict[str, str], list[str], list[str]]:
+    """All variables, what was guessed, and what was said but does not count: what a request is is not for it to say."""
     derived = {
-        "user_request": text,
+        "user_request": text or None,
         "agent": None if agent is None else agent.name,
         "capability": capability,
         "requesting_agent": said.requesting_agent,
     }
+    known = {name: value for name, value in derived.items() if value is not None}
     given = said.variables
-    variables = {name: value for name, value in derived.items() if value is not None} | given
+    unused = [
+        f"the parameter {name} is not used: the request itself says what it is"
+        for name, value in known.items()
+        if given.get(name, value) != value
+    ]
+    variables = {"user_request": text} | given | known
     notes = []
     if "request_type" not in variables and capability is not None:
         variables["request_type"] = capability
         notes.append("request_type is not given: it is taken from the capability")
-    return variables, notes
+    return variables, notes, unused
 
 
 def _compared(text: str, capability: str | None, said: _Said) -> str:

@@ -14,7 +14,7 @@ from msgspec import Struct
 from caxton_llm.discreet import Discreet
 from caxton_llm.errors import InvalidRequest
 
-__all__ = ["VALUE_MISSING", "Filled", "fill", "render", "variables_of"]
+__all__ = ["VALUE_MISSING", "Filled", "fill", "needed_variables", "render", "stray_braces", "variables_of"]
 
 VALUE_MISSING = "template_value_missing"
 """The code of the error for a variable that has neither value nor default."""
@@ -33,6 +33,17 @@ class Filled(Discreet, Struct, frozen=True):
 def variables_of(template: str) -> tuple[str, ...]:
     """The names in the template, each once, in their order; those with a default too."""
     return tuple(dict.fromkeys(match[1] for match in _VARIABLE.finditer(template)))
+
+
+def needed_variables(template: str) -> tuple[str, ...]:
+    """Those without a default: a request must have a value for them."""
+    return tuple(dict.fromkeys(match[1] for match in _VARIABLE.finditer(template) if match[2] is None))
+
+
+def stray_braces(template: str) -> int | None:
+    """Where, counted from 1, two braces open that hold no variable; `None` where there are none."""
+    at = _VARIABLE.sub(lambda match: " " * len(match[0]), template).find("{{")
+    return None if at < 0 else at + 1
 
 
 def fill(template: str, values: Mapping[str, str]) -> Filled:
@@ -61,8 +72,9 @@ def render(template: str, values: Mapping[str, str], *, where: str) -> str:
         names = ", ".join(map(repr, filled.missing[:_SHOWN]))
         known = ", ".join(sorted(values)[:_SHOWN]) or "none"
         raise InvalidRequest(
-            f"the template of {where} needs a value for {names}; this request has: {known}. Give it in 'metadata'",
-            param=f"metadata.{filled.missing[0]}",
+            f"the template of {where} needs a value for {names}; this request has: {known}. "
+            "Give it in context.request_parameters, or in metadata",
+            param=f"context.request_parameters.{filled.missing[0]}",
             code=VALUE_MISSING,
         )
     return filled.text

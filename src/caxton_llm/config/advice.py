@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 
 from caxton_llm.config.addresses import host_of, is_this_machine, uses_plain_http
+from caxton_llm.config.agent_advice import agent_warnings
 from caxton_llm.config.configuration import Entry
 from caxton_llm.config.kinds import BUILT_IN_KINDS, SIGNING_HEADERS, is_vendor_host
 from caxton_llm.config.problems import Problems
@@ -54,7 +55,7 @@ def file_warnings(document: ConfigurationFile, problems: Problems) -> list[Confi
             on = value != getattr(_ENTRY_DEFAULTS, key) and getattr(value, "enabled", True)
             if on and here not in NOT_YET_APPLIED:
                 warnings.append(problems.at(f"has no effect in this version: {what}", path=here))
-    warnings += _of_agents(document, problems)
+    warnings += agent_warnings(document, problems)
     if document.server is not None and not is_this_machine(document.server.host):
         warnings.append(
             problems.at(
@@ -64,23 +65,6 @@ def file_warnings(document: ConfigurationFile, problems: Problems) -> list[Confi
             )
         )
     return warnings
-
-
-def _of_agents(document: ConfigurationFile, problems: Problems) -> Iterator[ConfigurationProblem]:
-    """What an agent is given that is not there."""
-    for index, agent in enumerate(document.agents):
-        if agent.tools and document.mcp is None:
-            what = "has no effect: there are no servers with tools (mcp.servers)"
-            yield problems.at(what, path=f"agents[{index}].tools")
-        servers = [server.name for server in document.mcp.servers] if document.mcp is not None else []
-        for number, pattern in enumerate(agent.tools if document.mcp is not None else ()):
-            server, dot, _ = pattern.partition(".")
-            if dot and server not in servers:
-                what = f"there is no server {server!r}; there is: {', '.join(servers) or 'none'}"
-                yield problems.at(what, path=f"agents[{index}].tools[{number}]")
-        if agent.memory.auto_store is not False and document.memory is None:
-            what = "has no effect: there is no memory (the block 'memory')"
-            yield problems.at(what, path=f"agents[{index}].memory.auto_store")
 
 
 def _is_set(document: ConfigurationFile, keys: list[str]) -> bool:

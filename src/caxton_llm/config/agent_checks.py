@@ -53,6 +53,9 @@ def _check_capabilities(agent: AgentBlock, path: str, problems: Problems) -> Non
 
 
 def _check_template(agent: AgentBlock, path: str, problems: Problems) -> None:
+    here, template = f"{path}.user_prompt_template", agent.user_prompt_template
+    if template is not None and not template.strip() and not problems.reported(here):
+        problems.add("must not be empty: it is all that is sent of a request", path=here, hint="'{{user_request}}'")
     offers = tuple(
         Capability(name=one.name, input_schema=one.input_schema)
         for one in agent.capabilities
@@ -64,7 +67,7 @@ def _check_template(agent: AgentBlock, path: str, problems: Problems) -> None:
     for name in pure.unknown_variables:
         problems.add(
             f"the template has the unknown variable {name!r}",
-            path=f"{path}.user_prompt_template",
+            path=here,
             hint=nearest(name, list(pure.known_variables or ())) or "add it to 'variables'",
         )
 

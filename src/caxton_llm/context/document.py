@@ -67,7 +67,7 @@ def document_of(
             source_times_ms={source: round(1000 * spent, 3) for source, spent in material.seconds.items()},
             sources_missing=material.gaps,
             turns_not_relevant=composed.less_relevant,
-            notes=(*analysis.notes, *target.notes, *composed.notes, *notes),
+            notes=(*analysis.unused, *analysis.notes, *target.notes, *composed.notes, *notes),
             target=target.model,
             provider=target.kind,
         ),

@@ -33,6 +33,10 @@ def explain(
     capability: Annotated[str | None, typer.Option("--capability", help="What is asked for, instead of whom.")] = None,
     message: Annotated[str | None, typer.Option("--message", "-m", help="The question, without a REQUEST.")] = None,
     conversation: Annotated[str | None, typer.Option("--conversation", help="The stored conversation.")] = None,
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option("--parameter", metavar="NAME=VALUE", help="A variable of the request; may be repeated."),
+    ] = None,
     provider: Annotated[
         list[str] | None,
         typer.Option("--provider", "-p", help="An entry or a kind that the request is shown for; may be repeated."),
@@ -47,6 +51,11 @@ def explain(
         from caxton_llm.cli.context.explaining import run_explain  # noqa: PLC0415
 
         asked = AskedOptions(
-            request=request, agent=agent, capability=capability, message=message, conversation=conversation
+            request=request,
+            agent=agent,
+            capability=capability,
+            message=message,
+            conversation=conversation,
+            parameters=parameter or (),
         )
         run_explain(config, asked, screen, providers=provider or (), payloads=payloads, as_json=as_json)
