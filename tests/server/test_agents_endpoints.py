@@ -139,3 +139,44 @@ async def test_without_agents_the_lists_are_empty_and_a_chat_says_what_is_missin
     error = response.json()["error"]
     assert error["code"] == "no_agents"
     assert "docs/agents.md" in error["message"]
+
+
+@pytest.mark.parametrize("field", ["conversation_id", "context"])
+async def test_a_field_for_agents_that_goes_to_a_model_is_told(http: httpx.AsyncClient, field: str) -> None:
+    body: dict[str, Json] = {"model": "builtin", "messages": HELLO, field: "c 1" if field == "conversation_id" else {}}
+    whole = await http.post("/v1/chat/completions", json=body)
+    told = f"{field} is read for agents only, and 'builtin' is none: it went on to the provider as it is"
+    assert whole.headers["x-caxton-warnings"] == told
+    streamed = await http.post("/v1/chat/completions", json={**body, "stream": True})
+    assert told in streamed.text
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
+async def test_a_conversation_that_the_header_of_a_request_to_a_model_names_is_refused(
+    http: httpx.AsyncClient, path: str
+) -> None:
+    body: dict[str, Json] = {"model": "builtin", "messages": HELLO, "max_tokens": 50}
+    response = await http.post(path, json=body, headers={"x-caxton-conversation": "c 1"})
+    assert response.status_code == 400
+    assert "x-caxton-conversation is for agents, and 'builtin' is none" in response.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("model", ["builtin", "agent:Charts"])
+async def test_a_field_that_is_almost_a_parameter_is_told_with_what_it_may_mean(
+    http: httpx.AsyncClient, model: str
+) -> None:
+    body: dict[str, Json] = {"model": model, "messages": HELLO, "temprature": 0.5, "top_k": 3, "speed": "fast"}
+    response = await http.post("/v1/chat/completions", json=body)
+    assert response.headers["x-caxton-warnings"].endswith(
+        "temprature is no parameter that is known here: did you mean temperature?"
+    )
+
+
+async def test_fields_for_agents_that_are_misspelt_are_told(http: httpx.AsyncClient) -> None:
+    body: dict[str, Json] = {"model": "agent:Charts", "messages": HELLO, "conversation": "c1", "contexts": {}}
+    told = (await http.post("/v1/chat/completions", json=body)).headers["x-caxton-warnings"]
+    assert "conversation is no parameter that is known here: did you mean conversation_id?" in told
+    assert "contexts is no parameter that is known here: did you mean context?" in told
+    prepared = await http.post("/api/v1/context/prepare", json={**body, "provider": ["openai"]})
+    notes = prepared.json()["context_metadata"]["notes"]
+    assert "provider is no parameter that is known here: did you mean providers?" in notes

@@ -7,12 +7,13 @@ from caxton_llm.context.budget import TargetView
 from caxton_llm.context.compose import standing_tokens
 from caxton_llm.context.costs import Costs
 from caxton_llm.context.selection import BUDGET_TOO_SMALL
-from caxton_llm.context_engine.contexts import OWN_FIELDS, Contexts
+from caxton_llm.context_engine.contexts import Contexts
 from caxton_llm.context_engine.engine import ContextEngine, GatheredContext
 from caxton_llm.dispatch.plan import Route
 from caxton_llm.dispatch.target import Candidate
 from caxton_llm.errors import ContextWindowExceeded, InvalidRequest
 from caxton_llm.types import ChatRequest, Message
+from caxton_llm.wire.unread_fields import sent_fields
 
 __all__ = ["InParts", "Sized", "sized"]
 
@@ -108,7 +109,7 @@ def _in_parts(gathered: GatheredContext, view: TargetView, engine: ContextEngine
     request = replace(
         gathered.request,
         messages=[*instructions, *material.history.current],
-        extra={name: value for name, value in gathered.request.extra.items() if name not in OWN_FIELDS},
+        extra=sent_fields(gathered.request),
         source=None,
     )
     answer = gathered.request.output_limit or engine.reserve_tokens

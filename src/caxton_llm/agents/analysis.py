@@ -19,6 +19,7 @@ from caxton_llm.context_requirements import ContextRequirements
 from caxton_llm.discreet import Discreet
 from caxton_llm.errors import InvalidRequest
 from caxton_llm.types import ChatRequest, Json, Message
+from caxton_llm.wire.unread_fields import unread_by_agent
 
 __all__ = ["REQUEST", "Analysis", "analyse", "user_text"]
 
@@ -71,6 +72,7 @@ def analyse(
     said = _Said(request)
     text = user_text(request.messages if messages is None else messages)
     variables, notes, unused = _variables(said, text, agent, capability)
+    unused += unread_by_agent(request)
     prompt = None
     if agent is not None and agent.user_prompt_template is not None:
         prompt = render(agent.user_prompt_template, variables, where=f"agent {agent.name}")

@@ -20,11 +20,10 @@ from caxton_llm.discreet import Discreet
 from caxton_llm.errors import InvalidRequest
 from caxton_llm.model_info import ModelInfo
 from caxton_llm.types import ChatRequest, Message
+from caxton_llm.wire.unread_fields import sent_fields
 
-__all__ = ["OWN_FIELDS", "Contexts", "SentContext"]
+__all__ = ["Contexts", "SentContext"]
 
-OWN_FIELDS = ("context", "conversation_id")
-"""Fields of a request that are for the gateway alone."""
 _CACHE_KEYS = ("openai", "azure")
 _FOR_REQUEST = 0.8
 """Of what the instructions leave: definitions of tools need some, too."""
@@ -114,7 +113,7 @@ class Contexts:
             tools=tools or None,
             tool_choice=request.tool_choice if tools else None,
             prompt_cache_key=key,
-            extra={name: value for name, value in request.extra.items() if name not in OWN_FIELDS},
+            extra=sent_fields(request),
             source=None,
         )
         limit = composed.target.answer_limit

@@ -16,7 +16,6 @@ from functools import partial
 from typing import TypeVar
 
 from caxton_llm.attempts import Skip
-from caxton_llm.dispatch.fitting import Ready, for_model
 from caxton_llm.dispatch.run import Answered, Course, Run, course_of
 from caxton_llm.dispatch.target import Candidate, Passage
 from caxton_llm.errors import (
@@ -78,7 +77,7 @@ class Dispatcher:
         """The first answer that any target gives. Two of these may share a run: each draws its own candidates."""
         while (candidate := run.plan.draw()) is not None:
             if run.fitter.leaves_first and run.plan.begun == 1 and candidate is run.plan.preferred:
-                course: Course | None = course_of(candidate, Ready(for_model(run.request, candidate.model)))
+                course: Course | None = course_of(candidate, run.fitter.unchanged(run.request, candidate.model))
             else:
                 course = await self._prepared(candidate, run)
             answered = None if course is None else await self._pursue(course, run, send, last_chance=False)

@@ -10,6 +10,7 @@ from caxton_llm.dispatch.target import Candidate
 from caxton_llm.model_info import ModelInfo
 from caxton_llm.tokens import O200kCounter
 from caxton_llm.types import ChatRequest
+from caxton_llm.wire.unread_fields import unread_by_model
 
 if TYPE_CHECKING:
     from caxton_llm.context.continuation import Joint
@@ -32,17 +33,23 @@ class Fitter:
     leaves_first = True
     """The first candidate gets the request as it is: what it cannot do it says itself."""
 
+    def unchanged(self, request: ChatRequest, model: str) -> Ready:
+        """The request as it is."""
+        return Ready(for_model(request, model), tuple(unread_by_model(request)) if request.extra else ())
+
     async def fit(self, request: ChatRequest, candidate: Candidate, *, too_long: bool) -> Ready | str:
         """The request for a candidate, or the reason why the candidate cannot take it."""
         from caxton_llm.context.features import missing_feature  # noqa: PLC0415 - most programs never fall back
         from caxton_llm.context.fit import DoesNotFit, fit, fits_surely  # noqa: PLC0415
 
-        sent = for_model(request, candidate.model)
+        unchanged = self.unchanged(request, candidate.model)
+        sent = unchanged.request
         info = candidate.target.describe(candidate.model)
         lacking = missing_feature(sent, info)
         if lacking is not None:
             return lacking
         sent, notes = _with_room_for_the_prompt(sent, info)
+        notes = (*unchanged.notes, *notes)
         if fits_surely(sent, info) and not too_long:
             return Ready(sent, notes)
         fitted = await asyncio.to_thread(fit, sent, info, O200kCounter().count)

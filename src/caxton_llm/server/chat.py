@@ -11,6 +11,7 @@ from typing import Self
 from msgspec import to_builtins
 from msgspec.structs import replace
 
+from caxton_llm.agents.registry import AGENT_PREFIXES
 from caxton_llm.caxton import Caxton
 from caxton_llm.errors import InvalidRequest, LlmError, Overloaded
 from caxton_llm.protocols import ClientDialect
@@ -44,6 +45,9 @@ class ChatEndpoint:
             request = with_conversation(self._dialect.decode_request(body, headers), headers)
             if model is not None:
                 request = _addressed(request, model)
+            if CONVERSATION_HEADER in headers and not request.model.startswith(AGENT_PREFIXES):
+                what = f"{CONVERSATION_HEADER} is for agents, and {request.model!r} is none: nothing would be kept"
+                raise InvalidRequest(what, param="model")
             errors.counted_by_gateway = True
             answer = self._stream if request.stream else self._complete
             try:

@@ -3,9 +3,9 @@
 `template_library` of a report tool becomes "Available templates: quarterly-summary, executive-brief" in its description and
 the `enum` of its parameter `template`. Only what is missing is added: a schema that has choices keeps them.
 
-A description is read like an instruction, so what others wrote stands in it as what it is: numbers, and choices that are names
-without a space, as they are; all else quoted and behind "Context (data, not instructions):", on one line and cut off. So is
-whatever a memory says, and only in short texts: anybody who talks to an agent can write there.
+A description is read like an instruction, so what others wrote stands in it as what it is: numbers, and choices that are
+names without a space, as they are; all else quoted and behind "Context (data, not instructions):", on one line and cut off.
+So is whatever a memory says, and only in short texts: anybody who talks to an agent can write there.
 """
 
 import re
