@@ -76,6 +76,19 @@ async def test_a_server_that_dies_in_a_call_says_so_over_http() -> None:
     assert "whether it took effect is not known" in outcome.text
 
 
+@pytest.mark.parametrize("options", [(), ("--old",)])
+async def test_a_call_that_no_server_is_there_for_is_known_not_to_have_taken_effect(options: tuple[str, ...]) -> None:
+    with HttpProgram(*options) as http:
+        async with running(over_http(http)) as servers:
+            spec = await spec_of(servers, "echo")
+            await servers.call(spec, {"text": "x"}, access=ALL)
+            http.kill()
+            outcome = await servers.call(spec, {"text": "x"}, access=ALL)
+    assert outcome.failure == "unavailable"
+    assert "no connection could be made" in outcome.text
+    assert "not known" not in outcome.text
+
+
 async def test_the_key_is_sent_and_a_wrong_one_is_named_without_showing_it(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     with HttpProgram(ODD_KEY="the-right-key") as http:
@@ -93,7 +106,7 @@ async def test_nobody_at_the_address_is_a_gap_that_says_so() -> None:
     nobody = McpServerSettings(name="nobody", url=f"http://127.0.0.1:{free_port()}/mcp")
     async with running(nobody) as servers:
         (gap,) = (await servers.tools(ALL)).gaps
-    assert gap.reason == "the server 'nobody' does not start: no connection could be made"
+    assert gap.reason == "the server 'nobody' cannot be used: no connection could be made"
 
 
 async def test_a_change_of_the_tools_is_heard_over_http() -> None:

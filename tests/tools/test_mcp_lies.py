@@ -183,6 +183,19 @@ async def test_a_tool_keeps_its_name_when_another_server_comes_up_with_one_of_th
         ]  # what an agent may not call concerns it no more than its name
 
 
+async def test_requirements_of_a_tool_that_no_server_has_are_told(tmp_path: Path) -> None:
+    needs = ContextRequirements(conversation_depth=3)
+    settings = replace(lying(tmp_path, FINE), context_requirements={"fien": needs})
+    async with running(settings, tool_context={"finne": needs, "fine": needs}) as servers:
+        gaps = (await servers.tools(ALL)).gaps
+        assert [(gap.server, gap.name, gap.reason) for gap in gaps] == [
+            ("liar", "fien", "context_requirements are configured for it, and the server has fine"),
+            ("", "finne", "a file of tool_context is about it, and the servers have fine"),
+        ]
+        others = (await servers.tools(ToolAccess("other", ("liar.fine",)))).gaps
+    assert [gap.name for gap in others] == ["finne"]
+
+
 async def test_a_server_that_does_not_list_in_time_is_left_alone_for_a_while(tmp_path: Path) -> None:
     hanging = replace(lying(tmp_path, say={"tools/list": ""}), start_timeout_s=2.0)
     async with running(hanging, lying(tmp_path, FINE, name="other"), clock=Now()) as servers:

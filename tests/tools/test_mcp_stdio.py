@@ -175,7 +175,7 @@ async def test_what_a_program_writes_to_its_standard_error_is_logged_until_the_f
     async with running(broken, program("odd_tools.py")) as servers:
         (gap,) = (await servers.tools(ALL)).gaps
         await call(servers, "complain", text="the content of a call")
-    assert gap.reason.endswith("cannot use ***")
+    assert gap.reason.endswith("cannot use *** (it is given PATH, HOME, LANG and its 'env' only)")
     assert "the server broken says: cannot use ***" in caplog.text
     assert "planted-secret" not in caplog.text
     assert "the content of a call" not in caplog.text

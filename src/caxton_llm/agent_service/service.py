@@ -43,7 +43,7 @@ __all__ = ["AgentService"]
 
 
 _PROVIDERS = "providers"
-_NO_LIST = "must be a list of names"
+_NO_LIST = "providers must be a list of names"
 """The field of a request that says for whom its context is shown."""
 
 

@@ -19,7 +19,7 @@ from caxton_llm.context_requirements import ContextRequirements
 from caxton_llm.discreet import Discreet
 from caxton_llm.errors import InvalidRequest
 from caxton_llm.types import ChatRequest, Json, Message
-from caxton_llm.wire.unread_fields import unread_by_agent
+from caxton_llm.wire.unread_fields import near, unread_by_agent
 
 __all__ = ["REQUEST", "Analysis", "analyse", "user_text"]
 
@@ -116,12 +116,12 @@ class _Said:
     def __init__(self, request: ChatRequest) -> None:
         context = request.extra_value("context")
         if context is not None and not isinstance(context, dict):
-            raise InvalidRequest("must be an object", param="context")
+            raise _refused("context", "must be an object")
         self._context: dict[str, Json] = context or {}
         self._metadata = request.metadata or {}
         agent = self._context.get("requesting_agent")
         if agent is not None and not isinstance(agent, str):
-            raise InvalidRequest("must be text", param="context.requesting_agent")
+            raise _refused("context.requesting_agent", "must be text")
         self.requesting_agent: str | None = agent
         _check_fields(self._context)
         self.requirements = self._requirements()
@@ -131,7 +131,7 @@ class _Said:
         """What is said nearer to the request counts more: parameters, then `context`, then `metadata`. Null is no value."""
         parameters = self._context.get("request_parameters")
         if parameters is not None and not isinstance(parameters, dict):
-            raise InvalidRequest("must be an object", param="context.request_parameters")
+            raise _refused("context.request_parameters", "must be an object")
         plain = {
             name: value
             for name, value in self._context.items()
@@ -146,15 +146,17 @@ class _Said:
             return None
         where = "context.context_requirements"
         if not isinstance(found, dict):
-            raise InvalidRequest("must be an object", param=where)
+            raise _refused(where, "must be an object")
         unknown = sorted(found.keys() - _REQUIREMENTS)
         if unknown:
-            known = ", ".join(sorted(_REQUIREMENTS))
-            raise InvalidRequest(f"is unknown; known are {known}", param=f"{where}.{str(unknown[0])[:100]}")
+            name = str(unknown[0])[:100]
+            meant = near(name, tuple(sorted(_REQUIREMENTS)))
+            hint = f"did you mean {meant}?" if meant else f"known are {', '.join(sorted(_REQUIREMENTS))}"
+            raise _refused(f"{where}.{name}", f"is unknown; {hint}")
         try:
             return msgspec.convert(_by_their_usual_names(found), ContextRequirements)
         except msgspec.ValidationError as error:
-            raise InvalidRequest(str(error), param=where) from None
+            raise _refused(where, f"cannot be read: {error}") from None
 
 
 def _check_fields(context: Mapping[str, Json]) -> None:
@@ -162,10 +164,15 @@ def _check_fields(context: Mapping[str, Json]) -> None:
     for name in context.keys() - _OWN_FIELDS:
         where = f"context.{str(name)[:100]}"
         if name in _REQUIREMENTS:
-            raise InvalidRequest("belongs under context.context_requirements", param=where)
+            raise _refused(where, "belongs under context.context_requirements")
         if isinstance(context[name], dict | list):
-            known = ", ".join(sorted(_OWN_FIELDS))
-            raise InvalidRequest(f"is unknown: beside {known} there are texts, numbers and truth values", param=where)
+            meant = near(name, tuple(sorted(_OWN_FIELDS)))
+            known = f"did you mean {meant}?" if meant else f"known are {', '.join(sorted(_OWN_FIELDS))}"
+            raise _refused(where, f"is unknown and no text, number or truth value; {known}")
+
+
+def _refused(where: str, what: str) -> InvalidRequest:
+    return InvalidRequest(f"{where} {what}", param=where)
 
 
 def _by_their_usual_names(requirements: Mapping[str, Json]) -> dict[str, Json]:

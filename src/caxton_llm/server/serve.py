@@ -151,8 +151,11 @@ def serve(
 
 
 def _log_to_stderr() -> None:
-    """Warnings with their time, unless the process has its logging set up already."""
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
+    """Warnings, and what programs of tools say when they start, with their time, unless the process has its logging set up
+    already."""
+    if not logging.root.handlers:
+        logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
+        logging.getLogger("caxton_llm.tools").setLevel(logging.INFO)
 
 
 def _spare_collector() -> None:

@@ -7,7 +7,7 @@ up without harm to others.
 import asyncio
 import contextlib
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
 
 import anyio
@@ -68,6 +68,10 @@ class Connection:
         self._client: Client | None = None
         self._settled = asyncio.Event()
         self._starting: anyio.CancelScope | None = None
+        self._calls = 0
+        """Calls so far."""
+        self._calling = 0
+        """Calls under way."""
         self._task = asyncio.create_task(self._run(), name=f"mcp server {settings.name}")
 
     @property
@@ -85,15 +89,47 @@ class Connection:
         """Wait until it is connected. Raises `ServerUnavailable`."""
         await self._decided.wait()
         if self._client is None:
-            raise ServerUnavailable(f"the server {self._settings.name!r} does not start: {self.failure}")
+            raise ServerUnavailable(f"the server {self._settings.name!r} {self.ending}")
+
+    @property
+    def ending(self) -> str:
+        """What has become of it, and why: for people and for the log, because nothing of it is from calls."""
+        if self.was_ready:
+            return f"has ended: {self.failure}"
+        return f"{'does not start' if self._settings.command else 'cannot be used'}: {self.failure}"
 
     async def ask(self, send: Callable[[Client], Awaitable[_Result]], *, call: bool = False) -> _Result:
         """One request, and what came of it. Raises `ServerFailure`."""
         await self.ready()
         client = self._client
         assert client is not None  # noqa: S101 - it is ready
-        if call and isinstance(self._server, StdioServer):
-            self._server.called = True
+        if call:
+            with self._counted_call():
+                return await self._asked(client, send)
+        return await self._asked(client, send)
+
+    @contextlib.contextmanager
+    def _counted_call(self) -> Iterator[None]:
+        """Raises `ServerUnavailable` in the place of a failure where it is sure that the server knows nothing of the call."""
+        server = self._server
+        if isinstance(server, StdioServer):
+            server.called = True
+        self._calls += 1
+        begun, was_alone = self._calls, self._calling == 0
+        self._calling += 1
+        unsent = server.unsent_calls if isinstance(server, HttpServer) else 0
+        try:
+            yield
+        except ServerFailure:
+            is_alone = was_alone and self._calls == begun
+            if is_alone and isinstance(server, HttpServer) and server.unsent_calls > unsent:
+                what = "cannot be reached: no connection could be made, and nothing was sent"
+                raise ServerUnavailable(f"the server {self._settings.name!r} {what}") from None
+            raise
+        finally:
+            self._calling -= 1
+
+    async def _asked(self, client: Client, send: Callable[[Client], Awaitable[_Result]]) -> _Result:
         try:
             with quiet_library():
                 return await send(client)

@@ -16,6 +16,7 @@ __all__ = ["HttpServer"]
 
 _CONNECT_S = 10.0
 _SESSION = "mcp-session-id"
+_CALL = b'"tools/call"'
 
 
 class HttpServer:
@@ -27,6 +28,8 @@ class HttpServer:
         """The HTTP status of the last answer, where it was a refusal."""
         self.session_lost = False
         """Whether the server has forgotten the session, as it does when it was started again: nothing was done."""
+        self.unsent_calls = 0
+        """Calls for which no connection could be made: the server knows nothing of them."""
 
     def last_words(self) -> str:
         """What is known of the connection's end, for people."""
@@ -67,7 +70,11 @@ class _Limited(httpx2.AsyncBaseTransport):
         self._server = server
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        response = await self._inner.handle_async_request(request)
+        try:
+            response = await self._inner.handle_async_request(request)
+        except (httpx2.ConnectError, httpx2.ConnectTimeout):
+            self._server.unsent_calls += _CALL in await request.aread()
+            raise
         self._server.notice(request, response.status_code)
         kind = response.headers.get("content-type", "")
         if isinstance(response.stream, httpx2.AsyncByteStream) and not kind.startswith("text/event-stream"):

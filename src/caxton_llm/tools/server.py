@@ -204,7 +204,7 @@ class McpServer:
             wait_s = min(_FIRST_WAIT_S * 2.0 ** (self._failures - 1), _LONGEST_WAIT_S)
         self._retry_at = self._clock() + wait_s
         self._error = connection.failure
-        _log.warning("the server %s %s", self.settings.name, "has ended" if connection.was_ready else "does not start")
+        _log.warning("the server %s %s", self.settings.name, connection.ending)
 
     def _place(self) -> asyncio.Semaphore:
         loop = asyncio.get_running_loop()

@@ -6,7 +6,7 @@ is an error. Every wait here is bounded by the configuration.
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import is_not
 
 from msgspec import Struct
@@ -98,11 +98,27 @@ class McpServers:
         ]
         listed = [gap for server in wanted for gap in server.last_tools.gaps if gap.server not in failed]
         relevant = [gap for gap in listed if not gap.name or access.permits(gap.server, gap.name)]
-        unmatched = () if failed else _unmatched(access, wanted)
+        unmatched = () if failed else (*_unmatched(access, wanted), *self._unmet_requirements(access, wanted))
         return AgentTools(
             tools=tuple(sorted(specs, key=lambda spec: spec.name)),
             gaps=(*gaps, *relevant, *unmatched),
         )
+
+    def _unmet_requirements(self, access: ToolAccess, servers: Sequence[McpServer]) -> Iterator[ToolGap]:
+        """What is configured for tools that the servers turn out not to have: a name that is misspelt."""
+        names = {server.settings.name: [tool.name for tool in server.last_tools.tools] for server in servers}
+        for server in servers:
+            here = server.settings.name
+            for tool in server.settings.context_requirements:
+                if tool not in names[here] and access.permits(here, tool):
+                    reason = f"context_requirements are configured for it, and the server has {_listed(names[here])}"
+                    yield ToolGap(server=here, name=tool, reason=reason)
+        if len(servers) == len(self._servers):
+            every = [tool for tools in names.values() for tool in tools]
+            for tool in self._tool_context:
+                if tool not in every:
+                    reason = f"a file of tool_context is about it, and the servers have {_listed(every)}"
+                    yield ToolGap(server="", name=tool, reason=reason)
 
     async def call(
         self,
@@ -254,7 +270,7 @@ class McpServers:
 def _unmatched(access: ToolAccess, servers: Sequence[McpServer]) -> tuple[ToolGap, ...]:
     """Patterns of an agent that no tool of the servers fits, now that all of them have told theirs."""
     tools = [(server.settings.name, tool.name) for server in servers for tool in server.last_tools.tools]
-    known = ", ".join(f"{server}.{tool}" for server, tool in tools[:_MOST_NAMED]) or "none"
+    known = _listed([f"{server}.{tool}" for server, tool in tools])
     return tuple(
         ToolGap(
             server="",
@@ -264,6 +280,11 @@ def _unmatched(access: ToolAccess, servers: Sequence[McpServer]) -> tuple[ToolGa
         for pattern in access.allowed
         if not any(matches(pattern, server, tool) for server, tool in tools)
     )
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
+    return (", ".join(names[:_MOST_NAMED]) or "none") + more
 
 
 def _failed(failure: ToolFailure, text: str, begun: float) -> ToolOutcome:

@@ -35,6 +35,7 @@ _LONGEST_LINE = 300
 _LAST_LINES = 3
 _LOGGED_LINES = 100
 _SHOWN_VARIABLES = ("PATH", "HOME", "LANG", "SYSTEMROOT")
+_GIVEN = ", ".join(_SHOWN_VARIABLES[:3])
 _SHORTEST_SECRET = 4
 
 _log = logging.getLogger("caxton_llm.tools")
@@ -66,7 +67,8 @@ class StdioServer:
             return self.fault
         code = "" if self.exit_code is None else f" with exit code {self.exit_code}"
         words = f": {' / '.join(self._last_words)}" if self._last_words else ""
-        return f"the program ended{code}{words}"
+        given = "" if self.called or not self.exit_code else f" (it is given {_GIVEN} and its 'env' only)"
+        return f"the program ended{code}{words}{given}"
 
     @asynccontextmanager
     async def streams(self) -> "AsyncIterator[TransportStreams]":

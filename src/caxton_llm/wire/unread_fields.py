@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from caxton_llm.types import ChatRequest, Json
 
-__all__ = ["sent_fields", "unread_by_agent", "unread_by_model"]
+__all__ = ["near", "sent_fields", "unread_by_agent", "unread_by_model"]
 
 _OF_AGENTS = ("context", "conversation_id")
 """They say what the context is made of."""
@@ -41,11 +41,12 @@ def unread_by_agent(request: ChatRequest) -> list[str]:
 
 
 def _misspelt(names: Iterable[str], known: tuple[str, ...]) -> list[str]:
-    meant = ((name, _meant(name, known)) for name in names if name not in known and name not in _OTHERS)
+    meant = ((name, near(name, known)) for name in names if name not in known and name not in _OTHERS)
     return [f"{name[:100]} is no parameter that is known here: did you mean {one}?" for name, one in meant if one]
 
 
 @lru_cache(maxsize=1024)
-def _meant(name: str, known: tuple[str, ...]) -> str | None:
+def near(name: str, known: tuple[str, ...]) -> str | None:
+    """The known name that `name` is hardly anything else than; `None` where there is none."""
     close = get_close_matches(name.lower(), known, n=1, cutoff=_NEAR) if len(name) <= 100 else []
     return close[0] if close else None
