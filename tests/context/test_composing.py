@@ -253,8 +253,33 @@ def test_what_is_told_in_numbers_is_what_the_decisions_say(budget: int, kind: st
     dropped = [one for one in composed.decisions if not one.kept]
     assert composed.dropped == len(dropped)
     tools = [one for one in dropped if one.piece.id.startswith("tool:")]
-    assert composed.tools_left_out == len(tools)
+    said = [note for note in composed.notes if "tools were left out" in note]
+    assert [note.partition(" ")[0] for note in said] == ([str(len(tools))] if tools else [])
     assert {one.piece.id for one in composed.decisions if one.kept} == set(composed.selection.taken)
+
+
+@pytest.mark.parametrize(("kind", "taken"), [("openai", 128), ("azure", 128), ("anthropic", 200), ("vllm", 200)])
+def test_no_more_tools_are_offered_than_the_provider_takes_and_likely_ones_come_first(kind: str, taken: int) -> None:
+    every = offers(200)
+    last = max(every, key=lambda offer: offer.spec.name)
+    gathered = replace(
+        material([ASKED]),
+        offers=tuple(replace(one, likelihood=0.5, is_likely=True) if one is last else one for one in every),
+    )
+    composed = made(gathered, 100_000, kind=kind)
+    assert len(composed.tools) == taken
+    names = [tool.function.name for tool in composed.tools if tool.function is not None]
+    assert last.spec.name in names
+    said = f"{200 - taken} of the agent's tools were left out, because {kind} takes 128 at most"
+    assert composed.notes == (() if taken == 200 else (said,))
+    assert composed.dropped == 200 - taken
+
+
+def test_where_there_is_room_for_one_tool_only_it_is_offered_though_nothing_says_that_it_is_wanted() -> None:
+    unlikely = tuple(replace(one, likelihood=0.0, is_likely=False) for one in offers(3))
+    composed = made(replace(material([ASKED]), offers=unlikely), 170)
+    assert len(composed.tools) == 1
+    assert any(note.startswith("2 of the agent's tools were left out, because their") for note in composed.notes)
 
 
 def test_of_past_turns_only_as_much_is_a_candidate_as_there_may_be_room_for() -> None:

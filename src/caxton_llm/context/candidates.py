@@ -51,11 +51,13 @@ class Candidates(Discreet, Struct, frozen=True, kw_only=True, eq=False):
         yield from self.past.left_out
         for one in self.offered.refused:
             yield Decision(piece=one, kept=False, stage="selection", reason="no budget left")
+        for one in self.offered.beyond:
+            yield Decision(piece=one, kept=False, stage="selection", reason="more tools than the provider takes")
 
     @property
     def passed_over_count(self) -> int:
         """How many these are."""
-        return len(self.irrelevant) + len(self.past.left_out) + len(self.offered.refused)
+        return len(self.irrelevant) + len(self.past.left_out) + len(self.offered.refused) + len(self.offered.beyond)
 
 
 def candidates_of(

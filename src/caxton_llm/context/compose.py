@@ -17,7 +17,7 @@ from caxton_llm.context.conversation.past import DIGEST, turn_id
 from caxton_llm.context.conversation.past_texts import PastTexts
 from caxton_llm.context.costs import Costs
 from caxton_llm.context.material import Material
-from caxton_llm.context.offered import definition_tokens, offered_tools, offers_of
+from caxton_llm.context.offered import MOST_TOOLS, Offered, definition_tokens, offered_tools, offers_of
 from caxton_llm.context.pieces import Decision, Piece, Source, Tier
 from caxton_llm.context.prepared import FoundMemory, Prepared
 from caxton_llm.context.render.breakpoints import marks_of
@@ -89,12 +89,6 @@ class Composed(Discreet, Struct, frozen=True, kw_only=True, eq=False):
         """How much of it did not go in."""
         return len(self.found.pieces) - len(self.selection.taken) + self.found.passed_over_count
 
-    @property
-    def tools_left_out(self) -> int:
-        """How many of the agent's tools the target is not offered for want of room."""
-        offered = self.found.offered
-        return sum(tool.id not in self.selection.taken for tool in offered.order) + len(offered.refused)
-
 
 def compose(material: Material, target: TargetView, costs: Costs, texts: PastTexts, *, reserve: int = 0) -> Composed:
     """The best context for the target. `reserve` tokens of the budget stay free, and where tools are offered at least a tenth
@@ -150,7 +144,11 @@ def _composed(attempts: "_Attempts", found: Candidates, reserve: int) -> Compose
         less_relevant=found.past.less_relevant,
         stable_tokens=found.stable,
         reserve=reserve,
-        notes=(*_notes(material, target, costs, found, kept), *_open_schemas(made.tools, target)),
+        notes=(
+            *_notes(material, target, costs, found, kept),
+            *_tools_left_out(found.offered, target, kept),
+            *_open_schemas(made.tools, target),
+        ),
     )
 
 
@@ -265,6 +263,17 @@ def _notes(
     uncounted = set().union(*map(costs.uncounted, (material.history.current, *sent)))
     if uncounted:
         yield f"not counted: content of type {', '.join(sorted(uncounted))}"
+
+
+def _tools_left_out(offered: Offered, target: TargetView, kept: Container[str]) -> Iterator[str]:
+    """What the model cannot call although the agent may."""
+    without_room = sum(tool.id not in kept for tool in offered.order) + len(offered.refused)
+    if without_room:
+        why = "because their definitions take too much of the budget"
+        yield f"{without_room:,} of the agent's tools were left out, {why} ({target.budget:,} tokens, {target.limited_by})"
+    if offered.beyond:
+        most = MOST_TOOLS[target.kind]
+        yield f"{len(offered.beyond):,} of the agent's tools were left out, because {target.kind} takes {most} at most"
 
 
 def _open_schemas(tools: Sequence[Tool], target: TargetView) -> tuple[str, ...]:

@@ -16,12 +16,14 @@ from caxton_llm.context.prepared import PreparedTool
 from caxton_llm.context.render.provider import rendered_tools
 from caxton_llm.context.told_tool import ToldTool
 
-__all__ = ["Offered", "definition_tokens", "offered_tools", "offers_of"]
+__all__ = ["MOST_TOOLS", "Offered", "definition_tokens", "offered_tools", "offers_of"]
 
 _SHARE = 0.4
 """The most of the budget that definitions of tools get in any case, and what they keep before it competes with all else."""
 _MOST = 0.8
 """The most of what the instructions and the request leave that tools get, with what their vendor writes because of them."""
+MOST_TOOLS = {"openai": 128, "azure": 128}
+"""How many a request may have, by kind of provider: https://platform.openai.com/docs/api-reference/chat/create (tools)."""
 _NAMED = 1.0
 """The likelihood of a tool that the request names."""
 
@@ -31,6 +33,8 @@ class Offered(Struct, frozen=True, kw_only=True):
 
     pieces: tuple[Piece, ...] = ()
     refused: tuple[Piece, ...] = ()
+    beyond: tuple[Piece, ...] = ()
+    """More of them than the target takes."""
     prompt: int = 0
     """Tokens that the vendor writes by itself because tools are offered."""
     order: tuple[ToldTool, ...] = ()
@@ -52,7 +56,8 @@ def definition_tokens(material: Material, target: TargetView, costs: Costs) -> i
 def offered_tools(material: Material, target: TargetView, costs: Costs, left: int) -> Offered:
     """What a target is offered of an agent's tools, where instructions and request leave `left` tokens. Where all of it is
     little, nothing of it changes from request to request."""
-    offers = sorted(offers_of(material, target), key=lambda offer: offer.spec.name)
+    own = len(material.request.tools or ()) + len(material.request.functions or ())
+    offers, others = _as_many_as_taken(offers_of(material, target), target, own)
     if not offers:
         return Offered()
     prompt = costs.frame(material.request, offers_tools=True) - costs.frame(material.request, offers_tools=False)
@@ -62,14 +67,27 @@ def offered_tools(material: Material, target: TargetView, costs: Costs, left: in
     room = min(most, int(_SHARE * target.budget))
     sure = _sure(offers, bare, room, most) or _likeliest(offers, bare, most)
     definitions = [_definition(offer, bare[offer.spec.name], is_sure=offer.spec.name in sure) for offer in offers]
+    beyond = tuple([_definition(offer, 0, is_sure=False) for offer in others])
     if not sure:
-        return Offered(refused=tuple(definitions))
+        return Offered(refused=tuple(definitions), beyond=beyond)
     told = [one for one in offers if one.spec.name in sure]
     return Offered(
         pieces=(*definitions, *_data(told, target, costs, bare, room - _sum(bare, sure))),
+        beyond=beyond,
         prompt=prompt,
         order=tuple(sorted([offer.tool for offer in offers], key=lambda tool: tool.spec.name not in sure)),
     )
+
+
+def _as_many_as_taken(offers: Sequence[Offer], target: TargetView, own: int) -> tuple[list[Offer], list[Offer]]:
+    """By their names as many as the target takes beside the request's `own`, and the others. Likely ones come first."""
+    named = sorted(offers, key=lambda offer: offer.spec.name)
+    most = MOST_TOOLS.get(target.kind)
+    if most is None or len(named) + own <= most:
+        return named, []
+    likely = sorted(named, key=lambda offer: -offer.likelihood if offer.is_likely else 0.0)
+    taken = {offer.spec.name for offer in likely[: max(0, most - own)]}
+    return [one for one in named if one.spec.name in taken], [one for one in named if one.spec.name not in taken]
 
 
 def _sure(offers: Sequence[Offer], bare: dict[str, int], room: int, most: int) -> set[str]:
@@ -101,8 +119,8 @@ def _fitting(names: Iterable[str], tokens: dict[str, int], room: int) -> set[str
 
 
 def _likeliest(offers: Sequence[Offer], bare: dict[str, int], room: int) -> Set[str]:
-    """One, where there is hardly room for any."""
-    likely = sorted((offer for offer in offers if offer.is_likely), key=lambda offer: -offer.likelihood)
+    """One, where there is hardly room for any; the smallest, where nothing says which is wanted."""
+    likely = sorted(offers, key=lambda one: (-one.likelihood if one.is_likely else 0.0, bare[one.spec.name]))
     return next(({offer.spec.name} for offer in likely if bare[offer.spec.name] <= room), frozenset())
 
 

@@ -24,6 +24,7 @@ Reason = Literal[
     "more than asked for",
     "before the window",
     "no budget left",
+    "more tools than the provider takes",
 ]
 
 Tier = Literal["always", "recent", "memory", "tools", "capabilities", "older"]

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from caxton_llm.context.compose import Composed
 from caxton_llm.context.features import missing_feature
 from caxton_llm.context.selection import BUDGET_TOO_SMALL
 from caxton_llm.context_engine.contexts import Contexts
@@ -46,11 +45,4 @@ class ContextFitter(Fitter):
                 raise
             return str(error)
         sent = replace(made.sent.request, model=candidate.model)
-        return missing_feature(sent, info) or Ready(sent, (*view.notes, *made.composed.notes, *_notes(made.composed)))
-
-
-def _notes(composed: Composed) -> tuple[str, ...]:
-    missing = composed.tools_left_out
-    if not missing:
-        return ()
-    return (f"{missing} of the agent's tools were left out, because their definitions take too much of the budget",)
+        return missing_feature(sent, info) or Ready(sent, (*view.notes, *made.composed.notes))
