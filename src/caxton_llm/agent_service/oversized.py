@@ -3,7 +3,7 @@
 from msgspec import Struct
 from msgspec.structs import replace
 
-from caxton_llm.context.budget import TargetView
+from caxton_llm.context.budget import TargetView, limit_mend
 from caxton_llm.context.compose import standing_tokens
 from caxton_llm.context.costs import Costs
 from caxton_llm.context.selection import BUDGET_TOO_SMALL
@@ -87,7 +87,7 @@ async def _can_take(candidate: Candidate, contexts: Contexts) -> bool:
 
 
 def _mends(gathered: GatheredContext, view: TargetView) -> str:
-    ways = ["shorten them", "ask a model with a larger window"]
+    ways = ["shorten them", limit_mend(view)]
     if view.answer_room is not None:
         room = f"{view.answer_room:,} tokens (max_tokens)"
         ways.insert(0, f"ask for a shorter answer than {room}, which the window must hold, too")

@@ -13,12 +13,17 @@ from caxton_llm.model_info import ModelInfo
 from caxton_llm.tokens.calibrated import Factors
 from caxton_llm.wire.anthropic_messages.settings import usual_limit
 
-__all__ = ["ASSUMED_WINDOW", "TargetView", "view_of"]
+__all__ = ["ASSUMED_WINDOW", "TargetView", "limit_mend", "view_of"]
 
 _STRICT = ("openai", "azure")
 ASSUMED_WINDOW = 8_192
 """Tokens of a window of which nothing is known."""
-_WINDOW, _ASSUMED = "the model's window", "an assumed window"
+_WINDOW, _ASSUMED, _OWN = "the model's window", "an assumed window", "the agent's budget"
+_MENDS = {
+    _WINDOW: "ask a model with a larger window",
+    _ASSUMED: "say how large the model's window is (model_facts.context_window)",
+    _OWN: "raise the agent's budget (context.budget)",
+}
 _LARGEST_SHARE = 4
 """Of a window, at most one part in so many is kept free for an answer that nobody has limited."""
 
@@ -44,6 +49,11 @@ class TargetView(Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
+def limit_mend(view: TargetView) -> str:
+    """What would give the prompt more room."""
+    return _MENDS.get(view.limited_by, f"raise {view.limited_by} in the context_requirements")
+
+
 def view_of(
     kind: str,
     info: ModelInfo,
@@ -62,7 +72,7 @@ def view_of(
     """
     limits = []
     if budget is not None:
-        limits.append((budget, "the agent's budget"))
+        limits.append((budget, _OWN))
     asked = requirements.max_context_tokens(kind)
     if asked is not None:
         limits.append((asked, f"max_context_tokens for {kind}"))
