@@ -91,7 +91,7 @@ def test_it_answers_clients_until_a_signal_ends_it_cleanly(tmp_path: Path, numbe
     assert out.endswith("stopped\n")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_stream_under_way_is_finished_before_it_stops(tmp_path: Path, number: int) -> None:
     write_config(tmp_path, SLOW_STREAM)
     with gateway(tmp_path) as serving:

@@ -21,6 +21,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 ENVIRONMENT = dict.fromkeys(
     (
         "OPENAI_API_KEY",
+        "SEARCH_API_KEY",
         "OPENAI_API_KEY_2",
         "ANTHROPIC_API_KEY",
         "AZURE_OPENAI_API_KEY",

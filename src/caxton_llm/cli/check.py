@@ -120,7 +120,7 @@ def _key(as_written: Entry, entry: Entry, fetched: str) -> str:
 
     def note(secret: Secret, _path: str) -> Secret:
         if not isinstance(secret, SecretReference):
-            found.append("given")
+            found.append("given" if secret else "empty")
         else:
             became = "found" if secret.source in LOCAL_SOURCES else fetched or "not resolved without --live"
             name = secret.name or secret.secret_name or secret.path or ""

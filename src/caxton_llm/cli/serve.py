@@ -19,10 +19,12 @@ _OPEN = "the gateway asks for no key (listen on 127.0.0.1, or let a proxy check 
 
 
 def run_gateway(config: Path | None, options: ServeOptions, screen: Screen) -> None:
-    """Serve until Ctrl-C or SIGTERM; answers under way are finished first. Raises `ConfigurationError`."""
+    """Serve until Ctrl-C, SIGTERM or SIGHUP; answers under way are finished first. Raises `ConfigurationError`."""
     path = locate(config)
     # Uvicorn drains on both signals and then sends itself the signal again: a stop that was asked for is no failure.
     signal.signal(signal.SIGTERM, _end)
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # with nohup it is not
+        signal.signal(signal.SIGHUP, _stop)
     with contextlib.suppress(KeyboardInterrupt):
         serve(path, options, announce=lambda address, found: _announce(address, path, found, options.host, screen))
     screen.line("stopped")
@@ -30,6 +32,11 @@ def run_gateway(config: Path | None, options: ServeOptions, screen: Screen) -> N
 
 def _end(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    """The terminal is closed: running answers are finished all the same."""
+    signal.raise_signal(signal.SIGTERM)
 
 
 def _announce(address: str, path: Path, configuration: Configuration, host: str | None, screen: Screen) -> None:
