@@ -37,11 +37,12 @@
 A message says what is wrong, where, and how to mend it. It never contains a secret, a prompt, an answer or a header.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Self
 
 from caxton_llm.attempts import Attempt, Skip
+from caxton_llm.near_names import nearest_name
 
 __all__ = [
     "AccessDenied",
@@ -82,6 +83,10 @@ __all__ = [
     "UnknownModel",
     "UnsupportedFeature",
 ]
+
+_MOST_NAMES = 50
+"""Names that a message lists."""
+_NEAR = 0.6
 
 ErrorSource = Literal["gateway", "provider"]
 
@@ -211,6 +216,15 @@ class UnknownModel(InvalidRequest):
 
     kind = "unknown_model"
     http_status = 404
+
+    @classmethod
+    def among(cls, name: str, known: Sequence[str], *, what: str = "") -> Self:
+        """The error for a name that is none of the known ones; `what` says it in other words than "nothing is called"."""
+        message = f"{what or f'nothing is called {name!r}'}; there is: {', '.join(known[:_MOST_NAMES]) or 'nothing'}"
+        if len(known) > _MOST_NAMES:
+            message += f" and {len(known) - _MOST_NAMES:,} more"
+        meant = nearest_name(name, known, _NEAR)
+        return cls(message + (f" (did you mean {meant!r}?)" if meant else ""), param="model", code="model_not_found")
 
 
 class RequestTooLarge(InvalidRequest):

@@ -80,8 +80,7 @@ class Gateway:
         """The route of a requested name. Raises `UnknownModel` with the names that exist."""
         route = self.routes.get(name)
         if route is None:
-            known = ", ".join(sorted(self.routes))
-            raise UnknownModel(f"nothing is called {name!r}; there is: {known}", param="model", code="model_not_found")
+            raise UnknownModel.among(name, sorted(self.routes))
         return route
 
     async def complete(self, request: ChatRequest, *, fitter: Fitter | None = None) -> ChatResponse:

@@ -180,3 +180,20 @@ async def test_fields_for_agents_that_are_misspelt_are_told(http: httpx.AsyncCli
     prepared = await http.post("/api/v1/context/prepare", json={**body, "provider": ["openai"]})
     notes = prepared.json()["context_metadata"]["notes"]
     assert "provider is no parameter that is known here: did you mean providers?" in notes
+
+
+@pytest.mark.parametrize(
+    ("asked", "meant"), [("Reporter", "agent:Reporter"), ("agent:charts", "agent:Charts"), ("builtn", "builtin")]
+)
+async def test_a_name_that_nothing_has_is_answered_with_what_it_may_mean(
+    http: httpx.AsyncClient, asked: str, meant: str
+) -> None:
+    response = await http.post("/v1/chat/completions", json={"model": asked, "messages": HELLO})
+    assert response.status_code == 404
+    assert response.json()["error"]["message"].endswith(f"(did you mean {meant!r}?)")
+
+
+async def test_an_address_with_v1_twice_is_answered_with_how_a_base_url_ends(http: httpx.AsyncClient) -> None:
+    response = await http.post("/v1/v1/messages", json={"messages": HELLO})
+    assert response.status_code == 404
+    assert "without it for clients of Anthropic" in response.json()["error"]["message"]

@@ -216,8 +216,8 @@ class AgentService:
         addressed = self.registry.addressed(model)
         if addressed is None:
             is_named = model.startswith(AGENT_PREFIXES)
-            what = f"nothing is called {model!r}" if is_named else f"model must name an agent, and {model!r} is none"
-            raise UnknownModel(f"{what}; there is: {', '.join(self.names)}", param="model", code="model_not_found")
+            what = "" if is_named else f"model must name an agent, and {model!r} is none"
+            raise UnknownModel.among(model, self.names, what=what)
         return addressed
 
     def _called(self, request: ChatRequest, chain: CallChain) -> CallChain:

@@ -18,12 +18,14 @@ from caxton_llm.agents.templates import fill, render, variables_of
 from caxton_llm.context_requirements import ContextRequirements
 from caxton_llm.discreet import Discreet
 from caxton_llm.errors import InvalidRequest
+from caxton_llm.near_names import nearest_name
 from caxton_llm.types import ChatRequest, Json, Message
-from caxton_llm.wire.unread_fields import near, unread_by_agent
+from caxton_llm.wire.unread_fields import unread_by_agent
 
 __all__ = ["REQUEST", "Analysis", "analyse", "user_text"]
 
 _MOST_TOOLS = 8
+_NEAR = 0.6
 _LIKELY_SHARE = 0.25
 """A tool counts as likely from this share of the best score on."""
 _MAX_QUERY = 4_000
@@ -150,7 +152,7 @@ class _Said:
         unknown = sorted(found.keys() - _REQUIREMENTS)
         if unknown:
             name = str(unknown[0])[:100]
-            meant = near(name, tuple(sorted(_REQUIREMENTS)))
+            meant = nearest_name(name, sorted(_REQUIREMENTS), _NEAR)
             hint = f"did you mean {meant}?" if meant else f"known are {', '.join(sorted(_REQUIREMENTS))}"
             raise _refused(f"{where}.{name}", f"is unknown; {hint}")
         try:
@@ -166,7 +168,7 @@ def _check_fields(context: Mapping[str, Json]) -> None:
         if name in _REQUIREMENTS:
             raise _refused(where, "belongs under context.context_requirements")
         if isinstance(context[name], dict | list):
-            meant = near(name, tuple(sorted(_OWN_FIELDS)))
+            meant = nearest_name(name, sorted(_OWN_FIELDS), _NEAR)
             known = f"did you mean {meant}?" if meant else f"known are {', '.join(sorted(_OWN_FIELDS))}"
             raise _refused(where, f"is unknown and no text, number or truth value; {known}")
 

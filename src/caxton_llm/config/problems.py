@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from difflib import get_close_matches
 
 from caxton_llm.errors import ConfigurationError, ConfigurationProblem
+from caxton_llm.near_names import nearest_name
 from caxton_llm.providers.settings import SECRET_FIELDS
 
 __all__ = ["Problems", "holds_secret", "misspelt", "nearest"]
@@ -108,16 +108,15 @@ def _item(path: str) -> str:
 
 def nearest(name: str, known: list[str]) -> str:
     """A hint: the known name that is nearest to `name`; all of them when none is near and they are few."""
-    close = get_close_matches(name.lower(), known, n=1, cutoff=_NEAR)
-    if close:
-        return f"did you mean {close[0]!r}?"
+    close = nearest_name(name, known, _NEAR)
+    if close is not None:
+        return f"did you mean {close!r}?"
     return f"known: {', '.join(known) or 'none'}" if len(known) <= 12 else ""
 
 
 def misspelt(name: str, known: list[str]) -> str | None:
     """The known name that `name` can hardly be anything else than; `None` when there is none."""
-    close = get_close_matches(name.lower(), known, n=1, cutoff=_MISSPELT)
-    return close[0] if close else None
+    return nearest_name(name, known, _MISSPELT)
 
 
 def holds_secret(path: str) -> bool:

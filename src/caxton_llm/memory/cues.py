@@ -31,8 +31,12 @@ _THINGS = (
     r"|convention|style(?: guide)?|default (?:branch|currency|language)|currency|fiscal year|favou?rite \w+)"
 )
 _ACTS = (
-    r"(?:use|write|answer|reply|respond|call|address|format|keep|include|add|send|show|start|end|run|ask|tell|avoid"
-    r"|prefer)"
+    r"(?:use|write|answer|reply|respond|call|address|format|keep|include|add|send|show|start|begin|end|run|ask|tell|avoid"
+    r"|prefer|put|attach|sort|round|list|mention|cite|quote|sign|give|state|mark|highlight|summari[sz]e|translate|create"
+    r"|generate|export|render|check)"
+)
+_HABITS = (
+    r"(?:report|deploy|ship|release|invoice|bill|publish|review|commit|merge|measure|store|pay|buy|book|meet|test)"
 )
 _HENCEFORTH = r"(?:from now on|in (?:the )?future|going forward|ab jetzt|k\u00fcnftig|in Zukunft)"
 
@@ -63,6 +67,7 @@ _CUES: dict[Lasting, re.Pattern[str]] = {
             r"(?:I'm|I am) an? (?!(?:bit|little|tad|lot|fan|huge|big|total)\b)\w+",
             r"I (?:work (?:at|for|as|in)|live in|was born|speak|manage|lead)\b",
             r"call me (?!(?:back|when|if|at|later|crazy)\b)\w",
+            rf"we (?:always|never|usually) (?:{_ACTS}|{_HABITS}) {_NOT_THIS}\w",
             rf"we(?: all| mostly| only)? (?:use|run on|work with|are based in|deploy (?:to|on|with)|host) {_NOT_THIS}\w",
             r"(?:mein name ist|ich hei(?:\u00df|ss)e|ich (?:arbeite|wohne|lebe) (?:bei|f\u00fcr|als|in))\b",
             r"wir (?:nutzen|verwenden)\b",

@@ -169,9 +169,7 @@ class GatewayApp:
         for known, provider in self.caxton.model_names():
             if known == name:
                 return json_response(self._model_entry(request, known, provider))
-        known_names = ", ".join(known for known, _ in self.caxton.model_names())
-        message = f"nothing is called {name!r}; there is: {known_names}"
-        return error_response(request, UnknownModel(message, param="model", code="model_not_found"))
+        return error_response(request, UnknownModel.among(name, [known for known, _ in self.caxton.model_names()]))
 
     def _model_entry(self, request: Request, name: str, provider: str) -> dict[str, object]:
         """A name exists here since the gateway started; when the model behind it was made, nobody tells."""
@@ -200,7 +198,10 @@ class GatewayApp:
 
 
 def _no_such_path(request: Request, _cause: Exception | None) -> Response:
-    message = f"there is no {request.method} {request.url.path}; chat is at /v1/chat/completions and /v1/messages"
+    path = request.url.path
+    message = f"there is no {request.method} {path}; chat is at /v1/chat/completions and /v1/messages"
+    if path.startswith("/v1/v1/"):
+        message += ". A base_url ends in /v1 for clients of OpenAI, and without it for clients of Anthropic"
     return error_response(request, InvalidRequest(message, code="unknown_url"), status=404)
 
 

@@ -4,12 +4,11 @@ Fields that are not of the common model go on to the provider, which often reads
 """
 
 from collections.abc import Iterable
-from difflib import get_close_matches
-from functools import lru_cache
 
+from caxton_llm.near_names import nearest_name
 from caxton_llm.types import ChatRequest, Json
 
-__all__ = ["near", "sent_fields", "unread_by_agent", "unread_by_model"]
+__all__ = ["sent_fields", "unread_by_agent", "unread_by_model"]
 
 _OF_AGENTS = ("context", "conversation_id")
 """They say what the context is made of."""
@@ -41,12 +40,5 @@ def unread_by_agent(request: ChatRequest) -> list[str]:
 
 
 def _misspelt(names: Iterable[str], known: tuple[str, ...]) -> list[str]:
-    meant = ((name, near(name, known)) for name in names if name not in known and name not in _OTHERS)
+    meant = ((name, nearest_name(name, known, _NEAR)) for name in names if name not in known and name not in _OTHERS)
     return [f"{name[:100]} is no parameter that is known here: did you mean {one}?" for name, one in meant if one]
-
-
-@lru_cache(maxsize=1024)
-def near(name: str, known: tuple[str, ...]) -> str | None:
-    """The known name that `name` is hardly anything else than; `None` where there is none."""
-    close = get_close_matches(name.lower(), known, n=1, cutoff=_NEAR) if len(name) <= 100 else []
-    return close[0] if close else None
