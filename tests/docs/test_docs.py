@@ -1,5 +1,6 @@
 """Every example of the documentation works: Python blocks are run, `curl` blocks are sent to a real gateway."""
 
+import json
 import re
 import shlex
 import shutil
@@ -71,6 +72,27 @@ def test_a_curl_example_gets_an_answer(command: str, gateway: str, tmp_path: Pat
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=30, check=False, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout
+
+
+def test_the_server_of_the_page_on_tools_reaches_the_prompt(tmp_path: Path) -> None:
+    section = (ROOT / "docs/mcp-tools.md").read_text(encoding="utf-8").partition("## A server of your own")[2]
+    code, configuration = (section.partition(f"```{kind}\n")[2].partition("```")[0] for kind in ("python", "yaml"))
+    (tmp_path / "notes.py").write_text(code, encoding="utf-8")
+    configuration = configuration.replace("command: python,", f"command: {sys.executable},")
+    (tmp_path / "caxton.yaml").write_text(configuration, encoding="utf-8")
+    message = ["--message", "Keep a note about tea"]
+    done = subprocess.run(
+        [sys.executable, "-m", "caxton_llm", "context", "explain", *message, "-p", "openai", "--json"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    (tool,) = json.loads(done.stdout)["payloads"]["openai"]["tools"]
+    assert tool["function"]["description"] == "Keep a note in a folder. Available folders: work, home."
+    assert tool["function"]["parameters"]["properties"]["folder"]["enum"] == ["work", "home"]
 
 
 @pytest.mark.timeout(180)
