@@ -187,7 +187,7 @@ async def test_a_tool_that_lies_in_its_schema_is_a_result(tmp_path: Path, name: 
         lies = spec(name, "liar", input_schema=LIES[name])
         (result,) = await ToolRunner([lies], servers=servers, access=ALL).run([call(name, {"n": 1})])
     assert result.outcome.failure == "schema"
-    assert "cannot be called: its input schema refers to" in str(result.message.content)
+    assert "cannot be called: its schema refers to" in str(result.message.content)
 
 
 async def test_what_happens_to_a_call_is_told_in_order(servers: McpServers) -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from caxton_llm.context.render.strict import not_strict, strict_schema, strictly
-from caxton_llm.tools.schemas import argument_faults, without_nulls
+from caxton_llm.tools.schemas import schema_faults, without_nulls
 from caxton_llm.types import FunctionDefinition, Json, Tool
 
 CLOSED: dict[str, Json] = {
@@ -94,8 +94,8 @@ def test_what_fits_the_strict_form_fits_the_servers_own_without_its_nulls(
         name: data.draw(_VALUES[kind] if needed else st.none() | _VALUES[kind])
         for name, (kind, needed, _) in said.items()
     }
-    assert argument_faults(strict, arguments) == []
-    assert argument_faults(schema, without_nulls(schema, arguments)) == []
+    assert schema_faults(strict, arguments) == []
+    assert schema_faults(schema, without_nulls(schema, arguments)) == []
 
 
 def test_a_tool_that_does_not_ask_for_it_stays_as_it_is() -> None:

@@ -49,6 +49,7 @@ async def test_entries_that_are_no_tools_are_counted_and_odd_fields_do_no_harm(t
         spec = await spec_of(servers, "odd")
     assert [gap.reason for gap in offered.gaps] == [
         "the server lists it twice; the first is offered",
+        "its results are not checked (outputSchema): its schema is no JSON Schema: not a mapping",
         "3 entries of its listing are no tools",
     ]
     assert (spec.description, spec.read_only, spec.idempotent) == ("", None, True)
@@ -92,14 +93,6 @@ async def test_an_answer_that_is_no_result_is_an_outcome_that_says_so(
         outcome = await call(servers, "fine")
     assert (outcome.is_error, outcome.failure) == (True, "protocol")
     assert "not what MCP prescribes" in outcome.text
-
-
-async def test_a_structured_result_that_breaks_the_tools_own_output_schema_is_still_a_result(tmp_path: Path) -> None:
-    tool = {**FINE, "outputSchema": {"type": "object", "required": ["total"]}}
-    result = {**TEXT, "structuredContent": {"sum": 3}}
-    async with running(lying(tmp_path, tool, results={"fine": result})) as servers:
-        outcome = await call(servers, "fine")
-    assert (outcome.text, outcome.structured, outcome.failure) == ("an answer", {"sum": 3}, None)
 
 
 @pytest.mark.parametrize("said", ["no json", '{"jsonrpc": "2.0"}', "[]", '{"jsonrpc": "2.0", "id": 99, "result": {}}'])
@@ -194,6 +187,34 @@ async def test_requirements_of_a_tool_that_no_server_has_are_told(tmp_path: Path
         ]
         others = (await servers.tools(ToolAccess("other", ("liar.fine",)))).gaps
     assert [gap.name for gap in others] == ["finne"]
+
+
+@pytest.mark.parametrize(
+    ("structured", "mark"),
+    [
+        ({"sum": "three"}, "[not what the tool promises (outputSchema): $.sum: 'three' is not of type 'number']"),
+        (None, "[the structured result that the tool promises is missing]"),
+        ({"sum": 3}, ""),
+    ],
+)
+async def test_a_result_that_is_not_what_the_tool_promises_is_marked(
+    tmp_path: Path, structured: Json, mark: str
+) -> None:
+    promising = {**FINE, "outputSchema": {"type": "object", "properties": {"sum": {"type": "number"}}}}
+    result = TEXT if structured is None else {**TEXT, "structuredContent": structured}
+    async with running(lying(tmp_path, promising, results={"fine": result})) as servers:
+        outcome = await call(servers, "fine")
+    assert outcome.text == (f"an answer\n{mark}" if mark else "an answer")
+    assert (outcome.structured, outcome.is_error) == (structured, False)
+
+
+async def test_a_promise_that_is_no_schema_is_told_and_the_tool_stays(tmp_path: Path) -> None:
+    async with running(lying(tmp_path, {**FINE, "outputSchema": {"type": "array"}})) as servers:
+        offered = await servers.tools(ALL)
+    assert [spec.name for spec in offered.tools] == ["fine"]
+    assert [gap.reason for gap in offered.gaps] == [
+        "its results are not checked (outputSchema): its schema describes something else than an object"
+    ]
 
 
 async def test_a_server_that_does_not_list_in_time_is_left_alone_for_a_while(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from caxton_llm.errors import AccessDenied
 from caxton_llm.tool_specs import ToolSpec
 from caxton_llm.tools.access import ToolAccess
 from caxton_llm.tools.naming import unique_names
-from caxton_llm.tools.schemas import argument_faults, usable_schema
+from caxton_llm.tools.schemas import schema_faults, usable_schema
 
 TOOLS = st.sets(st.tuples(st.sampled_from(["a", "b", "a_"]), st.text(max_size=80)), max_size=12)
 
@@ -83,6 +83,6 @@ def test_only_what_is_listed_is_permitted(allowed: tuple[str, ...], server: str,
 
 def test_faults_of_arguments_are_named_with_their_place_and_are_few() -> None:
     schema = usable_schema({"properties": {"n": {"type": "integer"}}, "required": ["n"], "additionalProperties": False})
-    assert argument_faults(schema, {"n": 1}) == []
-    assert argument_faults(schema, {"n": "one"}) == ["$.n: 'one' is not of type 'integer'"]
-    assert len(argument_faults(schema, {f"x{i}": 1 for i in range(50)})) <= 5
+    assert schema_faults(schema, {"n": 1}) == []
+    assert schema_faults(schema, {"n": "one"}) == ["$.n: 'one' is not of type 'integer'"]
+    assert len(schema_faults(schema, {f"x{i}": 1 for i in range(50)})) <= 5

@@ -22,7 +22,7 @@ from caxton_llm.errors import AccessDenied, AgentCallRefused, InvalidRequest, Ll
 from caxton_llm.protocols import Clock
 from caxton_llm.tool_specs import ToolFailure, ToolOutcome, ToolProgress, ToolSpec
 from caxton_llm.tools.access import ToolAccess
-from caxton_llm.tools.schemas import SchemaFault, argument_faults, without_nulls
+from caxton_llm.tools.schemas import SchemaFault, schema_faults, without_nulls
 from caxton_llm.tools.servers import McpServers
 from caxton_llm.types import ChatResponse, Json, Message, ToolCall
 
@@ -276,7 +276,7 @@ def _arguments(call: ToolCall) -> dict[str, Json]:
 
 async def _faults(spec: ToolSpec, arguments: dict[str, Json]) -> list[str]:
     try:
-        return await asyncio.to_thread(argument_faults, spec.input_schema, arguments)
+        return await asyncio.to_thread(schema_faults, spec.input_schema, arguments)
     except SchemaFault as fault:
         raise _Failed("schema", f"the tool {spec.name!r} cannot be called: {fault}") from None
 

@@ -38,6 +38,8 @@ class ListedTool(Struct, frozen=True, kw_only=True):
     name: str
     description: str
     input_schema: dict[str, Json]
+    output_schema: dict[str, Json] | None
+    """What the structured result is to be like; `None` where nothing usable is said."""
     requirements: ContextRequirements | None
     read_only: bool | None
     idempotent: bool | None
@@ -75,9 +77,8 @@ def read_tools(server: str, entries: Sequence[Mapping[str, Json]], only: Sequenc
         except SchemaFault as fault:
             gaps.append(ToolGap(server=server, name=name, reason=str(fault)))
             continue
-        fault_of_needs = _requirements(sent)[1]
-        if fault_of_needs:
-            gaps.append(ToolGap(server=server, name=name, reason=fault_of_needs))
+        faults = (_requirements(sent)[1], _output_schema(sent)[1])
+        gaps += [ToolGap(server=server, name=name, reason=fault) for fault in faults if fault]
     known = {sent["name"] for sent in entries}
     gaps += [
         ToolGap(server=server, name=name, reason="the server has no tool of this name")
@@ -92,6 +93,7 @@ def _tool(sent: Mapping[str, Json]) -> ListedTool:
         name=sent["name"],
         description=description[:_LONGEST_DESCRIPTION] if isinstance(description, str) else "",
         input_schema=usable_schema(sent.get("inputSchema")),
+        output_schema=_output_schema(sent)[0],
         requirements=_requirements(sent)[0],
         read_only=_hint(annotations, "readOnlyHint"),
         idempotent=_hint(annotations, "idempotentHint"),
@@ -107,6 +109,17 @@ def _requirements(sent: Mapping[str, Json]) -> tuple[ContextRequirements | None,
         return msgspec.convert(said, ContextRequirements), ""
     except msgspec.ValidationError as error:
         return None, f"its {REQUIREMENTS_KEY} are left out: {error}"
+
+
+def _output_schema(sent: Mapping[str, Json]) -> tuple[dict[str, Json] | None, str]:
+    """What the tool says of its results, and what is wrong with that."""
+    said = sent.get("outputSchema")
+    if said is None:
+        return None, ""
+    try:
+        return usable_schema(said), ""
+    except SchemaFault as fault:
+        return None, f"its results are not checked (outputSchema): {fault}"
 
 
 def read_resources(entries: Sequence[Mapping[str, Json]]) -> tuple[ListedResource, ...]:

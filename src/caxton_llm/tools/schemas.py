@@ -1,4 +1,4 @@
-"""Input schemas of tools: whether one is a JSON Schema that can be used, and whether arguments fit it.
+"""Schemas of tools: whether one is a JSON Schema that can be used, and whether arguments and results fit it.
 
 A schema comes from a server that is not trusted. Nothing is fetched for it, its regular expressions are left to the server to
 apply (one of them could run for hours), and references that multiply are cut off.
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Keyword = Callable[[Validator, Json, Json, Mapping[str, Json]], Iterator[Exception]]
 
-__all__ = ["SchemaFault", "argument_faults", "check_schema", "usable_schema", "without_nulls"]
+__all__ = ["SchemaFault", "check_schema", "schema_faults", "usable_schema", "without_nulls"]
 
 _LARGEST = 256 * 1024
 _MOST_REFERENCES = 10_000
@@ -37,12 +37,12 @@ def usable_schema(schema: Json) -> dict[str, Json]:
     """The schema with `type: object` and `properties` where it leaves them out. Raises `SchemaFault` for what is no schema of
     an object, or cannot be checked."""
     if not isinstance(schema, dict):
-        raise SchemaFault("its input schema is no JSON Schema: not a mapping")
+        raise SchemaFault("its schema is no JSON Schema: not a mapping")
     if schema.get("type", "object") != "object":
-        raise SchemaFault("its input schema describes something else than an object")
+        raise SchemaFault("its schema describes something else than an object")
     encoded = msgspec.json.encode(schema)
     if len(encoded) > _LARGEST:
-        raise SchemaFault(f"its input schema is larger than {_LARGEST:,} bytes")
+        raise SchemaFault(f"its schema is larger than {_LARGEST:,} bytes")
     _validator(encoded)
     return {"type": "object", "properties": {}, **schema}
 
@@ -52,16 +52,16 @@ def check_schema(schema: Mapping[str, Json]) -> None:
     _validator(msgspec.json.encode(schema))
 
 
-def argument_faults(schema: Mapping[str, Json], arguments: Mapping[str, Json]) -> list[str]:
-    """What is wrong with the arguments, a few faults at most; empty when they fit. Raises `SchemaFault`."""
+def schema_faults(schema: Mapping[str, Json], value: Json) -> list[str]:
+    """What is wrong with arguments or a result, a few faults at most; empty when it fits. Raises `SchemaFault`."""
     validator = _validator(msgspec.json.encode(schema))
     counting = _references.set([0])
     try:
-        errors = list(islice(validator.iter_errors(arguments), _MOST_FAULTS))
+        errors = list(islice(validator.iter_errors(value), _MOST_FAULTS))
     except RecursionError:
-        raise SchemaFault("its input schema refers to itself without end") from None
+        raise SchemaFault("its schema refers to itself without end") from None
     except _unresolvable() as error:
-        raise SchemaFault("its input schema refers to something that is not in it") from error
+        raise SchemaFault("its schema refers to something that is not in it") from error
     finally:
         _references.reset(counting)
     return [f"{error.json_path}: {error.message}"[:_LONGEST_FAULT] for error in errors]
@@ -102,14 +102,14 @@ def _validator(encoded: bytes) -> "Validator":
 
     schema = msgspec.json.decode(encoded)
     if not isinstance(schema.get("$schema", ""), str):
-        raise SchemaFault("its input schema is no valid JSON Schema: $schema is no text")
+        raise SchemaFault("its schema is no valid JSON Schema: $schema is no text")
     kind = validator_for(schema, default=Draft202012Validator)
     try:
         kind.check_schema(schema)
     except SchemaError as error:
-        raise SchemaFault(f"its input schema is no valid JSON Schema: {error.json_path} is wrong") from None
+        raise SchemaFault(f"its schema is no valid JSON Schema: {error.json_path} is wrong") from None
     except RecursionError:
-        raise SchemaFault("its input schema is nested too deeply") from None
+        raise SchemaFault("its schema is nested too deeply") from None
     return _careful(kind)(schema, registry=Registry())
 
 
@@ -147,7 +147,7 @@ def _counted(keyword: "Keyword") -> "Keyword":
         count = _references.get()
         count[0] += 1
         if count[0] > _MOST_REFERENCES:
-            raise SchemaFault(f"its input schema needs more than {_MOST_REFERENCES:,} references")
+            raise SchemaFault(f"its schema needs more than {_MOST_REFERENCES:,} references")
         return keyword(validator, value, instance, schema)
 
     return check

@@ -96,6 +96,10 @@ class McpServer:
         """What it offered when it was asked last; empty when it never was."""
         return _NOTHING if self._tools is None else self._tools.value
 
+    def output_schema(self, tool: str) -> Mapping[str, Json] | None:
+        """What the tool promised of its structured results when it was listed last."""
+        return next((one.output_schema for one in self.last_tools.tools if one.name == tool), None)
+
     async def tools(self) -> ToolListing:
         """What it offers. Raises `ServerFailure`."""
         if not self.holds_tools:

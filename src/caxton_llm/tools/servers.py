@@ -8,8 +8,10 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import is_not
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from caxton_llm.context_requirements import ContextRequirements
 from caxton_llm.tool_specs import ToolFailure, ToolGap, ToolOutcome, ToolProgress, ToolSpec
@@ -18,10 +20,13 @@ from caxton_llm.tools.data import GatheredData, MemoryLookup, ToolDataReader
 from caxton_llm.tools.failures import ServerEnded, ServerFailure, ServerUnavailable
 from caxton_llm.tools.listings import ListedTool, ToolListing
 from caxton_llm.tools.naming import unique_names
-from caxton_llm.tools.schemas import SchemaFault, argument_faults
+from caxton_llm.tools.schemas import SchemaFault, schema_faults
 from caxton_llm.tools.server import McpServer, ServerStatus
 from caxton_llm.tools.settings import McpSettings
 from caxton_llm.types import Json
+
+if TYPE_CHECKING:
+    from mcp.types import CallToolResult
 
 __all__ = ["AgentTools", "McpServers"]
 
@@ -141,7 +146,7 @@ class McpServers:
         if server.settings.tools is not None and spec.remote_name not in server.settings.tools:
             return _failed("unavailable", f"the server {spec.server!r} does not offer {spec.remote_name!r}", begun)
         try:
-            faults = await asyncio.to_thread(argument_faults, spec.input_schema, arguments)
+            faults = await asyncio.to_thread(schema_faults, spec.input_schema, arguments)
         except SchemaFault as fault:
             return _failed("schema", f"the tool {spec.name!r} cannot be called: {fault}", begun)
         if faults:
@@ -264,7 +269,9 @@ class McpServers:
             return _failed("protocol", str(failure), begun)
         from caxton_llm.tools.results import outcome_of  # noqa: PLC0415 - imports the SDK, which is there by now
 
-        return outcome_of(result, server.settings.max_result_bytes, time.monotonic() - begun)
+        outcome = outcome_of(result, server.settings.max_result_bytes, time.monotonic() - begun)
+        promised = None if outcome.is_error else server.output_schema(spec.remote_name)
+        return outcome if promised is None else await asyncio.to_thread(_compared, outcome, result, promised)
 
 
 def _unmatched(access: ToolAccess, servers: Sequence[McpServer]) -> tuple[ToolGap, ...]:
@@ -285,6 +292,18 @@ def _unmatched(access: ToolAccess, servers: Sequence[McpServer]) -> tuple[ToolGa
 def _listed(names: Sequence[str]) -> str:
     more = f" and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
     return (", ".join(names[:_MOST_NAMED]) or "none") + more
+
+
+def _compared(outcome: ToolOutcome, result: "CallToolResult", promised: Mapping[str, Json]) -> ToolOutcome:
+    """The outcome, with a mark where the structured result is not what the tool promises."""
+    if result.structured_content is None:
+        return replace(outcome, text=f"{outcome.text}\n[the structured result that the tool promises is missing]")
+    try:
+        faults = schema_faults(promised, result.structured_content)
+    except SchemaFault as fault:
+        faults = [str(fault)]
+    mark = f"[not what the tool promises (outputSchema): {'; '.join(faults)}]"
+    return replace(outcome, text=f"{outcome.text}\n{mark}") if faults else outcome
 
 
 def _failed(failure: ToolFailure, text: str, begun: float) -> ToolOutcome:
