@@ -62,6 +62,16 @@ async def test_conversations_are_listed_of_all_or_of_one_tenant_or_agent(http: h
     assert (first["length"], first["turns"]) == (2, 2)
 
 
+async def test_those_of_an_agent_that_nobody_knows_are_refused_with_the_names_that_there_are(
+    http: httpx.AsyncClient,
+) -> None:
+    assert await names(http, "?agent=Gone") == [("Gone", "old")]
+    refused = await http.get(f"{API}?agent=Nobody")
+    assert refused.status_code == 400
+    told = refused.json()["error"]["message"]
+    assert told == "no agent is called 'Nobody', and nothing is kept of one; there is: A, B, Acme"
+
+
 async def test_pages_follow_each_other_to_the_end(http: httpx.AsyncClient) -> None:
     seen: list[str] = []
     cursor: int | None = 0

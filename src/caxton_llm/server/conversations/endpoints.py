@@ -49,7 +49,12 @@ class ConversationEndpoints:
         found, cursor = await self._work.run(
             lambda store: store.page(tenant=query.tenant, agent=query.agent, after=query.cursor, limit=query.limit)
         )
-        return ConversationList(found, cursor, agents_of(self._caxton).problems)
+        agents = agents_of(self._caxton)
+        if query.agent is not None and not found and not query.cursor and agents.registry.agent(query.agent) is None:
+            known = ", ".join(agent.name for agent in agents.registry.agents)
+            message = f"no agent is called {query.agent!r}, and nothing is kept of one; there is: {known}"
+            raise InvalidRequest(message, param="agent", code="agent_not_found")
+        return ConversationList(found, cursor, agents.problems)
 
     async def read(self, call: Call[ConversationQuery, NoBody]) -> WholeConversation:
         registry = agents_of(self._caxton).registry
