@@ -156,6 +156,7 @@ def test_tools_that_cannot_be_had_are_named_and_nothing_fails(tmp_path: Path) ->
     done = run(*ASK, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "missing: tools broken: " in done.stdout
+    assert "the server broken" not in done.stderr  # it is told once
 
 
 def test_variables_of_a_template_are_given_as_parameters(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from caxton_llm.context_requirements import ContextRequirements
 from caxton_llm.tools.access import ToolAccess
+from caxton_llm.tools.settings import McpServerSettings
 from caxton_llm.types import Json
 from mcp_running import ALL, Now, call, lying, names, running, spec_of
 
@@ -187,6 +188,10 @@ async def test_requirements_of_a_tool_that_no_server_has_are_told(tmp_path: Path
         ]
         others = (await servers.tools(ToolAccess("other", ("liar.fine",)))).gaps
     assert [gap.name for gap in others] == ["finne"]
+    nobody = McpServerSettings(name="nobody", command=("no-such-program-here",))
+    async with running(settings, nobody, tool_context={"finne": needs}) as servers:
+        gaps = (await servers.tools(ALL)).gaps
+    assert [(gap.server, gap.name) for gap in gaps] == [("nobody", ""), ("liar", "fien")]  # the other may be its tool
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,8 @@ def caxton(
         bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)
     ] = False,
 ) -> None:
-    pass
+    # What is wrong with a server of tools is in what every command shows; `serve` sets up its own log.
+    logging.getLogger("caxton_llm.tools").addHandler(logging.NullHandler())
 
 
 @app.command()

@@ -103,10 +103,12 @@ class McpServers:
         ]
         listed = [gap for server in wanted for gap in server.last_tools.gaps if gap.server not in failed]
         relevant = [gap for gap in listed if not gap.name or access.permits(gap.server, gap.name)]
-        unmatched = () if failed else (*_unmatched(access, wanted), *self._unmet_requirements(access, wanted))
+        unmatched = () if failed else _unmatched(access, wanted)
+        answering = [server for server in wanted if server.settings.name not in failed]
+        unmet = self._unmet_requirements(access, answering)
         return AgentTools(
             tools=tuple(sorted(specs, key=lambda spec: spec.name)),
-            gaps=(*gaps, *relevant, *unmatched),
+            gaps=(*gaps, *relevant, *unmatched, *unmet),
         )
 
     def _unmet_requirements(self, access: ToolAccess, servers: Sequence[McpServer]) -> Iterator[ToolGap]:

@@ -33,6 +33,8 @@ _GRACE_S = 1.0
 _CHUNK = 64 * 1024
 _LONGEST_LINE = 300
 _LAST_LINES = 3
+_MARKS = b" \t\r~^"
+"""Of these alone are lines under a place in a traceback, and empty ones."""
 _LOGGED_LINES = 100
 _SHOWN_VARIABLES = ("PATH", "HOME", "LANG", "SYSTEMROOT")
 _GIVEN = ", ".join(_SHOWN_VARIABLES[:3])
@@ -173,7 +175,9 @@ class StdioServer:
             *lines, unfinished = (unfinished + chunk).split(b"\n")
             unfinished = unfinished[:_CHUNK]
             for line in lines:
-                if self.called or logged >= _LOGGED_LINES or not line.strip():
+                if not line.strip(_MARKS):
+                    continue
+                if self.called or logged >= _LOGGED_LINES:
                     withheld += 1
                     continue
                 logged += 1
