@@ -1,6 +1,7 @@
 """Tasks that run in the background of an event loop, and their end."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Coroutine, Hashable, Sequence
 from typing import Generic, TypeVar
 
@@ -30,17 +31,33 @@ class SharedTasks(Generic[_Key, _Result]):
     def __init__(self, ended: Callable[[], Exception]) -> None:
         self._ended = ended
         self._tasks: dict[_Key, asyncio.Task[_Result]] = {}
+        self._awaited: Counter[_Key] = Counter()
 
     async def result(self, key: _Key, work: Callable[[], Coroutine[None, None, _Result]]) -> _Result:
         """What the work of this key comes to; raises what it raises."""
+        task = self.begin(key, work)
+        self._awaited[key] += 1
+        try:
+            await asyncio.wait([task])
+        finally:
+            self._awaited[key] -= 1
+            if not self._awaited[key]:
+                del self._awaited[key]
+        if task.cancelled():
+            raise self._ended()
+        return task.result()
+
+    def begin(self, key: _Key, work: Callable[[], Coroutine[None, None, _Result]]) -> "asyncio.Task[_Result]":
+        """The work of this key under way, begun unless it is."""
         task = self._tasks.get(key)
         if task is None or task.done() or not of_this_loop([task]):
             task = self._tasks[key] = asyncio.create_task(work())
             task.add_done_callback(lambda done: self._forget(key, done))
-        await asyncio.wait([task])
-        if task.cancelled():
-            raise self._ended()
-        return task.result()
+        return task
+
+    def is_awaited(self, key: _Key) -> bool:
+        """Whether anybody waits for the work of this key."""
+        return key in self._awaited
 
     def runs(self, key: _Key) -> bool:
         """Whether the work of this key is being done."""

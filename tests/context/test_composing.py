@@ -382,7 +382,7 @@ class _Counting:
 
 
 FACT = "The audit password hint is the blue parrot of Lisbon"
-MINUTES = f"{FACT} {' '.join(f'and the audit item {number} was discussed at length' for number in range(60))}"
+MINUTES = f"{FACT} {' '.join(['and another item of the audit was discussed at length'] * 60)}"
 
 
 def test_a_short_text_comes_back_where_the_long_one_that_contains_it_has_no_room() -> None:

@@ -42,16 +42,65 @@ def test_a_paraphrase_goes() -> None:
         ("Revenue grew by 12% in the third quarter", "Revenue grew by 21% in the third quarter"),
         ("the report was written by Alice", "the report was written by Bob"),
         ("Ann likes green tea in the morning", "Ann likes black coffee in the evening"),
+        ("The temperature was -5 degrees at night", "The temperature was 5 degrees at night"),
+        ("Wir haben einen Vertrag mit der Firma", "Wir haben keinen Vertrag mit der Firma"),
+        ("It is safe to restart the service", "It is unsafe to restart the service"),
+        ("Backups are enabled on the production server", "Backups are disabled on the production server"),
+        ("The customer accepted the offer of the sales team", "The customer rejected the offer of the sales team"),
+        ("use C for the driver code", "use C++ for the driver code"),
+        ("use C# for the driver code", "use C++ for the driver code"),
+        ("The invoice costs $40 per seat", "The invoice costs \u20ac40 per seat"),
+        ("x > 5 is required for the run", "x < 5 is required for the run"),
+        ("team a won the match against the others", "team b won the match against the others"),
+        ("the report is due next week for the whole team", "the report was due last week for the whole team"),
+        ("The reimbursement is at most 50 euros", "The reimbursement is at least 50 euros"),
+        ("The build needs Python 3.11 or newer", "The build needs Python 3.11 or older"),
+        ("Alice reports to Bob in the finance team", "Bob reports to Alice in the finance team"),
+        ("The cat chased the dog across the yard", "The dog chased the cat across the yard"),
+        ("Call the doctor before lunch every day", "Call the doctor after lunch every day"),
+        ("Is the server running?", "The server is running"),
     ],
 )
-def test_another_number_date_negation_name_or_deed_stays(one: str, other: str) -> None:
+def test_another_number_date_negation_name_order_or_deed_stays(one: str, other: str) -> None:
     assert gone(one, other) == {}
     assert gone(other, one) == {}
 
 
+@pytest.mark.parametrize(
+    ("fact", "other"),
+    [
+        ("We deploy on Fridays.", "Is it still right that we deploy on Fridays?"),
+        ("I am allergic to peanuts.", "Did I ever tell you that I am allergic to peanuts?"),
+        ("The limit is 500.", "I don't think the limit is 500 any more, or is it?"),
+        ("we should deploy on Fridays", "I do not believe that we should deploy on Fridays"),
+        ("the customer has accepted the offer", "It is not true that the customer has accepted the offer"),
+        ("the customer has accepted the offer", "Perhaps the customer has accepted the offer by then"),
+        ("The budget is 500", "The budget is 500 000"),
+        ("the budget is 500 euros", "the budget is 500 euros more than we thought"),
+        ("the budget is 500 euros", "it was assumed that the budget is 500 euros; whether it is, nobody knows"),
+    ],
+)
+def test_a_fact_stays_beside_what_asks_denies_or_doubts_it_or_makes_something_else_of_it(fact: str, other: str) -> None:
+    assert gone(fact, other) == {}
+    assert gone(other, fact) == {}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "Hello! We deploy on Fridays. Can you change the pipeline?",
+        "By the way, we deploy on Fridays, and the pipeline is slow.",
+        "As was said before, we deploy on Fridays and that was all there was to it.",
+        "Remember that we deploy on Fridays.",
+    ],
+)
+def test_a_fact_goes_beside_what_states_it(other: str) -> None:
+    assert gone(other, "We deploy on Fridays.") == {1: 0}
+
+
 def test_of_a_chain_everything_goes_for_what_stays() -> None:
     assert gone(
-        "the report has charts", "the report has charts and tables", "the report has charts and tables today"
+        "the report has charts", "the report has charts and tables", "the report has charts and tables in colour"
     ) == {
         0: 2,
         1: 2,

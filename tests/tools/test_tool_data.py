@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from caxton_llm.errors import MemoryStoreError
+from caxton_llm.tools.servers import McpServers
 from caxton_llm.tools.settings import McpServerSettings, ToolDataFile
 from caxton_llm.types import Json
 from mcp_running import HttpProgram, Now, program, running
@@ -107,6 +108,30 @@ async def test_a_resource_that_comes_too_late_for_a_request_is_there_for_the_nex
         held = servers.held_data("odd", [("gated",)])
         assert held is not None
         assert held[0].found == (found,)
+
+
+async def test_a_late_resource_that_may_not_be_kept_is_told_once_and_read_anew(tmp_path: Path) -> None:
+    gate, clock = tmp_path / "gate", Now()
+    odd = program("odd_tools.py")
+    async with running(msgspec.structs.replace(odd, env={**odd.env, "GATE": str(gate)}), clock=clock) as servers:
+        await servers.data("odd", ["reads"])  # it has started and listed
+        assert (await servers.data("odd", ["gated"], timeout_s=0.05)).found == ()
+        gate.touch()
+        await has_come(servers)
+        assert (await servers.data("odd", ["gated"], timeout_s=0.05)).found[0].value == {"reads": 2}
+        await has_come(servers)
+        assert (await servers.data("odd", ["gated"], timeout_s=0.05)).found[0].value == {"reads": 3}
+        await has_come(servers)
+        clock.seconds += 60  # too old
+        assert (await servers.data("odd", ["gated"])).found[0].value == {"reads": 5}
+
+
+async def has_come(servers: McpServers) -> None:
+    """What is read in the background has been."""
+    reading = servers._data["odd"]._reading
+    async with asyncio.timeout(20):
+        while reading._tasks:
+            await asyncio.wait(reading._tasks.values())
 
 
 async def test_a_resource_that_is_still_being_read_does_not_hold_up_the_end(tmp_path: Path) -> None:

@@ -1,30 +1,24 @@
 """Which pieces say again what others say: so that a budget is not spent twice on one fact.
 
-Three ways: the same but for spelling; one contained in another word for word; and as good as the same, when two texts are
-very alike in their vectors and differ in no number, date, negation or name. That guard tells "the deadline is the 3rd" from
-"the deadline is the 4th", which every vector takes for the same.
+Three ways: the same but for spelling; one stated in another word for word; and as good as the same, when two texts are very
+alike in their vectors and say the same by their words (`sameness`), which vectors cannot tell.
 """
 
 import re
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
 from caxton_llm.caching.short_texts import kept_of_short
-from caxton_llm.memory.duplicates import Statement, statement
+from caxton_llm.context.sameness import is_stated_in, reading, says_the_same
 from caxton_llm.memory.query_words import FUNCTION_WORDS
 
 __all__ = ["Repeated", "mark_of", "repetitions"]
 
 _ALIKE = 0.9
 """Cosine from which on two texts may be the same. Paraphrases of one fact lie above, other facts of one topic below."""
-_SHORTEST = 3
-"""Words that a text must have to be contained in another: "yes" is no repetition of every text with a yes."""
-_PARAPHRASE = 0.6
-"""Share of the shorter one's words that the other must have too: vectors alone do not tell one deed from another."""
 _MARKS, _SMALL = 256, 64
 _WORD = re.compile(r"\w+")
 _LONGEST = 2_000
@@ -66,41 +60,23 @@ def repetitions(
     for later, earlier in _sharing_words(texts, standing):
         if earlier in gone or later in gone:
             continue
-        one, other = _known(texts[later][:_LONGEST]), _known(texts[earlier][:_LONGEST])
+        one, other = reading(texts[later][:_LONGEST]), reading(texts[earlier][:_LONGEST])
         is_whole, other_is_whole = len(texts[later]) <= _LONGEST, len(texts[earlier]) <= _LONGEST
         if is_whole and other_is_whole and one.words == other.words:
             gone[later] = Repeated(later, earlier, contained=False)
-        elif is_whole and one.is_in(other):
+        elif is_whole and is_stated_in(one, other):
             gone[later] = Repeated(later, earlier, contained=True)
-        elif other_is_whole and earlier >= standing and other.is_in(one):
+        elif other_is_whole and earlier >= standing and is_stated_in(other, one):
             gone[earlier] = Repeated(earlier, later, contained=True)
         elif (
             embed is not None
             and is_whole
             and other_is_whole
-            and _says_the_same(one.statement, other.statement)
+            and says_the_same(one, other)
             and _is_alike(*embed([texts[later], texts[earlier]]))
         ):
             gone[later] = Repeated(later, earlier, contained=False)
     return [_to_who_stays(gone[place], gone) for place in sorted(gone)]
-
-
-class _Known(Struct, frozen=True):
-    """What a text says, and its words as one text, which contains those of another where they stand in it."""
-
-    statement: Statement
-    words: str
-
-    def is_in(self, other: "_Known") -> bool:
-        """Whether it says enough to be contained in another, and is."""
-        return len(self.statement.words) >= _SHORTEST and self.words in other.words
-
-
-@lru_cache(maxsize=5_000)
-def _known(text: str) -> _Known:
-    """Kept, because a conversation and what is often remembered come again with every request."""
-    said = statement(text)
-    return _Known(said, f" {' '.join(said.words)} ")
 
 
 def _sharing_words(texts: Sequence[str], standing: int) -> list[tuple[int, int]]:
@@ -130,16 +106,6 @@ def _share_half(marks: NDArray[np.uint64], standing: int) -> NDArray[np.bool_]:
     counts = np.bitwise_count(marks).sum(axis=0, dtype=np.uint16)
     halves: NDArray[np.bool_] = 2 * shared >= np.maximum(np.minimum(counts[standing:, None], counts), 1)
     return halves
-
-
-def _says_the_same(one: Statement, other: Statement) -> bool:
-    if sorted(one.numbers) != sorted(other.numbers) or sorted(one.negations) != sorted(other.negations):
-        return False
-    mine, others = set(one.words), set(other.words)
-    # A name in the one must be in the other, too; the first word of a sentence only looks like one.
-    if not (mine.issuperset(other.names) and others.issuperset(one.names)):
-        return False
-    return len(mine & others) >= _PARAPHRASE * min(len(mine), len(others))
 
 
 def _is_alike(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:

@@ -50,7 +50,7 @@ def _words(text: str) -> frozenset[str]:
 
 _NEGATIONS = _words(
     """not no never none nobody nothing neither nor without cannot except only unless hardly barely rarely seldom few
-    nicht kein keine nie ohne non pas jamais sin nunca"""
+    nicht nichts niemand nie niemals kein keine keinen keinem keiner keines ohne non pas jamais sin nunca"""
 )
 _NUMBERS = _words(
     """zero one two three four five six seven eight nine ten eleven twelve twenty thirty forty fifty hundred thousand million

@@ -7,6 +7,7 @@ import contextlib
 import math
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -69,6 +70,8 @@ class ToolDataReader:
         """By owner and keys: of what is listed and kept now."""
         self._reading = SharedTasks[tuple[str, str, str], ToolData | None](_closed)
         """By owner, address and key."""
+        self._late: OrderedDict[tuple[str, str, str], ToolData] = OrderedDict()
+        """What came when nobody waited any more, and may not be kept: the next request gets it, and it is read anew."""
 
     def held(self, several: Sequence[tuple[str, ...]], *, owner: str) -> list[GatheredData] | None:
         """For each of several tools all its keys, where everything was read before and may still be told; `None`: something
@@ -176,9 +179,13 @@ class ToolDataReader:
         kept = self._still_kept(resource, key, owner, self._clock())
         if kept is not None:
             return kept.data
-        return await self._reading.result(
-            (owner, resource.uri, key), lambda: self._read_contents(server, resource, key, owner)
-        )
+        place = (owner, resource.uri, key)
+        read = partial(self._read_contents, server, resource, key, owner)
+        late = self._late.pop(place, None)
+        if late is not None and 0 <= self._clock() - late.fetched_at < server.settings.data_ttl_s:
+            self._reading.begin(place, read)
+            return late
+        return await self._reading.result(place, read)
 
     async def _read_contents(
         self, server: McpServer, resource: ListedResource, key: str, owner: str
@@ -197,7 +204,12 @@ class ToolDataReader:
             fetched_at=self._clock(),
             truncated=value[1],
         )
-        self._keep("" if _is_public(result) else owner, resource.uri, data, _ttl_s(result, server.settings.data_ttl_s))
+        ttl_s = _ttl_s(result, server.settings.data_ttl_s)
+        self._keep("" if _is_public(result) else owner, resource.uri, data, ttl_s)
+        if ttl_s <= 0 and not self._reading.is_awaited((owner, resource.uri, key)):
+            self._late[owner, resource.uri, key] = data
+            while len(self._late) > _MOST_KEPT:
+                self._late.popitem(last=False)
         return data
 
     def _held_resources(self) -> tuple[ListedResource, ...] | None:
