@@ -106,6 +106,18 @@ async def test_it_streams_and_continues_a_conversation_that_a_header_names(http:
     assert "3 messages" in text
 
 
+async def test_the_header_of_an_answer_names_a_conversation_as_the_request_did(http: httpx.AsyncClient) -> None:
+    name = "\u65e5\u672c \u00e9"
+    for _ in range(2):
+        response = await http.post(
+            f"{AGENTS}/Charts/chat", json={"messages": HELLO}, headers={b"x-caxton-conversation": name.encode()}
+        )
+        (told,) = [value for header, value in response.headers.raw if header.lower() == b"x-caxton-conversation"]
+        assert told.decode() == name
+    kept = (await http.get("/api/v1/conversations")).json()["conversations"]
+    assert [one["key"]["conversation"] for one in kept] == [name]
+
+
 async def test_an_address_and_a_body_that_name_different_agents_are_refused(http: httpx.AsyncClient) -> None:
     response = await http.post(f"{AGENTS}/Reporter/chat", json={"model": "agent:Charts", "messages": HELLO})
     assert response.status_code == 400

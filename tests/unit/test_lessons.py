@@ -87,6 +87,19 @@ def test_what_holds_for_the_moment_or_only_asks_is_left_out(text: str) -> None:
         "Remember that mein Passwort lautet Sesam.",
         "We use 9f86d081884c7d659a2feaa0c55ad015 there.",
         "We use aB3dE5fG7hJ9kL1mN3pQ there.",
+        "We use hunter2 as password for staging.",
+        "We use the secret wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY for uploads.",
+        "DB_PASSWORD=abc123",
+        "pwd=Qwerty!2345",
+        "The root pw is Zx9!ab there.",
+        "Remember my passcode 88213 for me.",
+        "The login is admin / Tr0ub4dor&3 there.",
+        "Log in with user bob and pass Xy7!kkq there.",
+        "The otp is 553201 by the way.",
+        "We use npm_abcdefghijklmnopqrstuvwxyz0123456789 there.",
+        "Mon mot de passe est Soleil99 pour tout.",
+        "Mi contrase\u00f1a es Luna2023 siempre.",
+        "-----BEGIN RSA PRIVATE KEY-----\nMIIEow\nAbCd\n-----END RSA PRIVATE KEY-----",
     ],
 )
 def test_what_looks_like_a_secret_is_neither_observed_nor_kept_as_a_turn(text: str) -> None:
@@ -94,7 +107,16 @@ def test_what_looks_like_a_secret_is_neither_observed_nor_kept_as_a_turn(text: s
 
 
 @pytest.mark.parametrize(
-    "text", ["We use version 3.11.4 of Python.", "Our codebase is called internationalization-toolkit-2."]
+    "text",
+    [
+        "We use version 3.11.4 of Python.",
+        "Our codebase is called internationalization-toolkit-2.",
+        "We use Vault as token store for everything.",
+        "We use max_tokens 4096 and 12 workers.",
+        "I prefer reports with 20% more charts.",
+        "We use https://docs.example.org/a?page=2&sort=1 for the docs.",
+        "We use Q&A sessions and 5 pages.",
+    ],
 )
 def test_names_and_versions_are_no_secrets(text: str) -> None:
     assert not holds_secret(text)

@@ -18,16 +18,39 @@ _MARK = re.compile(r"^\s*(?:[-*\u2022+]|\d{1,3}[.)])\s+")
 """What begins an item of a list."""
 _END = re.compile(r"(?<=[.!?\u3002\uff01\uff1f])(?<!\be\.g\.)(?<!\bi\.e\.)(?<!\bz\.B\.)(?<!\bd\.h\.)(?<!\b[DM]r\.)\s+")
 
+# Words for what opens a door, as people choose it or machines make it.
+_BY_PEOPLE = (
+    r"(?:pass(?:word|wort|phrase|wd|code)|kennwort|pwd|pw|pin|otp|mot de passe|contrase\u00f1a|senha|wachtwoord|has\u0142o"
+    r"|parola)"
+)
+_BY_MACHINES = (
+    r"(?:secret|token|api[ _-]?key|(?:access|private|secret|license)[ _-]?key|schl(?:\u00fc|ue)ssel|credentials?"
+    r"|zugangsdaten)"
+)
 _NAMED_SECRET = re.compile(
-    r"\b(?:pass(?:word|wort|phrase|wd|code)|kennwort|secret|token|pin|api[ _-]?key|(?:access|private|secret|license)[ _-]?key"
-    r"|schl(?:\u00fc|ue)ssel|credentials?|zugangsdaten)\b[^.!?\n]{0,40}?(?:\bis\b|\bare\b|\bist\b|\blautet\b|[:=])\s*\S",
+    rf"\b(?:{_BY_PEOPLE}|{_BY_MACHINES})\b[^.!?\n]{{0,40}}?(?:\b(?:is|are|ist|lautet|est|es|\u00e9|\u00e8)\b|[:=])\s*\S"
+    # A setting: DB_BY_PEOPLE=...
+    r"|(?:password|passwd|pwd|secret|token(?!s)|api_?key|passphrase|private_?key)\w{0,30}\s*[:=]\s*\S"
+    # With a value behind it that has a digit, or is long.
+    rf"|\b{_BY_PEOPLE}\b[^.!?\n]{{0,20}}?\s(?=\S*\d)\S{{4,}}|\bpass\s+(?=\S*\d)(?=\S*[a-z])\S{{5,}}"
+    r"|\b(?:secret|token|key)\s+\S{20,}"
+    rf"|\bas (?:the |our |my |a |your )?(?:{_BY_PEOPLE}|{_BY_MACHINES})\b"
+    r"(?!\s+(?:store|manager|provider|policy|vault|service|field|generator|management))",
     re.IGNORECASE,
 )
 _FORMED_SECRET = re.compile(
-    r"-----BEGIN |\bAKIA[0-9A-Z]{12,}|\bgh[pousr]_\w{10,}|\bgithub_pat_\w+|\bglpat-\S+|\bxox[abprs]-\S+|://[^\s/:@]+:[^\s/@]+@"
+    r"-----(?:BEGIN|END) |\bAKIA[0-9A-Z]{12,}|\bgh[pousr]_\w{10,}|\bgithub_pat_\w+|\bglpat-\S+|\bxox[abprs]-\S+"
+    r"|\b(?:npm|hf|dop_v1|sk_live|sk_test|rk_live)_\w{16,}|\bpypi-\w{16,}|://[^\s/:@]+:[^\s/@]+@"
     r"|\b(?:\d[ -]?){13,19}\b|\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}\b"
 )
 """Keys by their beginnings, credentials in an address, numbers of cards and accounts."""
+_CHOSEN = re.compile(
+    r"(?<![^\s\"'(])(?=[^\s/=]*[A-Za-z])(?=[^\s/=]*\d)[^\s/=!&$#%*^?~]+[!&$#%*^?~][^\s/=]*[A-Za-z0-9][^\s/=]*"
+)
+"""A word with letters, digits and a sign among them, as people choose them for passwords."""
+_SHORTEST_CHOSEN = 7
+_BLOCK_BEGINS, _BLOCK_ENDS = "-----BEGIN ", "-----END "
+"""Of a key that takes several lines."""
 _LONG_WORD = re.compile(r"[A-Za-z0-9+=]{20,}")
 _HEXADECIMAL = re.compile(r"[0-9a-fA-F]{32,}")
 
@@ -48,6 +71,8 @@ def holds_secret(text: str) -> bool:
     """Whether something in it looks like a password, a key, a token, or the number of a card or an account."""
     if masked(text) != text or _FORMED_SECRET.search(text) or _NAMED_SECRET.search(text):
         return True
+    if any(len(word) >= _SHORTEST_CHOSEN for word in _CHOSEN.findall(text)):
+        return True
     return any(_is_random(word) for word in _LONG_WORD.findall(text))
 
 
@@ -64,8 +89,11 @@ def shortened(text: str, longest: int) -> str:
 
 
 def _outside_fences(text: str) -> Iterator[str]:
-    fence = ""
+    fence, is_key = "", False
     for line in text.splitlines():
+        is_key = (is_key or _BLOCK_BEGINS in line) and _BLOCK_ENDS not in line
+        if is_key:
+            continue
         if found := _FENCE.match(line):
             fence = "" if fence == found[1] else fence or found[1]
         elif not fence and not _QUOTED.match(line):

@@ -116,7 +116,7 @@ def _of_context(report: ContextReport) -> list[Header]:
         parts.append(f"missing={','.join(report.missing)}")
     headers = [(b"x-caxton-context", "; ".join(parts).encode("ascii"))]
     if report.conversation is not None:
-        headers.append((b"x-caxton-conversation", _latin(report.conversation)))
+        headers.append((b"x-caxton-conversation", _utf8(report.conversation)))
     return headers
 
 
@@ -129,6 +129,11 @@ def _way_here(answer: ChatResponse | ChatStream) -> str:
     if answer.skipped:
         parts.append("skipped=" + _listed([_clean(skip.target) for skip in answer.skipped]))
     return "; ".join(parts)
+
+
+def _utf8(name: str) -> bytes:
+    """The name of a conversation as a client may send it back; what cannot stand in a header is a question mark."""
+    return "".join(character if character.isprintable() else "?" for character in name).encode()
 
 
 @lru_cache(maxsize=1024)
