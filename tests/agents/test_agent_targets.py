@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from agents_configured import configured, entry, sent, user
+from agents_configured import configured, drained, entry, sent, user
 from caxton_llm import Caxton
 from caxton_llm.errors import ContextWindowExceeded
-from caxton_llm.types import Json
+from caxton_llm.types import ChatResponse, ChatStream, Json
 from fakes import ChatModel, FakeAnthropic, FakeOpenAI, FakeVllm
 
 LONG = "What does it say? " + "word " * 2_000
@@ -74,6 +74,42 @@ async def test_a_request_that_no_target_may_take_names_the_first_ones_budget(
             await caxton.complete_chat(model="agent:A", messages=user(LONG))
     assert not fake_openai.requests
     assert not fake_anthropic.requests
+
+
+@pytest.mark.parametrize("streams", [False, True])
+async def test_a_prompt_that_a_provider_finds_too_long_after_all_is_sent_shorter_once(
+    tmp_path: Path, fake_openai: FakeOpenAI, streams: bool
+) -> None:
+    fake_openai.fail("context_window_exceeded")
+    fake_openai.reply("It fits.")
+    llm = entry(fake_openai, **window(8_000))
+    async with Caxton.from_dict(configured(tmp_path, llm, {"name": "A"})) as caxton:
+        asked: dict[str, Json] = {"model": "agent:A", "messages": [*HISTORY, *user("Now?")]}
+        answer: ChatResponse | ChatStream
+        if streams:
+            answer = caxton.stream_chat(**asked)
+            await drained(answer)
+        else:
+            answer = await caxton.complete_chat(**asked)
+    first, second = (sent(fake_openai, place)["messages"] for place in (0, 1))
+    assert first[-1] == second[-1] == {"role": "user", "content": "Now?"}
+    assert len(str(second)) < 0.85 * len(str(first))
+    assert any("found the prompt too long" in warning for warning in answer.warnings)
+    assert answer.attempts == 2
+
+
+async def test_a_prompt_that_stays_too_long_or_may_not_be_shortened_fails_with_the_providers_words(
+    tmp_path: Path, fake_openai: FakeOpenAI
+) -> None:
+    fake_openai.fail("context_window_exceeded", times=None)
+    llm = entry(fake_openai, **window(8_000))
+    agents = {"name": "A"}, {"name": "Strict", "context": {"oversize": "error"}}
+    async with Caxton.from_dict(configured(tmp_path, llm, *agents)) as caxton:
+        for name, sends, history in (("A", 2, HISTORY), ("A", 1, []), ("Strict", 1, HISTORY[-2:])):
+            before = len(fake_openai.requests)
+            with pytest.raises(ContextWindowExceeded, match="130012 tokens"):
+                await caxton.complete_chat(model=f"agent:{name}", messages=[*history, *user("Now?")])
+            assert len(fake_openai.requests) - before == sends
 
 
 @pytest.mark.parametrize("kind", ["openai", "anthropic"])

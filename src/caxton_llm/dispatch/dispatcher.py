@@ -16,6 +16,7 @@ from functools import partial
 from typing import TypeVar
 
 from caxton_llm.attempts import Skip
+from caxton_llm.dispatch.fitting import Ready
 from caxton_llm.dispatch.run import Answered, Course, Run, course_of
 from caxton_llm.dispatch.target import Candidate, Passage
 from caxton_llm.errors import (
@@ -100,15 +101,19 @@ class Dispatcher:
 
     async def _prepared(self, candidate: Candidate, run: Run) -> Course | None:
         """The request as the target gets it; `None` when the target cannot take it."""
-        try:
-            async with asyncio.timeout(max(0.0, run.deadline - self._clock())):
-                ready = await run.fitter.fit(run.request, candidate, too_long=run.too_long)
-        except TimeoutError:
-            raise self._final(run, _out_of_time(run)) from None
+        ready = await self._fitted(candidate, run)
         if isinstance(ready, str):
             self._pass_over(run, candidate, ready)
             return None
         return course_of(candidate, ready)
+
+    async def _fitted(self, candidate: Candidate, run: Run) -> Ready | str:
+        """The request as the target gets it, or the reason why it cannot take it."""
+        try:
+            async with asyncio.timeout(max(0.0, run.deadline - self._clock())):
+                return await run.fitter.fit(run.request, candidate, too_long=run.too_long)
+        except TimeoutError:
+            raise self._final(run, _out_of_time(run)) from None
 
     async def _pursue(
         self, course: Course, run: Run, send: "Send[_Result]", *, last_chance: bool
@@ -268,9 +273,12 @@ class Dispatcher:
         """Whether the same target is to be asked again, after the wait that it takes. Raises when the request ends."""
         candidate = course.candidate
         now = self._clock()
-        run.too_long = run.too_long or isinstance(error, ContextWindowExceeded)
-        course.tried.add(course.key)
         left = run.targets_left
+        if isinstance(error, ContextWindowExceeded):
+            run.too_long = True
+            if run.sends_left > left and await self._shortened(course, run):
+                return True
+        course.tried.add(course.key)
         situation = Situation(
             more_targets=left > 0,
             more_keys=run.sends_left > left and course.has_other_key(now),
@@ -296,6 +304,16 @@ class Dispatcher:
         if step == "end":
             raise self._final(run)
         return False
+
+    async def _shortened(self, course: Course, run: Run) -> bool:
+        """Whether the same target gets a shorter request now."""
+        if course.was_shortened or not run.fitter.shortens_again:
+            return False
+        ready = await self._fitted(course.candidate, run)
+        if isinstance(ready, str) or ready.request.messages == course.ready.request.messages:
+            return False
+        course.shorten(ready)
+        return True
 
     def _delay_s(self, course: Course, run: Run, error: LlmError, now: float) -> float | None:
         """The wait before the same target is asked again; `None` when that is not allowed or does not fit."""

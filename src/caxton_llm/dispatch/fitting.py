@@ -32,6 +32,8 @@ class Fitter:
 
     leaves_first = True
     """The first candidate gets the request as it is: what it cannot do it says itself."""
+    shortens_again = False
+    """Whether a candidate that finds the request too long may be asked once more with a shorter one."""
 
     def unchanged(self, request: ChatRequest, model: str) -> Ready:
         """The request as it is."""

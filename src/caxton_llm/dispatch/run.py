@@ -86,6 +86,13 @@ class Course(Struct):
     """What the last of them ended with."""
     tried: set[int] = field(default_factory=set)
     """Keys that were refused since the last wait."""
+    was_shortened: bool = False
+    """Whether the target has been given a shorter request, because it found the first one too long."""
+
+    def shorten(self, ready: Ready) -> None:
+        """Go on with a shorter request."""
+        self.ready, self.tokens = ready, _estimated_tokens(ready.request, self.candidate)
+        self.was_shortened = True
 
     def begin(self, run: Run, now: float) -> Passage:
         """Begin an attempt with the key whose turn it is."""

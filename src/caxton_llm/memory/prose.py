@@ -29,7 +29,7 @@ _BY_MACHINES = (
 )
 _NAMED_SECRET = re.compile(
     rf"\b(?:{_BY_PEOPLE}|{_BY_MACHINES})\b[^.!?\n]{{0,40}}?(?:\b(?:is|are|ist|lautet|est|es|\u00e9|\u00e8)\b|[:=])\s*\S"
-    # A setting: DB_BY_PEOPLE=...
+    # A setting: DB_PASSWORD=...
     r"|(?:password|passwd|pwd|secret|token(?!s)|api_?key|passphrase|private_?key)\w{0,30}\s*[:=]\s*\S"
     # With a value behind it that has a digit, or is long.
     rf"|\b{_BY_PEOPLE}\b[^.!?\n]{{0,20}}?\s(?=\S*\d)\S{{4,}}|\bpass\s+(?=\S*\d)(?=\S*[a-z])\S{{5,}}"
