@@ -7,10 +7,9 @@ texts say the same where the one has all words of the other that carry something
 them changes nothing.
 """
 
-from functools import lru_cache
-
 from msgspec import Struct
 
+from caxton_llm.caching.short_texts import kept_of_short
 from caxton_llm.memory.duplicates import statement
 from caxton_llm.memory.prose import sentences
 
@@ -47,6 +46,8 @@ _MOODS = _words("was were had will would may might could can must war waren hatt
 _SIGNS = frozenset("+-<>=$\u20ac\u00a3\u00a5%#") | {"?", "!="}
 _ENDINGS = ("ings", "ing", "ies", "ed", "es", "en", "er", "s", "e", "y")
 _SHORTEST_STEM = 3
+_BYTES = 40
+"""What is kept of a text, for each of its characters."""
 
 
 class _Sentence(Struct, frozen=True):
@@ -76,7 +77,7 @@ class Reading(Struct, frozen=True):
     """These, and all words."""
 
 
-@lru_cache(maxsize=5_000)
+@kept_of_short(3_000, longest=300, long_bytes=16_000_000, weight=lambda text: _BYTES * len(text))
 def reading(text: str) -> Reading:
     """Read a text. Kept, because a conversation and what is often remembered come again with every request."""
     said = statement(text)
