@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from caxton_llm.caching.identical import Identical
 from caxton_llm.caching.kept import Kept
-from caxton_llm.caching.short_texts import kept_of_short
+from caxton_llm.caching.texts import kept_of_text
 from caxton_llm.context.conversation.past_parts import parts_of
 from caxton_llm.context.conversation.spoken import speaker_of
 from caxton_llm.context.conversation.turns import PastTurn
@@ -36,7 +36,7 @@ class ContextMeter:
 
     def __init__(self, count: Callable[[str], int]) -> None:
         self.measure = TokenMeter(count).measure
-        self.line = kept_of_short(_LINES_KNOWN)(self._line)
+        self.line = kept_of_text(_LINES_KNOWN)(self._line)
         """The measure of a text with the end of its line."""
         self._turns = Kept(self._measured, _weight, heaviest=_HEAVIEST)
         self._tools = Kept(self._of_tools, lambda *_: 1, heaviest=_SETS_KNOWN, key=_identity)

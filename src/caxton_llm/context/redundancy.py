@@ -11,7 +11,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from caxton_llm.caching.short_texts import kept_of_short
+from caxton_llm.caching.texts import kept_of_text
 from caxton_llm.context.sameness import is_stated_in, reading, says_the_same
 from caxton_llm.memory.query_words import FUNCTION_WORDS
 
@@ -25,7 +25,7 @@ _LONGEST = 2_000
 """Characters of a text that are compared. A longer one may contain another, and never goes itself: its end is not seen."""
 
 
-@kept_of_short(10_000, longest=_LONGEST)
+@kept_of_text(10_000, longest=_LONGEST)
 def mark_of(text: str) -> bytes:
     """A bit for each word of a text that says something, of 256 that words share, and for each that only makes it a sentence,
     of 64 more: by these it is seen which texts may repeat each other. Kept, because a conversation and what is often

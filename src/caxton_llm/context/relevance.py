@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from caxton_llm.caching.short_texts import kept_of_short
+from caxton_llm.caching.texts import kept_of_text
 from caxton_llm.context.text_vectors import COMPARED, ComparedTexts, TextVectors, terms_in
 from caxton_llm.memory.duplicates import name_words, words_key
 from caxton_llm.memory.embedding.embedder import TokenIds
@@ -94,7 +94,7 @@ def _named(query: str, names: Sequence[str]) -> NDArray[np.bool_]:
     return np.array([name in named for name in names]) if named else np.zeros(len(names), np.bool_)
 
 
-@kept_of_short(4_000, longest=200)
+@kept_of_text(4_000, longest=200)
 def _name_key(name: str) -> bytes:
     return words_key(" ".join(name_words(name)))
 

@@ -9,7 +9,7 @@ them changes nothing.
 
 from msgspec import Struct
 
-from caxton_llm.caching.short_texts import kept_of_short
+from caxton_llm.caching.texts import kept_of_text
 from caxton_llm.memory.duplicates import statement
 from caxton_llm.memory.prose import sentences
 
@@ -77,7 +77,7 @@ class Reading(Struct, frozen=True):
     """These, and all words."""
 
 
-@kept_of_short(3_000, longest=300, long_bytes=16_000_000, weight=lambda text: _BYTES * len(text))
+@kept_of_text(3_000, longest=300, long_bytes=16_000_000, weight=lambda text: _BYTES * len(text))
 def reading(text: str) -> Reading:
     """Read a text. Kept, because a conversation and what is often remembered come again with every request."""
     said = statement(text)

@@ -7,7 +7,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from caxton_llm.caching.short_texts import kept_of_short
+from caxton_llm.caching.texts import kept_of_text
 
 __all__ = ["Period", "from_then", "periods_in"]
 
@@ -40,7 +40,7 @@ class Period(Struct, frozen=True):
     day: int | None = None
 
 
-@kept_of_short(256)
+@kept_of_text(256)
 def periods_in(query: str) -> tuple[Period, ...]:
     """What `query` names in English or ISO 8601, in order of appearance within each notation. Kept, because a request is
     compared with more than one thing."""

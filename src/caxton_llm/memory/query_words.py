@@ -2,7 +2,7 @@
 
 import re
 
-from caxton_llm.caching.short_texts import kept_of_short
+from caxton_llm.caching.texts import kept_of_text
 from caxton_llm.memory.duplicates import name_words, words_key
 
 __all__ = ["FUNCTION_WORDS", "content_words", "is_question", "name_keys_in"]
@@ -31,7 +31,7 @@ FUNCTION_WORDS = frozenset(_ENGLISH.split())
 """English words that make a sentence of others and say nothing alone."""
 
 
-@kept_of_short(256)
+@kept_of_text(256)
 def content_words(query: str) -> str:
     """`query` without punctuation, possessive endings and English function words: what late interaction compares.
 
@@ -42,7 +42,7 @@ def content_words(query: str) -> str:
     return " ".join(word for word in words if _plain(word) not in FUNCTION_WORDS) or query
 
 
-@kept_of_short(256)
+@kept_of_text(256)
 def name_keys_in(query: str) -> tuple[bytes, ...]:
     """Keys (as of `name_key`) of all runs of up to five words of `query`, and of what stands there in signs alone: what it
     may call by its name.

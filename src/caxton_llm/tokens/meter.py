@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from caxton_llm.caching.short_texts import kept_of_short
+from caxton_llm.caching.texts import kept_of_text
 from caxton_llm.tokens.content import ContentKind, kind_of
 
 __all__ = ["TokenMeter"]
@@ -19,8 +19,8 @@ class TokenMeter:
 
     def __init__(self, count: Callable[[str], int], *, most: int = 20_000) -> None:
         self._count = count
-        self._whole = kept_of_short(most, longest=_LONGEST_KEPT)(self._measured)
-        self._long = kept_of_short(0, longest=0, long_bytes=_LONG_BYTES, weight=lambda _: 0)(self._in_lines)
+        self._whole = kept_of_text(most, longest=_LONGEST_KEPT)(self._measured)
+        self._long = kept_of_text(0, longest=0, long_bytes=_LONG_BYTES, weight=lambda _: 0)(self._in_lines)
 
     def measure(self, text: str) -> tuple[int, ContentKind]:
         """Tokens of `text`, and what kind of text it is."""

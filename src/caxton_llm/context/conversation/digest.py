@@ -13,7 +13,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from caxton_llm.caching.short_texts import kept_of_short
+from caxton_llm.caching.texts import kept_of_text
 from caxton_llm.discreet import Discreet
 from caxton_llm.memory.duplicates import Statement, statement
 from caxton_llm.memory.embedding import Embedder
@@ -143,7 +143,7 @@ def _more(texts: Sequence[str], facts: Sequence[int]) -> NDArray[np.float32]:
 _Parsed = tuple[tuple[str, int, int], ...]
 
 
-@kept_of_short(5_000, longest=_SHORT, long_bytes=_LONG_BYTES, weight=lambda text: 4 * len(text))
+@kept_of_text(5_000, longest=_SHORT, long_bytes=_LONG_BYTES, weight=lambda text: 4 * len(text))
 def _sentences(text: str) -> _Parsed:
     """The sentences of a turn, with a number for their words, and how many figures and names there are. Kept, because a long
     conversation comes again with every request."""

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from caxton_llm.agents.registry import CapabilityContext
 from caxton_llm.caching.identical import Identical
 from caxton_llm.caching.kept import Kept
-from caxton_llm.caching.short_texts import kept_of_short
+from caxton_llm.caching.texts import kept_of_text
 from caxton_llm.context.prepared import Prepared, PreparedTool
 from caxton_llm.context.render.breakpoints import NO_MARKS, Marks, lasting_first, marked_ends, within_the_most
 from caxton_llm.context.render.enrichment import Style, Told, enriched
@@ -105,7 +105,7 @@ def excerpt_line(role: str, text: str) -> str:
     return _on_one_line(f"{role}: {text}")
 
 
-@kept_of_short(4_000)
+@kept_of_text(4_000)
 def _on_one_line(text: str) -> str:
     return " ".join(text.split())
 

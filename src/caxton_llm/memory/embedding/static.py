@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from caxton_llm.caching.short_texts import kept_of_short
+from caxton_llm.caching.texts import kept_of_text
 from caxton_llm.errors import ConfigurationError
 from caxton_llm.memory.embedding.embedder import Floats, TokenIds
 from caxton_llm.memory.embedding.related import RelatedTokens
@@ -64,8 +64,8 @@ class StaticEmbedder:
         self._tokenizer = tokenizer
         self._lengths = _lengths(rows)
         self._related = related
-        self._recent_ids = kept_of_short(_RECENT)(self._ids)
-        self._recent_vector = kept_of_short(_RECENT)(self._vector)
+        self._recent_ids = kept_of_text(_RECENT)(self._ids)
+        self._recent_vector = kept_of_text(_RECENT)(self._vector)
 
     @classmethod
     @functools.cache

@@ -7,14 +7,14 @@ from typing import TypeVar
 
 from caxton_llm.caching.kept import Kept
 
-__all__ = ["kept_of_short"]
+__all__ = ["kept_of_text"]
 
 _Made = TypeVar("_Made")
 _LIGHT = 200
 """Bytes of what is kept of a long text beside its result."""
 
 
-def kept_of_short(
+def kept_of_text(
     most: int, *, longest: int = 4_096, long_bytes: int = 0, weight: Callable[[str], int] = len
 ) -> Callable[[Callable[[str], _Made]], Callable[[str], _Made]]:
     """A function of a text that gives what it gave before for the last `most` texts of at most `longest` characters, and for

@@ -1,12 +1,12 @@
 """Short texts are worked on once, long ones each time."""
 
-from caxton_llm.caching.short_texts import kept_of_short
+from caxton_llm.caching.texts import kept_of_text
 
 
 def test_of_short_texts_what_was_made_is_given_again_and_long_ones_fill_no_memory() -> None:
     made: list[str] = []
 
-    @kept_of_short(2, longest=5)
+    @kept_of_text(2, longest=5)
     def same(text: str) -> str:
         made.append(text)
         return text
@@ -22,7 +22,7 @@ def test_of_short_texts_what_was_made_is_given_again_and_long_ones_fill_no_memor
 def test_of_long_texts_as_much_is_kept_as_bytes_permit() -> None:
     made: list[str] = []
 
-    @kept_of_short(2, longest=5, long_bytes=1_500, weight=lambda text: 100 * len(text))
+    @kept_of_text(2, longest=5, long_bytes=1_500, weight=lambda text: 100 * len(text))
     def upper(text: str) -> str:
         made.append(text)
         return text.upper()
