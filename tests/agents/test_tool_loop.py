@@ -109,6 +109,17 @@ async def test_a_tool_that_nobody_has_brought_is_told_to_the_model(runner: ToolR
     assert (result.response.text, result.outcomes[0].failure) == ("Then without.", "unknown")
 
 
+async def test_the_answer_says_which_calls_failed_and_why_without_the_tools_words(runner: ToolRunner) -> None:
+    calls = [call("refuse", {}, id="1"), call("echo", {"text": 7}, id="2"), call("nothing", {}, id="3")]
+    model = FakeProvider(calling(*calls), calling(echo("x")), "Sorry.")
+    result = await loop_of(model, runner).complete(asked(), fitter_of(runner))
+    assert result.response.warnings == [
+        "a call of the tool refuse failed: it reports an error",
+        "a call of the tool echo failed: its arguments did not fit",
+        "a call of a tool that there is not failed: the model made up its name",
+    ]
+
+
 async def test_without_tools_of_its_own_the_loop_leaves_all_to_the_caller() -> None:
     bare = ToolRunner([])
     result = await loop_of(FakeProvider(calling(call("any"))), bare).complete(asked(n=2), fitter_of(bare))

@@ -204,6 +204,7 @@ async def test_what_happens_to_a_call_is_told_in_order(servers: McpServers) -> N
         ("n", "failed"),
     ]
     assert told[1].progress == ToolProgress(progress=1, total=2, message="step 1")
+    assert [event.reason for event in told[3:]] == [None, None, "error", "unknown"]
 
 
 async def test_of_a_call_that_runs_only_the_latest_waits_for_a_slow_reader() -> None:

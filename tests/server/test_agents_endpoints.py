@@ -173,6 +173,14 @@ async def test_a_conversation_that_the_header_of_a_request_to_a_model_names_is_r
     assert "x-caxton-conversation is for agents, and 'builtin' is none" in response.json()["error"]["message"]
 
 
+@pytest.mark.parametrize("header", ["x-caxton-conversation-id", "x-caxton-conversaton"])
+async def test_a_header_that_is_almost_the_conversations_is_refused(http: httpx.AsyncClient, header: str) -> None:
+    body: dict[str, Json] = {"model": "agent:Charts", "messages": HELLO}
+    response = await http.post("/v1/chat/completions", json=body, headers={header: "c 1", "x-caxton-context": "x"})
+    assert response.status_code == 400
+    assert response.json()["error"]["message"].endswith("did you mean x-caxton-conversation?")
+
+
 @pytest.mark.parametrize("model", ["builtin", "agent:Charts"])
 async def test_a_field_that_is_almost_a_parameter_is_told_with_what_it_may_mean(
     http: httpx.AsyncClient, model: str

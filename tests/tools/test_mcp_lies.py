@@ -222,6 +222,36 @@ async def test_a_promise_that_is_no_schema_is_told_and_the_tool_stays(tmp_path: 
     ]
 
 
+@pytest.mark.parametrize(
+    ("meta", "told"),
+    [
+        (
+            {
+                "caxton/context_requirements": {
+                    "conversation_dept": 2,
+                    "memory_search": {"query": "x"},
+                    "provider_optimization": {"opnai": {}, "openai": {"structured_ouput": True}, "elsewhere": {}},
+                }
+            },
+            "are not read in whole: nothing is known of provider_optimization.opnai, conversation_dept,"
+            " memory_search.query, provider_optimization.openai.structured_ouput",
+        ),
+        ({"context_requirements": {}}, "are not read: in its _meta they are called 'context_requirements'"),
+        ({"caxton/context_requirement": {}}, "are not read: in its _meta they are called 'caxton/context_requirement'"),
+    ],
+)
+async def test_requirements_that_are_misspelt_in_the_tools_own_words_are_told_unless_the_configuration_has_others(
+    tmp_path: Path, meta: Json, told: str
+) -> None:
+    settings = lying(tmp_path, {**FINE, "_meta": meta})
+    async with running(settings) as servers:
+        (gap,) = (await servers.tools(ALL)).gaps
+    assert gap.reason == f"its caxton/context_requirements {told}"
+    configured = replace(settings, context_requirements={"fine": ContextRequirements(conversation_depth=3)})
+    async with running(configured) as servers:
+        assert (await servers.tools(ALL)).gaps == ()
+
+
 async def test_a_server_that_does_not_list_in_time_is_left_alone_for_a_while(tmp_path: Path) -> None:
     hanging = replace(lying(tmp_path, say={"tools/list": ""}), start_timeout_s=2.0)
     async with running(hanging, lying(tmp_path, FINE, name="other"), clock=Now()) as servers:

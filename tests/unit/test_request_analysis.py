@@ -193,6 +193,14 @@ def test_a_parameter_cannot_stand_in_the_place_of_what_the_request_is_and_that_i
     assert analysis.unused == ("the parameter user_request is not used: the request itself says what it is",)
 
 
+def test_a_parameter_that_is_called_almost_like_a_variable_is_told() -> None:
+    agent = Agent(name="Reporter", user_prompt_template="{{user_request}} for {{audience|all}}")
+    parameters = {"audiense": "board", "order": 7}
+    analysis = analyse(asking("Report", extra={"context": {"request_parameters": parameters}}), agent=agent)
+    assert analysis.prompt == "Report for all"
+    assert analysis.unused == ("the parameter audiense is read by no template: did you mean audience?",)
+
+
 def test_a_parameter_that_is_null_is_none_and_a_default_stands_for_it() -> None:
     agent = Agent(name="Reporter", user_prompt_template="{{user_request}} as {{format|pdf}}")
     parameters = {"format": None}

@@ -88,6 +88,7 @@ class LoopRecord:
         """The calls have been run."""
         self.steps += [result.message for result in results]
         self.outcomes += [result.outcome for result in results]
+        self._warnings += [warning for result in results if (warning := result.outcome.warning)]
         self._called += [result.answer for result in results if result.answer is not None]
 
     def result(self) -> LoopResult:

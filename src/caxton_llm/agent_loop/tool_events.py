@@ -14,13 +14,15 @@ __all__ = ["ToolEvent", "ToolEvents"]
 
 
 class ToolEvent(Discreet, Struct, frozen=True, kw_only=True):
-    """Something that happened to a call. `call` is its id, `seconds` how long it took, once it has ended."""
+    """Something that happened to a call. `call` is its id, `seconds` how long it took, once it has ended, `reason` why it has
+    failed, in a word."""
 
     tool: str
     call: str
     state: Literal["started", "running", "done", "failed"]
     progress: ToolProgress | None = None
     seconds: float | None = None
+    reason: str | None = None
 
     def told(self) -> dict[str, Json]:
         """As `ChatChunk.progress` has it: what is not known is left out."""
@@ -32,6 +34,7 @@ class ToolEvent(Discreet, Struct, frozen=True, kw_only=True):
             "progress": None if progress is None else progress.progress,
             "total": None if progress is None else progress.total,
             "message": None if progress is None else progress.message,
+            "reason": self.reason,
             "seconds": None if self.seconds is None else round(self.seconds, 3),
         }
         return {name: value for name, value in values.items() if value is not None}

@@ -32,10 +32,27 @@ CallFailure = ToolFailure | Literal["unknown", "denied", "refused", "agent", "ca
 """Why a call has no result of its tool. Beside what `ToolFailure` says: there is no such tool; the agent may not call it;
 agents would call each other in a circle, or too deep; the other agent failed; the tool is run by the caller."""
 
+_OWN_ERROR = "error"
+"""The tool itself says that it failed."""
 RUN_BY_CALLER = "this tool is run by the caller: call it alone, in a message of its own"
 
 _NO_ARGUMENTS = "{}"
 OnEvent = Callable[[ToolEvent], None]
+
+
+_WHY = {
+    "arguments": "its arguments did not fit",
+    "schema": "its schema cannot be used",
+    "timeout": "there was no result in time",
+    "unavailable": "it was not there",
+    "interrupted": "it was interrupted, and may have taken effect",
+    "protocol": "its server gave no answer that can be read",
+    "unknown": "the model made up its name",
+    "denied": "the agent may not call it",
+    "refused": "agents would call each other in a circle, or too deep",
+    "agent": "the agent gave no answer",
+    _OWN_ERROR: "it reports an error",
+}
 
 
 class ToolLimits(Struct, frozen=True, kw_only=True):
@@ -65,6 +82,14 @@ class CallOutcome(Discreet, Struct, frozen=True, kw_only=True):
     truncated: bool = False
     failure: CallFailure | None = None
     """Set where the tool itself gave no result."""
+
+    @property
+    def warning(self) -> str | None:
+        """What a caller should know; `None` where nothing went wrong. The tool's own words are for the model alone."""
+        if not self.is_error or self.failure == "caller":
+            return None
+        called = "a tool that there is not" if self.failure == "unknown" else f"the tool {self.name}"
+        return f"a call of {called} failed: {_WHY[self.failure or _OWN_ERROR]}"
 
 
 class ToolResult(Discreet, Struct, frozen=True, kw_only=True):
@@ -169,7 +194,7 @@ class ToolRunner:
         except _Failed as failed:
             seconds = self._clock() - begun
             if failed.failure != "caller":
-                tell(ToolEvent(tool=name, call=call.id, state="failed", seconds=seconds))
+                tell(ToolEvent(tool=name, call=call.id, state="failed", seconds=seconds, reason=failed.failure))
             told = CallOutcome(name=name, seconds=seconds, is_error=True, failure=failed.failure)
             message = _message(call, f"The call failed: {failed.message}")
             return ToolResult(message=message, outcome=told, answer=failed.answer)
@@ -182,7 +207,8 @@ class ToolRunner:
             failure=outcome.failure,
         )
         state: Literal["failed", "done"] = "failed" if outcome.is_error else "done"
-        tell(ToolEvent(tool=name, call=call.id, state=state, seconds=outcome.seconds))
+        reason = outcome.failure or (_OWN_ERROR if outcome.is_error else None)
+        tell(ToolEvent(tool=name, call=call.id, state=state, seconds=outcome.seconds, reason=reason))
         return ToolResult(message=_message(call, text), outcome=told, answer=answer)
 
     def _spec(self, name: str) -> ToolSpec:

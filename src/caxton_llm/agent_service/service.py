@@ -153,6 +153,9 @@ class AgentService:
         gathered = await self._gathered(request, addressed)
         fitting = await self._sized(gathered, request)
         notes = () if fitting.in_parts is None else (_IN_PARTS,)
+        if gathered.key is not None and gathered.thread is not None and not gathered.thread.exchanges:
+            known = f"there is no conversation {gathered.key.conversation!r} of {gathered.agent.name} yet"
+            notes = (*notes, f"{known}: a request would begin it")
         if fitting.taken_by is not None:
             first, larger = destinations[0], destination_of(fitting.taken_by)
             notes = (f"{first.name} cannot take the request; this is what {larger.name} would be sent",)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 from msgspec import Struct
 
-from caxton_llm.agents.agent import Agent
+from caxton_llm.agents.agent import DERIVED_VARIABLES, Agent
 from caxton_llm.agents.likely_tools import DescribedTool, LikelyTool, ToolIndex
 from caxton_llm.agents.requirements import REQUEST, Requirements, limited, merged, requirements_of
 from caxton_llm.agents.templates import fill, render, variables_of
@@ -25,7 +25,7 @@ from caxton_llm.wire.unread_fields import unread_by_agent
 __all__ = ["REQUEST", "Analysis", "analyse", "user_text"]
 
 _MOST_TOOLS = 8
-_NEAR = 0.6
+_NEAR, _MISSPELT = 0.6, 0.8
 _LIKELY_SHARE = 0.25
 """A tool counts as likely from this share of the best score on."""
 _MAX_QUERY = 4_000
@@ -84,6 +84,7 @@ def analyse(
                 f"the template of agent {agent.name} has no {{{{user_request}}}}: what the message says is not sent"
             )
     index = tools or ToolIndex(())
+    unused += _misspelt(said, agent, index.tools)
     likely = index.likely(_compared(text, capability, said), _named_tools(request))
     likely = _likeliest(likely, most_tools)
     needs = _needs(index.tools, likely, said, variables, notes)
@@ -217,6 +218,20 @@ def _variables(
         variables["request_type"] = capability
         notes.append("request_type is not given: it is taken from the capability")
     return variables, notes, unused
+
+
+def _misspelt(said: _Said, agent: Agent | None, tools: Sequence[DescribedTool]) -> Iterator[str]:
+    """Parameters that nobody reads and that are called almost like one that is read."""
+    read = {*DERIVED_VARIABLES}
+    if agent is not None:
+        read.update(agent.known_variables or (), variables_of(agent.user_prompt_template or ""))
+    for tool in tools:
+        search = None if tool.requirements is None else tool.requirements.memory_search
+        read.update(variables_of(search.query_template or "") if search is not None else ())
+    for name in said.variables:
+        meant = None if name in read else nearest_name(name, sorted(read), _MISSPELT)
+        if meant is not None:
+            yield f"the parameter {name[:100]} is read by no template: did you mean {meant}?"
 
 
 def _compared(text: str, capability: str | None, said: _Said) -> str:

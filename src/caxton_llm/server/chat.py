@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from caxton_llm.agents.registry import AGENT_PREFIXES
 from caxton_llm.caxton import Caxton
 from caxton_llm.errors import InvalidRequest, LlmError, Overloaded
+from caxton_llm.near_names import nearest_name
 from caxton_llm.protocols import ClientDialect
 from caxton_llm.server.exchange import ClientGone, HttpExchange
 from caxton_llm.server.failures import FailureLog
@@ -23,6 +24,7 @@ from caxton_llm.wire.conversation import CONVERSATION_HEADER
 
 __all__ = ["ChatEndpoint", "CountEndpoint", "answer_errors", "with_conversation"]
 
+_OURS, _NEAR = "x-caxton-", 0.85
 _MESSAGE_PATH = r"\bmessages\[\d+\](?:\[\d+\]|\.\w+)*"
 
 
@@ -93,8 +95,17 @@ class ChatEndpoint:
             raise
 
 
+def _check_headers(headers: Mapping[str, str]) -> None:
+    """Raises `InvalidRequest` for a header that is almost the one that is read. Others of ours may come from a gateway before
+    this one."""
+    for name in headers:
+        if name.startswith(_OURS) and name != CONVERSATION_HEADER and nearest_name(name, [CONVERSATION_HEADER], _NEAR):
+            raise InvalidRequest(f"the header {name[:100]} is not known; did you mean {CONVERSATION_HEADER}?")
+
+
 def with_conversation(request: ChatRequest, headers: Mapping[str, str]) -> ChatRequest:
     """The stored conversation may be named in a header, for clients that cannot add fields to a body."""
+    _check_headers(headers)
     if CONVERSATION_HEADER not in headers or "conversation_id" in request.extra:
         return request
     try:

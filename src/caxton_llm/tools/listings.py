@@ -1,16 +1,18 @@
 """What a server lists, read from what it sent: its tools and its resources. Nothing here trusts the server."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 from msgspec import Struct
 
-from caxton_llm.context_requirements import ContextRequirements
+from caxton_llm.context_requirements import ContextRequirements, MemorySearch, ProviderOptimization
+from caxton_llm.near_names import nearest_name
 from caxton_llm.tool_specs import ToolGap
 from caxton_llm.tools.schemas import SchemaFault, usable_schema
 from caxton_llm.types import Json
 
 __all__ = [
+    "FAULTY_NEEDS",
     "REQUIREMENTS_KEY",
     "SENT",
     "UNREADABLE",
@@ -29,6 +31,11 @@ SENT = "caxton/sent"
 UNREADABLE = "caxton/unreadable"
 """Where a listing has the number of its entries that are none."""
 
+FAULTY_NEEDS = f"its {REQUIREMENTS_KEY} are"
+"""How everything begins that is told of a tool's requirements."""
+_NEEDS = REQUIREMENTS_KEY.rpartition("/")[2]
+_NEAR = 0.8
+_KINDS = ("openai", "anthropic", "azure", "ollama", "vllm", "custom", "builtin")
 _LONGEST_DESCRIPTION = 16_384
 
 
@@ -102,13 +109,30 @@ def _tool(sent: Mapping[str, Json]) -> ListedTool:
 
 def _requirements(sent: Mapping[str, Json]) -> tuple[ContextRequirements | None, str]:
     """What the tool says that it needs, and what is wrong with that."""
-    said = _mapping(sent.get("_meta")).get(REQUIREMENTS_KEY)
+    meta = _mapping(sent.get("_meta"))
+    said = meta.get(REQUIREMENTS_KEY)
     if said is None:
-        return None, ""
+        key = next((key for key in meta if nearest_name(key.rpartition("/")[2], [_NEEDS], _NEAR)), None)
+        return None, "" if key is None else f"{FAULTY_NEEDS} not read: in its _meta they are called {key[:100]!r}"
     try:
-        return msgspec.convert(said, ContextRequirements), ""
+        needs = msgspec.convert(said, ContextRequirements)
     except msgspec.ValidationError as error:
-        return None, f"its {REQUIREMENTS_KEY} are left out: {error}"
+        return None, f"{FAULTY_NEEDS} left out: {error}"
+    unread = ", ".join(_unread(said))
+    return needs, f"{FAULTY_NEEDS} not read in whole: nothing is known of {unread}" if unread else ""
+
+
+def _unread(said: Mapping[str, Json]) -> Iterator[str]:
+    """The names of what nobody reads: misspelt ones, most likely."""
+    search = _mapping(said.get("memory_search"))
+    parts = [("", said, ContextRequirements.__struct_fields__)]
+    parts.append(("memory_search.", search, MemorySearch.__struct_fields__))
+    for kind, wishes in _mapping(said.get("provider_optimization")).items():
+        if kind not in _KINDS and nearest_name(kind, _KINDS, _NEAR):  # others may be a plug-in's
+            yield f"provider_optimization.{kind[:100]}"
+        parts.append((f"provider_optimization.{kind[:100]}.", _mapping(wishes), ProviderOptimization.__struct_fields__))
+    for where, values, known in parts:
+        yield from (f"{where}{name[:100]}" for name in values if name not in known)
 
 
 def _output_schema(sent: Mapping[str, Json]) -> tuple[dict[str, Json] | None, str]:

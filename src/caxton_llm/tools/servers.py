@@ -18,7 +18,7 @@ from caxton_llm.tool_specs import ToolFailure, ToolGap, ToolOutcome, ToolProgres
 from caxton_llm.tools.access import ToolAccess, matches
 from caxton_llm.tools.data import GatheredData, MemoryLookup, ToolDataReader
 from caxton_llm.tools.failures import ServerEnded, ServerFailure, ServerUnavailable
-from caxton_llm.tools.listings import ListedTool, ToolListing
+from caxton_llm.tools.listings import FAULTY_NEEDS, ListedTool, ToolListing
 from caxton_llm.tools.naming import unique_names
 from caxton_llm.tools.schemas import SchemaFault, schema_faults
 from caxton_llm.tools.server import McpServer, ServerStatus
@@ -102,7 +102,11 @@ class McpServers:
             if server.settings.name not in failed
         ]
         listed = [gap for server in wanted for gap in server.last_tools.gaps if gap.server not in failed]
-        relevant = [gap for gap in listed if not gap.name or access.permits(gap.server, gap.name)]
+        relevant = [
+            gap
+            for gap in listed
+            if not gap.name or (access.permits(gap.server, gap.name) and not self._is_overridden(gap))
+        ]
         unmatched = () if failed else _unmatched(access, wanted)
         answering = [server for server in wanted if server.settings.name not in failed]
         unmet = self._unmet_requirements(access, answering)
@@ -110,6 +114,11 @@ class McpServers:
             tools=tuple(sorted(specs, key=lambda spec: spec.name)),
             gaps=(*gaps, *relevant, *unmatched, *unmet),
         )
+
+    def _is_overridden(self, gap: ToolGap) -> bool:
+        """Whether it is about requirements that the configuration has in the place of the tool's own."""
+        own = self._servers[gap.server].settings.context_requirements
+        return gap.reason.startswith(FAULTY_NEEDS) and (gap.name in own or gap.name in self._tool_context)
 
     def _unmet_requirements(self, access: ToolAccess, servers: Sequence[McpServer]) -> Iterator[ToolGap]:
         """What is configured for tools that the servers turn out not to have: a name that is misspelt."""
