@@ -1,6 +1,7 @@
 """The library: one object that reaches every configured provider."""
 
 import asyncio
+import contextlib
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,7 @@ from caxton_llm.assembly import Assembly, assemble
 from caxton_llm.config.configuration import Configuration
 from caxton_llm.config.load import load_file, load_mapping
 from caxton_llm.dispatch.target import Target
-from caxton_llm.errors import InvalidRequest, ProviderError, TransportError, UnknownModel
+from caxton_llm.errors import ContextWindowExceeded, InvalidRequest, ProviderError, TransportError, UnknownModel
 from caxton_llm.gateway import Gateway
 from caxton_llm.http_provider import HttpProvider
 from caxton_llm.model_info import ModelInfo
@@ -39,11 +40,14 @@ _VENDOR_ROUNDING = 1.01
 """Vendors call their own count in advance an estimate that may differ "by a small amount"; a server's tokenizer is exact."""
 
 
+_OF_CONTEXT = "counted with the agent's instructions, tools and context, as they would be sent now"
+
+
 class TokenCount(msgspec.Struct, frozen=True):
     """Prompt tokens of a request; `estimated` when the provider itself does not count.
 
     The real number is at most `at_most` in all but one case of a thousand. `parts` says what each component costs and adds
-    up to `tokens`; `None` where it was not asked for. `notes` say what could not be counted, and why.
+    up to `tokens`; `None` where it was not asked for, and for agents. `notes` say what could not be counted, and why.
     """
 
     tokens: int
@@ -172,9 +176,17 @@ class Caxton:
 
     async def count_tokens(self, request: ChatRequest, *, parts: bool = True) -> TokenCount:
         """The prompt tokens of a request: by the provider's own count where it has one, else by the vocabulary and
-        `token_calibration`. `parts=False` saves the time that the components take where the provider counts."""
+        `token_calibration`. `parts=False` saves the time that the components take where the provider counts.
+
+        For an agent it is the upper bound of the prompt that it would be sent now, with instructions, tools and context, or,
+        where that exceeds its budget, of the request alone."""
         self._require_open()
         route = self.gateway.resolve(request.model).first
+        agents = self._agents_for(request)
+        if agents is not None:
+            with contextlib.suppress(ContextWindowExceeded):
+                told = (await agents.prepare(request)).context_metadata.total_context_tokens
+                return TokenCount(told, estimated=True, provider=route.target.name, at_most=told, notes=(_OF_CONTEXT,))
         target = route.target
         sent = msgspec.structs.replace(request, model=route.model)
         counted, notes = await _counted_by_provider(target, sent)

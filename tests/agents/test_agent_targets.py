@@ -8,7 +8,7 @@ import pytest
 from agents_configured import configured, drained, entry, sent, user
 from caxton_llm import Caxton
 from caxton_llm.errors import ContextWindowExceeded
-from caxton_llm.types import ChatResponse, ChatStream, Json
+from caxton_llm.types import ChatRequest, ChatResponse, ChatStream, Json, Message
 from fakes import ChatModel, FakeAnthropic, FakeOpenAI, FakeVllm
 
 LONG = "What does it say? " + "word " * 2_000
@@ -74,6 +74,21 @@ async def test_a_request_that_no_target_may_take_names_the_first_ones_budget(
             await caxton.complete_chat(model="agent:A", messages=user(LONG))
     assert not fake_openai.requests
     assert not fake_anthropic.requests
+
+
+async def test_the_tokens_of_a_request_to_an_agent_are_those_of_its_whole_prompt(
+    tmp_path: Path, fake_openai: FakeOpenAI
+) -> None:
+    agent = {"name": "A", "system_prompt": "You write reports for the board, and you are brief."}
+    async with Caxton.from_dict(configured(tmp_path, entry(fake_openai, **window(8_000)), agent)) as caxton:
+        asked = [Message(role="user", content="Now?")]
+        count = await caxton.count_tokens(ChatRequest(model="agent:A", messages=asked))
+        answer = await caxton.complete(ChatRequest(model="agent:A", messages=asked))
+        assert answer.context is not None
+        assert count.tokens == count.at_most == answer.context.tokens
+        assert count.notes == ("counted with the agent's instructions, tools and context, as they would be sent now",)
+        too_long = [Message(role="user", content="word " * 10_000)]
+        assert (await caxton.count_tokens(ChatRequest(model="agent:A", messages=too_long))).tokens > 10_000
 
 
 @pytest.mark.parametrize("streams", [False, True])

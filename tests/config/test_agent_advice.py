@@ -1,5 +1,7 @@
 """What an operator is told of agents that would load and then surprise."""
 
+import os
+
 import pytest
 
 from caxton_llm.config.load import load_mapping
@@ -43,6 +45,24 @@ def test_a_variable_that_calling_agents_cannot_give_is_warned_of() -> None:
     what = "agents that call 'chart' have no value for 'audience': add it to 'input_schema', or give a default"
     assert told(charts, {"name": "Reports", "requires": ["chart"]}) == [("agents[0].user_prompt_template", what)]
     assert told(charts) == []  # nobody calls it
+
+
+def test_a_pattern_that_is_a_servers_name_and_one_without_servers_are_warned_of() -> None:
+    agent: dict[str, Json] = {"name": "A", "tools": ["weather"]}
+    shared: dict[str, Json] = {"llm": {"provider": "builtin"}, "agents": [agent]}
+    for servers, message in (
+        ([{"name": "weather", "command": "sh"}], "means a tool of this name: all tools of the server are 'weather.*'"),
+        ([], "has no effect: there are no servers with tools (mcp.servers)"),
+    ):
+        configuration = load_mapping({**shared, "mcp": {"servers": servers}}, {"PATH": os.environ["PATH"]})
+        assert [warning.message for warning in configuration.warnings] == [message]
+
+
+def test_a_variable_that_only_agents_give_needs_a_default() -> None:
+    ((path, message),) = told({"name": "A", "user_prompt_template": "{{user_request}} for {{requesting_agent}}"})
+    assert path == "agents[0].user_prompt_template"
+    assert message == "{{requesting_agent}} has a value only where an agent asks: give it a default"
+    assert told({"name": "A", "user_prompt_template": "{{user_request}} for {{requesting_agent|a user}}"}) == []
 
 
 def test_a_shared_memory_of_no_workspace_is_warned_of() -> None:

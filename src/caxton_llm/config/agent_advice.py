@@ -22,7 +22,7 @@ def agent_warnings(document: ConfigurationFile, problems: Problems) -> Iterator[
 
 
 def _of_tools(agent: AgentBlock, document: ConfigurationFile) -> Iterator[tuple[str, str]]:
-    if document.mcp is None:
+    if document.mcp is None or not document.mcp.servers:
         if agent.tools:
             yield "has no effect: there are no servers with tools (mcp.servers)", "tools"
         return
@@ -31,6 +31,8 @@ def _of_tools(agent: AgentBlock, document: ConfigurationFile) -> Iterator[tuple[
         server, dot, _ = pattern.partition(".")
         if dot and server not in servers:
             yield f"there is no server {server!r}; there is: {', '.join(servers) or 'none'}", f"tools[{number}]"
+        if not dot and pattern in servers:
+            yield f"means a tool of this name: all tools of the server are '{pattern}.*'", f"tools[{number}]"
 
 
 def _of_memory(agent: AgentBlock, document: ConfigurationFile) -> Iterator[tuple[str, str]]:
@@ -52,6 +54,8 @@ def _of_template(agent: AgentBlock, required: set[str]) -> Iterator[tuple[str, s
             f"the braces at character {at} hold no variable and stay as they are: {{{{name}}}} or {{{{name|default}}}}",
             key,
         )
+    if "requesting_agent" in needed_variables(template):
+        yield "{{requesting_agent}} has a value only where an agent asks: give it a default", key
     for capability in agent.capabilities:
         name = capability.name if isinstance(capability, CapabilityBlock) else capability
         lacking = _lacking(template, capability) if name in required else []

@@ -78,7 +78,10 @@ def mcp_warnings(configuration: Configuration, problems: Problems) -> Iterator[C
         path = server_path(index)
         if server.command and shutil.which(server.command[0], path=_path_of(server)) is None:
             message = f"there is no program {server.command[0]!r} here: the server's tools will be missing"
-            yield problems.at(message, path=f"{path}.command", hint="install it, or write its whole path")
+            hint = "install it, or write its whole path"
+            if " " in server.command[0]:
+                hint = "what follows the program belongs into 'args'"
+            yield problems.at(message, path=f"{path}.command", hint=hint)
         if server.cwd is not None and not Path(server.cwd).is_dir():
             message = f"there is no such folder: {server.cwd}: the server's tools will be missing"
             yield problems.at(message, path=f"{path}.cwd", hint="make it, or write another one")

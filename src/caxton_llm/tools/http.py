@@ -36,6 +36,8 @@ class HttpServer:
         status = self.last_refusal
         if status in (401, 403):
             return f"it answers with HTTP status {status}: check 'api_key' and 'headers'"
+        if status in (404, 405):
+            return f"it answers with HTTP status {status}: check the path of 'url', which often ends in /mcp"
         return f"it answers with HTTP status {status}" if status is not None else "the connection ended"
 
     @asynccontextmanager
