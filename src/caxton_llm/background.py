@@ -31,24 +31,23 @@ class SharedTasks(Generic[_Key, _Result]):
     def __init__(self, ended: Callable[[], Exception]) -> None:
         self._ended = ended
         self._tasks: dict[_Key, asyncio.Task[_Result]] = {}
-        self._awaited: Counter[_Key] = Counter()
+        self._awaited: Counter[asyncio.Task[_Result]] = Counter()
 
     async def result(self, key: _Key, work: Callable[[], Coroutine[None, None, _Result]]) -> _Result:
         """What the work of this key comes to; raises what it raises."""
-        task = self.begin(key, work)
-        self._awaited[key] += 1
+        task = self._begun(key, work)
+        self._awaited[task] += 1
         try:
             await asyncio.wait([task])
         finally:
-            self._awaited[key] -= 1
-            if not self._awaited[key]:
-                del self._awaited[key]
+            self._awaited[task] -= 1
+            if not self._awaited[task]:
+                del self._awaited[task]
         if task.cancelled():
             raise self._ended()
         return task.result()
 
-    def begin(self, key: _Key, work: Callable[[], Coroutine[None, None, _Result]]) -> "asyncio.Task[_Result]":
-        """The work of this key under way, begun unless it is."""
+    def _begun(self, key: _Key, work: Callable[[], Coroutine[None, None, _Result]]) -> "asyncio.Task[_Result]":
         task = self._tasks.get(key)
         if task is None or task.done() or not of_this_loop([task]):
             task = self._tasks[key] = asyncio.create_task(work())
@@ -57,11 +56,15 @@ class SharedTasks(Generic[_Key, _Result]):
 
     def is_awaited(self, key: _Key) -> bool:
         """Whether anybody waits for the work of this key."""
-        return key in self._awaited
+        return any(self._awaited[task] for task in self._here(key))
 
     def runs(self, key: _Key) -> bool:
         """Whether the work of this key is being done."""
-        return key in self._tasks
+        return bool(self._here(key))
+
+    def _here(self, key: _Key) -> "list[asyncio.Task[_Result]]":
+        task = self._tasks.get(key)
+        return of_this_loop([task]) if task is not None else []
 
     async def end(self) -> None:
         """End all of it."""

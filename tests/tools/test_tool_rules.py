@@ -48,6 +48,13 @@ def test_a_name_that_was_given_stays_whatever_comes_later(
     assert len(set(then.values())) == len(then)
 
 
+def test_the_name_of_a_tool_that_is_gone_does_not_go_to_another() -> None:
+    given = unique_names([("a", "t"), ("b", "t")])
+    first = unique_names([("a", "t")])
+    assert unique_names([("c", "t")], first) == {("c", "t"): "c__t"}
+    assert unique_names([("a", "t"), ("c", "t")], given)["a", "t"] == "a__t"
+
+
 @pytest.mark.parametrize(
     ("allowed", "server", "tool", "permitted"),
     [

@@ -106,6 +106,12 @@ def test_what_looks_like_a_secret_is_neither_observed_nor_kept_as_a_turn(text: s
     assert lessons_of(said(f"user: {text}", f"assistant: {text}"), heard=HEARD, first_index=0) == []
 
 
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("piece", ["(", "'", "(a1", "password", "a1!B", "pin 1", "key  "])
+def test_a_hostile_line_is_looked_through_in_time_that_does_not_grow_with_its_square(piece: str) -> None:
+    assert len(prose_lines(piece * (1_000_000 // len(piece)))) <= 1
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -116,6 +122,12 @@ def test_what_looks_like_a_secret_is_neither_observed_nor_kept_as_a_turn(text: s
         "I prefer reports with 20% more charts.",
         "We use https://docs.example.org/a?page=2&sort=1 for the docs.",
         "We use Q&A sessions and 5 pages.",
+        "Our office is called R&D-2024 by all.",
+        "Our team is called JIRA#1234 by all.",
+        "Our manager is called secretary: Ada Novak.",
+        "We use OTP via SMS since 2023.",
+        "We use JWT as token for all.",
+        "We use react^18.2 with token_limit: 4000.",
     ],
 )
 def test_names_and_versions_are_no_secrets(text: str) -> None:

@@ -12,7 +12,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from caxton_llm.caching.texts import kept_of_text
-from caxton_llm.context.sameness import is_stated_in, reading, says_the_same
+from caxton_llm.context.sameness import Reading, is_stated_in, reading, says_the_same
 from caxton_llm.memory.query_words import FUNCTION_WORDS
 
 __all__ = ["Repeated", "mark_of", "repetitions"]
@@ -57,10 +57,18 @@ def repetitions(
     without it only words are compared.
     """
     gone: dict[int, Repeated] = {}
+    readings: dict[int, Reading] = {}
+
+    def read(place: int) -> Reading:
+        """Once for all pairs, whatever is kept beyond them."""
+        if place not in readings:
+            readings[place] = reading(texts[place][:_LONGEST])
+        return readings[place]
+
     for later, earlier in _sharing_words(texts, standing):
         if earlier in gone or later in gone:
             continue
-        one, other = reading(texts[later][:_LONGEST]), reading(texts[earlier][:_LONGEST])
+        one, other = read(later), read(earlier)
         is_whole, other_is_whole = len(texts[later]) <= _LONGEST, len(texts[earlier]) <= _LONGEST
         if is_whole and other_is_whole and one.words == other.words:
             gone[later] = Repeated(later, earlier, contained=False)

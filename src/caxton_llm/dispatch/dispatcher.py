@@ -310,7 +310,10 @@ class Dispatcher:
         if course.was_shortened or not run.fitter.shortens_again:
             return False
         ready = await self._fitted(course.candidate, run)
-        if isinstance(ready, str) or ready.request.messages == course.ready.request.messages:
+        if isinstance(ready, str):
+            return False
+        before, after = course.ready.request, ready.request
+        if after.messages == before.messages and after.tools == before.tools:
             return False
         course.shorten(ready)
         return True

@@ -28,13 +28,13 @@ _BY_MACHINES = (
     r"|zugangsdaten)"
 )
 _NAMED_SECRET = re.compile(
-    rf"\b(?:{_BY_PEOPLE}|{_BY_MACHINES})\b[^.!?\n]{{0,40}}?(?:\b(?:is|are|ist|lautet|est|es|\u00e9|\u00e8)\b|[:=])\s*\S"
+    rf"\b(?:{_BY_PEOPLE}|{_BY_MACHINES})\b[^.!?\n]{{0,40}}?(?:\b(?:is|are|ist|lautet)\b|[:=])\s*\S"
+    rf"|\b{_BY_PEOPLE}\b[^.!?\n]{{0,40}}?\b(?:est|es|\u00e9|\u00e8)\s+(?=\S*\d)\S{{4,}}"
     # A setting: DB_PASSWORD=...
-    r"|(?:password|passwd|pwd|secret|token(?!s)|api_?key|passphrase|private_?key)\w{0,30}\s*[:=]\s*\S"
-    # With a value behind it that has a digit, or is long.
-    rf"|\b{_BY_PEOPLE}\b[^.!?\n]{{0,20}}?\s(?=\S*\d)\S{{4,}}|\bpass\s+(?=\S*\d)(?=\S*[a-z])\S{{5,}}"
+    r"|(?<![A-Za-z])(?:password|passwd|pwd|secret|token|api_?key|passphrase|private_?key)(?:_\w{0,20})?\s*[:=]\s*\S{6,}"
+    rf"|\b{_BY_PEOPLE}\s+(?:(?:code|number|to)\s+)?(?=\S*\d)\S{{4,}}"
     r"|\b(?:secret|token|key)\s+\S{20,}"
-    rf"|\bas (?:the |our |my |a |your )?(?:{_BY_PEOPLE}|{_BY_MACHINES})\b"
+    rf"|\bas (?:the |our |my |a |your )?{_BY_PEOPLE}\b"
     r"(?!\s+(?:store|manager|provider|policy|vault|service|field|generator|management))",
     re.IGNORECASE,
 )
@@ -44,11 +44,9 @@ _FORMED_SECRET = re.compile(
     r"|\b(?:\d[ -]?){13,19}\b|\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}\b"
 )
 """Keys by their beginnings, credentials in an address, numbers of cards and accounts."""
-_CHOSEN = re.compile(
-    r"(?<![^\s\"'(])(?=[^\s/=]*[A-Za-z])(?=[^\s/=]*\d)[^\s/=!&$#%*^?~]+[!&$#%*^?~][^\s/=]*[A-Za-z0-9][^\s/=]*"
-)
-"""A word with letters, digits and a sign among them, as people choose them for passwords."""
-_SHORTEST_CHOSEN = 7
+_SIGNS = frozenset("!&$#%*^?~")
+_CHOSEN = (7, 64)
+"""How long the words are that people choose for passwords."""
 _BLOCK_BEGINS, _BLOCK_ENDS = "-----BEGIN ", "-----END "
 """Of a key that takes several lines."""
 _LONG_WORD = re.compile(r"[A-Za-z0-9+=]{20,}")
@@ -71,7 +69,7 @@ def holds_secret(text: str) -> bool:
     """Whether something in it looks like a password, a key, a token, or the number of a card or an account."""
     if masked(text) != text or _FORMED_SECRET.search(text) or _NAMED_SECRET.search(text):
         return True
-    if any(len(word) >= _SHORTEST_CHOSEN for word in _CHOSEN.findall(text)):
+    if any(map(_is_chosen, text.split())):
         return True
     return any(_is_random(word) for word in _LONG_WORD.findall(text))
 
@@ -98,6 +96,14 @@ def _outside_fences(text: str) -> Iterator[str]:
             fence = "" if fence == found[1] else fence or found[1]
         elif not fence and not _QUOTED.match(line):
             yield line
+
+
+def _is_chosen(word: str) -> bool:
+    """Letters of both cases, digits, and a sign among them."""
+    word = word.strip("\"'()[]{},.;:!?")
+    if not _CHOSEN[0] <= len(word) <= _CHOSEN[1] or _SIGNS.isdisjoint(word) or "/" in word or "=" in word:
+        return False
+    return any(map(str.isdigit, word)) and any(map(str.islower, word)) and any(map(str.isupper, word))
 
 
 def _is_random(word: str) -> bool:

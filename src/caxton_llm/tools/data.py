@@ -71,7 +71,7 @@ class ToolDataReader:
         self._reading = SharedTasks[tuple[str, str, str], ToolData | None](_closed)
         """By owner, address and key."""
         self._late: OrderedDict[tuple[str, str, str], ToolData] = OrderedDict()
-        """What came when nobody waited any more, and may not be kept: the next request gets it, and it is read anew."""
+        """What came when nobody waited any more, and may not be kept: the next request that waits in vain gets it."""
 
     def held(self, several: Sequence[tuple[str, ...]], *, owner: str) -> list[GatheredData] | None:
         """For each of several tools all its keys, where everything was read before and may still be told; `None`: something
@@ -139,10 +139,19 @@ class ToolDataReader:
             async with asyncio.timeout(timeout_s):
                 data = await self._find(key, owner, memory, reasons)
         except TimeoutError:
-            data = None
+            data = self._come_late(key, owner)
             reasons.append(f"not there within {timeout_s:g} s{self._awaited(key, owner)}")
         name = "" if self._server is None else self._server.settings.name
         return ToolGap(server=name, name=key, reason="; ".join(reasons)) if data is None else data
+
+    def _come_late(self, key: str, owner: str) -> ToolData | None:
+        """What an earlier request waited for in vain; it may be told once."""
+        now, server = self._clock(), self._server
+        for resource in self._meant.get(key, ()):
+            late = self._late.pop((owner, resource.uri, key), None)
+            if late is not None and server is not None and 0 <= now - late.fetched_at < server.settings.data_ttl_s:
+                return late
+        return None
 
     def _awaited(self, key: str, owner: str) -> str:
         is_read = any(self._reading.runs((owner, resource.uri, key)) for resource in self._meant.get(key, ()))
@@ -181,10 +190,6 @@ class ToolDataReader:
             return kept.data
         place = (owner, resource.uri, key)
         read = partial(self._read_contents, server, resource, key, owner)
-        late = self._late.pop(place, None)
-        if late is not None and 0 <= self._clock() - late.fetched_at < server.settings.data_ttl_s:
-            self._reading.begin(place, read)
-            return late
         return await self._reading.result(place, read)
 
     async def _read_contents(

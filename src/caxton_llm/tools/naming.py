@@ -19,11 +19,12 @@ def unique_names(tools: Iterable[Tool], given: Mapping[Tool, str] = _NONE) -> Ma
     """A name of 1 to 64 letters, digits, `_` and `-` for each: the tool's own, `server__tool` where several share it, and
     with a number made from both where even that is taken or too long. The order of the tools makes no difference.
 
-    Those that have been `given` a name keep it: a tool that comes later must do with what is left.
+    Those that have been `given` a name keep it, also while they are not there: a tool that comes later must do with what is
+    left.
     """
     every = sorted(set(tools))
     names = {tool: given[tool] for tool in every if tool in given}
-    taken = set(names.values())
+    taken = set(given.values())
     wanted = {tool: _fit(tool[1]) for tool in every if tool not in names}
     shared = Counter(wanted.values())
     longer = {

@@ -32,6 +32,8 @@ __all__ = ["AgentTools", "McpServers"]
 
 _DATA_TIMEOUT_S = 10.0
 _MOST_KEPT = 256
+_MOST_NAMES = 20_000
+"""Names of an agent's tools that are remembered, of those that are gone, too."""
 _MOST_NAMED = 20
 """Tools that a message lists."""
 
@@ -216,10 +218,11 @@ class McpServers:
 
     def _named(self, access: ToolAccess, tools: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], str]:
         """The names of what an agent may call, servers that are down at the moment included."""
-        names = unique_names(tools, self._names.get(access, {}))
+        given = self._names.get(access, {})
+        names = unique_names(tools, given if len(given) < _MOST_NAMES else {})
         if len(self._names) >= _MOST_KEPT and access not in self._names:
             self._names.clear()
-        self._names[access] = names
+        self._names[access] = {**given, **names} if len(given) < _MOST_NAMES else names
         return names
 
     async def _listed(self, server: McpServer, timeout_s: float | None) -> ToolGap | None:

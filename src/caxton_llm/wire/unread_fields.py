@@ -14,7 +14,7 @@ _OF_AGENTS = ("context", "conversation_id")
 """They say what the context is made of."""
 _OF_PREPARE = "providers"
 _COMMON = tuple(name for name in ChatRequest.__struct_fields__ if name not in ("extra", "source"))
-_OTHERS = frozenset({"models", "speed"})
+_OTHERS = frozenset({"models", "reasoning_format", "speed"})
 """Parameters of some providers that are called almost like another one."""
 _NEAR = 0.85
 
