@@ -39,7 +39,8 @@ _GOES_ON = _words("and but because so und aber weil denn")
 """With these it may go on behind it."""
 _TAKES_BACK = _words(
     """lie lies lied wrong false untrue incorrect kidding joking joke wait correction sorry outdated obsolete longer anymore
-    claims claimed doubt forget ignore disregard vergiss gelogen falsch stimmt quatsch scherz moment korrektur veraltet mehr"""
+    claims claimed doubt forget ignore disregard
+    vergiss gelogen falsch stimmt quatsch scherz moment korrektur veraltet mehr"""
 )
 """Words that may take back what stands beside them."""
 _SIGNS = frozenset("+-<>=$\u20ac\u00a3\u00a5%#") | {"?", "!="}
