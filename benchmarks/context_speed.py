@@ -216,11 +216,8 @@ def table(passes: Sequence[Timed]) -> list[tuple[str, str, str]]:
         ("preparation, p95", f"<= {TARGET_MS:g} ms", f"{p95:.2f} ms (p50 {p50:.2f})"),
         ("  of the specification's 100 ms", f"<= {TARGET_MS / SPECIFIED_MS:g}", f"{p95 / SPECIFIED_MS:.3f}"),
         (f"  of the calmest {PASS} requests", "", f"{timed.calmest(0, 95):.2f} ms (p50 {timed.calmest(0, 50):.2f})"),
-        (
-            "  times the memory search alone, p50",
-            f"<= {TARGET_MS / SEARCH_TARGET_MS:g}",
-            f"{p50 / timed.percentile(4, 50):.2f}",
-        ),
+        # To compare machines by: both have a budget of their own.
+        ("  times the memory search alone, p50", "", f"{p50 / timed.percentile(4, 50):.2f}"),
         ("  CPU of the process, p95", f"<= {TARGET_MS:g} ms", f"{cpu95:.2f} ms (p50 {cpu50:.2f})"),
     ]
     if len(passes) > 1:
@@ -228,7 +225,12 @@ def table(passes: Sequence[Timed]) -> list[tuple[str, str, str]]:
         figure = f"{least.percentile(0, 95):.2f} ms (p50 {least.percentile(0, 50):.2f})"
         rows.insert(2, (f"  of each request the least of {len(passes)} passes", f"<= {TARGET_MS:g} ms", figure))
     for name, column in (("gather", 2), ("compose", 3), ("memory search alone", 4), ("  its CPU", 5)):
+        target = f"<= {SEARCH_TARGET_MS:g} ms" if name == "memory search alone" else ""
         rows.append(
-            (f"  {name}, p95", "", f"{timed.percentile(column, 95):.2f} ms (p50 {timed.percentile(column, 50):.2f})")
+            (
+                f"  {name}, p95",
+                target,
+                f"{timed.percentile(column, 95):.2f} ms (p50 {timed.percentile(column, 50):.2f})",
+            )
         )
     return rows
