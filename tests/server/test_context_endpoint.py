@@ -68,6 +68,11 @@ async def http(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
+async def test_a_conversation_that_there_is_not_yet_is_told(http: httpx.AsyncClient) -> None:
+    document = (await http.post(PATH, json={**ASKED, "conversation_id": "typo"})).json()
+    assert any("there is no conversation 'typo' of" in note for note in document["context_metadata"]["notes"])
+
+
 async def test_the_document_has_the_specifications_keys_and_a_reason_for_every_candidate(
     http: httpx.AsyncClient,
 ) -> None:
