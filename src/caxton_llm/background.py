@@ -35,7 +35,10 @@ class SharedTasks(Generic[_Key, _Result]):
 
     async def result(self, key: _Key, work: Callable[[], Coroutine[None, None, _Result]]) -> _Result:
         """What the work of this key comes to; raises what it raises."""
-        task = self._begun(key, work)
+        task = next(iter(self._here(key)), None)
+        if task is None or task.done():
+            task = self._tasks[key] = asyncio.create_task(work())
+            task.add_done_callback(lambda done: self._forget(key, done))
         self._awaited[task] += 1
         try:
             await asyncio.wait([task])
@@ -46,13 +49,6 @@ class SharedTasks(Generic[_Key, _Result]):
         if task.cancelled():
             raise self._ended()
         return task.result()
-
-    def _begun(self, key: _Key, work: Callable[[], Coroutine[None, None, _Result]]) -> "asyncio.Task[_Result]":
-        task = self._tasks.get(key)
-        if task is None or task.done() or not of_this_loop([task]):
-            task = self._tasks[key] = asyncio.create_task(work())
-            task.add_done_callback(lambda done: self._forget(key, done))
-        return task
 
     def is_awaited(self, key: _Key) -> bool:
         """Whether anybody waits for the work of this key."""

@@ -84,12 +84,17 @@ class CallOutcome(Discreet, Struct, frozen=True, kw_only=True):
     """Set where the tool itself gave no result."""
 
     @property
+    def reason(self) -> str | None:
+        """Why there is no good result, in a word; `None` where there is one."""
+        return (self.failure or _OWN_ERROR) if self.is_error else None
+
+    @property
     def warning(self) -> str | None:
         """What a caller should know; `None` where nothing went wrong. The tool's own words are for the model alone."""
-        if not self.is_error or self.failure == "caller":
+        if self.reason is None or self.failure == "caller":
             return None
         called = "a tool that there is not" if self.failure == "unknown" else f"the tool {self.name}"
-        return f"a call of {called} failed: {_WHY[self.failure or _OWN_ERROR]}"
+        return f"a call of {called} failed: {_WHY[self.reason]}"
 
 
 class ToolResult(Discreet, Struct, frozen=True, kw_only=True):
@@ -207,8 +212,7 @@ class ToolRunner:
             failure=outcome.failure,
         )
         state: Literal["failed", "done"] = "failed" if outcome.is_error else "done"
-        reason = outcome.failure or (_OWN_ERROR if outcome.is_error else None)
-        tell(ToolEvent(tool=name, call=call.id, state=state, seconds=outcome.seconds, reason=reason))
+        tell(ToolEvent(tool=name, call=call.id, state=state, seconds=outcome.seconds, reason=told.reason))
         return ToolResult(message=_message(call, text), outcome=told, answer=answer)
 
     def _spec(self, name: str) -> ToolSpec:

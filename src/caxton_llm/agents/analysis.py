@@ -153,9 +153,7 @@ class _Said:
         unknown = sorted(found.keys() - _REQUIREMENTS)
         if unknown:
             name = str(unknown[0])[:100]
-            meant = nearest_name(name, sorted(_REQUIREMENTS), _NEAR)
-            hint = f"did you mean {meant}?" if meant else f"known are {', '.join(sorted(_REQUIREMENTS))}"
-            raise _refused(f"{where}.{name}", f"is unknown; {hint}")
+            raise _refused(f"{where}.{name}", f"is unknown; {_known(name, _REQUIREMENTS)}")
         try:
             return msgspec.convert(_by_their_usual_names(found), ContextRequirements)
         except msgspec.ValidationError as error:
@@ -169,9 +167,14 @@ def _check_fields(context: Mapping[str, Json]) -> None:
         if name in _REQUIREMENTS:
             raise _refused(where, "belongs under context.context_requirements")
         if isinstance(context[name], dict | list):
-            meant = nearest_name(name, sorted(_OWN_FIELDS), _NEAR)
-            known = f"did you mean {meant}?" if meant else f"known are {', '.join(sorted(_OWN_FIELDS))}"
+            known = _known(name, _OWN_FIELDS)
             raise _refused(where, f"is unknown and no text, number or truth value; {known}")
+
+
+def _known(name: str, names: frozenset[str]) -> str:
+    """What a name may have meant, or what there is."""
+    meant = nearest_name(name, sorted(names), _NEAR)
+    return f"did you mean {meant}?" if meant else f"known are {', '.join(sorted(names))}"
 
 
 def _refused(where: str, what: str) -> InvalidRequest:
@@ -222,13 +225,16 @@ def _variables(
 
 def _misspelt(said: _Said, agent: Agent | None, tools: Sequence[DescribedTool]) -> Iterator[str]:
     """Parameters that nobody reads and that are called almost like one that is read."""
+    given = said.variables
+    if not given:
+        return
     read = {*DERIVED_VARIABLES}
     if agent is not None:
         read.update(agent.known_variables or (), variables_of(agent.user_prompt_template or ""))
     for tool in tools:
         search = None if tool.requirements is None else tool.requirements.memory_search
         read.update(variables_of(search.query_template or "") if search is not None else ())
-    for name in said.variables:
+    for name in given:
         meant = None if name in read else nearest_name(name, sorted(read), _MISSPELT)
         if meant is not None:
             yield f"the parameter {name[:100]} is read by no template: did you mean {meant}?"

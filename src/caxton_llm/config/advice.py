@@ -6,12 +6,13 @@ from datetime import date, timedelta
 from caxton_llm.config.addresses import host_of, is_this_machine, uses_plain_http
 from caxton_llm.config.agent_advice import agent_warnings
 from caxton_llm.config.configuration import Entry
-from caxton_llm.config.kinds import BUILT_IN_KINDS, SIGNING_HEADERS, is_vendor_host
+from caxton_llm.config.kinds import SIGNING_HEADERS, is_vendor_host
 from caxton_llm.config.problems import Problems
 from caxton_llm.config.schema import ConfigurationFile, ProviderEntry, written_entries
 from caxton_llm.errors import ConfigurationProblem
 from caxton_llm.model_info import ModelInfo
 from caxton_llm.providers.catalog import Catalog, shipped_catalog
+from caxton_llm.providers.settings import BUILT_IN_KINDS
 from caxton_llm.routing.timeouts import Timeouts
 
 __all__ = [

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from caxton_llm.agents.agent import DERIVED_VARIABLES
+from caxton_llm.agents.agent import DERIVED_VARIABLES, Capability
 from caxton_llm.agents.templates import needed_variables, stray_braces, variables_of
-from caxton_llm.config.agent_schema import CapabilityBlock
+from caxton_llm.config.agent_resolve import capability_of
 from caxton_llm.config.problems import Problems
 from caxton_llm.config.schema import AgentBlock, ConfigurationFile
 from caxton_llm.errors import ConfigurationProblem
@@ -56,20 +56,17 @@ def _of_template(agent: AgentBlock, required: set[str]) -> Iterator[tuple[str, s
         )
     if "requesting_agent" in needed_variables(template):
         yield "{{requesting_agent}} has a value only where an agent asks: give it a default", key
-    for capability in agent.capabilities:
-        name = capability.name if isinstance(capability, CapabilityBlock) else capability
-        lacking = _lacking(template, capability) if name in required else []
+    for capability in map(capability_of, agent.capabilities):
+        lacking = _lacking(template, capability) if capability.name in required else []
         if lacking:
             told = ", ".join(map(repr, lacking))
             yield (
-                f"agents that call {name!r} have no value for {told}: add it to 'input_schema', or give a default",
+                f"agents that call {capability.name!r} have no value for {told}: add it to 'input_schema', or give a default",
                 key,
             )
 
 
-def _lacking(template: str, capability: str | CapabilityBlock) -> list[str]:
+def _lacking(template: str, capability: Capability) -> list[str]:
     """The variables that a calling agent's model is not told to give."""
-    schema = capability.input_schema if isinstance(capability, CapabilityBlock) else {}
-    properties = schema.get("properties")
-    known = {*DERIVED_VARIABLES, *(properties if isinstance(properties, dict) else ())}
+    known = {*DERIVED_VARIABLES, *capability.properties}
     return [name for name in needed_variables(template) if name not in known]

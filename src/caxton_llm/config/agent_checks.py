@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
-from caxton_llm.agents.agent import Agent, Capability
+from caxton_llm.agents.agent import Agent
 from caxton_llm.agents.circles import Need, circles
 from caxton_llm.config.agent_files import AGENTS_DIR
-from caxton_llm.config.agent_schema import CapabilityBlock
+from caxton_llm.config.agent_resolve import capability_of
 from caxton_llm.config.problems import Problems, nearest
 from caxton_llm.config.schema import AgentBlock, ConfigurationFile, written_entries
 
@@ -38,7 +38,7 @@ def _check_agent(agent: AgentBlock, path: str, models: Sequence[str] | None, pro
 
 
 def _check_capabilities(agent: AgentBlock, path: str, problems: Problems) -> None:
-    names = [_name(capability) for capability in agent.capabilities]
+    names = [capability_of(one).name for one in agent.capabilities]
     for index, name in enumerate(names):
         if name and names.index(name) != index:
             problems.add(f"{name!r} is there twice", path=f"{path}.capabilities[{index}]", hint="remove one of them")
@@ -56,11 +56,7 @@ def _check_template(agent: AgentBlock, path: str, problems: Problems) -> None:
     here, template = f"{path}.user_prompt_template", agent.user_prompt_template
     if template is not None and not template.strip() and not problems.reported(here):
         problems.add("must not be empty: it is all that is sent of a request", path=here, hint="'{{user_request}}'")
-    offers = tuple(
-        Capability(name=one.name, input_schema=one.input_schema)
-        for one in agent.capabilities
-        if isinstance(one, CapabilityBlock)
-    )
+    offers = tuple(map(capability_of, agent.capabilities))
     pure = Agent(
         name=agent.name, offers=offers, user_prompt_template=agent.user_prompt_template, variables=agent.variables
     )
@@ -85,7 +81,7 @@ def _model_names(document: ConfigurationFile) -> list[str]:
             names.append(entry.entry_name)
         names += [name for name in (entry.main_model, entry.model, entry.deployment_name, *entry.models) if name]
     for agent in document.agents:
-        names += [f"agent:{agent.name}", *(f"capability:{_name(one)}" for one in agent.capabilities)]
+        names += [f"agent:{agent.name}", *(f"capability:{capability_of(one).name}" for one in agent.capabilities)]
     return list(dict.fromkeys(names))
 
 
@@ -122,9 +118,5 @@ def _serving(agents: Sequence[AgentBlock]) -> dict[str, int]:
     serving: dict[str, int] = {}
     for index, agent in enumerate(agents):
         for capability in agent.capabilities:
-            serving.setdefault(_name(capability), index)
+            serving.setdefault(capability_of(capability).name, index)
     return serving
-
-
-def _name(capability: str | CapabilityBlock) -> str:
-    return capability if isinstance(capability, str) else capability.name

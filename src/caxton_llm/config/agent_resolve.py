@@ -15,7 +15,7 @@ from caxton_llm.config.configuration import Agent, Entry
 from caxton_llm.config.context_configuration import ContextConfiguration, ConversationsConfiguration
 from caxton_llm.config.schema import AgentBlock
 
-__all__ = ["resolve_agent", "resolve_context"]
+__all__ = ["capability_of", "resolve_agent", "resolve_context"]
 
 _DAY_S = 86_400.0
 _FOLDER = "./caxton-conversations"
@@ -52,7 +52,7 @@ def resolve_agent(block: AgentBlock, entry: Entry | None, context: ContextConfig
     """An agent; `context` is what holds where its own block says nothing."""
     return Agent(
         name=block.name,
-        offers=tuple(map(_capability, block.capabilities)),
+        offers=tuple(map(capability_of, block.capabilities)),
         description=block.description,
         system_prompt=block.system_prompt,
         user_prompt_template=block.user_prompt_template,
@@ -66,7 +66,8 @@ def resolve_agent(block: AgentBlock, entry: Entry | None, context: ContextConfig
     )
 
 
-def _capability(block: str | CapabilityBlock) -> Capability:
+def capability_of(block: str | CapabilityBlock) -> Capability:
+    """What an agent offers; a name alone will do."""
     if isinstance(block, str):
         return Capability(name=block)
     return Capability(

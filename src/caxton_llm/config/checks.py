@@ -10,7 +10,7 @@ from caxton_llm.config.addresses import address_fault
 from caxton_llm.config.agent_checks import check_agents
 from caxton_llm.config.alert_checks import check_alerts
 from caxton_llm.config.header_checks import check_headers
-from caxton_llm.config.kinds import BUILT_IN_KINDS, plugin_kinds
+from caxton_llm.config.kinds import plugin_kinds
 from caxton_llm.config.mcp_checks import check_mcp, requirements_of
 from caxton_llm.config.memory_checks import check_memory
 from caxton_llm.config.problems import Problems, nearest
@@ -25,7 +25,7 @@ from caxton_llm.config.schema import (
 )
 from caxton_llm.config.secret_keys import check_secrets
 from caxton_llm.context_requirements import ContextRequirements
-from caxton_llm.providers.settings import APPLIES_TO, CustomApi, ModelFacts
+from caxton_llm.providers.settings import APPLIES_TO, BUILT_IN_KINDS, CustomApi, ModelFacts
 
 __all__ = ["check_file", "check_requirements"]
 

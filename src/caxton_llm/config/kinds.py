@@ -3,10 +3,7 @@
 Third parties add kinds by an entry point of the group `caxton_llm.providers`; of those only the common keys are checked.
 """
 
-__all__ = ["API_KEY_VARIABLES", "BUILT_IN_KINDS", "SIGNING_HEADERS", "is_vendor_host", "plugin_kinds"]
-
-BUILT_IN_KINDS = ("openai", "anthropic", "azure", "ollama", "vllm", "custom", "builtin")
-"""Each but `builtin` is a module of `caxton_llm.providers`."""
+__all__ = ["API_KEY_VARIABLES", "SIGNING_HEADERS", "is_vendor_host", "plugin_kinds"]
 
 API_KEY_VARIABLES = {
     "openai": "OPENAI_API_KEY",

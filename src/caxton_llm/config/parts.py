@@ -10,11 +10,10 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from caxton_llm.config.configuration import Configuration, Entry
-from caxton_llm.config.kinds import BUILT_IN_KINDS
 from caxton_llm.config.problems import Problems
 from caxton_llm.errors import ConfigurationError, ConfigurationProblem
 from caxton_llm.protocols import Credentials, ProviderAdapter, Transport
-from caxton_llm.providers.settings import ProviderSettings
+from caxton_llm.providers.settings import BUILT_IN_KINDS, ProviderSettings
 from caxton_llm.transport.choose import make_transport
 
 __all__ = ["HTTP_KINDS", "entry_transport", "make_parts", "try_entries", "try_entry"]

@@ -14,6 +14,7 @@ from caxton_llm.types import Json
 
 __all__ = [
     "APPLIES_TO",
+    "BUILT_IN_KINDS",
     "SECRET_FIELDS",
     "BuiltinScript",
     "BuiltinStep",
@@ -25,6 +26,9 @@ __all__ = [
     "SettingsBlock",
     "secret_values",
 ]
+
+BUILT_IN_KINDS = ("openai", "anthropic", "azure", "ollama", "vllm", "custom", "builtin")
+"""The kinds of provider of this package. Each but `builtin` is a module beside this one."""
 
 SECRET_FIELDS = frozenset(
     {

@@ -189,12 +189,12 @@ class ToolDataReader:
         if kept is not None:
             return kept.data
         place = (owner, resource.uri, key)
-        read = partial(self._read_contents, server, resource, key, owner)
-        return await self._reading.result(place, read)
+        return await self._reading.result(place, partial(self._read_contents, server, resource, place))
 
     async def _read_contents(
-        self, server: McpServer, resource: ListedResource, key: str, owner: str
+        self, server: McpServer, resource: ListedResource, place: tuple[str, str, str]
     ) -> ToolData | None:
+        owner, _, key = place
         result = await server.read(resource.uri)
         from caxton_llm.tools.results import resource_value  # noqa: PLC0415 - imports the SDK, which is there by now
 
@@ -211,8 +211,8 @@ class ToolDataReader:
         )
         ttl_s = _ttl_s(result, server.settings.data_ttl_s)
         self._keep("" if _is_public(result) else owner, resource.uri, data, ttl_s)
-        if ttl_s <= 0 and not self._reading.is_awaited((owner, resource.uri, key)):
-            self._late[owner, resource.uri, key] = data
+        if ttl_s <= 0 and not self._reading.is_awaited(place):
+            self._late[place] = data
             while len(self._late) > _MOST_KEPT:
                 self._late.popitem(last=False)
         return data

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from caxton_llm.context_requirements import ContextRequirements, MemorySearch, ProviderOptimization
 from caxton_llm.near_names import nearest_name
+from caxton_llm.providers.settings import BUILT_IN_KINDS
 from caxton_llm.tool_specs import ToolGap
 from caxton_llm.tools.schemas import SchemaFault, usable_schema
 from caxton_llm.types import Json
@@ -35,7 +36,6 @@ FAULTY_NEEDS = f"its {REQUIREMENTS_KEY} are"
 """How everything begins that is told of a tool's requirements."""
 _NEEDS = REQUIREMENTS_KEY.rpartition("/")[2]
 _NEAR = 0.8
-_KINDS = ("openai", "anthropic", "azure", "ollama", "vllm", "custom", "builtin")
 _LONGEST_DESCRIPTION = 16_384
 
 
@@ -80,11 +80,10 @@ def read_tools(server: str, entries: Sequence[Mapping[str, Json]], only: Sequenc
             gaps.append(ToolGap(server=server, name=name, reason="the server lists it twice; the first is offered"))
             continue
         try:
-            tools[name] = _tool(sent)
+            tools[name], faults = _tool(sent)
         except SchemaFault as fault:
             gaps.append(ToolGap(server=server, name=name, reason=str(fault)))
             continue
-        faults = (_requirements(sent)[1], _output_schema(sent)[1])
         gaps += [ToolGap(server=server, name=name, reason=fault) for fault in faults if fault]
     known = {sent["name"] for sent in entries}
     gaps += [
@@ -94,17 +93,21 @@ def read_tools(server: str, entries: Sequence[Mapping[str, Json]], only: Sequenc
     return ToolListing(tools=tuple(tools[name] for name in sorted(tools)), gaps=tuple(gaps))
 
 
-def _tool(sent: Mapping[str, Json]) -> ListedTool:
+def _tool(sent: Mapping[str, Json]) -> tuple[ListedTool, tuple[str, ...]]:
+    """A tool, and what it says that is not read."""
+    requirements, fault_of_needs = _requirements(sent)
+    output_schema, fault_of_results = _output_schema(sent)
     description, annotations = sent.get("description"), _mapping(sent.get("annotations"))
-    return ListedTool(
+    tool = ListedTool(
         name=sent["name"],
         description=description[:_LONGEST_DESCRIPTION] if isinstance(description, str) else "",
         input_schema=usable_schema(sent.get("inputSchema")),
-        output_schema=_output_schema(sent)[0],
-        requirements=_requirements(sent)[0],
+        output_schema=output_schema,
+        requirements=requirements,
         read_only=_hint(annotations, "readOnlyHint"),
         idempotent=_hint(annotations, "idempotentHint"),
     )
+    return tool, (fault_of_needs, fault_of_results)
 
 
 def _requirements(sent: Mapping[str, Json]) -> tuple[ContextRequirements | None, str]:
@@ -128,7 +131,7 @@ def _unread(said: Mapping[str, Json]) -> Iterator[str]:
     parts = [("", said, ContextRequirements.__struct_fields__)]
     parts.append(("memory_search.", search, MemorySearch.__struct_fields__))
     for kind, wishes in _mapping(said.get("provider_optimization")).items():
-        if kind not in _KINDS and nearest_name(kind, _KINDS, _NEAR):  # others may be a plug-in's
+        if kind not in BUILT_IN_KINDS and nearest_name(kind, BUILT_IN_KINDS, _NEAR):  # others may be a plug-in's
             yield f"provider_optimization.{kind[:100]}"
         parts.append((f"provider_optimization.{kind[:100]}.", _mapping(wishes), ProviderOptimization.__struct_fields__))
     for where, values, known in parts:

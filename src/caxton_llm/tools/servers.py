@@ -219,10 +219,12 @@ class McpServers:
     def _named(self, access: ToolAccess, tools: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], str]:
         """The names of what an agent may call, servers that are down at the moment included."""
         given = self._names.get(access, {})
-        names = unique_names(tools, given if len(given) < _MOST_NAMES else {})
+        if len(given) >= _MOST_NAMES:
+            given = {}
+        names = unique_names(tools, given)
         if len(self._names) >= _MOST_KEPT and access not in self._names:
             self._names.clear()
-        self._names[access] = {**given, **names} if len(given) < _MOST_NAMES else names
+        self._names[access] = {**given, **names}
         return names
 
     async def _listed(self, server: McpServer, timeout_s: float | None) -> ToolGap | None:

@@ -12,8 +12,9 @@ __all__ = ["sent_fields", "unread_by_agent", "unread_by_model"]
 
 _OF_AGENTS = ("context", "conversation_id")
 """They say what the context is made of."""
-_OF_PREPARE = "providers"
 _COMMON = tuple(name for name in ChatRequest.__struct_fields__ if name not in ("extra", "source"))
+_READ_BY_AGENTS = (*_COMMON, *_OF_AGENTS, "providers")
+"""`providers` is for a context that is only shown."""
 _OTHERS = frozenset({"models", "reasoning_format", "speed"})
 """Parameters of some providers that are called almost like another one."""
 _NEAR = 0.85
@@ -36,7 +37,7 @@ def unread_by_model(request: ChatRequest) -> list[str]:
 
 def unread_by_agent(request: ChatRequest) -> list[str]:
     """What is to be said of the further fields of a request to an agent."""
-    return _misspelt(request.extra, (*_COMMON, *_OF_AGENTS, _OF_PREPARE))
+    return _misspelt(request.extra, _READ_BY_AGENTS)
 
 
 def _misspelt(names: Iterable[str], known: tuple[str, ...]) -> list[str]:
